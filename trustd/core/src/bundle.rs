@@ -1,0 +1,478 @@
+//! From texts to one set of certificates: unique, filtered, in a fixed order.
+//!
+//! What does not make it into the set is reported with its place, so that nothing vanishes
+//! silently. Bytes of the output are those of trust-manager for the same certificates.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::certificate::{Certificate, Sha256, Unsound};
+use crate::names::Origin;
+use crate::pem;
+use crate::time::Timestamp;
+
+/// Which sound certificates are left out of every bundle. Process-wide, off by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filters {
+    /// Leave out what is past its notAfter (`--filter-expired-certificates`).
+    pub expired: bool,
+    /// Leave out what basicConstraints does not call a CA (`--filter-non-ca-certs`).
+    pub non_ca: bool,
+}
+
+/// A certificate of a bundle, and the first place (in the order of places) it was found in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The certificate.
+    pub certificate: Certificate,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Line of its BEGIN marker there, from 1.
+    pub line: usize,
+}
+
+/// Something that was found and did not get into the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dropped {
+    /// Where it was found.
+    pub origin: Origin,
+    /// Line of its BEGIN marker there, from 1.
+    pub line: usize,
+    /// Its SHA-256, where it is a certificate.
+    pub sha256: Option<Sha256>,
+    /// Why it was dropped.
+    pub why: Why,
+}
+
+/// Why something found is not in the bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// It is in the bundle already.
+    Duplicate,
+    /// It is past its notAfter, and the expiry filter is on.
+    Expired,
+    /// Not a CA, and the CA filter is on.
+    NotCa,
+    /// The one certificate that trust-manager leaves out by name, so that bytes stay the same.
+    Skipped,
+    /// Not a readable PEM block.
+    Unreadable(pem::Fault),
+}
+
+impl Why {
+    /// Whether a filter that the operator switched on dropped it.
+    #[must_use]
+    pub const fn is_filter(self) -> bool {
+        matches!(self, Self::Expired | Self::NotCa)
+    }
+
+    /// Whether it is missing from the bundle although nobody asked for that.
+    #[must_use]
+    pub const fn is_skip(self) -> bool {
+        matches!(self, Self::Skipped | Self::Unreadable(_))
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Duplicate => f.write_str("it is in the bundle already"),
+            Self::Expired => f.write_str("it has expired"),
+            Self::NotCa => f.write_str("it is not a CA certificate"),
+            Self::Skipped => {
+                f.write_str("trust-manager leaves out this EC-ACC root, so trustd does")
+            }
+            Self::Unreadable(fault) => write!(f, "{fault}"),
+        }
+    }
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, line {}: ", self.origin, self.line)?;
+        match self.sha256 {
+            Some(sha256) => write!(f, "certificate {sha256} left out: {}", self.why),
+            None => write!(f, "PEM block left out: {}", self.why),
+        }
+    }
+}
+
+/// A text that must not be distributed. Its content is never quoted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[error("{origin}, line {line}: {kind}")]
+pub struct Rejected {
+    /// Where the text is.
+    pub origin: Origin,
+    /// Line of the BEGIN marker, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub kind: RejectedKind,
+}
+
+/// Why a text must not be distributed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum RejectedKind {
+    /// RFC 1421 headers, which certificates do not have.
+    #[error("a PEM block with headers; remove them")]
+    Headers,
+    /// Something other than a certificate, perhaps a private key.
+    #[error("only CERTIFICATE blocks may be distributed, and this is a `{0}` block; remove it")]
+    NotACertificate(String),
+    /// The content of a CERTIFICATE block is no certificate.
+    #[error("a CERTIFICATE block whose content is {0}")]
+    Unsound(#[from] Unsound),
+}
+
+/// Collects texts into a bundle.
+#[derive(Debug)]
+pub struct Collector {
+    filters: Filters,
+    now: Timestamp,
+    members: BTreeMap<Sha256, Member>,
+    dropped: Vec<Dropped>,
+}
+
+impl Collector {
+    /// An empty collector; `now` is what the expiry filter compares with.
+    #[must_use]
+    pub const fn new(filters: Filters, now: Timestamp) -> Self {
+        Self { filters, now, members: BTreeMap::new(), dropped: Vec::new() }
+    }
+
+    /// Reads every PEM block of `text`; says how many things were found in it, good or bad.
+    ///
+    /// # Errors
+    /// Everything in the text that must not be distributed. Then nothing of it is collected.
+    pub fn add(&mut self, origin: &Origin, text: &[u8]) -> Result<usize, Vec<Rejected>> {
+        let items = pem::read(text);
+        let found = items.len();
+        let mut members = Vec::new();
+        let mut rejected = Vec::new();
+        for item in items {
+            match item {
+                pem::Item::Block(block) => match certificate(&block) {
+                    Ok(certificate) => members.push((certificate, block.line)),
+                    Err(kind) => {
+                        rejected.push(Rejected { origin: origin.clone(), line: block.line, kind });
+                    }
+                },
+                pem::Item::Unreadable(lost) => self.dropped.push(Dropped {
+                    origin: origin.clone(),
+                    line: lost.line,
+                    sha256: None,
+                    why: Why::Unreadable(lost.fault),
+                }),
+            }
+        }
+        if !rejected.is_empty() {
+            return Err(rejected);
+        }
+        for (certificate, line) in members {
+            self.add_certificate(Member { certificate, origin: origin.clone(), line });
+        }
+        Ok(found)
+    }
+
+    fn add_certificate(&mut self, member: Member) {
+        let sha256 = member.certificate.sha256();
+        let why = if *sha256.bytes() == EC_ACC {
+            Why::Skipped
+        } else if self.filters.expired && member.certificate.is_expired(self.now) {
+            Why::Expired
+        } else if self.filters.non_ca && !member.certificate.is_ca() {
+            Why::NotCa
+        } else {
+            // The place that comes first stays, so that the order of sources does not matter.
+            let later = match self.members.entry(sha256) {
+                Entry::Vacant(free) => {
+                    free.insert(member);
+                    return;
+                }
+                Entry::Occupied(mut held) => {
+                    let first = (&held.get().origin, held.get().line);
+                    if first <= (&member.origin, member.line) {
+                        member
+                    } else {
+                        held.insert(member)
+                    }
+                }
+            };
+            return self.drop(later, Why::Duplicate);
+        };
+        self.drop(member, why);
+    }
+
+    fn drop(&mut self, member: Member, why: Why) {
+        let sha256 = Some(member.certificate.sha256());
+        self.dropped.push(Dropped { origin: member.origin, line: member.line, sha256, why });
+    }
+
+    /// What was collected.
+    #[must_use]
+    pub fn finish(mut self) -> TrustBundle {
+        self.dropped.sort();
+        TrustBundle { members: self.members.into_values().collect(), dropped: self.dropped }
+    }
+}
+
+/// The certificate in a block, or why the block must not be distributed.
+fn certificate(block: &pem::Block<'_>) -> Result<Certificate, RejectedKind> {
+    if block.label != CERTIFICATE {
+        let label = pem::printable_label(&block.label);
+        return Err(RejectedKind::NotACertificate(label.to_owned()));
+    }
+    if block.headers {
+        return Err(RejectedKind::Headers);
+    }
+    Ok(Certificate::from_der(&block.content)?)
+}
+
+/// Certificates in ascending order of their SHA-256, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustBundle {
+    members: Vec<Member>,
+    dropped: Vec<Dropped>,
+}
+
+impl TrustBundle {
+    /// The certificates, ascending by SHA-256.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// What was found and left out, sorted by place.
+    #[must_use]
+    pub fn dropped(&self) -> &[Dropped] {
+        &self.dropped
+    }
+
+    /// Whether there is no certificate at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// When the first certificate expires.
+    #[must_use]
+    pub fn earliest_not_after(&self) -> Option<Timestamp> {
+        self.members.iter().map(|member| member.certificate.not_after()).min()
+    }
+
+    /// When the first certificate that is still valid at `now` expires.
+    #[must_use]
+    pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        let valid = |member: &&Member| !member.certificate.is_expired(now);
+        self.members.iter().filter(valid).map(|member| member.certificate.not_after()).min()
+    }
+
+    /// The bundle as PEM: 64 columns, LF, no comments, no newline at the end.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        let ders = self.members.iter().map(|member| member.certificate.der());
+        let size = ders.clone().map(|der| pem_len(der.len())).sum();
+        let mut out = String::with_capacity(size);
+        for der in ders {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            out.push_str("-----BEGIN CERTIFICATE-----\n");
+            for line in der.chunks(PEM_LINE_BYTES) {
+                STANDARD.encode_string(line, &mut out);
+                out.push('\n');
+            }
+            out.push_str("-----END CERTIFICATE-----");
+        }
+        out
+    }
+}
+
+/// Characters of a certificate of `der` bytes in PEM, with a newline before it.
+const fn pem_len(der: usize) -> usize {
+    let frame = "\n-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----".len();
+    frame + der.div_ceil(3) * 4 + der.div_ceil(PEM_LINE_BYTES)
+}
+
+const CERTIFICATE: &str = "CERTIFICATE";
+/// 64 columns of base64.
+const PEM_LINE_BYTES: usize = 48;
+/// An old Catalan root with a negative serial number, which Debian once shipped:
+/// 88497f01602f3154246ae28c4d5aef10f1d87ebb76626f4ae0b7f95ba7968799.
+const EC_ACC: [u8; 32] = [
+    0x88, 0x49, 0x7f, 0x01, 0x60, 0x2f, 0x31, 0x54, 0x24, 0x6a, 0xe2, 0x8c, 0x4d, 0x5a, 0xef, 0x10,
+    0xf1, 0xd8, 0x7e, 0xbb, 0x76, 0x62, 0x6f, 0x4a, 0xe0, 0xb7, 0xf9, 0x5b, 0xa7, 0x96, 0x87, 0x99,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_795_255_200); // 2026-11-21
+
+    fn origin(index: usize) -> Origin {
+        Origin::InLine { index }
+    }
+
+    /// The recorded answers of trust-manager's own code (tests/fixtures/peer/README.md).
+    #[test]
+    fn texts_become_the_bundle_that_trust_manager_makes_of_them() {
+        #[derive(serde::Deserialize)]
+        struct Goldens {
+            cases: Vec<Case>,
+        }
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Case {
+            name: String,
+            inputs: Vec<String>,
+            #[serde(default)]
+            filter_expired: bool,
+            #[serde(default, rename = "filterNonCA")]
+            filter_non_ca: bool,
+            error: Option<String>,
+            pem: Option<String>,
+        }
+        let goldens: Goldens =
+            serde_json::from_str(include_str!("../../../tests/fixtures/peer/pools.json")).unwrap();
+        assert!(goldens.cases.len() >= 30);
+        let mut wider = Vec::new();
+        for case in goldens.cases {
+            let filters = Filters { expired: case.filter_expired, non_ca: case.filter_non_ca };
+            let mut collector = Collector::new(filters, NOW);
+            let rejected = case.inputs.iter().enumerate().any(|(at, input)| {
+                let text = STANDARD.decode(input).unwrap();
+                collector.add(&origin(at), &text).is_err()
+            });
+            match case.error {
+                Some(_) if !rejected => wider.push(case.name),
+                Some(_) => {}
+                None => {
+                    assert!(!rejected, "{}", case.name);
+                    let pem = collector.finish().to_pem();
+                    assert_eq!(pem, case.pem.unwrap_or_default(), "{}", case.name);
+                }
+            }
+        }
+        // docs/decisions/0002: a sound certificate is kept though Go cannot read it.
+        assert_eq!(wider, ["a negative serial number", "a brainpool key"]);
+    }
+
+    fn texts() -> Vec<String> {
+        let all = [
+            include_str!("../../../tests/fixtures/peer/ca/alpha.pem"),
+            include_str!("../../../tests/fixtures/peer/ca/beta.pem"),
+            include_str!("../../../tests/fixtures/peer/ca/gamma.pem"),
+            include_str!("../../../tests/fixtures/peer/ca/expired.pem"),
+            include_str!("../../../tests/fixtures/peer/ca/leaf.pem"),
+            include_str!("../../../tests/fixtures/peer/ca/ec-acc.pem"),
+            "-----BEGIN CERTIFICATE-----\nAQID\n",
+            "no certificate here\n",
+        ];
+        all.map(str::to_owned).to_vec()
+    }
+
+    fn collect(texts: &[String], filters: Filters) -> TrustBundle {
+        let mut collector = Collector::new(filters, NOW);
+        for (at, text) in texts.iter().enumerate() {
+            collector.add(&origin(at), text.as_bytes()).unwrap();
+        }
+        collector.finish()
+    }
+
+    #[test]
+    fn everything_found_is_in_the_bundle_or_reported_with_its_place() {
+        let mut texts = texts();
+        texts.push(format!("\n\n{}", texts[1]));
+        let bundle = collect(&texts, Filters { expired: true, non_ca: true });
+        assert_eq!(bundle.members().len(), 3);
+        let dropped: Vec<_> =
+            bundle.dropped().iter().map(|d| (d.origin.clone(), d.line, d.why)).collect();
+        assert_eq!(
+            dropped,
+            [
+                (origin(3), 1, Why::Expired),
+                (origin(4), 1, Why::NotCa),
+                (origin(5), 1, Why::Skipped),
+                (origin(6), 1, Why::Unreadable(pem::Fault::NoEnd)),
+                (origin(8), 3, Why::Duplicate),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_private_key_rejects_its_text_with_place_and_without_content() {
+        let text = format!(
+            "{}-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n",
+            texts()[0]
+        );
+        let line = texts()[0].lines().count() + 1;
+        let mut collector = Collector::new(Filters::default(), NOW);
+        let rejected = collector.add(&origin(0), text.as_bytes()).unwrap_err();
+        let message = rejected[0].to_string();
+        assert_eq!(
+            message,
+            format!(
+                "spec.sources[0].inLine, line {line}: only CERTIFICATE blocks may be distributed, \
+                 and this is a `PRIVATE KEY` block; remove it"
+            )
+        );
+        assert!(collector.finish().is_empty(), "the certificate before it is not taken either");
+    }
+
+    #[test]
+    fn the_next_expiry_is_of_a_certificate_still_valid() {
+        let bundle = collect(&texts(), Filters::default());
+        let earliest = bundle.earliest_not_after().unwrap();
+        assert!(earliest < NOW);
+        assert!(bundle.next_expiry(NOW).unwrap() > NOW);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_sources_does_not_matter(order in Just(texts()).prop_shuffle()) {
+            let wanted = collect(&texts(), Filters::default());
+            let got = collect(&order, Filters::default());
+            prop_assert_eq!(got.to_pem(), wanted.to_pem());
+            let why = |b: &TrustBundle| {
+                let mut all: Vec<_> = b.dropped().iter().map(|d| (d.sha256, d.why)).collect();
+                all.sort();
+                all
+            };
+            prop_assert_eq!(why(&got), why(&wanted));
+        }
+
+        #[test]
+        fn assembling_what_was_assembled_changes_nothing(
+            chosen in proptest::sample::subsequence(texts(), 0..8),
+        ) {
+            let once = collect(&chosen, Filters::default()).to_pem();
+            let again = collect(std::slice::from_ref(&once), Filters::default());
+            prop_assert_eq!(again.to_pem(), once);
+            prop_assert!(again.dropped().is_empty());
+        }
+
+        #[test]
+        fn arbitrary_texts_never_panic_and_nothing_in_them_is_lost(
+            parts in proptest::collection::vec(
+                prop_oneof![proptest::sample::select(texts()), any::<String>()], 0..8),
+        ) {
+            let text = parts.concat();
+            let mut collector = Collector::new(Filters::default(), NOW);
+            if let Ok(found) = collector.add(&origin(0), text.as_bytes()) {
+                let bundle = collector.finish();
+                prop_assert_eq!(bundle.members().len() + bundle.dropped().len(), found);
+                let unique: BTreeSet<_> =
+                    bundle.members().iter().map(|m| m.certificate.sha256()).collect();
+                prop_assert_eq!(unique.len(), bundle.members().len());
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Walking DER (X.690): whether bytes are sound, and what stands where.
+//!
+//! "Sound" is about the encoding only: definite lengths in their shortest form, whole numbers and
+//! booleans as DER writes them, nothing left over. What the elements mean is not asked here, and
+//! the content of OCTET STRINGs (extensions) is not entered.
+
+/// One element: its identifier octet, its content, and the whole of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Element<'d> {
+    pub(super) tag: u8,
+    pub(super) content: &'d [u8],
+    pub(super) raw: &'d [u8],
+}
+
+impl<'d> Element<'d> {
+    /// The elements inside, if the encoding says there are any.
+    pub(super) const fn children(self) -> Elements<'d> {
+        Elements { rest: self.content }
+    }
+
+    const fn is_constructed(self) -> bool {
+        self.tag & CONSTRUCTED != 0
+    }
+}
+
+/// Elements one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Elements<'d> {
+    pub(super) rest: &'d [u8],
+}
+
+impl<'d> Elements<'d> {
+    /// The next element, or nothing when there is none or it is malformed.
+    pub(super) fn next(&mut self) -> Option<Element<'d>> {
+        let all = self.rest;
+        let (&tag, behind_tag) = all.split_first()?;
+        if tag & TAG_NUMBER == TAG_NUMBER {
+            // Tags above 30 occur in no certificate outside of extension contents.
+            return None;
+        }
+        let (&first, behind_length) = behind_tag.split_first()?;
+        let (len, body) = if first < 0x80 {
+            (usize::from(first), behind_length)
+        } else {
+            let count = usize::from(first & 0x7f);
+            let (digits, body) = behind_length.split_at_checked(count)?;
+            // No leading zero, not writable in the short form, and no indefinite length (0x80).
+            if *digits.first()? == 0 || count > size_of::<u32>() {
+                return None;
+            }
+            let len = digits.iter().fold(0_usize, |sum, digit| sum << 8 | usize::from(*digit));
+            if len < 0x80 {
+                return None;
+            }
+            (len, body)
+        };
+        let (content, rest) = body.split_at_checked(len)?;
+        self.rest = rest;
+        let raw = all.get(..all.len() - rest.len())?;
+        Some(Element { tag, content, raw })
+    }
+
+    /// The next element if it has this tag; otherwise nothing is consumed.
+    pub(super) fn take(&mut self, tag: u8) -> Option<Element<'d>> {
+        let mut ahead = *self;
+        let element = ahead.next().filter(|element| element.tag == tag)?;
+        *self = ahead;
+        Some(element)
+    }
+}
+
+/// Whether everything below `element` is sound. Recursion ends at [`DEPTH_MAX`].
+pub(super) fn is_sound(element: Element<'_>, depth: usize) -> bool {
+    if element.is_constructed() {
+        // A string in parts is BER; of the universal types only SEQUENCE and SET have parts.
+        if element.tag & CLASS == 0 && !matches!(element.tag, SEQUENCE | SET) {
+            return false;
+        }
+        let mut children = element.children();
+        while !children.rest.is_empty() {
+            let Some(child) = children.next() else { return false };
+            if depth >= DEPTH_MAX || !is_sound(child, depth + 1) {
+                return false;
+            }
+        }
+        return true;
+    }
+    match (element.tag, element.content) {
+        (BOOLEAN, [0 | 0xff]) => true,
+        (INTEGER, [_]) => true,
+        // Nine equal leading bits would be one octet too many.
+        (INTEGER, [first, second, ..]) => {
+            !matches!((first, second), (0, 0..=0x7f) | (0xff, 0x80..=0xff))
+        }
+        (BIT_STRING, [0]) => true,
+        (BIT_STRING, [unused @ 0..=7, .., last]) => last.trailing_zeros() >= u32::from(*unused),
+        (BOOLEAN | INTEGER | BIT_STRING, _) => false,
+        // And these two always say that they have.
+        (tag, _) => !matches!(tag | CONSTRUCTED, SEQUENCE | SET),
+    }
+}
+
+pub(super) const BOOLEAN: u8 = 0x01;
+pub(super) const INTEGER: u8 = 0x02;
+pub(super) const BIT_STRING: u8 = 0x03;
+pub(super) const OCTET_STRING: u8 = 0x04;
+pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(super) const NULL: u8 = 0x05;
+pub(super) const UTF8_STRING: u8 = 0x0c;
+pub(super) const NUMERIC_STRING: u8 = 0x12;
+pub(super) const PRINTABLE_STRING: u8 = 0x13;
+pub(super) const T61_STRING: u8 = 0x14;
+pub(super) const IA5_STRING: u8 = 0x16;
+pub(super) const UTC_TIME: u8 = 0x17;
+pub(super) const GENERALIZED_TIME: u8 = 0x18;
+pub(super) const BMP_STRING: u8 = 0x1e;
+pub(super) const SEQUENCE: u8 = 0x30;
+pub(super) const SET: u8 = 0x31;
+/// `[n] EXPLICIT`.
+pub(super) const fn explicit(n: u8) -> u8 {
+    0xa0 | n
+}
+
+const CLASS: u8 = 0xc0;
+const CONSTRUCTED: u8 = 0x20;
+const TAG_NUMBER: u8 = 0x1f;
+/// A certificate nests about eight deep; far more is an attack on the stack.
+const DEPTH_MAX: usize = 64;

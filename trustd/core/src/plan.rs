@@ -1,0 +1,311 @@
+//! The planner: what to write where, so that the world becomes what a Bundle asks for.
+//!
+//! Pure: the same spec, world and time give the same plan, in the same order. The unit is one
+//! target, (Bundle, kind, namespace); what one target gets never depends on another, so a failing
+//! namespace cannot hold up the rest, and a change in one namespace is planned alone
+//! ([`Prepared::decide`]).
+
+mod decide;
+mod dependents;
+mod gather;
+mod rings;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::bundle::TrustBundle;
+use crate::format::{self, Rendered};
+use crate::names::{BundleName, DataKey, Kind, Namespace, ResourceVersion, Uid};
+use crate::spec::{Spec, Target};
+use crate::time::Timestamp;
+use crate::world::{NamespaceState, Observed, Settings, Targets, World};
+
+pub use dependents::{Change, Work, dependents};
+pub use gather::{Note, SourceProblem};
+pub use rings::rings;
+
+#[cfg(test)]
+mod tests;
+
+/// What to do for one Bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The Bundle.
+    pub bundle: BundleName,
+    /// Why no content could be made, if so. Targets keep what they have.
+    pub blocked: Option<Blocked>,
+    /// Whether the Bundle wants Secrets and they are switched off.
+    pub secrets_off: bool,
+    /// Whether the Bundle's writes are paused.
+    pub paused: bool,
+    /// The certificates, and what was left out of them. Empty where no content could be made.
+    pub certificates: TrustBundle,
+    /// Identity of the default CA package, where the Bundle uses it.
+    pub default_cas: Option<Arc<str>>,
+    /// What its author may want to know.
+    pub notes: Vec<Note>,
+    /// What targets of each kind should hold, as far as that is known and may be written.
+    pub rendered: BTreeMap<Kind, Arc<Rendered>>,
+    /// How many targets there should be.
+    pub desired: usize,
+    /// What to do, sorted by kind and namespace. A target that is not listed is left alone.
+    pub steps: Vec<Step>,
+    /// When to plan again although nothing changed: a certificate expires and will be filtered.
+    pub again_at: Option<Timestamp>,
+}
+
+/// Why a Bundle has no content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// It reads what it helps to write: the Bundles on the ring, beginning with itself.
+    Ring(Vec<BundleName>),
+    /// Its sources, in their order.
+    Sources(Vec<SourceProblem>),
+    /// It asks for stores that trustd cannot write yet, under these keys.
+    Stores(Vec<DataKey>),
+}
+
+/// What to do with one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The target's kind.
+    pub kind: Kind,
+    /// The target's namespace; its name is the Bundle's.
+    pub namespace: Namespace,
+    /// What to do.
+    pub write: Write,
+}
+
+/// What to do with a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// There is none: make one. What a look at the server finds instead is [`Owner::Foreign`].
+    Create(Arc<Rendered>),
+    /// It is ours and no longer wanted, and holds nothing of others.
+    Delete(Seen),
+    /// It is as it should be, or its content is not known at present.
+    Keep,
+    /// It cannot be written, and trying would not help.
+    Refuse(Refusal),
+    /// It is no longer wanted and others use it too: take out what is ours.
+    Release {
+        /// What was seen.
+        seen: Seen,
+        /// Keys of ours that an apply without them would leave behind, as they were written by an
+        /// update under our name.
+        by_patch: Vec<DataKey>,
+    },
+    /// It is there and not as it should be.
+    Update {
+        /// What was seen.
+        seen: Seen,
+        /// What it should hold.
+        rendered: Arc<Rendered>,
+        /// Whose it is after the write.
+        ownership: Ownership,
+        /// Whether fields of other managers are overwritten.
+        force: bool,
+    },
+}
+
+/// The object that a decision is about, so that no other one is hit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Its identity, where a server gave it one.
+    pub uid: Option<Uid>,
+    /// Its version, likewise.
+    pub resource_version: Option<ResourceVersion>,
+}
+
+/// Whose a target is after a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ownership {
+    /// The Bundle's: it goes when the Bundle goes.
+    Ours,
+    /// Somebody else's, with keys of ours in it; marked as shared and never deleted by us.
+    Shared,
+}
+
+/// Whose an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner {
+    /// There is no object.
+    Absent,
+    /// Somebody else's, and we have not been there.
+    Foreign,
+    /// The Bundle's.
+    Ours,
+    /// Somebody else's, with keys of ours in it.
+    Shared,
+}
+
+/// Why a target is not written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another manager holds our key with another value.
+    #[error(
+        "key \"{0}\" holds another manager's value; remove it there, or allow it to be overwritten"
+    )]
+    Conflict(DataKey),
+    /// More annotations than the API server takes.
+    #[error("its annotations are {bytes} bytes, and the API server takes {max}")]
+    AnnotationsTooLarge {
+        /// How many bytes it would be.
+        bytes: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// More data than the API server takes.
+    #[error("its data is {bytes} bytes, and the API server takes {max}")]
+    TooLarge {
+        /// How many bytes it would be.
+        bytes: usize,
+        /// How many there may be.
+        max: usize,
+    },
+}
+
+impl Refusal {
+    /// Whether the content is too large, which no retry cures.
+    #[must_use]
+    pub const fn is_size(&self) -> bool {
+        matches!(self, Self::AnnotationsTooLarge { .. } | Self::TooLarge { .. })
+    }
+}
+
+/// Plans one Bundle over the whole world.
+#[must_use]
+pub fn plan(spec: &Spec, world: &World, now: Timestamp) -> Plan {
+    let prepared = Prepared::new(spec, world, now);
+    let none = Targets::new();
+    let targets = world.targets.get(&spec.name).unwrap_or(&none);
+    let mut steps = Vec::new();
+    let mut desired = 0;
+    for kind in Kind::ALL {
+        for (namespace, state) in &world.namespaces {
+            desired += usize::from(prepared.wants(kind, namespace, state));
+            let observed = targets.get(&(kind, namespace.clone()));
+            if let Some(write) = prepared.decide(kind, namespace, state, observed) {
+                steps.push(Step { kind, namespace: namespace.clone(), write });
+            }
+        }
+    }
+    prepared.into_plan(steps, desired)
+}
+
+/// All that the targets of a Bundle have in common, computed once: what the certificates are, and
+/// what each kind of target holds.
+#[derive(Debug)]
+pub struct Prepared<'w> {
+    spec: &'w Spec,
+    settings: &'w Settings,
+    blocked: Option<Blocked>,
+    certificates: TrustBundle,
+    default_cas: Option<Arc<str>>,
+    notes: Vec<Note>,
+    rendered: BTreeMap<Kind, Arc<Rendered>>,
+    again_at: Option<Timestamp>,
+}
+
+impl<'w> Prepared<'w> {
+    /// Gathers the sources and renders the content.
+    #[must_use]
+    pub fn new(spec: &'w Spec, world: &'w World, now: Timestamp) -> Self {
+        let settings = &world.settings;
+        let mut prepared = Self {
+            spec,
+            settings,
+            blocked: None,
+            certificates: TrustBundle::default(),
+            default_cas: None,
+            notes: Vec::new(),
+            rendered: BTreeMap::new(),
+            again_at: None,
+        };
+        if let Some(ring) = world.rings.get(&spec.name) {
+            prepared.blocked = Some(Blocked::Ring(ring.clone()));
+            return prepared;
+        }
+        let gathered = gather::gather(spec, world, now);
+        prepared.notes = gathered.notes;
+        prepared.default_cas = gathered.default_cas;
+        match gathered.certificates {
+            Err(problems) => prepared.blocked = Some(Blocked::Sources(problems)),
+            Ok(certificates) => {
+                if settings.filters.expired {
+                    prepared.again_at = certificates.next_expiry(now).map(Timestamp::next);
+                }
+                prepared.certificates = certificates;
+                if let Some(target) = &spec.target {
+                    prepared.render(target);
+                }
+            }
+        }
+        prepared
+    }
+
+    fn render(&mut self, target: &Target) {
+        let unsupported = format::unsupported(target);
+        if !unsupported.is_empty() {
+            let keys = unsupported.into_iter().cloned().collect();
+            self.blocked = Some(Blocked::Stores(keys));
+            return;
+        }
+        let pem: Arc<str> = self.certificates.to_pem().into();
+        for kind in Kind::ALL {
+            let may = kind != Kind::Secret || self.settings.secret_targets;
+            let rendered = Rendered::new(kind, target, &pem).filter(|_| may);
+            self.rendered.extend(rendered.map(|rendered| (kind, Arc::new(rendered))));
+        }
+    }
+
+    /// What targets of `kind` should hold, where the Bundle wants them, may have them, and its
+    /// content is known.
+    #[must_use]
+    pub fn rendered(&self, kind: Kind) -> Option<&Arc<Rendered>> {
+        self.rendered.get(&kind)
+    }
+
+    /// Whether there should be a target of `kind` in this namespace.
+    #[must_use]
+    pub fn wants(&self, kind: Kind, namespace: &Namespace, state: &NamespaceState) -> bool {
+        let allowed = &self.settings.target_namespaces;
+        !self.spec.deleting
+            && !state.terminating
+            && (allowed.is_empty() || allowed.contains(namespace))
+            && self.spec.target.as_ref().is_some_and(|target| {
+                target.template(kind).is_some() && target.namespaces.matches(&state.labels)
+            })
+    }
+
+    /// Plans one target. Nothing means: leave it alone.
+    #[must_use]
+    pub fn decide(
+        &self,
+        kind: Kind,
+        namespace: &Namespace,
+        state: &NamespaceState,
+        observed: Option<&Observed>,
+    ) -> Option<Write> {
+        decide::decide(self, kind, namespace, state, observed)
+    }
+
+    /// The plan with these steps.
+    #[must_use]
+    pub fn into_plan(self, steps: Vec<Step>, desired: usize) -> Plan {
+        let wants_secrets = self.spec.target.as_ref().is_some_and(|t| t.secret.is_some());
+        Plan {
+            bundle: self.spec.name.clone(),
+            blocked: self.blocked,
+            secrets_off: wants_secrets && !self.settings.secret_targets,
+            paused: self.spec.paused,
+            certificates: self.certificates,
+            default_cas: self.default_cas,
+            notes: self.notes,
+            rendered: self.rendered,
+            desired,
+            steps,
+            again_at: self.again_at,
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! From the sources of a Bundle to its certificates, or to everything that is wrong with them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::bundle::{Collector, Rejected, TrustBundle};
+use crate::names::{BundleName, DataKey, Kind, Namespace, ObjectName, Origin};
+use crate::spec::{From, Keys, Pick, Spec, Target};
+use crate::time::Timestamp;
+use crate::world::{DefaultCas, SourceObject, World};
+
+/// What is wrong with the sources of a Bundle.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceProblem {
+    /// `includeAllKeys` on a Secret that holds a private key by its type.
+    #[error(
+        "includeAllKeys is not supported for TLS Secrets such as {namespace}/{name}; name a key"
+    )]
+    AllKeysOfTls {
+        /// The trust namespace.
+        namespace: Namespace,
+        /// The Secret.
+        name: ObjectName,
+    },
+    /// A key that is not there.
+    #[error("no data found in {kind} {namespace}/{name} at key \"{key}\"")]
+    KeyNotFound {
+        /// The object's kind.
+        kind: Kind,
+        /// The trust namespace.
+        namespace: Namespace,
+        /// The object.
+        name: ObjectName,
+        /// The key.
+        key: DataKey,
+    },
+    /// Everything resolved, and no certificate came out of it.
+    #[error("couldn't find any valid certificates in bundle")]
+    NoCertificates,
+    /// The default CAs are asked for, and there are none.
+    #[error("spec.sources[{index}]: no default CA package is loaded; default CAs not available")]
+    NoDefaultCas {
+        /// Position in `spec.sources`.
+        index: usize,
+    },
+    /// An object that is not there.
+    #[error("{kind} {namespace}/{name} not found")]
+    ObjectNotFound {
+        /// The object's kind.
+        kind: Kind,
+        /// The trust namespace.
+        namespace: Namespace,
+        /// The object.
+        name: ObjectName,
+    },
+    /// A text that must not be distributed.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+}
+
+impl SourceProblem {
+    /// Whether something is missing, rather than wrong.
+    #[must_use]
+    pub const fn is_not_found(&self) -> bool {
+        !matches!(self, Self::AllKeysOfTls { .. } | Self::Rejected(_))
+    }
+}
+
+/// Something that is no fault and that a Bundle's author may want to know.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Note {
+    /// A source text without a PEM block.
+    NoPem(Origin),
+    /// A selector that no object matches.
+    NothingSelected {
+        /// Position in `spec.sources`.
+        index: usize,
+        /// The kind it selects.
+        kind: Kind,
+    },
+    /// A key that this Bundle itself wrote: not a source, or removed CAs would live for ever.
+    OwnTarget(Origin),
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPem(origin) => write!(f, "{origin} holds no PEM block"),
+            Self::NothingSelected { index, kind } => {
+                write!(f, "spec.sources[{index}]: its selector matches no {kind}")
+            }
+            Self::OwnTarget(origin) => {
+                write!(f, "{origin} was written by this Bundle and is not read back as a source")
+            }
+        }
+    }
+}
+
+/// What came out of the sources.
+pub(super) struct Gathered {
+    pub(super) certificates: Result<TrustBundle, Vec<SourceProblem>>,
+    pub(super) default_cas: Option<Arc<str>>,
+    pub(super) notes: Vec<Note>,
+}
+
+/// Reads every source. All problems are found, not only the first.
+pub(super) fn gather(spec: &Spec, world: &World, now: Timestamp) -> Gathered {
+    let mut run = Run {
+        spec,
+        world,
+        collector: Collector::new(world.settings.filters, now),
+        problems: Vec::new(),
+        notes: Vec::new(),
+    };
+    let mut default_cas = None;
+    for source in &spec.sources {
+        match &source.from {
+            From::DefaultCas => match &world.settings.default_cas {
+                None => run.problems.push(SourceProblem::NoDefaultCas { index: source.index }),
+                Some(DefaultCas { identity, pem }) => {
+                    default_cas = Some(Arc::clone(identity));
+                    let origin = Origin::DefaultCas { package: Arc::clone(identity) };
+                    run.read(origin, pem.as_bytes());
+                }
+            },
+            From::InLine(text) => {
+                run.read(Origin::InLine { index: source.index }, text.as_bytes());
+            }
+            From::Objects { kind, pick, keys } => run.objects(source.index, *kind, pick, keys),
+        }
+    }
+    run.finish(default_cas)
+}
+
+struct Run<'w> {
+    spec: &'w Spec,
+    world: &'w World,
+    collector: Collector,
+    problems: Vec<SourceProblem>,
+    notes: Vec<Note>,
+}
+
+impl<'w> Run<'w> {
+    fn objects(&mut self, index: usize, kind: Kind, pick: &Pick, keys: &Keys) {
+        let world = self.world;
+        match pick {
+            Pick::Named(name) => match world.sources.get(&(kind, name.clone())) {
+                Some(object) => self.object(kind, name, object, keys),
+                None => self.problems.push(SourceProblem::ObjectNotFound {
+                    kind,
+                    namespace: world.settings.trust_namespace.clone(),
+                    name: name.clone(),
+                }),
+            },
+            Pick::Selected(selector) => {
+                let mut selected = world
+                    .sources
+                    .iter()
+                    .filter(|((k, _), object)| *k == kind && selector.matches(&object.labels))
+                    .peekable();
+                if selected.peek().is_none() {
+                    self.notes.push(Note::NothingSelected { index, kind });
+                }
+                for ((_, name), object) in selected {
+                    self.object(kind, name, object, keys);
+                }
+            }
+        }
+    }
+
+    fn object(&mut self, kind: Kind, name: &ObjectName, object: &'w SourceObject, keys: &Keys) {
+        let namespace = self.world.settings.trust_namespace.clone();
+        let origin = |key: &DataKey| Origin::Object {
+            kind,
+            namespace: namespace.clone(),
+            name: name.clone(),
+            key: key.clone(),
+        };
+        match keys {
+            Keys::All if object.tls => {
+                let name = name.clone();
+                self.problems.push(SourceProblem::AllKeysOfTls { namespace, name });
+            }
+            Keys::All => {
+                for (key, text) in &object.data {
+                    self.key(origin(key), kind, object, key, text);
+                }
+            }
+            Keys::One(key) => match object.data.get(key) {
+                Some(text) => self.key(origin(key), kind, object, key, text),
+                None => self.problems.push(SourceProblem::KeyNotFound {
+                    kind,
+                    namespace,
+                    name: name.clone(),
+                    key: key.clone(),
+                }),
+            },
+        }
+    }
+
+    fn key(
+        &mut self,
+        origin: Origin,
+        kind: Kind,
+        object: &SourceObject,
+        key: &DataKey,
+        text: &[u8],
+    ) {
+        if wrote(self.spec, kind, object, key) {
+            self.notes.push(Note::OwnTarget(origin));
+        } else {
+            self.read(origin, text);
+        }
+    }
+
+    fn read(&mut self, origin: Origin, text: &[u8]) {
+        match self.collector.add(&origin, text) {
+            Ok(0) => self.notes.push(Note::NoPem(origin)),
+            Ok(_) => {}
+            Err(rejected) => self.problems.extend(rejected.into_iter().map(Into::into)),
+        }
+    }
+
+    fn finish(self, default_cas: Option<Arc<str>>) -> Gathered {
+        let Self { collector, mut problems, mut notes, .. } = self;
+        let certificates = collector.finish();
+        if problems.is_empty() && certificates.is_empty() {
+            problems.push(SourceProblem::NoCertificates);
+        }
+        notes.sort();
+        notes.dedup();
+        problems.dedup();
+        let certificates = if problems.is_empty() { Ok(certificates) } else { Err(problems) };
+        Gathered { certificates, default_cas, notes }
+    }
+}
+
+/// Whether this Bundle wrote that key of that object: then it is no source of it.
+fn wrote(spec: &Spec, kind: Kind, object: &SourceObject, key: &DataKey) -> bool {
+    object.target_of.as_ref() == Some(&spec.name)
+        && match &object.written {
+            Some(written) => written.contains(key),
+            // A file without managedFields: what the Bundle would write there, it did write.
+            None => spec.target.as_ref().is_some_and(|target| writes(target, kind, key)),
+        }
+}
+
+/// Whether targets of `kind` have `key`.
+pub(super) fn writes(target: &Target, kind: Kind, key: &DataKey) -> bool {
+    target.template(kind).is_some_and(|template| {
+        template.key == *key || target.stores.iter().any(|store| store.key() == key)
+    })
+}
+
+/// Whether `spec` reads `key` of an object of this kind, name and labels; no key stands for "any of
+/// `keys`".
+pub(super) fn reads(
+    spec: &Spec,
+    kind: Kind,
+    name: &BundleName,
+    labels: &crate::selector::Labels,
+    has_key: &dyn Fn(&DataKey) -> bool,
+) -> bool {
+    spec.sources.iter().any(|source| match &source.from {
+        From::Objects { kind: k, pick, keys } if *k == kind => {
+            let picked = match pick {
+                Pick::Named(named) => named.as_str() == name.as_str(),
+                Pick::Selected(selector) => selector.matches(labels),
+            };
+            picked
+                && match keys {
+                    Keys::All => true,
+                    Keys::One(key) => has_key(key),
+                }
+        }
+        _ => false,
+    })
+}
