@@ -1,0 +1,346 @@
+//! Reading manifests: YAML or JSON, several documents, Lists; and printing objects.
+//!
+//! A manifest is read as kubectl and the API server would take it in: one document, one object;
+//! what the server would add is added ([`Manifest`]), what it would refuse is an error that names
+//! document and field. Values of data are never quoted.
+
+mod core;
+mod json;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::{labels, v1alpha1};
+
+/// An object of a manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Manifest {
+    /// A Bundle with its defaults filled in, not yet validated.
+    Bundle(Value),
+    /// A ConfigMap.
+    ConfigMap(Box<ConfigMap>),
+    /// An object of a kind that trustd does not deal in.
+    Ignored {
+        /// Its API group and version.
+        api_version: String,
+        /// Its kind.
+        kind: String,
+        /// Its name, if it has one.
+        name: String,
+    },
+    /// A Namespace, with the label `kubernetes.io/metadata.name`.
+    Namespace(Box<Namespace>),
+    /// A Secret, with `stringData` folded into `data`.
+    Secret(Box<Secret>),
+}
+
+/// An object, and where in its text it was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The document's number in the text, from 1; empty ones count.
+    pub document: usize,
+    /// The line on which the document begins, from 1.
+    pub line: usize,
+    /// The object.
+    pub manifest: Manifest,
+}
+
+/// A text is no manifest. The caller knows the file's name and says it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("document {document} (line {line}): {kind}")]
+pub struct ManifestError {
+    /// The document's number in the text, from 1.
+    pub document: usize,
+    /// The line of the fault if it is known, else that on which the document begins, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub kind: ManifestErrorKind,
+}
+
+/// What is wrong with a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestErrorKind {
+    /// The name is missing.
+    #[error("a {0} without `metadata.name`; give it a name")]
+    NoName(String),
+    /// Something other than an object.
+    #[error("not a Kubernetes object; it must have `apiVersion` and `kind`")]
+    NotAnObject,
+    /// The bytes are not UTF-8.
+    #[error("not UTF-8 text; a manifest is YAML or JSON")]
+    NotText,
+    /// It cannot be parsed.
+    #[error("{0}")]
+    Syntax(String),
+    /// A field holds what it cannot hold.
+    #[error("{object}: `{field}`: {message}")]
+    Type {
+        /// Kind and name.
+        object: String,
+        /// Path of the field.
+        field: String,
+        /// What it may hold.
+        message: String,
+    },
+    /// A kind that trustd knows, in a version that it does not.
+    #[error("{kind} of apiVersion `{found}`; trustd reads `{wanted}`")]
+    Version {
+        /// The kind.
+        kind: String,
+        /// The version that it has.
+        found: String,
+        /// The version that is read.
+        wanted: &'static str,
+    },
+}
+
+/// Reads every object of a text.
+///
+/// # Errors
+/// The first document that is no manifest.
+pub fn read(bytes: &[u8]) -> Result<Vec<Found>, ManifestError> {
+    let text = str::from_utf8(bytes).map_err(|error| {
+        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        ManifestError { document: 1, line, kind: ManifestErrorKind::NotText }
+    })?;
+    // A byte order mark is no part of the text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let documents = if text.trim_start().starts_with('{') {
+        // It may still be YAML: a mapping in braces, or JSON documents with `---` between them.
+        json::documents(text).or_else(|error| yaml_documents(text).map_err(|_| error))?
+    } else {
+        yaml_documents(text)?
+    };
+    let mut found = Vec::new();
+    for Document { number, line, value } in documents {
+        let failed = |kind| ManifestError { document: number, line, kind };
+        let mut manifests = Vec::new();
+        objects(value, None, 0, &mut manifests).map_err(failed)?;
+        let located = |manifest| Found { document: number, line, manifest };
+        found.extend(manifests.into_iter().map(located));
+    }
+    Ok(found)
+}
+
+/// Prints an object as YAML, which kubectl and YAML 1.1 parsers read back as it was.
+///
+/// # Errors
+/// When the value cannot be written as YAML, which no Kubernetes object is.
+pub fn to_yaml(object: &impl Serialize) -> Result<String, serde_saphyr::ser::Error> {
+    // Long lines stay whole: people search for them, and PEM and JSON are pasted from them.
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
+    serde_saphyr::to_string_with_options(object, options)
+}
+
+/// The CRD of Bundles as a file: what `trustd crd` prints and `deploy/crds/bundles.yaml` holds.
+///
+/// # Errors
+/// When it cannot be written as YAML, which a test rules out.
+pub fn crd() -> Result<String, serde_saphyr::ser::Error> {
+    let mut value = serde_json::to_value(v1alpha1::crd()).map_err(|error| error.to_string())?;
+    whole_numbers(&mut value);
+    Ok(format!("# Made by `trustd crd`; do not edit.\n{}", to_yaml(&value)?))
+}
+
+/// The types hold bounds as floating point; a `minimum` of 0 reads better than one of 0.0.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            let whole = number.as_f64().map(|float| format!("{float:.0}"));
+            let whole = whole.and_then(|text| text.parse::<i64>().ok());
+            if let Some(whole) = whole.filter(|_| number.is_f64())
+                && number.to_string() == format!("{whole}.0")
+            {
+                *number = whole.into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+/// A document: its number and line in the text, and what it says.
+struct Document {
+    number: usize,
+    line: usize,
+    value: Value,
+}
+
+/// Splits at lines that begin with `---`, as kubectl does, and parses each part that says anything.
+fn yaml_documents(text: &str) -> Result<Vec<Document>, ManifestError> {
+    let mut documents = Vec::new();
+    let mut start = (0, 1);
+    let mut number = 0;
+    let mut at = 0;
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        let marker = line
+            .strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
+        if marker && at > 0 {
+            documents.extend(yaml_document(text.get(start.0..at), start.1, &mut number)?);
+            start = (at, index + 1);
+        }
+        at += line.len();
+    }
+    documents.extend(yaml_document(text.get(start.0..), start.1, &mut number)?);
+    Ok(documents)
+}
+
+fn yaml_document(
+    text: Option<&str>,
+    first_line: usize,
+    number: &mut usize,
+) -> Result<Option<Document>, ManifestError> {
+    let text = text.unwrap_or_default();
+    let says_nothing = |line: &str| {
+        let line = line.trim();
+        line.is_empty() || line.starts_with(['#', '%']) || matches!(line, "---" | "...")
+    };
+    let Some(skipped) = text.lines().position(|line| !says_nothing(line)) else {
+        return Ok(None);
+    };
+    *number += 1;
+    // Snippets are off: a broken Secret must not end up on a screen or in a log.
+    let options = serde_saphyr::options! {
+        with_snippet: false,
+        legacy_octal_numbers: true,
+        budget: serde_saphyr::budget! {
+            max_events: EVENTS_MAX,
+            max_nodes: EVENTS_MAX,
+            max_total_scalar_bytes: SCALAR_BYTES_MAX,
+        },
+    };
+    match serde_saphyr::from_str_with_options::<json::Unique>(text, options) {
+        Ok(json::Unique(Value::Null)) => Ok(None),
+        Ok(json::Unique(value)) => {
+            Ok(Some(Document { number: *number, line: first_line + skipped, value }))
+        }
+        Err(error) => {
+            let line = error.location().and_then(|at| usize::try_from(at.line()).ok());
+            let line = first_line + line.map_or(skipped, |line| line.saturating_sub(1));
+            let message = error.without_snippet().to_string();
+            let first = message.lines().next().unwrap_or("not YAML").to_owned();
+            let kind = ManifestErrorKind::Syntax(format!("not valid YAML: {first}"));
+            Err(ManifestError { document: *number, line, kind })
+        }
+    }
+}
+
+/// Takes a value apart into objects; `within` is the kind of the typed List that it stands in.
+fn objects(
+    value: Value,
+    within: Option<(&str, &str)>,
+    depth: usize,
+    out: &mut Vec<Manifest>,
+) -> Result<(), ManifestErrorKind> {
+    let Value::Object(mut object) = value else { return Err(ManifestErrorKind::NotAnObject) };
+    if let Some((api_version, kind)) = within {
+        // The items of a ConfigMapList do not repeat what they are.
+        object.entry("apiVersion").or_insert_with(|| api_version.into());
+        object.entry("kind").or_insert_with(|| kind.into());
+    }
+    let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
+    let (Some(api_version), Some(kind)) = (text("apiVersion"), text("kind")) else {
+        return Err(ManifestErrorKind::NotAnObject);
+    };
+    let is_list = kind.ends_with("List") && object.get("items").is_some_and(Value::is_array);
+    if is_list && depth < LISTS_WITHIN_LISTS_MAX {
+        let Some(Value::Array(items)) = object.remove("items") else { return Ok(()) };
+        let item = kind.strip_suffix("List").filter(|item| !item.is_empty());
+        for value in items {
+            objects(value, item.map(|item| (api_version.as_str(), item)), depth + 1, out)?;
+        }
+        return Ok(());
+    }
+    out.push(manifest(object, &api_version, &kind)?);
+    Ok(())
+}
+
+fn manifest(
+    mut object: Map<String, Value>,
+    api_version: &str,
+    kind: &str,
+) -> Result<Manifest, ManifestErrorKind> {
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    let wanted = match (group, kind) {
+        (labels::GROUP, labels::KIND) => labels::API_VERSION,
+        ("", "ConfigMap" | "Namespace" | "Secret") => "v1",
+        _ => {
+            let name = name(&object).unwrap_or_default().to_owned();
+            let (api_version, kind) = (api_version.to_owned(), kind.to_owned());
+            return Ok(Manifest::Ignored { api_version, kind, name });
+        }
+    };
+    if api_version != wanted {
+        let (kind, found) = (kind.to_owned(), api_version.to_owned());
+        return Err(ManifestErrorKind::Version { kind, found, wanted });
+    }
+    let named = object.get("metadata").and_then(|metadata| metadata.get("name"));
+    if named.is_none_or(|name| *name == Value::String(String::new())) {
+        return Err(ManifestErrorKind::NoName(kind.to_owned()));
+    }
+    if kind != labels::KIND {
+        core::prepare(kind, &mut object)?;
+    }
+    match kind {
+        "ConfigMap" => Ok(Manifest::ConfigMap(Box::new(typed(kind, object)?))),
+        "Namespace" => {
+            let mut namespace: Namespace = typed(kind, object)?;
+            let name = namespace.metadata.name.clone().unwrap_or_default();
+            let labels = namespace.metadata.labels.get_or_insert_default();
+            labels.insert(labels::NAMESPACE_NAME_LABEL.to_owned(), name);
+            Ok(Manifest::Namespace(Box::new(namespace)))
+        }
+        "Secret" => {
+            let mut secret: Secret = typed(kind, object)?;
+            for (key, text) in secret.string_data.take().into_iter().flatten() {
+                let bytes = k8s_openapi::ByteString(text.into_bytes());
+                secret.data.get_or_insert_default().insert(key, bytes);
+            }
+            Ok(Manifest::Secret(Box::new(secret)))
+        }
+        _ => {
+            let mut bundle = Value::Object(object);
+            v1alpha1::apply_defaults(&mut bundle);
+            Ok(Manifest::Bundle(bundle))
+        }
+    }
+}
+
+fn name(object: &Map<String, Value>) -> Option<&str> {
+    object.get("metadata")?.get("name")?.as_str()
+}
+
+/// Reads a core object. An error says where and what should be there, but not what is.
+fn typed<T: DeserializeOwned>(
+    kind: &str,
+    object: Map<String, Value>,
+) -> Result<T, ManifestErrorKind> {
+    let described = format!("{kind} {}", name(&object).unwrap_or_default());
+    serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
+        let field = error.path().to_string();
+        let part = field.split('.').next().unwrap_or_default();
+        let message = match (kind, part) {
+            ("ConfigMap", "data") => "values must be strings; quote numbers, true and false".into(),
+            (_, "stringData") => "values must be strings; quote numbers, true and false".into(),
+            (_, "data" | "binaryData") => "values must be strings in base64".into(),
+            _ => error.into_inner().to_string(),
+        };
+        ManifestErrorKind::Type { object: described, field, message }
+    })
+}
+
+/// A List of Lists is odd, and a List of Lists of Lists is an attack on the stack.
+const LISTS_WITHIN_LISTS_MAX: usize = 3;
+/// `kubectl get -o yaml` of 100,000 objects with 100 nodes each. The parser's own limits against
+/// aliases that multiply stay.
+const EVENTS_MAX: usize = 100_000 * 100 * 4;
+/// 5,000 objects of 1 MiB, in base64.
+const SCALAR_BYTES_MAX: usize = 5_000 * (1 << 20) / 3 * 4;
+
+#[cfg(test)]
+mod tests;

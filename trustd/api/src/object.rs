@@ -1,0 +1,343 @@
+//! Between Kubernetes objects and the values that the planner works with.
+//!
+//! Reading reduces an object to what planning needs; writing gives the fields that trustd applies,
+//! and no others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    ManagedFieldsEntry, ObjectMeta, OwnerReference,
+};
+use serde_json::Value as Json;
+use trustd_core::format::{Rendered, Value};
+use trustd_core::names::{self, BundleName, DataKey, Kind, ObjectName, ResourceVersion, Uid};
+use trustd_core::plan::Ownership;
+use trustd_core::selector::Labels;
+use trustd_core::spec::Spec;
+use trustd_core::world::{self, Managed, NamespaceState, Observed, SourceObject};
+
+use crate::labels;
+
+/// The values of an object by key.
+type Data = BTreeMap<DataKey, Arc<[u8]>>;
+
+/// What planning needs of a namespace.
+#[must_use]
+pub fn namespace(object: &Namespace) -> (names::Namespace, NamespaceState) {
+    let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
+    let state = NamespaceState {
+        labels: map(object.metadata.labels.as_ref()),
+        terminating: object.metadata.deletion_timestamp.is_some() || phase == Some("Terminating"),
+    };
+    (names::Namespace::from(name(&object.metadata)), state)
+}
+
+/// A ConfigMap or a Secret.
+#[derive(Clone, Copy, Debug)]
+pub enum Object<'o> {
+    /// A ConfigMap.
+    ConfigMap(&'o ConfigMap),
+    /// A Secret, whose `stringData` has been folded into `data`.
+    Secret(&'o Secret),
+}
+
+impl<'o> Object<'o> {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::ConfigMap(_) => Kind::ConfigMap,
+            Self::Secret(_) => Kind::Secret,
+        }
+    }
+
+    /// Its metadata.
+    #[must_use]
+    pub const fn metadata(&self) -> &'o ObjectMeta {
+        match self {
+            Self::ConfigMap(object) => &object.metadata,
+            Self::Secret(object) => &object.metadata,
+        }
+    }
+
+    /// It as a source.
+    #[must_use]
+    pub fn source(&self) -> (ObjectName, SourceObject) {
+        let metadata = self.metadata();
+        let labels = map(metadata.labels.as_ref());
+        let managed = managed(metadata.managed_fields.as_deref());
+        let source = SourceObject {
+            target_of: labels.get(labels::BUNDLE_LABEL).map(|name| name.as_str().into()),
+            labels,
+            tls: matches!(self, Self::Secret(s) if s.type_.as_deref() == Some(TLS_SECRET)),
+            data: self.data(),
+            written: managed.map(|managed| {
+                managed.applied.into_iter().chain(managed.updated).collect::<BTreeSet<_>>()
+            }),
+        };
+        (ObjectName::from(name(metadata)), source)
+    }
+
+    /// It as a target, with its values.
+    #[must_use]
+    pub fn observed(&self) -> Observed {
+        Observed { data: Some(self.data()), ..observed(self.metadata()) }
+    }
+
+    fn data(&self) -> Data {
+        let bytes = |(key, ByteString(bytes)): (&String, &ByteString)| {
+            (DataKey::from(key.as_str()), Arc::from(bytes.as_slice()))
+        };
+        match self {
+            Self::ConfigMap(object) => {
+                let binary = object.binary_data.iter().flatten().map(bytes);
+                let text =
+                    object.data.iter().flatten().map(|(key, text)| {
+                        (DataKey::from(key.as_str()), Arc::from(text.as_bytes()))
+                    });
+                // `data` comes last, and so wins over `binaryData`.
+                binary.chain(text).collect()
+            }
+            Self::Secret(object) => object.data.iter().flatten().map(bytes).collect(),
+        }
+    }
+}
+
+/// What planning needs of a target's metadata. Its values are not known from that.
+#[must_use]
+pub fn observed(metadata: &ObjectMeta) -> Observed {
+    let own_labels = map(metadata.labels.as_ref());
+    let annotations = map(metadata.annotations.as_ref());
+    let is_on = |key: &str| annotations.get(key).is_some_and(|value| value == labels::ON);
+    Observed {
+        uid: metadata.uid.as_deref().map(Uid::from),
+        resource_version: metadata.resource_version.as_deref().map(ResourceVersion::from),
+        deleting: metadata.deletion_timestamp.is_some(),
+        label: own_labels.get(labels::BUNDLE_LABEL).map(|name| BundleName::from(name.as_str())),
+        hash: annotations.get(labels::HASH_ANNOTATION).cloned(),
+        content: annotations.get(labels::CONTENT_ANNOTATION).cloned(),
+        shared: is_on(labels::SHARED_ANNOTATION),
+        allow_overwrite: is_on(labels::ALLOW_OVERWRITE_ANNOTATION),
+        owner: owner(metadata),
+        managed: managed(metadata.managed_fields.as_deref()),
+        labels: own_labels,
+        annotations,
+        data: None,
+    }
+}
+
+/// What the controlling owner reference says, if there is one.
+fn owner(metadata: &ObjectMeta) -> world::OwnerReference {
+    let references = metadata.owner_references.iter().flatten();
+    let mut controlling = references.filter(|reference| reference.controller == Some(true));
+    let Some(reference) = controlling.next() else { return world::OwnerReference::None };
+    let group = reference.api_version.split_once('/').map(|(group, _)| group);
+    let is_namesake = group == Some(labels::GROUP)
+        && reference.kind == labels::KIND
+        && Some(&reference.name) == metadata.name.as_ref();
+    if is_namesake {
+        world::OwnerReference::Bundle(Uid::from(reference.uid.as_str()))
+    } else {
+        world::OwnerReference::OtherController
+    }
+}
+
+/// Who manages the data keys, or nothing where the object does not say.
+fn managed(entries: Option<&[ManagedFieldsEntry]>) -> Option<Managed> {
+    let mut managed = Managed::default();
+    for entry in entries.filter(|entries| !entries.is_empty())? {
+        let ours = entry.manager.as_deref() == Some(labels::FIELD_MANAGER);
+        let applied = entry.operation.as_deref() == Some("Apply");
+        let keys = match (ours, applied) {
+            (true, true) => &mut managed.applied,
+            (true, false) => &mut managed.updated,
+            (false, _) => &mut managed.others,
+        };
+        let Some(fields) = &entry.fields_v1 else { continue };
+        for part in ["f:data", "f:binaryData"] {
+            let held = fields.0.get(part).and_then(Json::as_object).into_iter().flatten();
+            // `.` is the map itself.
+            keys.extend(held.filter_map(|(key, _)| key.strip_prefix("f:")).map(DataKey::from));
+        }
+    }
+    Some(managed)
+}
+
+/// What trustd applies to a target: as a ConfigMap or a Secret, with the fields that are its own.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Applied {
+    /// A ConfigMap.
+    ConfigMap(ConfigMap),
+    /// A Secret.
+    Secret(Secret),
+}
+
+/// The object that trustd applies for `spec` in this namespace.
+#[must_use]
+pub fn applied(
+    spec: &Spec,
+    namespace: &names::Namespace,
+    rendered: &Rendered,
+    ownership: Ownership,
+) -> Applied {
+    let metadata = target_metadata(spec, namespace, rendered, ownership);
+    let bytes = |value: &Value| ByteString(value.bytes().to_vec());
+    match rendered.kind {
+        Kind::ConfigMap => {
+            let mut object = ConfigMap { metadata, ..ConfigMap::default() };
+            for (key, value) in &rendered.data {
+                let key = key.to_string();
+                match value {
+                    Value::Text(text) => {
+                        object.data.get_or_insert_default().insert(key, text.as_ref().to_owned());
+                    }
+                    Value::Bytes(_) => {
+                        object.binary_data.get_or_insert_default().insert(key, bytes(value));
+                    }
+                }
+            }
+            Applied::ConfigMap(object)
+        }
+        Kind::Secret => {
+            let data = rendered.data.iter().map(|(key, value)| (key.to_string(), bytes(value)));
+            Applied::Secret(Secret { metadata, data: Some(data.collect()), ..Secret::default() })
+        }
+    }
+}
+
+fn target_metadata(
+    spec: &Spec,
+    namespace: &names::Namespace,
+    rendered: &Rendered,
+    ownership: Ownership,
+) -> ObjectMeta {
+    let mut own_labels = rendered.labels.clone();
+    own_labels.insert(labels::BUNDLE_LABEL.to_owned(), spec.name.to_string());
+    let mut annotations = rendered.annotations.clone();
+    annotations.insert(labels::HASH_ANNOTATION.to_owned(), rendered.hash.clone());
+    annotations.insert(labels::CONTENT_ANNOTATION.to_owned(), rendered.content.clone());
+    let owner_references = match ownership {
+        // Without a UID, as in files, there is nothing to refer to.
+        Ownership::Ours => spec.uid.as_ref().map(|uid| vec![owner_reference(spec, uid)]),
+        Ownership::Shared => {
+            annotations.insert(labels::SHARED_ANNOTATION.to_owned(), labels::ON.to_owned());
+            None
+        }
+    };
+    ObjectMeta {
+        name: Some(spec.name.to_string()),
+        namespace: Some(namespace.to_string()),
+        labels: Some(own_labels),
+        annotations: Some(annotations),
+        owner_references,
+        ..ObjectMeta::default()
+    }
+}
+
+/// The reference that makes a target go when its Bundle goes.
+fn owner_reference(spec: &Spec, uid: &Uid) -> OwnerReference {
+    OwnerReference {
+        api_version: labels::API_VERSION.to_owned(),
+        block_owner_deletion: Some(true),
+        controller: Some(true),
+        kind: labels::KIND.to_owned(),
+        name: spec.name.to_string(),
+        uid: uid.to_string(),
+    }
+}
+
+fn name(metadata: &ObjectMeta) -> &str {
+    metadata.name.as_deref().unwrap_or_default()
+}
+
+fn map(labels: Option<&BTreeMap<String, String>>) -> Labels {
+    labels.cloned().unwrap_or_default()
+}
+
+const TLS_SECRET: &str = "kubernetes.io/tls";
+
+#[cfg(test)]
+mod tests {
+    use trustd_core::format::{ANNOTATION_BYTES_MAX, OWN_ANNOTATIONS_BYTES_MAX};
+
+    use super::*;
+
+    #[test]
+    fn our_own_annotations_fit_into_what_the_planner_reserves_for_them() {
+        let digest = "0".repeat(64);
+        let own = [
+            (labels::HASH_ANNOTATION, digest.as_str()),
+            (labels::CONTENT_ANNOTATION, digest.as_str()),
+            (labels::SHARED_ANNOTATION, labels::ON),
+        ];
+        let bytes: usize = own.iter().map(|(key, value)| key.len() + value.len()).sum();
+        assert!(bytes <= OWN_ANNOTATIONS_BYTES_MAX, "{bytes}");
+        const { assert!(OWN_ANNOTATIONS_BYTES_MAX < ANNOTATION_BYTES_MAX) };
+    }
+
+    #[test]
+    fn both_crates_mean_the_same_label() {
+        assert_eq!(labels::BUNDLE_LABEL, names::BUNDLE_LABEL);
+    }
+
+    fn metadata(json: Json) -> ObjectMeta {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn keys(keys: &[&str]) -> BTreeSet<DataKey> {
+        keys.iter().map(|key| DataKey::from(*key)).collect()
+    }
+
+    #[test]
+    fn managed_fields_are_reduced_to_who_holds_which_key() {
+        let fields = |json| serde_json::json!(json);
+        let entries = serde_json::json!({ "name": "b", "managedFields": [
+            { "manager": "trust-manager", "operation": "Apply",
+              "fieldsV1": { "f:data": { "f:ca.crt": {} }, "f:binaryData": { ".": {}, "f:a.jks": {} } } },
+            { "manager": "trust-manager", "operation": "Update",
+              "fieldsV1": { "f:data": { ".": {}, "f:old": {} } } },
+            { "manager": "kubectl", "operation": "Apply",
+              "fieldsV1": { "f:data": { "f:theirs": {} }, "f:metadata": {} } },
+            { "manager": "nobody", "operation": "Update" },
+        ]});
+        let observed = observed(&metadata(fields(entries)));
+        assert_eq!(
+            observed.managed,
+            Some(Managed {
+                applied: keys(&["a.jks", "ca.crt"]),
+                updated: keys(&["old"]),
+                others: keys(&["theirs"]),
+            })
+        );
+        assert_eq!(super::observed(&metadata(serde_json::json!({ "name": "b" }))).managed, None);
+    }
+
+    #[test]
+    fn only_a_controlling_namesake_of_our_group_is_the_owner() {
+        let with = |api: &str, kind: &str, name: &str, controller: bool| {
+            let reference = serde_json::json!({ "apiVersion": api, "kind": kind, "name": name,
+                "uid": "u", "controller": controller });
+            let object = serde_json::json!({ "name": "b", "ownerReferences": [reference] });
+            observed(&metadata(object)).owner
+        };
+        let api = labels::API_VERSION;
+        assert_eq!(with(api, "Bundle", "b", true), world::OwnerReference::Bundle("u".into()));
+        assert_eq!(with("apps/v1", "Bundle", "b", true), world::OwnerReference::OtherController);
+        assert_eq!(with(api, "Bundle", "other", true), world::OwnerReference::OtherController);
+        assert_eq!(with(api, "Bundle", "b", false), world::OwnerReference::None);
+    }
+
+    #[test]
+    fn data_wins_over_binary_data() {
+        let object: ConfigMap = serde_json::from_value(serde_json::json!({
+            "metadata": { "name": "c" }, "data": { "k": "text" }, "binaryData": { "k": "AAE=", "l": "AAE=" },
+        }))
+        .unwrap();
+        let (_, source) = Object::ConfigMap(&object).source();
+        assert_eq!(source.data[&DataKey::from("k")].as_ref(), b"text");
+        assert_eq!(source.data[&DataKey::from("l")].as_ref(), [0, 1]);
+    }
+}

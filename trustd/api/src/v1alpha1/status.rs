@@ -1,0 +1,124 @@
+//! What trustd reports of a Bundle.
+//!
+//! Times are text as the API server holds it: certificates may end in the year 9999, which not
+//! every type for times can say.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What trustd reports of a Bundle.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("minProperties" = 1))]
+pub struct BundleStatus {
+    /// The state of the Bundle in one condition, `Synced`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(min = 0, max = 10),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
+    )]
+    pub conditions: Vec<Condition>,
+    /// Which default CA package the bundle was made with, if it has one as a source: name,
+    /// version and the start of a digest.
+    #[serde(default, rename = "defaultCAVersion", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub default_ca_version: Option<String>,
+    /// How many targets there are, by state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<Targets>,
+    /// How many certificates there are, and when the first one expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<Certificates>,
+    /// The certificates that retention watches over. Only with `spec.retention`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 256),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["sha256"])
+    )]
+    pub members: Vec<Member>,
+}
+
+/// One aspect of the state of a Bundle.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Which aspect.
+    #[serde(rename = "type")]
+    #[schemars(
+        length(max = 316),
+        regex(
+            pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$"
+        )
+    )]
+    pub type_: String,
+    /// Whether it is so: `True`, `False` or `Unknown`.
+    #[schemars(extend("enum" = ["True", "False", "Unknown"]))]
+    pub status: String,
+    /// Why, in one word, for programs.
+    #[schemars(
+        length(min = 1, max = 1024),
+        regex(pattern = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
+    )]
+    pub reason: String,
+    /// Why, in a sentence, for people.
+    #[schemars(length(max = 32_768))]
+    pub message: String,
+    /// When `status` last changed.
+    #[schemars(extend("format" = "date-time"))]
+    pub last_transition_time: String,
+    /// The `metadata.generation` of the Bundle that this was said of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub observed_generation: Option<i64>,
+}
+
+/// Targets of a Bundle, by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Targets {
+    /// How many there should be.
+    #[schemars(range(min = 0))]
+    pub desired: i64,
+    /// How many hold the bundle.
+    #[schemars(range(min = 0))]
+    pub synced: i64,
+    /// How many could not be written; they are tried again.
+    #[schemars(range(min = 0))]
+    pub failed: i64,
+    /// How many were left alone, because an object that is not trustd's stands there.
+    #[schemars(range(min = 0))]
+    pub refused: i64,
+}
+
+/// Certificates of a Bundle.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Certificates {
+    /// How many the bundle holds.
+    #[schemars(range(min = 0))]
+    pub total: i64,
+    /// How many were left out by filters, because they are expired or are not CAs.
+    #[schemars(range(min = 0))]
+    pub filtered: i64,
+    /// How many PEM blocks could not be read and were passed over.
+    #[schemars(range(min = 0))]
+    pub skipped: i64,
+    /// When the first certificate of the bundle expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub earliest_not_after: Option<String>,
+}
+
+/// A certificate that retention watches over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// The SHA-256 of its DER, in lower-case hex.
+    #[schemars(length(max = 64), regex(pattern = "^[0-9a-f]{64}$"))]
+    pub sha256: String,
+    /// When its last source dropped it. Not there as long as a source has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub dropped_at: Option<String>,
+}
