@@ -1,0 +1,14 @@
+//! Black-box tests of `trustd`: the program itself, on files and loopback.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop; clippy exempts test functions, not their helpers"
+)]
+
+mod connect;
+mod crd;
+mod inspect;
+mod program;
+mod verify;

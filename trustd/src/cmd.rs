@@ -1,0 +1,69 @@
+//! The verbs: each gathers what it needs, asks for an answer and prints it.
+
+mod contents;
+mod crd;
+mod diff;
+mod inspect;
+mod offline;
+mod outlook;
+mod render;
+mod show;
+mod verify;
+
+use std::io::IsTerminal as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use trustd_core::time::Timestamp;
+
+use crate::cli::{Cli, Verb};
+use crate::exit::{self, Exit};
+
+/// What a verb knows of the world it runs in.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    /// The time.
+    pub now: Timestamp,
+    /// Columns of the terminal that stdout is; nothing where stdout is a file or a pipe.
+    pub columns: Option<u16>,
+}
+
+impl Surroundings {
+    /// The surroundings of this process.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
+        let stdout = std::io::stdout();
+        let columns = stdout
+            .is_terminal()
+            .then(|| rustix::termios::tcgetwinsize(&stdout).ok())
+            .flatten()
+            .map(|size| size.ws_col)
+            .filter(|columns| *columns > 0);
+        Self { now: Timestamp::from_unix(seconds), columns }
+    }
+}
+
+/// What a verb has to say, and how it ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Answer {
+    text: String,
+    exit: Exit,
+}
+
+/// Does what the command line asks for and prints the answer.
+///
+/// # Errors
+/// When it could not be done; nothing has been printed then.
+pub fn run(arguments: &Cli, surroundings: &Surroundings) -> anyhow::Result<Exit> {
+    let answer = match &arguments.verb {
+        Verb::Crd => crd::answer()?,
+        Verb::Diff(arguments) => diff::answer(arguments, surroundings)?,
+        Verb::Inspect(arguments) => inspect::answer(arguments, surroundings)?,
+        Verb::Render(arguments) => render::run(arguments, surroundings)?,
+        Verb::Verify(arguments) => verify::answer(arguments, surroundings)?,
+    };
+    exit::print(&answer.text).context("cannot write to stdout")?;
+    Ok(answer.exit)
+}

@@ -1,0 +1,243 @@
+//! The certificates in one file, PEM or DER, and what in it is none.
+//!
+//! Content that is not a certificate is named with its line and never quoted.
+
+use std::path::PathBuf;
+
+use trustd_core::certificate::Certificate;
+use trustd_core::pem::{self, Item};
+
+use crate::exit::chain;
+use crate::files::{self, FileError, Input};
+
+/// What a file holds.
+#[derive(Debug)]
+pub(super) struct Contents {
+    /// How the file is written.
+    pub(super) format: Format,
+    /// Its certificates, in its order.
+    pub(super) found: Vec<Found>,
+    /// What is not a sound certificate, in the order of the file.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// One certificate as it is.
+    Der,
+    /// Text with blocks in it.
+    Pem,
+}
+
+/// A certificate in a file.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    /// The certificate.
+    pub(super) certificate: Certificate,
+    /// Line of its BEGIN marker, where there are lines.
+    pub(super) line: Option<usize>,
+}
+
+/// Something that is not a sound certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// Line of its BEGIN marker.
+    pub(super) line: usize,
+    /// What it is; never its content.
+    pub(super) message: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}: {}", self.line, self.message)
+    }
+}
+
+/// A file gave no certificates.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ContentsError {
+    /// It is empty.
+    #[error("`{path}` is empty")]
+    Empty { path: PathBuf },
+    /// It could not be read at all.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is in a format that is known and not read.
+    #[error("`{path}` is a {format} store, which comes with a later version of trustd")]
+    KeyStore { path: PathBuf, format: &'static str },
+    /// It is neither PEM nor a DER certificate.
+    #[error("`{path}` is neither PEM nor a DER certificate ({why})")]
+    Neither { path: PathBuf, why: String },
+    /// It is PEM without a sound certificate.
+    #[error("`{path}` holds no certificate{}", list(.problems))]
+    NoCertificate { path: PathBuf, problems: Vec<Problem> },
+}
+
+/// The first few problems as the end of a sentence.
+fn list(problems: &[Problem]) -> String {
+    let shown: Vec<String> = problems.iter().take(LISTED_MAX).map(ToString::to_string).collect();
+    let more = problems.len().saturating_sub(shown.len());
+    match (shown.is_empty(), more) {
+        (true, _) => String::new(),
+        (false, 0) => format!(": {}", shown.join("; ")),
+        (false, more) => format!(": {}; and {more} more like it", shown.join("; ")),
+    }
+}
+
+/// Reads a file and finds the certificates in it; there is at least one.
+pub(super) fn read(input: &Input) -> Result<Contents, ContentsError> {
+    contents_of(&files::read(input)?, input)
+}
+
+fn contents_of(bytes: &[u8], input: &Input) -> Result<Contents, ContentsError> {
+    let path = input.path().to_owned();
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(ContentsError::Empty { path });
+    }
+    if let Some(format) = key_store(bytes) {
+        return Err(ContentsError::KeyStore { path, format });
+    }
+    if bytes.first() == Some(&DER_SEQUENCE) {
+        return match Certificate::from_der(bytes) {
+            Ok(certificate) => Ok(Contents {
+                format: Format::Der,
+                found: vec![Found { certificate, line: None }],
+                problems: Vec::new(),
+            }),
+            // Text may begin with `0` as well.
+            Err(_) if has_pem(bytes) => from_pem(bytes, path),
+            Err(unsound) => Err(ContentsError::Neither { path, why: chain(&unsound) }),
+        };
+    }
+    if !has_pem(bytes) {
+        let why = format!("there is no `{}` in it", PEM_BEGIN.trim_end());
+        return Err(ContentsError::Neither { path, why });
+    }
+    from_pem(bytes, path)
+}
+
+fn has_pem(bytes: &[u8]) -> bool {
+    bytes.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN.as_bytes())
+}
+
+fn from_pem(text: &[u8], path: PathBuf) -> Result<Contents, ContentsError> {
+    let mut found = Vec::new();
+    let mut problems = Vec::new();
+    for item in pem::read(text) {
+        match item {
+            Item::Block(block) => match from_block(&block) {
+                Ok(certificate) => found.push(Found { certificate, line: Some(block.line) }),
+                Err(message) => problems.push(Problem { line: block.line, message }),
+            },
+            Item::Unreadable(lost) => {
+                let label = pem::printable_label(&lost.label);
+                let message = format!("an unreadable `{label}` block: {}", lost.fault);
+                problems.push(Problem { line: lost.line, message });
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(ContentsError::NoCertificate { path, problems });
+    }
+    Ok(Contents { format: Format::Pem, found, problems })
+}
+
+/// The certificate in a block, or what the block is instead.
+fn from_block(block: &pem::Block<'_>) -> Result<Certificate, String> {
+    let label = pem::printable_label(&block.label);
+    if label.ends_with("PRIVATE KEY") {
+        return Err(format!("a private key (`{label}`), which has no business in a bundle"));
+    }
+    if label != "CERTIFICATE" {
+        return Err(format!("a `{label}` block, not a certificate"));
+    }
+    if block.headers {
+        return Err("a `CERTIFICATE` block with headers, which certificates do not have".to_owned());
+    }
+    Certificate::from_der(&block.content)
+        .map_err(|unsound| format!("a `CERTIFICATE` block whose content is {unsound}"))
+}
+
+/// The name of a key store format, by the first bytes.
+fn key_store(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xfe, 0xed, 0xfe, 0xed, ..] => Some("JKS"),
+        [0xce, 0xce, 0xce, 0xce, ..] => Some("JCEKS"),
+        [DER_SEQUENCE, rest @ ..] => {
+            // PFX ::= SEQUENCE { version INTEGER (3), authSafe SEQUENCE … } (RFC 7292, 4).
+            let length_len = match rest.first()? {
+                short @ 0..=0x80 => usize::from(*short > 0),
+                long => usize::from(long & 0x7f) + 1,
+            };
+            rest.get(length_len..)?.starts_with(PFX_VERSION).then_some("PKCS#12")
+        }
+        _ => None,
+    }
+}
+
+const PEM_BEGIN: &str = "-----BEGIN ";
+const DER_SEQUENCE: u8 = 0x30;
+/// INTEGER 3, and the tag of the SEQUENCE that follows.
+const PFX_VERSION: &[u8] = &[0x02, 0x01, 0x03, 0x30];
+/// Problems that one error line lists.
+const LISTED_MAX: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_bytes(bytes: &[u8]) -> Result<Contents, ContentsError> {
+        contents_of(bytes, &Input::Path("x".into()))
+    }
+
+    fn error(bytes: &[u8]) -> String {
+        read_bytes(bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn formats_are_told_apart_by_content() {
+        let key = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+        let der = read_bytes(key.cert.der()).unwrap();
+        assert_eq!((der.format, der.found.len(), der.found[0].line), (Format::Der, 1, None));
+        let text = format!("0 is where this begins\n{}", key.cert.pem());
+        let pem = read_bytes(text.as_bytes()).unwrap();
+        assert_eq!((pem.format, pem.found.len(), pem.found[0].line), (Format::Pem, 1, Some(2)));
+        assert_eq!(der.found[0].certificate, pem.found[0].certificate);
+    }
+
+    #[test]
+    fn stores_are_named_and_left_for_later() {
+        let later =
+            |format| format!("`x` is a {format} store, which comes with a later version of trustd");
+        assert_eq!(error(&[0xfe, 0xed, 0xfe, 0xed, 0, 0]), later("JKS"));
+        assert_eq!(error(&[0xce, 0xce, 0xce, 0xce, 0, 0]), later("JCEKS"));
+        for header in [&[0x30, 0x07][..], &[0x30, 0x82, 1, 0], &[0x30, 0x80]] {
+            assert_eq!(error(&[header, &[2, 1, 3, 0x30, 0, 0]].concat()), later("PKCS#12"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_named_and_not_quoted() {
+        assert_eq!(error(b" \n"), "`x` is empty");
+        assert_eq!(
+            error(b"secret"),
+            "`x` is neither PEM nor a DER certificate (there is no `-----BEGIN` in it)"
+        );
+        let text =
+            error(b"\n-----BEGIN RSA PRIVATE KEY-----\nc2VjcmV0\n-----END RSA PRIVATE KEY-----\n");
+        assert_eq!(
+            text,
+            "`x` holds no certificate: line 2: a private key (`RSA PRIVATE KEY`), which has no \
+             business in a bundle"
+        );
+    }
+
+    #[test]
+    fn a_long_list_of_problems_is_cut() {
+        let text = "-----BEGIN CERTIFICATE-----\n".repeat(7);
+        let text = error(text.as_bytes());
+        assert!(text.contains("line 5: an unreadable `CERTIFICATE` block"), "{text}");
+        assert!(text.ends_with("; and 2 more like it"), "{text}");
+    }
+}

@@ -1,0 +1,197 @@
+//! What a run would do, for people and for programs: shared by `render` and `diff`.
+
+use serde::Serialize;
+use trustd_core::outcome::{Conclusion, Outcome, conclude};
+use trustd_core::plan::{Ownership, Plan, Step, Write, plan};
+use trustd_core::selector::Selector;
+use trustd_core::spec::Spec;
+use trustd_core::time::Timestamp;
+
+use super::offline::Loaded;
+use super::show::count;
+
+/// A Bundle, what would be done for it, and what its status would say.
+pub(super) struct Outlook<'l> {
+    pub(super) spec: &'l Spec,
+    pub(super) plan: Plan,
+    pub(super) conclusion: Conclusion,
+}
+
+/// Plans every valid Bundle, by name.
+pub(super) fn of(loaded: &Loaded, now: Timestamp) -> Vec<Outlook<'_>> {
+    let everything = Selector::default();
+    let limited = !loaded.world.settings.target_namespaces.is_empty();
+    loaded
+        .specs
+        .values()
+        .map(|spec| {
+            let plan = plan(spec, &loaded.world, now);
+            let selector = spec.target.as_ref().map_or(&everything, |target| &target.namespaces);
+            let conclusion = conclude(&plan, &Outcome::default(), selector, limited);
+            Outlook { spec, plan, conclusion }
+        })
+        .collect()
+}
+
+impl Outlook<'_> {
+    /// What is no fault and may surprise.
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.plan.notes.iter().map(|note| format!("Bundle {}: {note}", self.spec.name)).collect()
+    }
+
+    /// What is wrong, and what was left out.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let name = &self.spec.name;
+        let mut warnings = Vec::new();
+        if !self.conclusion.synced {
+            let (reason, message) = (self.conclusion.reason.as_str(), &self.conclusion.message);
+            warnings.push(format!("Bundle {name}: {reason}: {message}"));
+        }
+        let dropped = self.plan.certificates.dropped().iter();
+        let told = dropped.filter(|dropped| dropped.why.is_filter() || dropped.why.is_skip());
+        warnings.extend(told.map(|dropped| format!("Bundle {name}: {dropped}")));
+        if self.spec.retention.is_some() {
+            warnings.push(format!(
+                "Bundle {name}: spec.retention keeps nothing here: what sources held before is \
+                 known to a cluster only"
+            ));
+        }
+        warnings
+    }
+
+    /// `2 certificates, earliest expiry 2030-01-01T00:00:00Z`.
+    pub(super) fn certificates(&self) -> String {
+        let bundle = &self.plan.certificates;
+        let certificates = count(bundle.members().len(), "certificate");
+        match bundle.earliest_not_after() {
+            Some(time) => format!("{certificates}, earliest expiry {time}"),
+            None => certificates,
+        }
+    }
+}
+
+/// What a step is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Action {
+    Create,
+    Delete,
+    Keep,
+    Refuse,
+    Release,
+    Share,
+    Update,
+}
+
+impl Action {
+    pub(super) const fn of(step: &Step) -> Self {
+        match &step.write {
+            Write::Create(_) => Self::Create,
+            Write::Delete(_) => Self::Delete,
+            Write::Keep => Self::Keep,
+            Write::Refuse(_) => Self::Refuse,
+            Write::Release { .. } => Self::Release,
+            Write::Update { ownership: Ownership::Ours, .. } => Self::Update,
+            Write::Update { ownership: Ownership::Shared, .. } => Self::Share,
+        }
+    }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Delete => "delete",
+            Self::Keep => "keep",
+            Self::Refuse => "refuse",
+            Self::Release => "release",
+            Self::Share => "share",
+            Self::Update => "update",
+        }
+    }
+}
+
+/// A Bundle in `-o json`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BundleJson {
+    name: String,
+    synced: bool,
+    reason: &'static str,
+    message: String,
+    targets: TargetsJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificates: Option<CertificatesJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_ca_version: Option<String>,
+    warnings: Vec<String>,
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct TargetsJson {
+    desired: usize,
+    synced: usize,
+    failed: usize,
+    refused: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CertificatesJson {
+    total: usize,
+    filtered: usize,
+    skipped: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earliest_not_after: Option<String>,
+}
+
+impl BundleJson {
+    pub(super) fn of(outlook: &Outlook<'_>) -> Self {
+        let Conclusion { synced, reason, message, targets, certificates, default_cas } =
+            &outlook.conclusion;
+        Self {
+            name: outlook.spec.name.to_string(),
+            synced: *synced,
+            reason: reason.as_str(),
+            message: message.clone(),
+            targets: TargetsJson {
+                desired: targets.desired,
+                synced: targets.synced,
+                failed: targets.failed,
+                refused: targets.refused,
+            },
+            certificates: certificates.map(|counts| CertificatesJson {
+                total: counts.total,
+                filtered: counts.filtered,
+                skipped: counts.skipped,
+                earliest_not_after: counts.earliest_not_after.map(|time| time.to_string()),
+            }),
+            default_ca_version: default_cas.as_ref().map(ToString::to_string),
+            warnings: outlook.warnings(),
+            notes: outlook.notes(),
+        }
+    }
+}
+
+/// A target in `-o json`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TargetJson {
+    action: Action,
+    kind: String,
+    namespace: String,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+impl TargetJson {
+    pub(super) fn of(outlook: &Outlook<'_>, step: &Step, why: Option<String>) -> Self {
+        Self {
+            action: Action::of(step),
+            kind: step.kind.to_string(),
+            namespace: step.namespace.to_string(),
+            name: outlook.spec.name.to_string(),
+            why,
+        }
+    }
+}

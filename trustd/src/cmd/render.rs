@@ -1,0 +1,212 @@
+//! `trustd render`: the targets of Bundles in manifest files, without a cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use trustd_api::manifest;
+use trustd_api::object::{self, Applied};
+use trustd_core::plan::{Ownership, Write};
+
+use super::outlook::{self, BundleJson, Outlook};
+use super::show::count;
+use super::{Answer, Surroundings, offline};
+use crate::cli::{Render, RenderOutput};
+use crate::exit::{self, Reader};
+use crate::files::{self, Input, Pace, Watch, Wrote};
+
+/// Renders once, or again and again until the process is stopped.
+pub(super) fn run(arguments: &Render, surroundings: &Surroundings) -> anyhow::Result<Answer> {
+    let inputs: Vec<Input> =
+        arguments.offline.filenames.iter().map(|path| Input::from(path.as_path())).collect();
+    if arguments.watch {
+        if inputs.contains(&Input::Stdin) {
+            bail!("--watch needs files; stdin can be read only once");
+        }
+        return watch(arguments, &inputs, surroundings);
+    }
+    let mut written = BTreeSet::new();
+    once(arguments, &inputs, surroundings, &mut written)
+}
+
+fn watch(
+    arguments: &Render,
+    inputs: &[Input],
+    surroundings: &Surroundings,
+) -> anyhow::Result<Answer> {
+    let mut watched = inputs.to_vec();
+    watched.extend(arguments.offline.default_package_location.iter().cloned().map(Input::Path));
+    let mut watch = Watch::new(&watched, Pace::default())?;
+    let mut written = BTreeSet::new();
+    loop {
+        let now = Surroundings::of_process().now;
+        match once(arguments, inputs, &Surroundings { now, ..*surroundings }, &mut written) {
+            Ok(answer) => {
+                let reader = exit::print(&answer.text).context("cannot write to stdout")?;
+                if reader == Reader::Gone {
+                    return Ok(Answer { text: String::new(), exit: answer.exit });
+                }
+            }
+            // A file that is being edited may be broken for a while; what was rendered stays.
+            Err(error) => exit::complain(error.as_ref()),
+        }
+        while watch.wait(WAIT).is_empty() {}
+    }
+}
+
+fn once(
+    arguments: &Render,
+    inputs: &[Input],
+    surroundings: &Surroundings,
+    written: &mut BTreeSet<PathBuf>,
+) -> anyhow::Result<Answer> {
+    let settings = offline::settings(&arguments.offline)?;
+    let loaded = offline::load(inputs, None, settings, &arguments.offline.namespace)?;
+    let outlooks = outlook::of(&loaded, surroundings.now);
+    let exit = offline::tell(&loaded, &outlooks);
+    let targets: Vec<Target> = outlooks.iter().flat_map(targets).collect();
+    let text = match &arguments.out {
+        Some(folder) => {
+            let files = write(folder, &targets, written)?;
+            summary(arguments.output, &outlooks, &files)?
+        }
+        None => print(arguments.output, &targets)?,
+    };
+    if loaded.specs.is_empty() && loaded.invalid.is_empty() {
+        bail!("there is no Bundle among the files");
+    }
+    Ok(Answer { text, exit })
+}
+
+/// A target as it would be after a run.
+struct Target {
+    namespace: String,
+    bundle: String,
+    object: Applied,
+    data: BTreeMap<String, Vec<u8>>,
+}
+
+fn targets(outlook: &Outlook<'_>) -> Vec<Target> {
+    let Outlook { spec, plan, .. } = outlook;
+    if plan.paused {
+        return Vec::new();
+    }
+    let written = plan.steps.iter().filter_map(|step| {
+        let ownership = match &step.write {
+            Write::Create(_) | Write::Keep => Ownership::Ours,
+            Write::Update { ownership, .. } => *ownership,
+            Write::Delete(_) | Write::Refuse(_) | Write::Release { .. } => return None,
+        };
+        let rendered = plan.rendered.get(&step.kind)?;
+        let data = rendered.data.iter();
+        Some(Target {
+            namespace: step.namespace.to_string(),
+            bundle: spec.name.to_string(),
+            object: object::applied(spec, &step.namespace, rendered, ownership),
+            data: data.map(|(key, value)| (key.to_string(), value.bytes().to_vec())).collect(),
+        })
+    });
+    written.collect()
+}
+
+fn print(output: RenderOutput, targets: &[Target]) -> anyhow::Result<String> {
+    let objects = targets.iter().map(|target| match &target.object {
+        Applied::ConfigMap(object) => serde_json::to_value(object),
+        Applied::Secret(object) => serde_json::to_value(object),
+    });
+    let objects = objects.collect::<Result<Vec<_>, _>>().context("cannot write an object")?;
+    match output {
+        RenderOutput::Json => {
+            let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+            let text = serde_json::to_string_pretty(&list).context("cannot write JSON")?;
+            Ok(text + "\n")
+        }
+        RenderOutput::Yaml => {
+            let mut text = String::new();
+            for object in &objects {
+                text.push_str("---\n");
+                text.push_str(&manifest::to_yaml(object).context("cannot write YAML")?);
+            }
+            Ok(text)
+        }
+    }
+}
+
+/// A file of `--out`.
+#[derive(Serialize)]
+struct FileJson {
+    path: String,
+    changed: bool,
+}
+
+/// Writes `folder/<namespace>/<bundle>/<key>` for every target, and removes what an earlier pass of
+/// this process wrote and nobody wants any more.
+fn write(
+    folder: &Path,
+    targets: &[Target],
+    written: &mut BTreeSet<PathBuf>,
+) -> anyhow::Result<Vec<FileJson>> {
+    let mut wanted = BTreeMap::new();
+    for Target { namespace, bundle, data, .. } in targets {
+        for (key, bytes) in data {
+            let mut path = folder.to_owned();
+            for part in [namespace, bundle, key] {
+                // Names come from files, and must not lead out of the folder.
+                if part.is_empty() || part.contains('/') || part.starts_with("..") || part == "." {
+                    bail!("`{part}` cannot be the name of a file; Kubernetes would not take it");
+                }
+                path.push(part);
+            }
+            wanted.insert(path, bytes);
+        }
+    }
+    let mut files = Vec::new();
+    for (path, bytes) in &wanted {
+        let changed = files::write(path, bytes)? == Wrote::Changed;
+        files.push(FileJson { path: path.display().to_string(), changed });
+    }
+    for stale in written.iter().filter(|path| !wanted.contains_key(*path)) {
+        match fs::remove_file(stale) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove `{}`", stale.display()));
+            }
+            _ => {}
+        }
+    }
+    *written = wanted.into_keys().collect();
+    Ok(files)
+}
+
+fn summary(
+    output: RenderOutput,
+    outlooks: &[Outlook<'_>],
+    files: &[FileJson],
+) -> anyhow::Result<String> {
+    if output == RenderOutput::Json {
+        #[derive(Serialize)]
+        struct Document<'f> {
+            bundles: Vec<BundleJson>,
+            files: &'f [FileJson],
+        }
+        let bundles = outlooks.iter().map(BundleJson::of).collect();
+        let text = serde_json::to_string_pretty(&Document { bundles, files });
+        return Ok(text.context("cannot write JSON")? + "\n");
+    }
+    let mut text = String::new();
+    for FileJson { path, changed } in files {
+        let state = if *changed { "written  " } else { "unchanged" };
+        text.push_str(&format!("{state}  {path}\n"));
+    }
+    for outlook in outlooks.iter().filter(|outlook| outlook.conclusion.certificates.is_some()) {
+        let targets = count(outlook.conclusion.targets.synced, "target");
+        let certificates = outlook.certificates();
+        text.push_str(&format!("Bundle {}: {certificates}, {targets}\n", outlook.spec.name));
+    }
+    Ok(text)
+}
+
+/// How long one wait lasts; the loop begins the next at once.
+const WAIT: Duration = Duration::from_secs(3600);
