@@ -1,0 +1,131 @@
+//! What is said about a measured value: whether it is fit, and if not, why and what to do.
+//!
+//! A value without a limit, or a complaint without a cure, cannot be written down here.
+
+use std::fmt;
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+/// Something that spoils a measurement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// What was seen, with the number.
+    pub seen: String,
+    /// What likely causes it.
+    pub cause: String,
+    /// What to do about it.
+    pub cure: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, likely because {}; {}", self.seen, self.cause, self.cure)
+    }
+}
+
+/// The judgement on one value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Within the limit.
+    Fit,
+    /// Outside of the limit.
+    Unfit(Warning),
+    /// Could not be read, so not judged.
+    Unknown,
+}
+
+impl Verdict {
+    /// The verdict in one word.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Fit => "fit",
+            Self::Unfit(_) => "unfit",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One line of a check: a value, the limit it is held against, and the verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What was looked at.
+    pub name: &'static str,
+    /// What was found.
+    pub value: String,
+    /// What it must be.
+    pub limit: String,
+    /// Whether it is.
+    pub verdict: Verdict,
+}
+
+impl Line {
+    /// A line for something that could not be read.
+    #[must_use]
+    pub fn unknown(name: &'static str, limit: impl Into<String>) -> Self {
+        let value = "unknown".to_owned();
+        Self { name, value, limit: limit.into(), verdict: Verdict::Unknown }
+    }
+
+    /// What spoils the measurement, where the value is unfit.
+    #[must_use]
+    pub const fn warning(&self) -> Option<&Warning> {
+        match &self.verdict {
+            Verdict::Unfit(warning) => Some(warning),
+            Verdict::Fit | Verdict::Unknown => None,
+        }
+    }
+}
+
+impl Serialize for Line {
+    /// One flat object; `cause` and `cure` are null unless the value is unfit.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let warning = self.warning();
+        let mut line = serializer.serialize_struct("Line", 6)?;
+        line.serialize_field("name", self.name)?;
+        line.serialize_field("value", &self.value)?;
+        line.serialize_field("limit", &self.limit)?;
+        line.serialize_field("verdict", self.verdict.word())?;
+        line.serialize_field("cause", &warning.map(|warning| &warning.cause))?;
+        line.serialize_field("cure", &warning.map(|warning| &warning.cure))?;
+        line.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unfit() -> Line {
+        let warning = Warning {
+            seen: "steal is 3.0 %".into(),
+            cause: "the host is shared".into(),
+            cure: "use a dedicated machine".into(),
+        };
+        Line {
+            name: "steal",
+            value: "3.0 %".into(),
+            limit: "at most 1.0 %".into(),
+            verdict: Verdict::Unfit(warning),
+        }
+    }
+
+    #[test]
+    fn a_warning_says_what_was_seen_why_and_what_to_do() {
+        assert_eq!(
+            unfit().warning().unwrap().to_string(),
+            "steal is 3.0 %, likely because the host is shared; use a dedicated machine"
+        );
+    }
+
+    #[test]
+    fn a_line_is_one_flat_json_object() {
+        let json = serde_json::to_value(unfit()).unwrap();
+        assert_eq!(json["verdict"], "unfit");
+        assert_eq!(json["cure"], "use a dedicated machine");
+        let json = serde_json::to_value(Line::unknown("steal", "at most 1.0 %")).unwrap();
+        assert_eq!((&json["value"], &json["verdict"]), (&"unknown".into(), &"unknown".into()));
+        assert!(json["cause"].is_null());
+    }
+}

@@ -1,0 +1,9 @@
+//! What tlsbench measures with: clocks, and a probe of the machine they run on.
+//!
+//! Linux only: facts come from `/proc` and `/sys`, pacing from timerfd.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("tlsbench measures through /proc, /sys and timerfd, so it runs on Linux only");
+
+pub mod clock;
+pub mod probe;

@@ -1,0 +1,122 @@
+//! What the kernel's text files say: pure functions on text.
+
+/// What a CPU is and can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    /// Its name, where the kernel knows one.
+    pub model: Option<String>,
+    /// Whether it has instructions for AES.
+    pub has_aes: bool,
+    /// Whether it has instructions for several AES blocks at once.
+    pub has_vaes: bool,
+}
+
+/// How the CPUs spent their time since boot, in ticks of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuTicks {
+    /// How many CPUs there are.
+    pub cpus: u32,
+    /// Working, in user space, kernel or interrupts.
+    pub busy: u64,
+    /// Taken by the hypervisor.
+    pub steal: u64,
+    /// All of it.
+    pub total: u64,
+}
+
+/// Local ports of outgoing connections, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// The first port.
+    pub first: u16,
+    /// The last port.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// How many ports there are.
+    #[must_use]
+    pub fn count(self) -> u32 {
+        (u32::from(self.last) + 1).saturating_sub(u32::from(self.first))
+    }
+}
+
+/// Reads `/proc/cpuinfo`: the first CPU speaks for all.
+pub(super) fn cpu(text: &str) -> Option<Cpu> {
+    let value = |names: &[&str]| {
+        text.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            names.contains(&name.trim()).then(|| value.trim())
+        })
+    };
+    // x86 says `flags`, arm64 says `Features`.
+    let mut features = value(&["flags", "Features"])?.split_whitespace();
+    let has = |feature| features.clone().any(|known| known == feature);
+    let (has_aes, has_vaes) = (has("aes"), has("vaes"));
+    features.next()?;
+    Some(Cpu { model: value(&["model name"]).map(str::to_owned), has_aes, has_vaes })
+}
+
+/// Reads the first line of `/proc/stat`, and counts the CPUs in those below it.
+pub(super) fn cpu_ticks(text: &str) -> Option<CpuTicks> {
+    let all = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks: Vec<u64> = all.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    // What follows steal is guest time, which user and nice already hold.
+    let [user, nice, system, idle, waiting, interrupt, soft_interrupt, steal, ..] = ticks[..]
+    else {
+        return None;
+    };
+    let busy = user + nice + system + interrupt + soft_interrupt;
+    let is_cpu = |line: &&str| {
+        line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let cpus = u32::try_from(text.lines().filter(is_cpu).count()).ok().filter(|&cpus| cpus > 0)?;
+    Some(CpuTicks { cpus, busy, steal, total: busy + idle + waiting + steal })
+}
+
+/// Reads `ip_local_port_range`: two numbers.
+pub(super) fn port_range(text: &str) -> Option<PortRange> {
+    let mut ports = text.split_whitespace().map(|port| port.parse().ok());
+    let (first, last) = (ports.next()??, ports.next()??);
+    (first <= last && ports.next().is_none()).then_some(PortRange { first, last })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_cpu_of_x86_and_arm() {
+        let x86 = "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: fpu aes vaes\n\n\
+                   processor\t: 1\nmodel name\t: other\nflags\t\t: fpu\n";
+        let expected = Cpu { model: Some("AMD EPYC".into()), has_aes: true, has_vaes: true };
+        assert_eq!(cpu(x86), Some(expected));
+        let arm = "processor\t: 0\nFeatures\t: fp asimd aes pmull\nCPU part\t: 0xd40\n";
+        assert_eq!(cpu(arm), Some(Cpu { model: None, has_aes: true, has_vaes: false }));
+        let old = cpu("model name : old\nflags : fpu vaesx\n").unwrap();
+        assert!(!old.has_aes && !old.has_vaes);
+        assert_eq!(cpu(""), None);
+        assert_eq!(cpu("flags :\n"), None);
+    }
+
+    #[test]
+    fn counts_ticks_and_leaves_guest_time_in_user_time() {
+        let text = "cpu  10 20 30 400 50 6 7 8 9 10\ncpu0 5 10 15 200 25 3 3 4 4 5\n\
+                    cpu1 5 10 15 200 25 3 4 4 5 5\nintr 12345\ncpufreq 1\n";
+        assert_eq!(cpu_ticks(text), Some(CpuTicks { cpus: 2, busy: 73, steal: 8, total: 531 }));
+        for strange in
+            ["", "cpu  1 2 3\ncpu0 1\n", "cpu  a b c d e f g h\ncpu0 1\n", "cpu  1 2 3 4 5 6 7 8\n"]
+        {
+            assert_eq!(cpu_ticks(strange), None, "{strange}");
+        }
+    }
+
+    #[test]
+    fn reads_a_port_range() {
+        assert_eq!(port_range("32768\t60999\n").map(PortRange::count), Some(28_232));
+        assert_eq!(port_range("0 65535").map(PortRange::count), Some(65_536));
+        for strange in ["", "1", "5 4", "1 2 3", "1 65536", "a b"] {
+            assert_eq!(port_range(strange), None, "{strange}");
+        }
+    }
+}

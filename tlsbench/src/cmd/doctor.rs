@@ -1,0 +1,135 @@
+//! `tlsbench doctor`: is this machine fit to measure, and what is to be changed?
+//!
+//! Looks and judges; changes nothing.
+
+use std::io::{self, Write};
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use comfy_table::{Table, presets};
+use serde_json::json;
+use tlsbench_core::warning::{Line, Verdict};
+use tlsbench_engine::clock::{self, Clock};
+use tlsbench_engine::probe::{self, Machine};
+
+use crate::exit::Exit;
+use crate::settings::Output;
+
+mod judge;
+
+/// Looks at the machine for about two seconds, and judges what was seen.
+pub(super) fn look() -> anyhow::Result<Vec<Line>> {
+    let root = Path::new("/");
+    let machine = Machine::read(root);
+
+    let ticks_before = probe::cpu_ticks(root);
+    let (wall, own) = (Clock::Monotonic.now(), Clock::ProcessCpu.now());
+    let monotonic = Clock::Monotonic.quality();
+    let cpu_clock = Clock::ProcessCpu.quality();
+    let lateness = clock::lateness(WAKEUPS, PAUSE).context("cannot measure wake-ups")?;
+    let wall = Clock::Monotonic.now() - wall;
+    let own = Clock::ProcessCpu.now() - own;
+    let load = ticks_before
+        .zip(probe::cpu_ticks(root))
+        .and_then(|(before, after)| probe::load(&before, &after, wall, own));
+
+    let mut lines = judge::machine(&machine);
+    lines.extend(judge::load(load));
+    lines.extend(judge::clocks(machine.clock_source.as_deref(), monotonic, cpu_clock, lateness));
+    lines.extend(judge::limits(&machine));
+    Ok(lines)
+}
+
+/// No when one line is unfit; what is unknown is not held against the machine.
+pub(super) fn exit(lines: &[Line]) -> Exit {
+    if is_fit(lines) { Exit::Fine } else { Exit::Negative }
+}
+
+/// Prints the lines.
+pub(super) fn print(lines: &[Line], output: Output, out: &mut impl Write) -> io::Result<()> {
+    match output {
+        Output::Json => {
+            let document = json!({ "version": 1, "fit": is_fit(lines), "lines": lines });
+            writeln!(out, "{document:#}")
+        }
+        Output::Table => print_table(lines, out),
+    }
+}
+
+/// Cures stand below the table: beside it they would not fit on a screen.
+fn print_table(lines: &[Line], out: &mut impl Write) -> io::Result<()> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["", "value", "limit", "verdict"]);
+    for line in lines {
+        table.add_row([line.name, &line.value, &line.limit, line.verdict.word()]);
+    }
+    writeln!(out, "{}", table.trim_fmt())?;
+    for warning in lines.iter().filter_map(Line::warning) {
+        writeln!(out, "warning: {warning}")?;
+    }
+    let unfit = lines.iter().filter(|line| line.warning().is_some()).count();
+    let unknown = lines.iter().filter(|line| line.verdict == Verdict::Unknown).count();
+    let verdict = if unfit == 0 { "fit" } else { "unfit" };
+    writeln!(
+        out,
+        "this machine is {verdict}: {unfit} unfit and {unknown} unknown of {}",
+        lines.len()
+    )
+}
+
+fn is_fit(lines: &[Line]) -> bool {
+    lines.iter().all(|line| line.warning().is_none())
+}
+
+/// 1,500 wake-ups leave 15 above the 99th percentile.
+const WAKEUPS: NonZeroU32 = NonZeroU32::new(1_500).unwrap();
+/// 1,500 × 1 ms = 1.5 s, long enough for the load as well: 150 kernel ticks a CPU.
+const PAUSE: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tlsbench_core::warning::Warning;
+
+    fn lines(unfit: bool) -> Vec<Line> {
+        let warning = Warning { seen: "1".into(), cause: "2".into(), cure: "add cores".into() };
+        let verdict = if unfit { Verdict::Unfit(warning) } else { Verdict::Fit };
+        vec![
+            Line { name: "cores", value: "1".into(), limit: "at least 2".into(), verdict },
+            Line::unknown("steal", "at most 1 %"),
+        ]
+    }
+
+    fn printed(unfit: bool, output: Output) -> String {
+        let mut out = Vec::new();
+        print(&lines(unfit), output, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn only_an_unfit_line_is_a_negative_answer() {
+        assert_eq!(exit(&lines(true)), Exit::Negative);
+        assert_eq!(exit(&lines(false)), Exit::Fine);
+    }
+
+    #[test]
+    fn the_table_has_a_cure_and_a_sum() {
+        let text = printed(true, Output::Table);
+        assert!(text.contains("add cores"), "{text}");
+        assert!(text.ends_with("this machine is unfit: 1 unfit and 1 unknown of 2\n"), "{text}");
+        let text = printed(false, Output::Table);
+        assert!(!text.contains("warning"), "{text}");
+        assert!(text.ends_with("this machine is fit: 0 unfit and 1 unknown of 2\n"), "{text}");
+    }
+
+    #[test]
+    fn json_says_the_same() {
+        let json: serde_json::Value = serde_json::from_str(&printed(true, Output::Json)).unwrap();
+        assert_eq!(json["fit"], false);
+        assert_eq!(json["lines"][0]["cure"], "add cores");
+        assert_eq!(json["lines"][1]["verdict"], "unknown");
+    }
+}

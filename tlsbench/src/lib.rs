@@ -1,0 +1,8 @@
+//! The program `tlsbench`: arguments, verbs and what they print.
+//!
+//! Everything that measures is `tlsbench-engine`; everything that judges is `tlsbench-core`.
+
+pub mod cli;
+pub mod cmd;
+pub mod exit;
+pub mod settings;
