@@ -121,7 +121,7 @@ pub struct Render {
     #[command(flatten)]
     pub offline: Offline,
 
-    /// Write DIR/<namespace>/<bundle>/<key> files instead of printing objects
+    /// Write DIR/NAMESPACE/BUNDLE/KEY files instead of printing objects
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 

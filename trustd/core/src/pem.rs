@@ -366,6 +366,15 @@ mod tests {
         }
     }
 
+    /// As Go does (1.27): the marker stands at the start of what is left behind a stray END.
+    #[test]
+    fn a_begin_right_behind_a_stray_end_is_read() {
+        let text = format!("\n-----END {GOOD}");
+        assert!(
+            matches!(read(text.as_bytes()).as_slice(), [Item::Block(block)] if block.line == 2)
+        );
+    }
+
     #[test]
     fn a_broken_begin_line_does_not_leak_what_follows_it() {
         let text = "-----BEGIN PRIVATE KEY c2VjcmV0\nc2VjcmV0\n";

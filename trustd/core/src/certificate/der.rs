@@ -126,3 +126,62 @@ const CONSTRUCTED: u8 = 0x20;
 const TAG_NUMBER: u8 = 0x1f;
 /// A certificate nests about eight deep; far more is an attack on the stack.
 const DEPTH_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound(bytes: &[u8]) -> bool {
+        let mut elements = Elements { rest: bytes };
+        elements.next().is_some_and(|e| is_sound(e, 0)) && elements.rest.is_empty()
+    }
+
+    #[test]
+    fn each_rule_of_the_encoding_counts() {
+        let long = |prefix: &[u8], content: usize| [prefix, &vec![1; content]].concat();
+        let cases: [(&str, Vec<u8>, bool); 17] = [
+            ("short length", vec![0x04, 1, 9], true),
+            ("truncated", vec![0x04, 2, 9], false),
+            ("indefinite length", vec![0x30, 0x80, 0, 0], false),
+            ("long form", long(&[0x04, 0x81, 0x80], 0x80), true),
+            ("long form that the short would do for", long(&[0x04, 0x81, 0x7f], 0x7f), false),
+            ("long form with a leading zero", long(&[0x04, 0x82, 0, 0x80], 0x80), false),
+            ("high tag number", vec![0x1f, 0x20, 0], false),
+            ("negative number", vec![0x02, 1, 0xff], true),
+            ("no number", vec![0x02, 0], false),
+            ("padded number", vec![0x02, 2, 0, 0x7f], false),
+            ("padded negative number", vec![0x02, 2, 0xff, 0x80], false),
+            ("number that needs its zero", vec![0x02, 2, 0, 0x80], true),
+            ("true", vec![0x01, 1, 0xff], true),
+            ("true as one", vec![0x01, 1, 1], false),
+            ("unused bits that are set", vec![0x03, 2, 1, 1], false),
+            ("string in parts", vec![0x24, 3, 0x04, 1, 9], false),
+            ("primitive sequence", vec![0x10, 0], false),
+        ];
+        for (name, bytes, wanted) in cases {
+            assert_eq!(sound(&bytes), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn nesting_ends_before_the_stack_does() {
+        // Each sequence holds all that follow; four length octets throughout, as DER's sizes allow.
+        let mut nested = Vec::new();
+        for _ in 0..200_000 {
+            let len = nested.len();
+            nested.extend(match u8::try_from(len) {
+                Ok(short @ 0..=0x7f) => vec![short, 0x30],
+                _ => {
+                    let digits = len.to_le_bytes();
+                    let used = digits.iter().rposition(|d| *d != 0).unwrap() + 1;
+                    let mut head = digits[..used].to_vec();
+                    head.extend([0x80 | u8::try_from(used).unwrap(), 0x30]);
+                    head
+                }
+            });
+        }
+        nested.reverse();
+        assert!(!sound(&nested));
+        assert!(sound(&nested[nested.len() - 20..]), "or this test nests nothing");
+    }
+}

@@ -293,6 +293,18 @@ fn what_is_no_longer_wanted_is_deleted_if_ours_alone_and_else_released() {
     copied.managed = Some(Managed { others: [KEY.into()].into(), ..Managed::default() });
     put(&mut world, "dev", copied);
     assert_eq!(writes(&plan_of(&world)).len(), 1, "only the create in prod");
+    // And so it is with nothing but our mark.
+    put(&mut world, "dev", Observed { shared: true, ..Observed::default() });
+    assert_eq!(writes(&plan_of(&world)).len(), 1, "only the create in prod");
+
+    // Of an object that does not say who manages it, our key is ours and the others are not.
+    let value = |key: &str| (DataKey::from(key), b"x"[..].into());
+    let silent = Observed { managed: None, data: Some([value(KEY)].into()), ..ours };
+    put(&mut world, "dev", silent.clone());
+    assert!(matches!(writes(&plan_of(&world))[0], ("dev", Write::Delete(_))));
+    let data = Some([value(KEY), value("settings")].into());
+    put(&mut world, "dev", Observed { data, ..silent });
+    assert!(matches!(writes(&plan_of(&world))[0], ("dev", Write::Release { .. })));
 }
 
 #[test]
@@ -656,6 +668,7 @@ fn a_change_is_planned_for_what_it_can_touch_and_no_more() {
     };
     let prod = || Some(namespace(&[("env", "prod")]));
     let dev = || Some(namespace(&[("env", "dev")]));
+    let leaving = || prod().map(|state| NamespaceState { terminating: true, ..state });
     let feed = || Some(labels(&[("feed", "yes")]));
     let bare = || Some(Labels::new());
     let n = [(Kind::ConfigMap, "n"), (Kind::Secret, "n")];
@@ -670,6 +683,7 @@ fn a_change_is_planned_for_what_it_can_touch_and_no_more() {
         (moved(prod(), dev()), units(&["b", "p"], &n)),
         (moved(dev(), prod()), units(&["b", "p"], &n)),
         (moved(prod(), prod()), units(&[], &[])),
+        (moved(prod(), leaving()), units(&["b", "l", "p"], &n)),
         (moved(None, dev()), units(&["l"], &n)),
         (moved(prod(), None), units(&["b", "l", "p"], &n)),
         (
