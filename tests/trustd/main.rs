@@ -9,6 +9,10 @@
 
 mod connect;
 mod crd;
+mod diff;
 mod inspect;
+mod peer;
 mod program;
+mod render;
 mod verify;
+mod worlds;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use trustd_core::time::Timestamp;
 
-use crate::settings::{ServerAddress, duration};
+use crate::settings::{ServerAddress, duration, go_bool};
 
 /// Distributes CA bundles to Kubernetes namespaces, and looks into bundles and chains.
 #[derive(Clone, Debug, Parser)]
@@ -83,17 +83,20 @@ pub struct Offline {
 
     /// Whether Secrets may be written
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set)]
+          default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set,
+          value_parser = go_bool)]
     pub secret_targets_enabled: bool,
 
     /// Leave out certificates past their notAfter
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set)]
+          default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set,
+          value_parser = go_bool)]
     pub filter_expired_certificates: bool,
 
     /// Leave out certificates that basicConstraints does not call a CA
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set)]
+          default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set,
+          value_parser = go_bool)]
     pub filter_non_ca_certs: bool,
 }
 

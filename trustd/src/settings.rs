@@ -95,6 +95,23 @@ fn parse_duration(text: &str) -> Option<Duration> {
     Some(Duration::from_nanos(counted))
 }
 
+/// The text is not a boolean as Go writes it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be `true` or `false`")]
+pub struct BadBool;
+
+/// Reads a boolean as Go's `strconv.ParseBool`, and so the peer's flags, take it.
+///
+/// # Errors
+/// When the text is none of Go's twelve spellings.
+pub fn go_bool(text: &str) -> Result<bool, BadBool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(BadBool),
+    }
+}
+
 /// `number` units of `scale` nanoseconds; `number` may have a fraction.
 fn scaled(number: &str, scale: u128) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));

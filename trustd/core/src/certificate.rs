@@ -77,7 +77,7 @@ pub enum Unsound {
     #[error("not a certificate: its {0} is missing or malformed")]
     Layout(&'static str),
     /// A whole certificate, and then more.
-    #[error("{0} more bytes follow the certificate")]
+    #[error("a certificate with {0} more bytes behind it")]
     Trailing(usize),
 }
 

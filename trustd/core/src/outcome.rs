@@ -162,7 +162,9 @@ impl<'p> Tally<'p> {
                 continue;
             }
             let wanted = !matches!(step.write, Write::Delete(_) | Write::Release { .. });
-            tally.kept += usize::from(wanted);
+            // What is kept because its content is not known, or not looked at, is not in sync.
+            let judged = !plan.paused && plan.rendered.contains_key(&step.kind);
+            tally.kept += usize::from(wanted && (judged || step.write != Write::Keep));
             if let Some(category) = outcome.failed.get(&key) {
                 tally.failed.insert(id, *category);
                 // A failed clean-up is a failure too, but no wanted target is missing for it.
@@ -312,7 +314,7 @@ mod tests {
             certificates: TrustBundle::default(),
             default_cas: None,
             notes: Vec::new(),
-            rendered: BTreeMap::new(),
+            rendered: Kind::ALL.map(|kind| (kind, rendered(kind))).into(),
             desired: 4,
             steps: writes
                 .into_iter()
@@ -320,6 +322,18 @@ mod tests {
                 .collect(),
             again_at: None,
         }
+    }
+
+    fn rendered(kind: Kind) -> Arc<crate::format::Rendered> {
+        Arc::new(crate::format::Rendered {
+            kind,
+            data: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            hash: String::new(),
+            hash_before_v0_25: None,
+            content: String::new(),
+        })
     }
 
     fn conclude(plan: &Plan, outcome: &Outcome) -> Conclusion {
@@ -372,6 +386,16 @@ mod tests {
         let outcome = failed(&[(CM, "b", "quota"), (CM, "gone", "timeout")]);
         let counts = conclude(&plan, &outcome).targets;
         assert_eq!(counts, TargetCounts { desired: 4, synced: 1, failed: 2, refused: 1 });
+    }
+
+    #[test]
+    fn what_is_kept_without_being_looked_at_is_not_counted_as_synced() {
+        let mut plan = plan(vec![(CM, "a", Write::Keep), (Kind::Secret, "a", Write::Keep)]);
+        assert_eq!(conclude(&plan, &Outcome::default()).targets.synced, 2);
+        plan.rendered.remove(&Kind::Secret);
+        assert_eq!(conclude(&plan, &Outcome::default()).targets.synced, 1);
+        plan.paused = true;
+        assert_eq!(conclude(&plan, &Outcome::default()).targets.synced, 0);
     }
 
     #[test]
@@ -432,16 +456,7 @@ mod tests {
     fn a_conflict_that_only_the_server_saw_counts_as_refused() {
         let mut outcome = Outcome::default();
         outcome.refused.insert((CM, "a".into()), Refusal::Conflict("ca.crt".into()));
-        let rendered = crate::format::Rendered {
-            kind: CM,
-            data: BTreeMap::new(),
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
-            hash: String::new(),
-            hash_before_v0_25: None,
-            content: String::new(),
-        };
-        let plan = plan(vec![(CM, "a", Write::Create(Arc::new(rendered)))]);
+        let plan = plan(vec![(CM, "a", Write::Create(rendered(CM)))]);
         let conclusion = conclude(&plan, &outcome);
         assert_eq!(conclusion.reason, Reason::TargetRefused);
         assert_eq!(

@@ -153,6 +153,11 @@ fn causes(outlook: &Outlook<'_>, rendered: &Rendered, observed: &Observed) -> Ve
     if !observed.shared && !is_owner {
         causes.push("the Bundle is not its owner".to_owned());
     }
+    if let (OwnerReference::Bundle(uid), Some(own)) = (&observed.owner, &outlook.spec.uid)
+        && uid != own
+    {
+        causes.push("its owner is an earlier Bundle of this name".to_owned());
+    }
     if causes.is_empty() {
         causes.push("its marks or the managers of its keys differ".to_owned());
     }

@@ -9,8 +9,11 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 use trustd_api::manifest;
 use trustd_api::object::{self, Applied};
-use trustd_core::plan::{Ownership, Write};
+use trustd_core::names::{Kind, Namespace};
+use trustd_core::plan::{Ownership, Prepared, Write};
+use trustd_core::time::Timestamp;
 
+use super::offline::Loaded;
 use super::outlook::{self, BundleJson, Outlook};
 use super::show::count;
 use super::{Answer, Surroundings, offline};
@@ -28,7 +31,7 @@ pub(super) fn run(arguments: &Render, surroundings: &Surroundings) -> anyhow::Re
         }
         return watch(arguments, &inputs, surroundings);
     }
-    let mut written = BTreeSet::new();
+    let mut written = Written::new();
     once(arguments, &inputs, surroundings, &mut written)
 }
 
@@ -40,7 +43,7 @@ fn watch(
     let mut watched = inputs.to_vec();
     watched.extend(arguments.offline.default_package_location.iter().cloned().map(Input::Path));
     let mut watch = Watch::new(&watched, Pace::default())?;
-    let mut written = BTreeSet::new();
+    let mut written = Written::new();
     loop {
         let now = Surroundings::of_process().now;
         match once(arguments, inputs, &Surroundings { now, ..*surroundings }, &mut written) {
@@ -61,7 +64,7 @@ fn once(
     arguments: &Render,
     inputs: &[Input],
     surroundings: &Surroundings,
-    written: &mut BTreeSet<PathBuf>,
+    written: &mut Written,
 ) -> anyhow::Result<Answer> {
     let settings = offline::settings(&arguments.offline)?;
     let loaded = offline::load(inputs, None, settings, &arguments.offline.namespace)?;
@@ -70,7 +73,8 @@ fn once(
     let targets: Vec<Target> = outlooks.iter().flat_map(targets).collect();
     let text = match &arguments.out {
         Some(folder) => {
-            let files = write(folder, &targets, written)?;
+            let frozen = Frozen::of(&loaded, &outlooks, surroundings.now);
+            let files = write(folder, &targets, &frozen, written)?;
             summary(arguments.output, &outlooks, &files)?
         }
         None => print(arguments.output, &targets)?,
@@ -79,6 +83,49 @@ fn once(
         bail!("there is no Bundle among the files");
     }
     Ok(Answer { text, exit })
+}
+
+/// The files that this process has written, and the namespace and Bundle that each is for.
+type Written = BTreeMap<PathBuf, (String, String)>;
+
+/// Targets whose files stay as they are, as in a cluster the targets would: their Bundle has no
+/// content at present, is paused or invalid, or they themselves are refused.
+#[derive(Default)]
+struct Frozen {
+    bundles: BTreeSet<String>,
+    /// By namespace and Bundle.
+    targets: BTreeSet<(String, String)>,
+}
+
+impl Frozen {
+    fn of(loaded: &Loaded, outlooks: &[Outlook<'_>], now: Timestamp) -> Self {
+        let mut frozen = Self::default();
+        frozen.bundles.extend(loaded.invalid.iter().map(|(_, invalid)| invalid.name.clone()));
+        for Outlook { spec, plan, .. } in outlooks {
+            let mut freeze = |namespace: &Namespace| {
+                frozen.targets.insert((namespace.to_string(), spec.name.to_string()));
+            };
+            let refused = plan.steps.iter().filter(|step| matches!(step.write, Write::Refuse(_)));
+            refused.for_each(|step| freeze(&step.namespace));
+            if plan.blocked.is_some() {
+                // Clean-up goes on, so it matters which targets are still wanted.
+                let prepared = Prepared::new(spec, &loaded.world, now);
+                for (namespace, state) in &loaded.world.namespaces {
+                    if Kind::ALL.into_iter().any(|kind| prepared.wants(kind, namespace, state)) {
+                        freeze(namespace);
+                    }
+                }
+            }
+            if plan.paused {
+                frozen.bundles.insert(spec.name.to_string());
+            }
+        }
+        frozen
+    }
+
+    fn contains(&self, target: &(String, String)) -> bool {
+        self.bundles.contains(&target.1) || self.targets.contains(target)
+    }
 }
 
 /// A target as it would be after a run.
@@ -147,7 +194,8 @@ struct FileJson {
 fn write(
     folder: &Path,
     targets: &[Target],
-    written: &mut BTreeSet<PathBuf>,
+    frozen: &Frozen,
+    written: &mut Written,
 ) -> anyhow::Result<Vec<FileJson>> {
     let mut wanted = BTreeMap::new();
     for Target { namespace, bundle, data, .. } in targets {
@@ -160,15 +208,21 @@ fn write(
                 }
                 path.push(part);
             }
-            wanted.insert(path, bytes);
+            wanted.insert(path, (bytes, (namespace.clone(), bundle.clone())));
         }
     }
     let mut files = Vec::new();
-    for (path, bytes) in &wanted {
+    for (path, (bytes, _)) in &wanted {
         let changed = files::write(path, bytes)? == Wrote::Changed;
         files.push(FileJson { path: path.display().to_string(), changed });
     }
-    for stale in written.iter().filter(|path| !wanted.contains_key(*path)) {
+    let mut now_there: Written =
+        wanted.iter().map(|(path, (_, target))| (path.clone(), target.clone())).collect();
+    for (stale, target) in written.iter().filter(|(path, _)| !wanted.contains_key(*path)) {
+        if frozen.contains(target) {
+            now_there.insert(stale.clone(), target.clone());
+            continue;
+        }
         match fs::remove_file(stale) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot remove `{}`", stale.display()));
@@ -176,7 +230,7 @@ fn write(
             _ => {}
         }
     }
-    *written = wanted.into_keys().collect();
+    *written = now_there;
     Ok(files)
 }
 

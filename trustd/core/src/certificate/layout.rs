@@ -26,9 +26,6 @@ impl<'d> Layout<'d> {
         if !der::is_sound(certificate, 0) {
             return Err(Unsound::Encoding);
         }
-        if !outer.rest.is_empty() {
-            return Err(Unsound::Trailing(outer.rest.len()));
-        }
         let mut parts = match certificate.tag {
             der::SEQUENCE => certificate.children(),
             _ => return Err(Unsound::Layout("outer sequence")),
@@ -36,7 +33,11 @@ impl<'d> Layout<'d> {
         let signed = part(&mut parts, der::SEQUENCE, "to-be-signed part")?;
         part(&mut parts, der::SEQUENCE, "signature algorithm")?;
         part(&mut parts, der::BIT_STRING, "signature")?;
-        Self::of_signed(signed)
+        let layout = Self::of_signed(signed)?;
+        match outer.rest.len() {
+            0 => Ok(layout),
+            trailing => Err(Unsound::Trailing(trailing)),
+        }
     }
 
     fn of_signed(signed: Element<'d>) -> Result<Self, Unsound> {

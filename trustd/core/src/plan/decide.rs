@@ -29,7 +29,9 @@ pub(super) fn decide(
         }
     } else {
         let locked = kind == Kind::Secret && !prepared.settings.secret_targets;
-        if spec.paused || locked { None } else { unwanted(spec, owner, observed?) }
+        let allowed = &prepared.settings.target_namespaces;
+        let outside = !allowed.is_empty() && !allowed.contains(namespace);
+        if spec.paused || locked || outside { None } else { unwanted(spec, owner, observed?) }
     }
 }
 
@@ -113,7 +115,7 @@ fn owned_by(spec: &Spec, observed: &Observed) -> bool {
     match (&observed.owner, &spec.uid) {
         (OwnerReference::Bundle(uid), Some(own)) => uid == own,
         // Read from files, a Bundle has no identity to compare.
-        (OwnerReference::Bundle(_), None) => true,
+        (OwnerReference::Bundle(_) | OwnerReference::None, None) => true,
         _ => false,
     }
 }
