@@ -18,7 +18,7 @@ pub const KIND: &str = "Bundle";
 pub const CRD_NAME: &str = "bundles.trust.cert-manager.io";
 
 /// Label on every target: the name of the Bundle that it belongs to.
-pub const BUNDLE_LABEL: &str = "trust.cert-manager.io/bundle";
+pub const BUNDLE_LABEL: &str = trustd_core::names::BUNDLE_LABEL;
 
 /// Annotation on every target: trust-manager's hash of what the target should hold.
 pub const HASH_ANNOTATION: &str = "trust.cert-manager.io/hash";

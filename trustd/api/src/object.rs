@@ -278,11 +278,6 @@ mod tests {
         const { assert!(OWN_ANNOTATIONS_BYTES_MAX < ANNOTATION_BYTES_MAX) };
     }
 
-    #[test]
-    fn both_crates_mean_the_same_label() {
-        assert_eq!(labels::BUNDLE_LABEL, names::BUNDLE_LABEL);
-    }
-
     fn metadata(json: Json) -> ObjectMeta {
         serde_json::from_value(json).unwrap()
     }

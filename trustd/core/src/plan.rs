@@ -176,20 +176,25 @@ impl Refusal {
 /// Plans one Bundle over the whole world.
 #[must_use]
 pub fn plan(spec: &Spec, world: &World, now: Timestamp) -> Plan {
-    let prepared = Prepared::new(spec, world, now);
+    let mut prepared = Prepared::new(spec, world, now);
     let none = Targets::new();
     let targets = world.targets.get(&spec.name).unwrap_or(&none);
     let mut steps = Vec::new();
+    let mut adopted = Vec::new();
     let mut desired = 0;
     for kind in Kind::ALL {
         for (namespace, state) in &world.namespaces {
             desired += usize::from(prepared.wants(kind, namespace, state));
             let observed = targets.get(&(kind, namespace.clone()));
             if let Some(write) = prepared.decide(kind, namespace, state, observed) {
+                if write == Write::Keep && observed.is_some_and(|o| prepared.is_adopted(kind, o)) {
+                    adopted.push(Note::Adopted { kind, namespace: namespace.clone() });
+                }
                 steps.push(Step { kind, namespace: namespace.clone(), write });
             }
         }
     }
+    prepared.notes.append(&mut adopted);
     prepared.into_plan(steps, desired)
 }
 
@@ -288,6 +293,13 @@ impl<'w> Prepared<'w> {
         observed: Option<&Observed>,
     ) -> Option<Write> {
         decide::decide(self, kind, namespace, state, observed)
+    }
+
+    /// Whether a target is ours and others keep data in it: it would go with the Bundle, and takes
+    /// the mark of a shared object with the next write that is due anyway.
+    #[must_use]
+    pub fn is_adopted(&self, kind: Kind, observed: &Observed) -> bool {
+        decide::is_adopted(self, kind, observed)
     }
 
     /// The plan with these steps.

@@ -78,15 +78,25 @@ fn wanted(
     if let Some(key) = conflict {
         return Write::Refuse(Refusal::Conflict(key.clone()));
     }
-    let is_ours = |key: &DataKey| rendered.data.contains_key(key);
-    let others_use_it = observed.foreign_keys(&is_ours).into_iter().any(|key| !is_ours(key));
-    let stays_ours = ours && !others_use_it;
+    let stays_ours = ours && !others_use(rendered, observed);
     Write::Update {
         seen: seen(observed),
         rendered: Arc::clone(rendered),
         ownership: if stays_ours { Ownership::Ours } else { Ownership::Shared },
         force: ours || observed.allow_overwrite,
     }
+}
+
+/// Whether others keep data in an object under keys that are not ours to write.
+fn others_use(rendered: &Rendered, observed: &Observed) -> bool {
+    let is_ours = |key: &DataKey| rendered.data.contains_key(key);
+    observed.foreign_keys(&is_ours).into_iter().any(|key| !is_ours(key))
+}
+
+/// Whether a target is ours and others keep data in it.
+pub(super) fn is_adopted(prepared: &Prepared<'_>, kind: Kind, observed: &Observed) -> bool {
+    owner(&prepared.spec.name, Some(observed)) == Owner::Ours
+        && prepared.rendered(kind).is_some_and(|rendered| others_use(rendered, observed))
 }
 
 /// What follows for an object that should not be there.

@@ -69,6 +69,13 @@ impl SourceProblem {
 /// Something that is no fault and that a Bundle's author may want to know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
+    /// A target of ours in which others keep data, as trust-manager leaves objects that it adopted.
+    Adopted {
+        /// The target's kind.
+        kind: Kind,
+        /// The target's namespace.
+        namespace: Namespace,
+    },
     /// A source text without a PEM block.
     NoPem(Origin),
     /// A selector that no object matches.
@@ -85,6 +92,11 @@ pub enum Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Adopted { kind, namespace } => write!(
+                f,
+                "others keep data in its {kind} in {namespace}, which would go with the Bundle; it \
+                 becomes shared with the next write"
+            ),
             Self::NoPem(origin) => write!(f, "{origin} holds no PEM block"),
             Self::NothingSelected { index, kind } => {
                 write!(f, "spec.sources[{index}]: its selector matches no {kind}")

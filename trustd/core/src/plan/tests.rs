@@ -260,6 +260,10 @@ fn an_object_the_peer_adopted_is_kept_and_becomes_shared_with_the_next_write_due
     let mut adopted = written(&spec, &rendered(&spec, &world()));
     adopted.managed.as_mut().unwrap().others.insert("settings".into());
     assert_eq!(step_for(&spec, adopted.clone()), Some(Write::Keep));
+    let mut world = world();
+    put(&mut world, "prod", adopted.clone());
+    let note = Note::Adopted { kind: Kind::ConfigMap, namespace: "prod".into() };
+    assert_eq!(plan(&spec, &world, NOW).notes, [note]);
     adopted.hash = Some("old".into());
     let write = step_for(&spec, adopted);
     assert!(is_update(write.as_ref(), Ownership::Shared, true), "{write:?}");
