@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo build --release -p trustd
-trustd=target/release/trustd
+trustd=${CARGO_TARGET_DIR:-target}/release/trustd
 examples=deploy/examples
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
