@@ -1,5 +1,11 @@
 //! Black-box tests of the program `tlsbench`.
 
-#![allow(clippy::unwrap_used, reason = "a broken set-up fails the test")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop"
+)]
 
 mod doctor;
+mod record_hdr;
+mod run;

@@ -1,5 +1,7 @@
 //! The command line: its syntax and its help.
 
+mod run;
+
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::settings::{Output, Settings};
@@ -24,11 +26,15 @@ enum Verb {
         #[arg(short, long, value_enum, default_value_t = Format::Table)]
         output: Format,
     },
+    /// Measure endpoints with real handshakes and requests, and leave a record.
+    #[command(after_help = RUN_NOTES)]
+    Run(Box<run::Run>),
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Format {
-    /// A table, and a warning for each line that is unfit.
+    /// A table, and warnings.
+    #[default]
     Table,
     /// One JSON object.
     Json,
@@ -38,16 +44,29 @@ impl Cli {
     /// What was asked for.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        match self.verb {
-            Verb::Doctor { output } => Settings::Doctor {
-                output: match output {
-                    Format::Json => Output::Json,
-                    Format::Table => Output::Table,
-                },
-            },
+        match &self.verb {
+            Verb::Doctor { output } => Settings::Doctor { output: (*output).into() },
+            Verb::Run(run) => Settings::Run(Box::new(run.settings())),
         }
     }
 }
+
+impl From<Format> for Output {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Json => Self::Json,
+            Format::Table => Self::Table,
+        }
+    }
+}
+
+const RUN_NOTES: &str = "\
+Everything that flags say can stand in a scenario file; --print-scenario prints one. Endpoints that are
+not on this machine or in a private network get a low load unless --rate or --connections says otherwise.
+
+Exit codes: 0 measured and valid, 1 measured and a gate is shut, or nothing succeeded, 2 not measured.
+
+Example: tlsbench run --target shop=https://shop.example/ --rate 50 --ca-bundle ca-bundle.crt";
 
 const EXIT_CODES: &str = "Exit codes: 0 all is fine, 1 the answer is no, 2 it could not be done";
 

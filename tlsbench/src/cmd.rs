@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::settings::Settings;
 
 mod doctor;
+mod run;
 
 /// Runs a verb and prints its result.
 ///
@@ -14,10 +15,18 @@ mod doctor;
 /// # Errors
 /// Fails when the verb cannot do its work.
 pub fn run(settings: &Settings, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let Settings::Doctor { output } = *settings;
-    let lines = doctor::look()?;
-    match doctor::print(&lines, output, out) {
+    let (written, exit) = match settings {
+        Settings::Doctor { output } => {
+            let lines = doctor::look()?;
+            (doctor::print(&lines, *output, out), doctor::exit(&lines))
+        }
+        Settings::Run(settings) => {
+            let answer = run::answer(settings)?;
+            (out.write_all(answer.text.as_bytes()), answer.exit)
+        }
+    };
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(doctor::exit(&lines)),
+        _ => Ok(exit),
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Everything that measures is `tlsbench-engine`; everything that judges is `tlsbench-core`.
 
-pub mod cli;
-pub mod cmd;
 pub mod exit;
 pub mod settings;
+pub mod cli;
+pub mod store;
+pub mod progress;
+pub mod cmd;

@@ -1,13 +1,39 @@
 //! What the program is to do, once its arguments are read: values without syntax.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tlsbench_core::plan::Draft;
+
 /// One verb with everything it needs to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Settings {
     /// Say whether this machine is fit to measure.
     Doctor {
         /// How to print it.
         output: Output,
     },
+    /// Measure endpoints.
+    Run(Box<Run>),
+}
+
+/// What `run` is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// What the flags say of the scenario; they win over the file.
+    pub flags: Draft,
+    /// The name for SNI and verification of every target, wherever that was named.
+    pub sni: Option<String>,
+    /// The addresses of every target, likewise.
+    pub connect_to: Option<Vec<SocketAddr>>,
+    /// The scenario file.
+    pub scenario: Option<PathBuf>,
+    /// Print the scenario and measure nothing.
+    pub print_scenario: bool,
+    /// Where the record goes.
+    pub record: Option<PathBuf>,
+    /// How the result is printed.
+    pub output: Output,
 }
 
 /// How results are printed.

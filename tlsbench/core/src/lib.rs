@@ -3,4 +3,10 @@
 //! Values in, values out. This crate has no clock, no randomness, no files and no network.
 
 pub mod units;
+pub mod plan;
+pub mod pace;
+pub mod tally;
+pub mod usage;
+pub mod stats;
+pub mod record;
 pub mod warning;

@@ -1,10 +1,17 @@
 //! Quantities as types, so that a share is never added to a time.
 
 use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
 use std::time::Duration;
 
-/// A span of time in nanoseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use serde::{Deserialize, Serialize};
+
+/// A span of time in nanoseconds. Records write the number.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct Nanos(pub u64);
 
 impl Nanos {
@@ -29,6 +36,77 @@ impl std::ops::Sub for Nanos {
         Self(self.0.saturating_sub(earlier.0))
     }
 }
+
+impl std::ops::Add for Nanos {
+    type Output = Self;
+
+    /// Sums of more than 584 years become the largest span.
+    fn add(self, more: Self) -> Self {
+        Self(self.0.saturating_add(more.0))
+    }
+}
+
+impl Nanos {
+    /// The span as seconds.
+    #[must_use]
+    pub const fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+
+    /// A whole number and the largest unit that loses nothing: `1500ms`; `FromStr` reads it back.
+    #[must_use]
+    pub fn exact(self) -> String {
+        let (scale, unit) = UNITS
+            .into_iter()
+            .rev()
+            .find(|(scale, _)| self.0 > 0 && self.0.is_multiple_of(*scale))
+            .unwrap_or((1, if self.0 == 0 { "s" } else { "ns" }));
+        format!("{}{unit}", self.0 / scale)
+    }
+}
+
+impl FromStr for Nanos {
+    type Err = NoSpan;
+
+    /// A number, which may have a point, and a unit: `250us`, `1.5 s`, `10m`.
+    fn from_str(text: &str) -> Result<Self, NoSpan> {
+        let refused = || NoSpan(text.to_owned());
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(refused)?;
+        let (number, unit) = text.split_at(end);
+        let unit = match unit.trim_start() {
+            "\u{b5}s" | "\u{3bc}s" => "us",
+            unit => unit,
+        };
+        let (scale, _) = UNITS.into_iter().find(|(_, name)| *name == unit).ok_or_else(refused)?;
+        if let Ok(whole) = number.parse::<u64>() {
+            return whole.checked_mul(scale).map(Self).ok_or_else(refused);
+        }
+        let nanos = number.parse::<f64>().map_err(|_| refused())? * scale as f64;
+        // 2^53 ns, 104 days: above it a fraction cannot be told.
+        (nanos <= 9_007_199_254_740_992.0).then_some(Self(nanos.round() as u64)).ok_or_else(refused)
+    }
+}
+
+/// A text that is no span of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoSpan(pub String);
+
+impl fmt::Display for NoSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is no time; write a number and one of ns, us, ms, s, m, h", self.0)
+    }
+}
+
+impl std::error::Error for NoSpan {}
+
+const UNITS: [(u64, &str); 6] = [
+    (1, "ns"),
+    (1_000, "us"),
+    (1_000_000, "ms"),
+    (1_000_000_000, "s"),
+    (60_000_000_000, "m"),
+    (3_600_000_000_000, "h"),
+];
 
 impl From<Duration> for Nanos {
     /// Spans of more than 584 years become the largest span.
@@ -68,12 +146,84 @@ impl Share {
     pub fn of(part: u64, whole: u64) -> Option<Self> {
         (whole > 0).then(|| Self((part as f64 / whole as f64).min(1.0)))
     }
+
+    /// The share as a number from 0 to 1.
+    #[must_use]
+    pub const fn as_f64(self) -> f64 {
+        self.0
+    }
 }
 
 impl fmt::Display for Share {
     /// In hundredths with one decimal: `0.4 %`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.1} %", self.0 * 100.0)
+    }
+}
+
+/// A number of events per second; finite and above zero.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Rate(f64);
+
+impl Rate {
+    /// So many per second; nothing unless that is a finite number above zero.
+    #[must_use]
+    pub fn per_second(events: f64) -> Option<Self> {
+        (events.is_finite() && events > 0.0).then_some(Self(events))
+    }
+
+    /// A whole number per second.
+    #[must_use]
+    pub const fn whole(events: NonZeroU32) -> Self {
+        Self(events.get() as f64)
+    }
+
+    /// Events per second.
+    #[must_use]
+    pub const fn as_f64(self) -> f64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", self.0)
+    }
+}
+
+/// A part that is asked for, or a bound on a part: 0 to 1. A part that was seen is a [`Share`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Ratio(f64);
+
+impl Ratio {
+    /// Nothing of it.
+    pub const ZERO: Self = Self(0.0);
+    /// All of it.
+    pub const ONE: Self = Self(1.0);
+
+    /// A number of hundredths; more than a hundred are all.
+    #[must_use]
+    pub const fn from_percent(percent: u8) -> Self {
+        Self(if percent < 100 { percent as f64 / 100.0 } else { 1.0 })
+    }
+
+    /// A number from 0 to 1; nothing when it is no such number.
+    #[must_use]
+    pub fn new(part: f64) -> Option<Self> {
+        // `+ 0.0` turns minus zero into zero.
+        (0.0..=1.0).contains(&part).then_some(Self(part + 0.0))
+    }
+
+    /// The ratio as a number from 0 to 1.
+    #[must_use]
+    pub const fn as_f64(self) -> f64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -108,5 +258,57 @@ mod tests {
         assert_eq!(Share::of(1, 8).unwrap().to_string(), "12.5 %");
         assert_eq!(Share::of(9, 8), Some(Share::from_percent(100)));
         assert!(Share::of(1, 200).unwrap() < Share::from_percent(1));
+    }
+
+    #[test]
+    fn times_are_read_with_their_unit() {
+        for (text, nanos) in [
+            ("0s", Some(0)),
+            ("7ns", Some(7)),
+            ("250us", Some(250_000)),
+            ("250\u{b5}s", Some(250_000)),
+            ("1.5 s", Some(1_500_000_000)),
+            ("10m", Some(600_000_000_000)),
+            ("1h", Some(3_600_000_000_000)),
+            ("18446744073709551615ns", Some(u64::MAX)),
+            ("18446744073709551615us", None),
+            ("99999999.5h", None),
+            ("10", None),
+            ("s", None),
+            ("", None),
+            ("-1s", None),
+            ("1.2.3s", None),
+            ("1 day", None),
+        ] {
+            assert_eq!(text.parse().ok(), nanos.map(Nanos), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_exact_form_reads_back() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (1, "1ns"),
+            (1_500_000_000, "1500ms"),
+            (60_000_000_000, "1m"),
+            (90_000_000_000, "90s"),
+            (u64::MAX, "18446744073709551615ns"),
+        ] {
+            assert_eq!(Nanos(nanos).exact(), text);
+            assert_eq!(text.parse(), Ok(Nanos(nanos)));
+        }
+    }
+
+    #[test]
+    fn a_rate_is_above_zero_and_a_ratio_within_one() {
+        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(Rate::per_second(rate), None, "{rate}");
+        }
+        assert_eq!(Rate::per_second(0.5).unwrap().to_string(), "0.5/s");
+        for ratio in [-0.01, 1.01, f64::NAN] {
+            assert_eq!(Ratio::new(ratio), None, "{ratio}");
+        }
+        assert_eq!(Ratio::new(1.0), Some(Ratio::ONE));
+        assert_eq!(Ratio::new(-0.0).unwrap().to_string(), "0");
     }
 }

@@ -2,10 +2,14 @@
 //!
 //! A value without a limit, or a complaint without a cure, cannot be written down here.
 
+mod gate;
+
 use std::fmt;
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
+
+pub use gate::{Family, Gate, judge};
 
 /// Something that spoils a measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]

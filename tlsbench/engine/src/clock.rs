@@ -21,6 +21,8 @@ pub enum Clock {
     Monotonic,
     /// CPU time of this process, all threads, exited ones too.
     ProcessCpu,
+    /// CPU time of the calling thread.
+    ThreadCpu,
 }
 
 impl Clock {
@@ -30,6 +32,7 @@ impl Clock {
         let id = match self {
             Self::Monotonic => ClockId::Monotonic,
             Self::ProcessCpu => ClockId::ProcessCPUTime,
+            Self::ThreadCpu => ClockId::ThreadCPUTime,
         };
         nanos(clock_gettime(id))
     }

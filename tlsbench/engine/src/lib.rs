@@ -6,4 +6,12 @@
 compile_error!("tlsbench measures through /proc, /sys and timerfd, so it runs on Linux only");
 
 pub mod clock;
+pub mod affinity;
+mod shard;
+pub mod tls;
+pub mod wire;
+mod session;
+mod drive;
 pub mod probe;
+pub mod fake;
+pub mod run;

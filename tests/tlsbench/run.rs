@@ -1,0 +1,197 @@
+//! `tlsbench run` against servers of our own: what is counted, recorded and said.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use tlsbench_engine::fake::{Answer, Fake, FakeServer};
+use tlsbench_engine::tls::{LabPki, Roots, Subject};
+
+/// A server, the root that its chain leads to, and a folder for files.
+struct Stage {
+    server: FakeServer,
+    pki: LabPki,
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new(change: impl FnOnce(&mut Fake, &LabPki)) -> Self {
+        let pki = LabPki::generate().unwrap();
+        let issued = pki.issue(&Subject::server("localhost")).unwrap();
+        let mut fake = Fake::tls(issued.identity, 100);
+        change(&mut fake, &pki);
+        let server = FakeServer::start(fake).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("ca-bundle.crt"), pki.root_pem()).unwrap();
+        Self { server, pki, folder }
+    }
+
+    fn command(&self, flags: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
+        let target = format!("https://localhost:{}/", self.server.address().port());
+        let address = self.server.address().to_string();
+        command.current_dir(self.folder.path()).args(["run", "--target"]).arg(target);
+        command.args(["--connect-to", &address, "--record", "run.json", "-n", "4"]);
+        if !flags.contains(&"--ca-bundle") && !flags.contains(&"--verify=off") {
+            command.args(["--ca-bundle", "ca-bundle.crt"]);
+        }
+        command.args(flags);
+        command
+    }
+
+    /// Runs it: the summary as JSON, standard error, and the exit code.
+    fn run(&self, flags: &[&str]) -> (Json, String, Option<i32>) {
+        let output = self.command(flags).args(["-o", "json"]).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        let json: Json = serde_json::from_slice(&output.stdout).unwrap_or(Json::Null);
+        // How steady a busy machine is, is not for a test to say; that the code says so is.
+        let judged = if json["valid"] == true { Some(0) } else { Some(1) };
+        assert!(json.is_null() || output.status.code() == judged, "{json:#}");
+        (json, err, output.status.code())
+    }
+
+    fn record(&self) -> Json {
+        let text = fs::read_to_string(self.folder.path().join("run.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+fn sum(record: &Json, of: &[&str]) -> u64 {
+    let rounds = record["targets"][0]["rounds"].as_array().unwrap();
+    let value = |round: &Json| of.iter().fold(round.clone(), |v, key| v[key].clone()).as_u64();
+    rounds.iter().map(|round| value(round).unwrap_or_default()).sum()
+}
+
+#[test]
+fn requests_are_counted_as_the_server_counts_them() {
+    let stage = Stage::new(|_, _| {});
+    // Without a warm-up, what is measured is all that the server sees.
+    let (json, err, code) =
+        stage.run(&["--round-count", "400", "--warm-up", "0s", "--requests-per-connection", "4"]);
+    assert_ne!(code, Some(2), "{err}");
+    let record = stage.record();
+    assert_eq!(json["record"], record);
+    assert_eq!(sum(&record, &["succeeded"]), 4_000);
+    let seen = stage.server.wait_until(|seen| seen.requests >= 4_000);
+    assert_eq!(seen.requests, 4_000);
+    assert_eq!(sum(&record, &["shape", "full"]), seen.full);
+    assert_eq!(sum(&record, &["connections"]), seen.connections);
+    assert_eq!(record["complete"], true);
+}
+
+#[test]
+fn half_of_the_handshakes_resume_when_half_should() {
+    let stage = Stage::new(|_, _| {});
+    let flags =
+        ["--handshakes-only", "--resume", "0.5", "--round-count", "200", "--warm-up", "50ms"];
+    let (_, err, code) = stage.run(&flags);
+    assert_ne!(code, Some(2), "{err}");
+    let record = stage.record();
+    let (full, resumed) = (sum(&record, &["shape", "full"]), sum(&record, &["shape", "resumed"]));
+    assert_eq!(sum(&record, &["succeeded"]), 2_000);
+    // Within two points; a handshake under way at an edge may count on its other side.
+    assert!((full + resumed).abs_diff(2_000) <= 4, "{full} + {resumed}");
+    assert!(resumed.abs_diff(1_000) <= 40, "{resumed} of 2,000");
+    let seen = stage.server.wait_until(|seen| seen.full + seen.resumed >= 2_000);
+    assert!(seen.resumed >= resumed, "the server saw {} resumed, not {resumed}", seen.resumed);
+}
+
+#[test]
+fn a_server_that_wants_a_certificate_gives_no_success_without_one() {
+    let stage = Stage::new(|fake, pki| {
+        let roots = Roots::from_pem(pki.root_pem().as_bytes()).unwrap();
+        fake.tls.as_mut().unwrap().client_roots = Some(roots.into());
+    });
+    let (json, err, code) =
+        stage.run(&["--handshakes-only", "--round", "50ms", "--warm-up", "50ms"]);
+    assert_eq!(code, Some(1), "{err}");
+    assert_eq!(sum(&stage.record(), &["succeeded"]), 0);
+    assert_eq!(json["valid"], false);
+
+    let client = stage.pki.issue(&Subject::client("client")).unwrap();
+    fs::write(stage.folder.path().join("client.pem"), client.chain_pem).unwrap();
+    fs::write(stage.folder.path().join("client.key"), client.key_pem).unwrap();
+    let with = ["--handshakes-only", "--round-count", "200", "--client-certificate", "client.pem"];
+    let (_, err, code) = stage.run(&[&with[..], &["--client-key", "client.key"]].concat());
+    assert_ne!(code, Some(2), "{err}");
+    assert_eq!(sum(&stage.record(), &["succeeded"]), 2_000);
+}
+
+#[test]
+fn a_chain_that_does_not_verify_is_a_failure_of_its_own_name() {
+    let stage = Stage::new(|_, _| {});
+    let stranger = LabPki::generate().unwrap();
+    fs::write(stage.folder.path().join("ca-bundle.crt"), stranger.root_pem()).unwrap();
+    let (_, err, code) = stage.run(&["--round", "50ms", "--warm-up", "50ms"]);
+    assert_eq!(code, Some(1), "{err}");
+    let record = stage.record();
+    let failed = record["targets"][0]["rounds"][0]["failed"].as_object().unwrap();
+    assert_eq!(failed.keys().collect::<Vec<_>>(), ["certificate_unknown_ca"], "{failed:?}");
+    let (_, err, code) = stage.run(&["--round", "50ms", "--warm-up", "50ms", "--verify=off"]);
+    assert_ne!(code, Some(2), "{err}");
+    assert!(sum(&stage.record(), &["succeeded"]) > 0);
+}
+
+#[test]
+fn a_truncated_response_is_counted_and_a_run_still_ends() {
+    let stage = Stage::new(|fake, _| fake.answer = Answer::Truncated { promised: 100, sent: 10 });
+    let (_, err, code) = stage.run(&["--round", "50ms", "--warm-up", "50ms"]);
+    assert_eq!(code, Some(1), "{err}");
+    let record = stage.record();
+    assert!(sum(&record, &["failed", "response_truncated"]) > 0, "{record:#}");
+    assert_eq!(sum(&record, &["succeeded"]), 0);
+}
+
+#[test]
+fn an_interrupted_run_keeps_and_marks_what_was_measured() {
+    let stage = Stage::new(|_, _| {});
+    let mut run = stage.command(&["--round", "100ms", "--rounds", "1000"]);
+    let child = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Long after the first rounds, long before the last.
+    stage.server.wait_until(|seen| seen.requests > 50);
+    std::thread::sleep(Duration::from_millis(500));
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.code().is_some(), "it ended by itself: {:?}", output.status);
+    let record = stage.record();
+    assert_eq!(record["complete"], false);
+    assert_eq!(record["interrupted"], "it was asked to stop");
+    assert!(sum(&record, &["succeeded"]) > 0);
+}
+
+#[test]
+fn a_printed_scenario_is_one_that_can_be_read() {
+    let stage = Stage::new(|_, _| {});
+    let print = |flags: &[&str]| {
+        let output = stage.command(flags).arg("--print-scenario").output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let first = print(&["--resume", "0.25", "--verify", "same-chain", "--method", "HEAD"]);
+    assert!(first.contains("resume = 0.25"), "{first}");
+    fs::write(stage.folder.path().join("scenario.toml"), &first).unwrap();
+    let mut again = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
+    again.current_dir(stage.folder.path());
+    let output = again.args(["run", "-c", "scenario.toml", "--print-scenario"]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), first);
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_with_the_cure() {
+    let stage = Stage::new(|_, _| {});
+    let refused = |flags: &[&str], word: &str| {
+        let output = stage.command(flags).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{flags:?}: {err}");
+        assert!(err.contains(word), "{flags:?}: {err}");
+        assert!(!stage.folder.path().join("run.json").exists(), "{flags:?}");
+    };
+    refused(&["--groups", "x25519mlkem768"], "aws-lc-rs");
+    refused(&["--resume", "1.5"], "tls.resume");
+    refused(&["--ca-bundle", "absent.pem"], "");
+    refused(&["-c", "absent.toml"], "absent.toml");
+    fs::write(stage.folder.path().join("odd.toml"), "[tls]\nresum = 1\n").unwrap();
+    refused(&["-c", "odd.toml"], "line 2");
+}

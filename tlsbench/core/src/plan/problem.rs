@@ -1,0 +1,61 @@
+//! What is wrong with a scenario: where, what, and what to do about it.
+
+use std::fmt;
+
+/// One thing that keeps a scenario from being run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The line of the scenario file, from 1, where one line is to blame.
+    pub line: Option<usize>,
+    /// The key, with its tables: `tls.resume`.
+    pub key: String,
+    /// What is wrong.
+    pub seen: String,
+    /// What to do about it.
+    pub cure: String,
+}
+
+impl Problem {
+    /// A problem with a key, wherever that was said.
+    pub(super) fn new(
+        key: impl Into<String>,
+        seen: impl Into<String>,
+        cure: impl Into<String>,
+    ) -> Self {
+        Self { line: None, key: key.into(), seen: seen.into(), cure: cure.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    /// The problem, and the cure as a hint on a line of its own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        write!(f, "`{}`: {}\nhint: {}", self.key, self.seen, self.cure)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// Problems as they are found.
+#[derive(Debug, Default)]
+pub(super) struct Problems(pub(super) Vec<Problem>);
+
+impl Problems {
+    pub(super) fn add(
+        &mut self,
+        key: impl Into<String>,
+        seen: impl Into<String>,
+        cure: impl Into<String>,
+    ) {
+        self.0.push(Problem::new(key, seen, cure));
+    }
+
+    /// Adds a problem where something is so.
+    pub(super) fn when(&mut self, wrong: bool, key: &str, seen: &str, cure: &str) {
+        if wrong {
+            self.add(key, seen, cure);
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! What a run leaves behind, from which every report is made, years later too.
+//!
+//! `docs/record.md` says what each field means; a test holds the two together.
+
+mod merge;
+mod series;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::plan::redact;
+use crate::plan::{Draft, Problem, Scenario};
+use crate::tally::{Phase, Quantile, Shape, Tally, quantile_with_missed};
+use crate::units::Nanos;
+use crate::usage::Cpu;
+pub use merge::merge;
+pub use series::Series;
+
+/// One run: every target, every round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The version of this format, [`SCHEMA`].
+    pub schema: u32,
+    /// The program that wrote it, and its version.
+    pub program: String,
+    /// When the run began: RFC 3339, in UTC with `Z`.
+    pub started: String,
+    /// When it ended, likewise.
+    pub ended: String,
+    /// Whether every round of every target was measured.
+    pub complete: bool,
+    /// Why not, in a run that was interrupted.
+    pub interrupted: Option<String>,
+    /// The scenario as TOML, every key said, secrets redacted.
+    pub scenario: String,
+    /// Where it ran: one for each generator.
+    pub environments: Vec<Environment>,
+    /// What was measured, in the scenario's order.
+    pub targets: Vec<TargetRecord>,
+}
+
+/// The machine and the programs of one generator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// The kernel's release.
+    pub kernel: String,
+    /// The machine's architecture, such as `x86_64`.
+    pub architecture: String,
+    /// The CPU's own name for itself.
+    pub cpu_model: String,
+    /// CPUs that the process may run on.
+    pub cores: u32,
+    /// The frequency governor, where there is one.
+    pub governor: Option<String>,
+    /// Whether cores are shared by two threads of hardware, where that is told.
+    pub smt: Option<bool>,
+    /// Versions of what took part: `tlsbench`, `rustls`, the provider.
+    pub versions: BTreeMap<String, String>,
+    /// Kernel settings that matter, by name.
+    pub sysctls: BTreeMap<String, String>,
+    /// The command line, secrets redacted.
+    pub command: Vec<String>,
+}
+
+/// One target over all its rounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetRecord {
+    /// Its name in the scenario.
+    pub name: String,
+    /// Its rounds, generator after generator.
+    pub rounds: Vec<RoundRecord>,
+    /// What was timed, by phase, over all rounds and generators.
+    pub histograms: BTreeMap<String, Series>,
+}
+
+/// One target in one round, by one generator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoundRecord {
+    /// Which generator, as an index into `environments`.
+    pub generator: u32,
+    /// Which round, from 0.
+    pub round: u32,
+    /// How long it was measured.
+    pub wall_ns: Nanos,
+    /// Operations that succeeded.
+    pub succeeded: u64,
+    /// Operations that failed, by why.
+    pub failed: BTreeMap<String, u64>,
+    /// Starts that waited longer than allowed and never began.
+    pub missed: u64,
+    /// Operations that should have begun.
+    pub scheduled: u64,
+    /// Connections that were made.
+    pub connections: u64,
+    /// What was negotiated.
+    pub shape: Shape,
+    /// Bytes read from sockets.
+    pub bytes_read: u64,
+    /// Bytes written to sockets.
+    pub bytes_written: u64,
+    /// CPU time of the generator.
+    pub cpu: Cpu,
+    /// CPU time of its busiest thread.
+    pub busiest_thread_ns: Nanos,
+    /// Operations that succeeded, per second.
+    pub operations_per_second: f64,
+    /// Connections that were made, per second.
+    pub connections_per_second: f64,
+    /// Quantiles by phase.
+    pub quantiles: BTreeMap<String, Quantiles>,
+}
+
+/// Quantiles of one phase in one round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// How many times were taken, without missed starts.
+    pub count: u64,
+    /// The median.
+    pub p50_ns: Nanos,
+    /// Whether it is only known to be that or more, for missed starts.
+    pub p50_at_least: bool,
+    /// The 99th percentile.
+    pub p99_ns: Nanos,
+    /// Whether it is only known to be that or more, for missed starts.
+    pub p99_at_least: bool,
+}
+
+/// A round as it was measured, with the tallies of all shards added up.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured<'a> {
+    /// Which round, from 0.
+    pub round: u32,
+    /// How long it was measured.
+    pub wall: Nanos,
+    /// What was counted and timed.
+    pub tally: &'a Tally,
+    /// CPU time of the generator in it.
+    pub cpu: Cpu,
+    /// CPU time of its busiest thread in it.
+    pub busiest_thread: Nanos,
+    /// The longest that a start may wait, in open loops.
+    pub wait_max: Nanos,
+}
+
+/// A record that cannot be read or added.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// There was nothing to add.
+    #[error("no records to merge")]
+    Empty,
+    /// A histogram of a phase could not be added.
+    #[error("histograms of `{target}`, phase `{phase}`, cannot be added: {why}")]
+    Histogram {
+        /// The target.
+        target: String,
+        /// The phase.
+        phase: String,
+        /// What hdrhistogram says.
+        why: String,
+    },
+    /// It is no record.
+    #[error("reading the record")]
+    Read(#[source] serde_json::Error),
+    /// It has another scenario than the first.
+    #[error(
+        "record {index} has another scenario than the first; only `sources` and the seed may differ"
+    )]
+    Scenario {
+        /// Which record, from 0.
+        index: usize,
+    },
+    /// It is of another version.
+    #[error("the record has schema {seen}, and this program reads schema {SCHEMA}")]
+    Schema {
+        /// The version that was found.
+        seen: u64,
+    },
+    /// Its targets are not those of the first.
+    #[error("record {index} has other targets than the first")]
+    Targets {
+        /// Which record, from 0.
+        index: usize,
+    },
+}
+
+impl RunRecord {
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// When it is none, or one of another schema.
+    pub fn from_json(text: &str) -> Result<Self, RecordError> {
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u64,
+        }
+        let Version { schema } = serde_json::from_str(text).map_err(RecordError::Read)?;
+        if schema != u64::from(SCHEMA) {
+            return Err(RecordError::Schema { seen: schema });
+        }
+        serde_json::from_str(text).map_err(RecordError::Read)
+    }
+
+    /// The record as JSON.
+    ///
+    /// # Errors
+    /// When a number cannot be written, which no finite one is.
+    pub fn to_json(&self) -> Result<String, RecordError> {
+        serde_json::to_string_pretty(self).map_err(RecordError::Read)
+    }
+
+    /// The scenario, with `redacted` where secrets stood.
+    ///
+    /// # Errors
+    /// When it was edited into something that cannot be run.
+    pub fn scenario(&self) -> Result<Scenario, Vec<Problem>> {
+        Draft::from_toml(&self.scenario).map_err(|problem| vec![problem])?.finish()
+    }
+}
+
+impl TargetRecord {
+    /// A target without rounds.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), rounds: Vec::new(), histograms: BTreeMap::new() }
+    }
+
+    /// Adds a round of the one generator that there is before merging.
+    pub fn push(&mut self, measured: &Measured<'_>) {
+        for phase in Phase::ALL {
+            let timed = measured.tally.histogram(phase);
+            if !timed.is_empty() {
+                self.histograms.entry(phase.as_str().to_owned()).or_default().take(timed);
+            }
+        }
+        self.rounds.push(RoundRecord::new(measured));
+    }
+
+    /// What was timed in a phase; nothing where nothing was.
+    #[must_use]
+    pub fn histogram(&self, phase: Phase) -> Option<&Series> {
+        self.histograms.get(phase.as_str())
+    }
+
+    /// A quantile of a phase over all rounds. In the corrected series, missed starts count as
+    /// waits of more than `wait_max`.
+    #[must_use]
+    pub fn quantile(&self, phase: Phase, quantile: f64, wait_max: Nanos) -> Option<Quantile> {
+        let missed = match phase {
+            Phase::Corrected => self.sum(|round| round.missed),
+            _ => 0,
+        };
+        match self.histogram(phase) {
+            Some(Series(timed)) => quantile_with_missed(timed, missed, wait_max, quantile),
+            None => (missed > 0).then_some(Quantile::AtLeast(wait_max)),
+        }
+    }
+
+    /// A count, added up over all rounds.
+    #[must_use]
+    pub fn sum(&self, count: impl Fn(&RoundRecord) -> u64) -> u64 {
+        self.rounds.iter().map(count).fold(0, u64::saturating_add)
+    }
+}
+
+impl RoundRecord {
+    fn new(measured: &Measured<'_>) -> Self {
+        let Measured { tally, wall, .. } = *measured;
+        let per_second = |count: u64| match wall.0 {
+            0 => 0.0,
+            _ => count as f64 / wall.as_secs_f64(),
+        };
+        let quantiles = Phase::ALL.into_iter().filter_map(|phase| {
+            let quantiles = Quantiles::of(tally, phase, measured.wait_max)?;
+            Some((phase.as_str().to_owned(), quantiles))
+        });
+        Self {
+            generator: 0,
+            round: measured.round,
+            wall_ns: wall,
+            succeeded: tally.succeeded,
+            failed: tally.failed.iter().map(|(why, n)| (why.as_str().to_owned(), *n)).collect(),
+            missed: tally.missed,
+            scheduled: tally.scheduled,
+            connections: tally.connections,
+            shape: tally.shape.clone(),
+            bytes_read: tally.bytes_read,
+            bytes_written: tally.bytes_written,
+            cpu: measured.cpu,
+            busiest_thread_ns: measured.busiest_thread,
+            operations_per_second: per_second(tally.succeeded),
+            connections_per_second: per_second(tally.connections),
+            quantiles: quantiles.collect(),
+        }
+    }
+
+    /// All operations that failed.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failed.values().copied().fold(0, u64::saturating_add)
+    }
+}
+
+impl Quantiles {
+    fn of(tally: &Tally, phase: Phase, wait_max: Nanos) -> Option<Self> {
+        let timed = tally.histogram(phase);
+        let missed = if phase == Phase::Corrected { tally.missed } else { 0 };
+        let at = |quantile| match quantile_with_missed(timed, missed, wait_max, quantile)? {
+            Quantile::Is(time) => Some((time, false)),
+            Quantile::AtLeast(time) => Some((time, true)),
+        };
+        let ((p50_ns, p50_at_least), (p99_ns, p99_at_least)) = (at(0.5)?, at(0.99)?);
+        Some(Self { count: timed.len(), p50_ns, p50_at_least, p99_ns, p99_at_least })
+    }
+}
+
+/// The version of the format that is written and read here.
+pub const SCHEMA: u32 = 1;

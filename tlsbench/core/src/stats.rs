@@ -1,0 +1,205 @@
+//! Estimates from rounds, always with their interval: a number by itself cannot be made here.
+//!
+//! The round is the unit of analysis. Intervals cover 95 %.
+
+mod student;
+
+use serde::{Deserialize, Serialize};
+
+pub use student::t_quantile;
+
+/// An estimate with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The estimate, in the unit of what was estimated.
+    pub value: f64,
+    /// The lower end of the interval.
+    pub low: f64,
+    /// The upper end of the interval.
+    pub high: f64,
+    /// From how many rounds.
+    pub runs: u32,
+}
+
+impl Estimate {
+    /// The estimate with a function applied that rises everywhere, such as `exp`.
+    fn map(self, rising: impl Fn(f64) -> f64) -> Self {
+        let Self { value, low, high, runs } = self;
+        Self { value: rising(value), low: rising(low), high: rising(high), runs }
+    }
+
+    fn around(value: f64, error: f64, freedom: f64, runs: usize) -> Option<Self> {
+        let half = t_quantile(UPPER, freedom)? * error;
+        let runs = u32::try_from(runs).ok()?;
+        let all = Self { value, low: value - half, high: value + half, runs };
+        (all.low.is_finite() && all.high.is_finite()).then_some(all)
+    }
+}
+
+/// The mean with Student's t interval (Student, *The probable error of a mean*, 1908). Nothing for
+/// fewer than two values, or values that are not finite.
+#[must_use]
+pub fn mean(values: &[f64]) -> Option<Estimate> {
+    let Moments { mean, variance, count } = moments(values)?;
+    Estimate::around(mean, (variance / count).sqrt(), count - 1.0, values.len())
+}
+
+/// The mean of paired differences, second less first, with their t interval.
+#[must_use]
+pub fn difference(pairs: &[(f64, f64)]) -> Option<Estimate> {
+    let differences: Vec<f64> = pairs.iter().map(|(first, second)| second - first).collect();
+    mean(&differences)
+}
+
+/// How many times the first the second is: the geometric mean of paired ratios, with the t interval
+/// of their logarithms. Nothing unless all values are above zero.
+#[must_use]
+pub fn ratio(pairs: &[(f64, f64)]) -> Option<Estimate> {
+    // The logarithm of a negative number is NaN, which `mean` refuses.
+    let logs: Vec<f64> = pairs.iter().map(|(first, second)| second.ln() - first.ln()).collect();
+    Some(mean(&logs)?.map(f64::exp))
+}
+
+/// The ratio of two sums over rounds, such as CPU time per operation: every operation counts alike,
+/// however many its round has. Variance by linearisation (Cochran, *Sampling Techniques*, 3rd
+/// edition, 1977, section 6.4). Pairs are of part and whole.
+#[must_use]
+pub fn ratio_of_sums(pairs: &[(f64, f64)]) -> Option<Estimate> {
+    let whole: f64 = pairs.iter().map(|(_, whole)| whole).sum();
+    let ratio = pairs.iter().map(|(part, _)| part).sum::<f64>() / whole;
+    let residuals: Vec<f64> = pairs.iter().map(|(part, whole)| part - ratio * whole).collect();
+    let Moments { variance, count, .. } = moments(&residuals)?;
+    let error = (variance / count).sqrt() / (whole / count).abs();
+    Estimate::around(ratio, error, count - 1.0, pairs.len())
+}
+
+/// How many times the first half's mean the second half's is, in logarithms, with the interval for
+/// unequal variances (Welch, *Biometrika* 34, 1947). A middle value belongs to neither half.
+/// Nothing for fewer than four values.
+#[must_use]
+pub fn steadiness(values: &[f64]) -> Option<Estimate> {
+    let half = values.len() / 2;
+    let logs: Vec<f64> = values.iter().map(|value| value.ln()).collect();
+    let first = moments(logs.get(..half)?)?;
+    let second = moments(logs.get(logs.len() - half..)?)?;
+    let (a, b) = (first.variance / first.count, second.variance / second.count);
+    // Satterthwaite's degrees of freedom; without any variance it does not matter how many.
+    let freedom = match (a + b) > 0.0 {
+        true => (a + b).powi(2) / (a * a / (first.count - 1.0) + b * b / (second.count - 1.0)),
+        false => 1.0,
+    };
+    let change = second.mean - first.mean;
+    let estimate = Estimate::around(change, (a + b).sqrt(), freedom, values.len())?;
+    Some(estimate.map(f64::exp))
+}
+
+/// How alike neighbouring values are, -1 to 1 (Box and Jenkins, *Time Series Analysis*, 1970,
+/// section 2.1.5). Nothing for fewer than three values, or values that are all the same.
+#[must_use]
+pub fn lag1_autocorrelation(values: &[f64]) -> Option<f64> {
+    let Moments { mean, variance, count } = moments(values)?;
+    let products: f64 = values
+        .iter()
+        .zip(values.iter().skip(1))
+        .map(|(value, next)| (value - mean) * (next - mean))
+        .sum();
+    (values.len() > 2 && variance > 0.0).then(|| products / (variance * (count - 1.0)))
+}
+
+struct Moments {
+    mean: f64,
+    /// Of the population, from `count - 1` degrees of freedom.
+    variance: f64,
+    count: f64,
+}
+
+/// In two passes, which loses no digits to a large mean.
+fn moments(values: &[f64]) -> Option<Moments> {
+    let is_enough = values.len() > 1 && values.iter().all(|value| value.is_finite());
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    is_enough.then_some(Moments { mean, variance: squares / (count - 1.0), count })
+}
+
+/// Both tails of a 95 % interval are 2.5 %.
+const UPPER: f64 = 0.975;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_near(estimate: Option<Estimate>, want: [f64; 3], runs: u32) {
+        let Estimate { value, low, high, runs: seen } = estimate.unwrap();
+        for (seen, want) in [value, low, high].into_iter().zip(want) {
+            assert!((seen - want).abs() <= 1e-9 * want.abs(), "{seen} instead of {want}");
+        }
+        assert_eq!(seen, runs);
+    }
+
+    /// Values by scipy; see `tests/fixtures/stats/make.py`.
+    fn recorded(name: &str) -> [f64; 3] {
+        let text = include_str!("../../../tests/fixtures/stats/estimates.tsv");
+        let line = text.lines().find(|line| line.split('\t').next() == Some(name)).unwrap();
+        let values: Vec<f64> = line.split('\t').skip(1).map(|v| v.parse().unwrap()).collect();
+        values.try_into().unwrap()
+    }
+
+    const FIRST: [f64; 8] = [12.1, 11.8, 12.6, 12.3, 11.9, 12.4, 12.2, 12.0];
+    const SECOND: [f64; 8] = [13.3, 12.6, 13.9, 13.1, 13.2, 13.0, 13.6, 12.9];
+
+    fn pairs() -> Vec<(f64, f64)> {
+        FIRST.into_iter().zip(SECOND).collect()
+    }
+
+    #[test]
+    fn estimates_are_those_of_scipy() {
+        assert_near(mean(&FIRST), recorded("mean"), 8);
+        assert_near(difference(&pairs()), recorded("difference"), 8);
+        assert_near(ratio(&pairs()), recorded("ratio"), 8);
+        assert_near(ratio_of_sums(&pairs()), recorded("ratio_of_sums"), 8);
+        assert_near(
+            steadiness(&[&FIRST[..], &[99.0], &SECOND].concat()),
+            recorded("steadiness"),
+            17,
+        );
+        let [lag, ..] = recorded("lag1");
+        assert!((lag1_autocorrelation(&FIRST).unwrap() - lag).abs() < 1e-12);
+    }
+
+    #[test]
+    fn too_little_gives_nothing_rather_than_a_bare_number() {
+        assert_eq!(mean(&[]), None);
+        assert_eq!(mean(&[1.0]), None);
+        assert_eq!(mean(&[1.0, f64::NAN]), None);
+        assert_eq!(ratio(&[(1.0, 2.0), (1.0, 0.0)]), None);
+        assert_eq!(ratio(&[(1.0, 2.0), (-1.0, 2.0)]), None);
+        assert_eq!(ratio_of_sums(&[(1.0, 0.0), (2.0, 0.0)]), None);
+        assert_eq!(steadiness(&[1.0, 2.0, 3.0]), None);
+        assert_eq!(lag1_autocorrelation(&[1.0, 2.0]), None);
+        assert_eq!(lag1_autocorrelation(&[5.0; 4]), None);
+    }
+
+    #[test]
+    fn values_without_any_spread_have_an_interval_of_no_width() {
+        let same = Estimate { value: 5.0, low: 5.0, high: 5.0, runs: 4 };
+        assert_eq!(mean(&[5.0; 4]), Some(same));
+        assert_eq!(steadiness(&[5.0; 4]).unwrap().low, 1.0);
+    }
+
+    #[test]
+    fn a_large_mean_costs_no_digits() {
+        let values: Vec<f64> = FIRST.iter().map(|value| value + 1e9).collect();
+        let [_, low, high] = recorded("mean");
+        let estimate = mean(&values).unwrap();
+        assert!(((estimate.high - estimate.low) - (high - low)).abs() < 1e-5);
+    }
+
+    #[test]
+    fn drift_is_seen_as_autocorrelation() {
+        let drift: Vec<f64> = (0..20).map(f64::from).collect();
+        assert!(lag1_autocorrelation(&drift).unwrap() > 0.8);
+        let zigzag: Vec<f64> = (0..20).map(|n| f64::from(n % 2)).collect();
+        assert!(lag1_autocorrelation(&zigzag).unwrap() < -0.9);
+    }
+}

@@ -1,0 +1,512 @@
+//! What was counted and timed: one [`Tally`] per shard and round, added up afterwards.
+//!
+//! Recording allocates nothing. Two kinds of start time are two types, so that a latency cannot be
+//! taken from the wrong one by accident (coordinated omission).
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::{Counter, Histogram};
+use serde::{Deserialize, Serialize};
+
+pub use crate::pace::{ActualStart, IntendedStart};
+use crate::units::Nanos;
+
+/// The parts of an operation that are timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// From connect to the established TCP connection.
+    Connect,
+    /// From there to the end of the client's part of the handshake.
+    Handshake,
+    /// From the start of the handshake to the server's confirmation of it.
+    Confirmed,
+    /// From the request's first byte sent to the response's first byte.
+    FirstByte,
+    /// From the request's first byte sent to the response's last byte.
+    LastByte,
+    /// A whole operation, from when it should have begun: the corrected series.
+    Corrected,
+    /// A whole operation, from when it did begin: the uncorrected series.
+    Uncorrected,
+    /// How late operations began.
+    SendLag,
+}
+
+impl Phase {
+    /// Every phase, in the order of reports.
+    pub const ALL: [Self; 8] = [
+        Self::Connect,
+        Self::Handshake,
+        Self::Confirmed,
+        Self::FirstByte,
+        Self::LastByte,
+        Self::Corrected,
+        Self::Uncorrected,
+        Self::SendLag,
+    ];
+
+    /// The phase as records spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Handshake => "handshake",
+            Self::Confirmed => "confirmed",
+            Self::FirstByte => "first_byte",
+            Self::LastByte => "last_byte",
+            Self::Corrected => "corrected",
+            Self::Uncorrected => "uncorrected",
+            Self::SendLag => "send_lag",
+        }
+    }
+}
+
+/// Why an operation failed: each under its own name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// The server ended the handshake with an alert, or rejected our certificate.
+    Alert,
+    /// No local port was left (EADDRNOTAVAIL).
+    AddressesExhausted,
+    /// The chain does not lead to a trusted root.
+    CertificateUnknownCa,
+    /// The certificate is expired or not valid yet.
+    CertificateTime,
+    /// The certificate is for another name.
+    CertificateName,
+    /// The chain failed for another reason.
+    CertificateOther,
+    /// The connection was refused.
+    ConnectRefused,
+    /// The connection could not be made for another reason.
+    ConnectOther,
+    /// Something took longer than the limit.
+    Timeout,
+    /// The name could not be resolved.
+    Resolve,
+    /// The connection was reset during the handshake.
+    ResetInHandshake,
+    /// The connection was reset or closed after it, before the response was whole.
+    ResponseTruncated,
+    /// The response was no HTTP.
+    ResponseMalformed,
+    /// Its status was not the one that counts as success.
+    Status,
+    /// Its length was not the one that counts as success.
+    Length,
+    /// TLS failed for another reason.
+    TlsOther,
+    /// The server did not confirm the handshake, or closed without close_notify.
+    Unconfirmed,
+}
+
+impl Failure {
+    /// Every failure.
+    pub const ALL: [Self; 17] = [
+        Self::Alert,
+        Self::AddressesExhausted,
+        Self::CertificateUnknownCa,
+        Self::CertificateTime,
+        Self::CertificateName,
+        Self::CertificateOther,
+        Self::ConnectRefused,
+        Self::ConnectOther,
+        Self::Timeout,
+        Self::Resolve,
+        Self::ResetInHandshake,
+        Self::ResponseTruncated,
+        Self::ResponseMalformed,
+        Self::Status,
+        Self::Length,
+        Self::TlsOther,
+        Self::Unconfirmed,
+    ];
+
+    /// The failure as records and metrics spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::AddressesExhausted => "addresses_exhausted",
+            Self::CertificateUnknownCa => "certificate_unknown_ca",
+            Self::CertificateTime => "certificate_time",
+            Self::CertificateName => "certificate_name",
+            Self::CertificateOther => "certificate_other",
+            Self::ConnectRefused => "connect_refused",
+            Self::ConnectOther => "connect_other",
+            Self::Timeout => "timeout",
+            Self::Resolve => "resolve",
+            Self::ResetInHandshake => "reset_in_handshake",
+            Self::ResponseTruncated => "response_truncated",
+            Self::ResponseMalformed => "response_malformed",
+            Self::Status => "status",
+            Self::Length => "length",
+            Self::TlsOther => "tls_other",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
+/// Counts of what was negotiated, to be checked against what was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Full handshakes, those after a HelloRetryRequest included.
+    pub full: u64,
+    /// Resumed handshakes.
+    pub resumed: u64,
+    /// Full handshakes that needed a HelloRetryRequest.
+    pub retried: u64,
+    /// Handshakes that should have resumed and had no ticket to do it with.
+    pub wanted_ticket: u64,
+    /// Resumed handshakes whose early data the server accepted.
+    pub early_data: u64,
+    /// Connections by what was negotiated: version, suite, group, signature, ALPN, as text.
+    pub negotiated: BTreeMap<String, u64>,
+}
+
+/// What one shard counted and timed in one round. Of fixed size, just under 1 MB.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tally {
+    /// Operations that succeeded: requests, or handshakes in a handshake-only run.
+    pub succeeded: u64,
+    /// Operations that failed, by why.
+    pub failed: BTreeMap<Failure, u64>,
+    /// Starts that waited longer than allowed and never began.
+    pub missed: u64,
+    /// Operations that should have begun in the round.
+    pub scheduled: u64,
+    /// Connections that were made.
+    pub connections: u64,
+    /// What was negotiated.
+    pub shape: Shape,
+    /// Bytes read from sockets.
+    pub bytes_read: u64,
+    /// Bytes written to sockets.
+    pub bytes_written: u64,
+    histograms: [Histogram<u32>; Phase::ALL.len()],
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tally {
+    /// A tally of nothing. All that recording needs is allocated here.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            succeeded: 0,
+            failed: BTreeMap::new(),
+            missed: 0,
+            scheduled: 0,
+            connections: 0,
+            shape: Shape::default(),
+            bytes_read: 0,
+            bytes_written: 0,
+            histograms: std::array::from_fn(|_| series()),
+        }
+    }
+
+    /// Times one operation's phase. Longer than [`LONGEST`] counts as that.
+    pub fn record(&mut self, phase: Phase, took: Nanos) {
+        self.histogram_mut(phase).saturating_record(took.0);
+    }
+
+    /// Counts a failure. The first of each kind allocates.
+    pub fn fail(&mut self, why: Failure) {
+        let count = self.failed.entry(why).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// All failures.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failed.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// What was timed in a phase, in nanoseconds.
+    #[must_use]
+    pub const fn histogram(&self, phase: Phase) -> &Histogram<u32> {
+        let [connect, handshake, confirmed, first, last, corrected, uncorrected, lag] =
+            &self.histograms;
+        match phase {
+            Phase::Connect => connect,
+            Phase::Handshake => handshake,
+            Phase::Confirmed => confirmed,
+            Phase::FirstByte => first,
+            Phase::LastByte => last,
+            Phase::Corrected => corrected,
+            Phase::Uncorrected => uncorrected,
+            Phase::SendLag => lag,
+        }
+    }
+
+    const fn histogram_mut(&mut self, phase: Phase) -> &mut Histogram<u32> {
+        let [connect, handshake, confirmed, first, last, corrected, uncorrected, lag] =
+            &mut self.histograms;
+        match phase {
+            Phase::Connect => connect,
+            Phase::Handshake => handshake,
+            Phase::Confirmed => confirmed,
+            Phase::FirstByte => first,
+            Phase::LastByte => last,
+            Phase::Corrected => corrected,
+            Phase::Uncorrected => uncorrected,
+            Phase::SendLag => lag,
+        }
+    }
+
+    /// Adds what another shard, or another time, counted.
+    pub fn add(&mut self, other: &Self) {
+        self.succeeded = self.succeeded.saturating_add(other.succeeded);
+        add_counts(&mut self.failed, &other.failed);
+        self.missed = self.missed.saturating_add(other.missed);
+        self.scheduled = self.scheduled.saturating_add(other.scheduled);
+        self.connections = self.connections.saturating_add(other.connections);
+        self.shape.add(&other.shape);
+        self.bytes_read = self.bytes_read.saturating_add(other.bytes_read);
+        self.bytes_written = self.bytes_written.saturating_add(other.bytes_written);
+        for phase in Phase::ALL {
+            add_series(self.histogram_mut(phase), other.histogram(phase));
+        }
+    }
+
+    /// Forgets everything and keeps the histograms' memory.
+    pub fn clear(&mut self) {
+        self.succeeded = 0;
+        self.failed.clear();
+        self.missed = 0;
+        self.scheduled = 0;
+        self.connections = 0;
+        self.shape = Shape::default();
+        self.bytes_read = 0;
+        self.bytes_written = 0;
+        for histogram in &mut self.histograms {
+            histogram.reset();
+        }
+    }
+
+    /// A quantile of the corrected series in which missed starts count as what they are: waits of
+    /// more than `wait_max`. Nothing when there is nothing to take it of.
+    #[must_use]
+    pub fn corrected(&self, quantile: f64, wait_max: Nanos) -> Option<Quantile> {
+        quantile_with_missed(self.histogram(Phase::Corrected), self.missed, wait_max, quantile)
+    }
+}
+
+/// A quantile of a series in which some values are only known to be large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantile {
+    /// It is this.
+    Is(Nanos),
+    /// It is this or more: a missed start may lie below it.
+    AtLeast(Nanos),
+}
+
+/// A quantile, from 0 to 1, of what `timed` holds and of `missed` values of more than `wait_max`.
+#[must_use]
+pub fn quantile_with_missed<T: Counter>(
+    timed: &Histogram<T>,
+    missed: u64,
+    wait_max: Nanos,
+    quantile: f64,
+) -> Option<Quantile> {
+    let total = timed.len().saturating_add(missed);
+    if total == 0 {
+        return None;
+    }
+    // The rank that `Histogram::value_at_quantile` takes: at least the first, at most the last.
+    let rank = ((quantile.clamp(0.0, 1.0) * total as f64).ceil() as u64).clamp(1, total);
+    let within = match timed.len() {
+        0 => 0,
+        _ => timed.count_between(0, wait_max.0).min(timed.len()),
+    };
+    Some(match rank.checked_sub(within) {
+        None | Some(0) => Quantile::Is(value_at_rank(timed, rank)),
+        Some(above) if missed == 0 || above > missed => {
+            let value = value_at_rank(timed, rank.saturating_sub(missed));
+            if missed == 0 { Quantile::Is(value) } else { Quantile::AtLeast(value) }
+        }
+        Some(_) => Quantile::AtLeast(wait_max),
+    })
+}
+
+fn value_at_rank<T: Counter>(timed: &Histogram<T>, rank: u64) -> Nanos {
+    let mut seen: u64 = 0;
+    for step in timed.iter_recorded() {
+        seen = seen.saturating_add(step.count_at_value().as_u64());
+        if seen >= rank {
+            return Nanos(step.value_iterated_to());
+        }
+    }
+    Nanos(timed.max())
+}
+
+impl Shape {
+    /// Counts a connection by what was negotiated. Only the first of each kind allocates.
+    pub fn negotiated(&mut self, what: &str) {
+        if let Some(count) = self.negotiated.get_mut(what) {
+            *count = count.saturating_add(1);
+        } else {
+            self.negotiated.insert(what.to_owned(), 1);
+        }
+    }
+
+    /// Adds what another shard counted.
+    pub fn add(&mut self, other: &Self) {
+        self.full = self.full.saturating_add(other.full);
+        self.resumed = self.resumed.saturating_add(other.resumed);
+        self.retried = self.retried.saturating_add(other.retried);
+        self.wanted_ticket = self.wanted_ticket.saturating_add(other.wanted_ticket);
+        self.early_data = self.early_data.saturating_add(other.early_data);
+        add_counts(&mut self.negotiated, &other.negotiated);
+    }
+}
+
+fn add_counts<K: Ord + Clone>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
+    for (key, more) in from {
+        let count = into.entry(key.clone()).or_default();
+        *count = count.saturating_add(*more);
+    }
+}
+
+fn add_series(into: &mut Histogram<u32>, from: &Histogram<u32>) {
+    let added = into.add(from);
+    debug_assert!(added.is_ok(), "every series has the same bounds");
+}
+
+#[expect(clippy::expect_used, reason = "constants, and every test makes one")]
+fn series() -> Histogram<u32> {
+    Histogram::new_with_bounds(1, LONGEST.0, DIGITS).expect("bounds that hdrhistogram takes")
+}
+
+/// The longest time that is told apart, 9 minutes: limits on waiting lie below it.
+///
+/// At 1 ns and 3 digits a histogram has 1,024 counts for each doubling above 2,047 ns and twice
+/// that below: 30 × 1,024 counts of 4 bytes for 2^39 ns, and 983,040 bytes for 8 phases.
+pub const LONGEST: Nanos = Nanos((1 << 39) - 1);
+
+/// Significant decimal digits of a recorded time.
+pub const DIGITS: u8 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timed(values: &[u64]) -> Tally {
+        let mut tally = Tally::new();
+        for value in values {
+            tally.record(Phase::Corrected, Nanos(*value));
+        }
+        tally
+    }
+
+    #[test]
+    fn a_phase_is_recorded_under_its_own_name() {
+        let mut tally = Tally::new();
+        for (index, phase) in (1..).zip(Phase::ALL) {
+            for _ in 0..index {
+                tally.record(phase, Nanos(index));
+            }
+        }
+        for (index, phase) in (1..).zip(Phase::ALL) {
+            let histogram = tally.histogram(phase);
+            assert_eq!((histogram.len(), histogram.max()), (index, index), "{}", phase.as_str());
+        }
+    }
+
+    #[test]
+    fn times_keep_three_digits_and_the_longest_is_a_limit() {
+        for value in [1, 999, 2_047, 123_456, 987_654_321, 60_000_000_000, LONGEST.0] {
+            let seen = timed(&[value]).histogram(Phase::Corrected).max();
+            assert!(seen.abs_diff(value) as f64 <= value as f64 / 1e3, "{value} became {seen}");
+        }
+        let longest = timed(&[u64::MAX, LONGEST.0 + 1]);
+        assert_eq!(longest.histogram(Phase::Corrected).max(), LONGEST.0);
+        assert_eq!(longest.histogram(Phase::Corrected).len(), 2);
+    }
+
+    #[test]
+    fn a_tally_stays_below_a_megabyte() {
+        let counts: usize =
+            Phase::ALL.map(|phase| Tally::new().histogram(phase).distinct_values()).iter().sum();
+        assert_eq!(counts * size_of::<u32>(), 983_040);
+    }
+
+    #[test]
+    fn adding_gives_what_one_tally_would_have_counted() {
+        let fill = |tally: &mut Tally, values: std::ops::Range<u64>| {
+            for value in values {
+                tally.succeeded += 1;
+                tally.missed += 2;
+                tally.scheduled += 3;
+                tally.connections += 4;
+                tally.bytes_read += 5;
+                tally.bytes_written += 6;
+                tally.shape.full += 7;
+                tally.shape.resumed += 8;
+                tally.shape.retried += 9;
+                tally.shape.wanted_ticket += 10;
+                tally.shape.early_data += 11;
+                tally.shape.negotiated(if value % 2 == 0 { "TLSv1.3" } else { "TLSv1.2" });
+                tally.fail(if value % 3 == 0 { Failure::Timeout } else { Failure::Alert });
+                for phase in Phase::ALL {
+                    tally.record(phase, Nanos(value * 1_000));
+                }
+            }
+        };
+        let (mut both, mut left, mut right) = (Tally::new(), Tally::new(), Tally::new());
+        fill(&mut both, 0..20);
+        fill(&mut left, 0..7);
+        fill(&mut right, 7..20);
+        left.add(&right);
+        assert_eq!(left, both);
+        assert_eq!(left.failures(), 20);
+        left.clear();
+        assert_eq!(left, Tally::new());
+    }
+
+    #[test]
+    fn counts_stop_at_the_largest() {
+        let mut tally = Tally { succeeded: u64::MAX, ..Tally::new() };
+        tally.add(&Tally { succeeded: 1, ..Tally::new() });
+        assert_eq!(tally.succeeded, u64::MAX);
+    }
+
+    #[test]
+    fn a_missed_start_counts_as_more_than_the_longest_wait() {
+        let wait_max = Nanos(1_000);
+        let corrected = |values: &[u64], missed, quantile| {
+            Tally { missed, ..timed(values) }.corrected(quantile, wait_max)
+        };
+        assert_eq!(corrected(&[], 0, 0.5), None);
+        assert_eq!(corrected(&[], 2, 0.0), Some(Quantile::AtLeast(Nanos(1_000))));
+        for (missed, quantile, want) in [
+            (0, 0.5, Quantile::Is(Nanos(20))),
+            (0, 1.0, Quantile::Is(Nanos(2_000))),
+            (1, 0.4, Quantile::Is(Nanos(20))),
+            (1, 0.6, Quantile::Is(Nanos(30))),
+            (1, 0.61, Quantile::AtLeast(Nanos(1_000))),
+            (1, 0.8, Quantile::AtLeast(Nanos(1_000))),
+            (1, 0.81, Quantile::AtLeast(Nanos(2_000))),
+            (4, 0.37, Quantile::Is(Nanos(30))),
+            (4, 0.38, Quantile::AtLeast(Nanos(1_000))),
+            (4, 1.0, Quantile::AtLeast(Nanos(2_000))),
+        ] {
+            let seen = corrected(&[10, 20, 30, 2_000], missed, quantile);
+            assert_eq!(seen, Some(want), "{missed} missed, quantile {quantile}");
+        }
+    }
+
+    #[test]
+    fn names_are_told_apart() {
+        let mut names: Vec<&str> = Phase::ALL.map(Phase::as_str).into();
+        names.extend(Failure::ALL.map(Failure::as_str));
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -1,0 +1,270 @@
+//! Gates: what spoils a measurement, and which of its verdicts.
+//!
+//! Judged on all rounds of a target together, not round by round.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Warning;
+use crate::plan::{Group, Load, Protocol, Scenario, Scheme, Target};
+use crate::record::{RoundRecord, RunRecord, TargetRecord};
+use crate::stats::{Estimate, steadiness};
+use crate::tally::{Failure, Phase, Quantile};
+use crate::units::{Nanos, Share};
+
+/// Verdicts that stand or fall together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// The highest rate.
+    Capacity,
+    /// CPU time per operation.
+    Cpu,
+    /// Times of operations.
+    Latency,
+    /// What it costs.
+    Money,
+}
+
+/// Something that spoils verdicts on a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// Which gate, as reports and filters name it.
+    pub name: &'static str,
+    /// The target, where it is one.
+    pub target: Option<String>,
+    /// What was seen, why, and what to do.
+    pub warning: Warning,
+    /// Which verdicts cannot be given.
+    pub spoils: &'static [Family],
+}
+
+/// Everything that spoils the run; nothing for a run that can be judged.
+#[must_use]
+pub fn judge(record: &RunRecord) -> Vec<Gate> {
+    let scenario = match record.scenario() {
+        Ok(scenario) => scenario,
+        Err(problems) => {
+            let problem = problems.first().map(ToString::to_string).unwrap_or_default();
+            return vec![Gate {
+                name: "scenario",
+                target: None,
+                warning: Warning {
+                    seen: format!("the record's scenario cannot be read ({problem})"),
+                    cause: "the record was edited".to_owned(),
+                    cure: "run again".to_owned(),
+                },
+                spoils: ALL,
+            }];
+        }
+    };
+    let mut gates = Vec::new();
+    for target in &record.targets {
+        let mut add = |name, spoils, warning: Option<Warning>| {
+            let target = Some(target.name.clone());
+            gates.extend(warning.map(|warning| Gate { name, target, warning, spoils }));
+        };
+        let asked = scenario.targets.iter().find(|asked| asked.name == target.name);
+        add("addresses", ALL, addresses(target));
+        add("errors", ALL, errors(target));
+        if let Load::Open { wait_max, .. } = scenario.load {
+            add("achieved", OPEN, achieved(target));
+            add("generator-busy", OPEN, generator_busy(target));
+            add("send-lag", LATENCY, send_lag(target, wait_max));
+        }
+        if let Some(asked) = asked.filter(|asked| asked.scheme == Scheme::Https) {
+            add("resumption", ALL, resumption(target, &scenario));
+            add("shape", ALL, shape(target, &scenario, asked));
+        }
+        add("steady", ALL, steady(target, &scenario.load));
+    }
+    gates
+}
+
+fn addresses(target: &TargetRecord) -> Option<Warning> {
+    let name = Failure::AddressesExhausted.as_str();
+    let count = target.sum(|round| round.failed.get(name).copied().unwrap_or_default());
+    (count > 0).then(|| Warning {
+        seen: format!("{count} connections found no local port (EADDRNOTAVAIL)"),
+        cause: "closed connections keep their ports for 60 s on the side that closed first".into(),
+        cure: "set `close = \"server\"` or `\"rst\"`, give more `sources`, or lower the rate"
+            .into(),
+    })
+}
+
+fn errors(target: &TargetRecord) -> Option<Warning> {
+    let failed = target.sum(RoundRecord::failures);
+    let all = failed.saturating_add(target.sum(|round| round.succeeded));
+    let share = Share::of(failed, all)?;
+    let mut by_name: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, count) in target.rounds.iter().flat_map(|round| &round.failed) {
+        let sum = by_name.entry(name).or_default();
+        *sum = sum.saturating_add(*count);
+    }
+    let most = by_name.into_iter().max_by_key(|(_, count)| *count);
+    let (name, count) = most.unwrap_or(("", 0));
+    (failed > ERRORS_FEW && share.as_f64() > ERRORS_MAX).then(|| Warning {
+        seen: format!("{failed} of {all} operations failed"),
+        cause: format!("of `{name}`, {count} times"),
+        cure: "look into the server's log, or lower the load until it serves everything".into(),
+    })
+}
+
+/// Operations that came to an end, of those that should have begun.
+fn achieved(target: &TargetRecord) -> Option<Warning> {
+    let scheduled = target.sum(|round| round.scheduled);
+    let ended = target.sum(|round| round.succeeded.saturating_add(round.failures()));
+    let missed = target.sum(|round| round.missed);
+    // In whole numbers, so that 99 % exactly is enough.
+    let is_short = u128::from(ended) * 100 < u128::from(scheduled) * ACHIEVED_MIN_PERCENT;
+    is_short.then(|| Warning {
+        seen: format!("{ended} of {scheduled} scheduled operations ended, {missed} were missed"),
+        cause: "the rate is above what the target or the generator can do".into(),
+        cure: "lower `load.rate`, or raise `load.pool` if the target has time to spare".into(),
+    })
+}
+
+/// The busiest thread of each generator, over its rounds.
+fn generator_busy(target: &TargetRecord) -> Option<Warning> {
+    let mut by_generator: BTreeMap<u32, (Nanos, Nanos)> = BTreeMap::new();
+    for round in &target.rounds {
+        let (used, wall) = by_generator.entry(round.generator).or_default();
+        (*used, *wall) = (*used + round.busiest_thread_ns, *wall + round.wall_ns);
+    }
+    let busy = by_generator.into_values().filter_map(|(used, wall)| Share::of(used.0, wall.0));
+    let busiest = busy.max_by(|a, b| a.as_f64().total_cmp(&b.as_f64()))?;
+    (busiest.as_f64() > BUSY_MAX).then(|| Warning {
+        seen: format!("a thread of the generator was {busiest} busy"),
+        cause: "it has no time to spare, so operations wait for it".into(),
+        cure: "raise `threads`, lower `load.rate`, or use several machines".into(),
+    })
+}
+
+fn send_lag(target: &TargetRecord, wait_max: Nanos) -> Option<Warning> {
+    let at = |phase, quantile| match target.quantile(phase, quantile, wait_max)? {
+        Quantile::Is(time) | Quantile::AtLeast(time) => Some(time),
+    };
+    let lag = at(Phase::SendLag, 0.99)?;
+    let median = at(Phase::Corrected, 0.5).unwrap_or_default();
+    let max = LAG_MAX.max(Nanos(median.0 / LAG_PART_OF_MEDIAN));
+    (lag > max).then(|| Warning {
+        seen: format!("1 % of operations began {lag} late or later, with {max} allowed"),
+        cause: "the generator shares its core, or its pool of connections is too small".into(),
+        cure: "set `pin`, raise `load.pool` or `threads`, or lower `load.rate`".into(),
+    })
+}
+
+fn resumption(target: &TargetRecord, scenario: &Scenario) -> Option<Warning> {
+    let resumed = target.sum(|round| round.shape.resumed);
+    let all = resumed.saturating_add(target.sum(|round| round.shape.full));
+    let share = Share::of(resumed, all).filter(|_| all >= RESUMPTION_FROM)?;
+    let asked = scenario.tls.resume.as_f64();
+    let without_ticket = target.sum(|round| round.shape.wanted_ticket);
+    // A hair more than the limit: 2 points are no exact binary fraction.
+    let is_off = (share.as_f64() - asked).abs() > RESUMPTION_OFF + 1e-9;
+    is_off.then(|| Warning {
+        seen: format!("{share} of handshakes resumed, with {:.1} % asked for", asked * 100.0),
+        cause: format!(
+            "the server issues no or too few tickets, or does not take them back \
+             ({without_ticket} handshakes had none)"
+        ),
+        cure: "switch session tickets on and share their key between replicas, or ask for less \
+               in `tls.resume`"
+            .into(),
+    })
+}
+
+/// Connections that negotiated something else than was asked for.
+fn shape(target: &TargetRecord, scenario: &Scenario, asked: &Target) -> Option<Warning> {
+    let mut others: BTreeMap<&str, u64> = BTreeMap::new();
+    for (text, count) in target.rounds.iter().flat_map(|round| &round.shape.negotiated) {
+        if !is_as_asked(text, scenario) {
+            let sum = others.entry(text).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+    }
+    let resumed = target.sum(|round| round.shape.resumed);
+    let early = target.sum(|round| round.shape.early_data);
+    if let Some((text, count)) = others.into_iter().max_by_key(|(_, count)| *count) {
+        return Some(Warning {
+            seen: format!("{count} connections negotiated `{text}`, which was not asked for"),
+            cause: format!("`{}` prefers or lacks something of [tls]", asked.host),
+            cure: "ask for what it speaks, or configure it".into(),
+        });
+    }
+    // In whole numbers: fewer than 98 %.
+    let is_refused = u128::from(early) * 100 < u128::from(resumed) * EARLY_DATA_MIN_PERCENT;
+    (scenario.tls.early_data && is_refused).then(|| Warning {
+        seen: format!("early data was accepted in {early} of {resumed} resumed handshakes"),
+        cause: "the server does not accept early data, or refuses what may be a replay".into(),
+        cure: "switch early data on there, or `tls.early_data` off".into(),
+    })
+}
+
+/// Reads what the engine wrote: `TLS 1.3 aes-128-gcm x25519 ED25519 h2`, `-` for none.
+fn is_as_asked(text: &str, scenario: &Scenario) -> bool {
+    let words: Vec<&str> = text.split(' ').collect();
+    let [_, version, suite, group, _, protocol] = words.as_slice() else { return false };
+    let tls = &scenario.tls;
+    let default_groups = [Group::X25519, Group::P256, Group::P384];
+    let groups = if tls.groups.is_empty() { &default_groups[..] } else { &tls.groups };
+    let is_http2 = scenario
+        .request
+        .as_ref()
+        .is_some_and(|request| matches!(request.protocol, Protocol::Http2 { .. }));
+    *version == tls.version.as_str()
+        && (tls.suites.is_empty() || tls.suites.iter().any(|asked| asked.as_str() == *suite))
+        && (*group == "-" || groups.iter().any(|asked| asked.as_str() == *group))
+        && (*protocol == "h2") == (is_http2 || (*protocol == "h2" && scenario.request.is_none()))
+}
+
+/// Judges the rate of closed loops, and the median of open ones, where the rate is given.
+fn steady(target: &TargetRecord, load: &Load) -> Option<Warning> {
+    let mut rounds: BTreeMap<u32, f64> = BTreeMap::new();
+    for round in &target.rounds {
+        let value = match load {
+            Load::Closed { .. } => round.operations_per_second,
+            Load::Open { .. } => {
+                round.quantiles.get(Phase::Corrected.as_str()).map(|q| q.p50_ns.0 as f64)?
+            }
+        };
+        *rounds.entry(round.round).or_default() += value;
+    }
+    let values: Vec<f64> = rounds.into_values().collect();
+    let Estimate { value, low, high, .. } = steadiness(&values)?;
+    let what = match load {
+        Load::Closed { .. } => "rate",
+        Load::Open { .. } => "median time",
+    };
+    let is_drifting = low > 1.0 + STEADY_WITHIN || high < 1.0 - STEADY_WITHIN;
+    is_drifting.then(|| Warning {
+        seen: format!(
+            "the {what} of the second half of rounds is {value:.2} times that of the first \
+             ({low:.2} to {high:.2})"
+        ),
+        cause: "something warms up, fills up or throttles".into(),
+        cure: "raise `timing.warm_up`, and look for throttling with `tlsbench doctor`".into(),
+    })
+}
+
+const ALL: &[Family] = &[Family::Capacity, Family::Cpu, Family::Latency, Family::Money];
+const OPEN: &[Family] = &[Family::Capacity, Family::Latency, Family::Money];
+const LATENCY: &[Family] = &[Family::Latency];
+
+/// So many failures say nothing, whatever their share.
+const ERRORS_FEW: u64 = 3;
+const ERRORS_MAX: f64 = 0.001;
+const ACHIEVED_MIN_PERCENT: u128 = 99;
+const BUSY_MAX: f64 = 0.85;
+const LAG_MAX: Nanos = Nanos::from_millis(1);
+/// A twentieth is 5 %.
+const LAG_PART_OF_MEDIAN: u64 = 20;
+/// Below so many handshakes the first ones, which cannot resume, weigh too much.
+const RESUMPTION_FROM: u64 = 1_000;
+const RESUMPTION_OFF: f64 = 0.02;
+const EARLY_DATA_MIN_PERCENT: u128 = 98;
+const STEADY_WITHIN: f64 = 0.05;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,381 @@
+//! When connections and requests begin: closed and open loops of one shard, over epoll.
+//!
+//! One thread, no locks, no channels, and no allocation per request. It asks `session` what became
+//! of a connection and decides what that connection does next.
+
+use std::io;
+
+use tlsbench_core::pace::{ActualStart, IntendedStart};
+use tlsbench_core::tally::{Failure, Phase, Tally};
+use tlsbench_core::units::Nanos;
+
+use crate::clock::Clock;
+use crate::session::{Session, Step};
+
+mod course;
+mod kit;
+mod open;
+mod rounds;
+mod wakeup;
+
+pub(crate) use course::{AddressBook, Course, Work};
+pub(crate) use kit::{Counts, Kit};
+
+use open::Open;
+use rounds::Rounds;
+use wakeup::{Wake, Wakeup};
+
+/// Drives one shard through its course.
+pub(crate) struct Drive<'d> {
+    kit: Kit<'d>,
+    wakeup: Wakeup,
+    slots: Vec<Slot>,
+    rounds: Rounds,
+    pub(crate) counts: Counts,
+    open: Option<Open>,
+    /// Connections that are not over.
+    live: u32,
+    /// Operations under way.
+    busy: u32,
+    now: Nanos,
+}
+
+/// A place for a connection.
+#[derive(Debug)]
+struct Slot {
+    session: Session,
+    /// How many connections this place has had.
+    number: u32,
+    op: Option<Op>,
+    /// The round of its last operation.
+    round: u32,
+    /// Operations that its connection may still begin, the one under way included.
+    left: u64,
+    /// When a closed loop may connect again.
+    rest_until: Nanos,
+}
+
+/// An operation under way.
+#[derive(Clone, Copy, Debug)]
+struct Op {
+    intended: IntendedStart,
+    actual: ActualStart,
+    round: u32,
+}
+
+/// What a shard looks at a hundred times a second.
+pub(crate) trait Watch {
+    /// Whether the shard is to go on.
+    fn look(&mut self, round: u32, counts: Counts) -> bool;
+}
+
+impl<'d> Drive<'d> {
+    pub(crate) fn new(kit: Kit<'d>) -> io::Result<Self> {
+        let course = kit.course;
+        let slots = course.first_starts().into_iter().map(Slot::new).collect();
+        let from = after(course.begin, course.warm_up);
+        Ok(Self {
+            wakeup: Wakeup::new()?,
+            slots,
+            rounds: Rounds::new(from, course.length, course.rounds),
+            counts: Counts::default(),
+            open: Open::of(course),
+            live: 0,
+            busy: 0,
+            now: Clock::Monotonic.now(),
+            kit,
+        })
+    }
+
+    /// Runs the course to its end, or until it is told to stop.
+    pub(crate) fn run(&mut self, watch: &mut impl Watch) -> io::Result<()> {
+        let mut drain_until = None;
+        self.sweep();
+        loop {
+            self.now = Clock::Monotonic.now();
+            self.begin_what_is_due()?;
+            if self.is_done(&mut drain_until) {
+                return Ok(());
+            }
+            for index in 0..self.wakeup.wait()? {
+                match self.wakeup.event(index) {
+                    None | Some(Wake::Pace) => {}
+                    Some(Wake::Tick) => {
+                        self.wakeup.heard_tick();
+                        self.kit.refresh();
+                        self.sweep();
+                        let round = self.rounds.at(self.now);
+                        if !watch.look(round, self.counts) {
+                            return Ok(());
+                        }
+                    }
+                    Some(Wake::Socket { slot, number, hung_up }) => {
+                        self.on_socket(slot, number, hung_up);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What was measured.
+    pub(crate) fn into_tallies(self) -> Vec<Tally> {
+        self.kit.into_tallies()
+    }
+
+    /// Whether everything has begun and ended, or the time to wait for that has passed.
+    fn is_done(&mut self, drain_until: &mut Option<Nanos>) -> bool {
+        self.rounds.at(self.now);
+        let over = match &self.open {
+            Some(open) => open.exhausted && open.waiting.is_empty() && self.busy == 0,
+            None => !self.rounds.may_start(self.now),
+        };
+        // A closed loop by time has nothing to lose at its end but what would not be counted.
+        let patient = self.rounds.is_counted() && self.busy > 0;
+        if !over || patient {
+            return false;
+        }
+        let until = *drain_until.get_or_insert(after(self.now, DRAIN_MAX));
+        if self.open.is_some() {
+            self.drop_idle();
+        }
+        self.live == 0 || self.now >= until
+    }
+
+    fn drop_idle(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        for (slot, number) in open.idle.drain(..) {
+            let slot = index_of(slot).and_then(|index| self.slots.get_mut(index));
+            if let Some(slot) = slot.filter(|slot| slot.number == number && slot.session.is_idle())
+            {
+                slot.session.leave(&mut self.kit.hands(0));
+                self.live -= 1;
+            }
+        }
+    }
+
+    /// Looks for what took too long, and for places where a closed loop may connect.
+    fn sweep(&mut self) {
+        self.now = Clock::Monotonic.now();
+        for index in 0..self.slots.len() {
+            let Some(slot) = self.slots.get_mut(index) else { return };
+            if slot.session.is_vacant() {
+                if self.open.is_none() && slot.rest_until <= self.now {
+                    self.connect_closed(index);
+                }
+            } else if slot.session.deadline() <= self.now {
+                let step = slot.session.expire();
+                self.on_step(index, step);
+            }
+        }
+    }
+
+    fn on_socket(&mut self, slot: u32, number: u32, hung_up: bool) {
+        let Some(index) = index_of(slot) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        if slot.number != number || slot.session.is_vacant() {
+            return;
+        }
+        let round = match (&self.open, slot.op) {
+            (Some(_), Some(op)) => op.round,
+            _ => self.rounds.at(self.now),
+        };
+        let step = slot.session.step(hung_up, &mut self.kit.hands(round));
+        if step != Step::Waits {
+            self.on_step(index, step);
+        }
+    }
+
+    /// Decides what a connection does after a step, until it waits or is over.
+    fn on_step(&mut self, index: usize, step: Step) {
+        let mut next = Some(step);
+        while let Some(step) = next.take() {
+            match step {
+                Step::Waits => {}
+                Step::Ready => {
+                    self.now = Clock::Monotonic.now();
+                    next = self.ask(index);
+                }
+                Step::Confirmed => {
+                    self.now = Clock::Monotonic.now();
+                    self.finish(index, Ok(()));
+                    next = self.close(index);
+                }
+                Step::Answered(judgement) => {
+                    self.now = self.slots.get(index).map_or(self.now, |slot| slot.session.moment());
+                    self.finish(index, judgement.map_err(Failure::from));
+                    next = self.after_answer(index);
+                }
+                Step::Failed(failure) => {
+                    self.now = Clock::Monotonic.now();
+                    self.finish(index, Err(failure));
+                    self.vacate(index, true);
+                }
+                Step::Over => self.vacate(index, false),
+            }
+        }
+    }
+
+    /// Sends the request of the operation that is under way.
+    fn ask(&mut self, index: usize) -> Option<Step> {
+        let slot = self.slots.get_mut(index)?;
+        let round = slot.op.map_or(0, |op| op.round);
+        let last = slot.left == 1;
+        let result = slot.session.request(last, self.now, &mut self.kit.hands(round));
+        result.err().map(Step::Failed)
+    }
+
+    fn close(&mut self, index: usize) -> Option<Step> {
+        let round = self.rounds.at(self.now);
+        let slot = self.slots.get_mut(index)?;
+        Some(slot.session.close(&mut self.kit.hands(round)))
+    }
+
+    /// The connection has answered: it goes on, rests, or is closed.
+    fn after_answer(&mut self, index: usize) -> Option<Step> {
+        let (now, round) = (self.now, self.rounds.at(self.now));
+        let slot = self.slots.get_mut(index)?;
+        slot.left = slot.left.saturating_sub(1);
+        if slot.left == 0 || !slot.session.is_reusable() {
+            return self.close(index);
+        }
+        let op = match &mut self.open {
+            None if !self.rounds.may_start(now) => {
+                slot.session.leave(&mut self.kit.hands(round));
+                return Some(Step::Over);
+            }
+            None => {
+                self.rounds.start(round, 1);
+                Op::at(now, round)
+            }
+            // What follows on an arrival's connection has no schedule of its own.
+            Some(open) if open.by_connection() => Op::at(now, slot.round),
+            Some(open) => match open.next_waiting(now, &mut self.kit, &mut self.counts) {
+                Some((intended, round)) => Op { intended, actual: ActualStart(now), round },
+                None => {
+                    open.idle.push((number_of(index), slot.number));
+                    slot.session.rest(&mut self.kit.hands(round));
+                    return None;
+                }
+            },
+        };
+        self.begin(index, op);
+        self.ask(index)
+    }
+
+    /// Notes that an operation is under way.
+    fn begin(&mut self, index: usize, op: Op) {
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.op = Some(op);
+            slot.round = op.round;
+            self.busy += 1;
+        }
+    }
+
+    /// Counts and times the operation that was under way.
+    fn finish(&mut self, index: usize, result: Result<(), Failure>) {
+        let Some(op) = self.slots.get_mut(index).and_then(|slot| slot.op.take()) else { return };
+        self.busy -= 1;
+        let warm = self.rounds.is_counted() && op.round == 0;
+        let round = match self.open {
+            Some(_) => op.round,
+            None if warm => 0,
+            None => self.rounds.at(self.now),
+        };
+        let tally = self.kit.tally(round);
+        // A closed loop has no schedule: what it did is what it should have done.
+        tally.scheduled += u64::from(self.open.is_none());
+        match result {
+            Ok(()) => {
+                self.counts.succeeded += 1;
+                tally.succeeded += 1;
+                tally.record(Phase::Uncorrected, self.now - op.actual.0);
+                if self.open.is_some() {
+                    tally.record(Phase::Corrected, self.now - op.intended.0);
+                }
+            }
+            Err(failure) => {
+                self.counts.failed += 1;
+                tally.fail(failure);
+            }
+        }
+        if round > 0 && self.open.is_none() {
+            self.rounds.finish();
+        }
+    }
+
+    /// The place is free: a closed loop connects again, after a rest if the last one failed.
+    fn vacate(&mut self, index: usize, failed: bool) {
+        self.live -= 1;
+        if let Some(open) = &mut self.open {
+            open.vacant.push(number_of(index));
+        } else if let Some(slot) = self.slots.get_mut(index) {
+            slot.rest_until = if failed { after(self.now, REST) } else { self.now };
+            if !failed {
+                self.connect_closed(index);
+            }
+        }
+    }
+
+    fn connect_closed(&mut self, index: usize) {
+        if !self.rounds.may_start(self.now) {
+            return;
+        }
+        let round = self.rounds.at(self.now);
+        self.rounds.start(round, 1);
+        self.connect(index, Op::at(self.now, round));
+    }
+
+    /// Begins a connection for an operation.
+    fn connect(&mut self, index: usize, op: Op) {
+        self.begin(index, op);
+        self.live += 1;
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.number = slot.number.wrapping_add(1);
+        slot.left = self.kit.course.per_connection().unwrap_or(u64::MAX);
+        let opened = match self.kit.route() {
+            Some(route) => slot.session.open(route, &mut self.kit.hands(op.round)),
+            None => Err(Failure::Resolve),
+        };
+        let watched = opened.and_then(|()| match slot.session.socket() {
+            Some(socket) => self
+                .wakeup
+                .watch(socket, number_of(index), slot.number)
+                .map_err(|_| Failure::ConnectOther),
+            None => Err(Failure::ConnectOther),
+        });
+        if let Err(failure) = watched {
+            slot.session.drop_link();
+            self.on_step(index, Step::Failed(failure));
+        }
+    }
+}
+
+impl Slot {
+    const fn new(rest_until: Nanos) -> Self {
+        Self { session: Session::new(), number: 0, op: None, round: 0, left: 0, rest_until }
+    }
+}
+
+impl Op {
+    /// An operation without a schedule: it begins when it should.
+    const fn at(now: Nanos, round: u32) -> Self {
+        Self { intended: IntendedStart(now), actual: ActualStart(now), round }
+    }
+}
+
+fn after(moment: Nanos, span: Nanos) -> Nanos {
+    Nanos(moment.0.saturating_add(span.0))
+}
+
+fn number_of(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+fn index_of(number: u32) -> Option<usize> {
+    usize::try_from(number).ok()
+}
+
+/// A server that refuses is asked 100 times a second per connection, not as often as the CPU can.
+const REST: Nanos = Nanos::from_millis(10);
+/// What is not counted any more is given a second to end in good order.
+const DRAIN_MAX: Nanos = Nanos::from_millis(1_000);

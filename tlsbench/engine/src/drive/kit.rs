@@ -1,0 +1,106 @@
+//! What all connections of a shard share: buffers, tallies, TLS, and whose turn it is.
+
+use std::net::SocketAddr;
+
+use tlsbench_core::pace::Resumer;
+use tlsbench_core::tally::Tally;
+
+use super::course::Course;
+use crate::session::{Hands, Route};
+use crate::tls::TlsClient;
+
+/// What a shard has counted since it began, warm-up included.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) succeeded: u64,
+    pub(crate) failed: u64,
+    pub(crate) missed: u64,
+}
+
+/// What all connections of a shard share.
+#[derive(Debug)]
+pub(crate) struct Kit<'k> {
+    pub(crate) course: &'k Course,
+    tls: Option<&'k mut TlsClient>,
+    buffer: Vec<u8>,
+    text: String,
+    /// What is not measured, and then one tally for each round.
+    unmeasured: Tally,
+    tallies: Vec<Tally>,
+    addresses: Vec<SocketAddr>,
+    edition: u64,
+    turn: usize,
+    resumer: Resumer,
+}
+
+impl<'k> Kit<'k> {
+    pub(crate) fn new(course: &'k Course, tls: Option<&'k mut TlsClient>) -> Self {
+        let mut kit = Self {
+            course,
+            tls,
+            buffer: vec![0; BUFFER],
+            text: String::with_capacity(TEXT),
+            unmeasured: Tally::new(),
+            tallies: (0..course.rounds.get()).map(|_| Tally::new()).collect(),
+            addresses: Vec::new(),
+            edition: 0,
+            turn: 0,
+            resumer: Resumer::new(course.resume),
+        };
+        kit.refresh();
+        kit
+    }
+
+    /// Takes over addresses that have changed.
+    pub(crate) fn refresh(&mut self) {
+        self.course.addresses.copy_newer(&mut self.edition, &mut self.addresses);
+    }
+
+    /// The tally of a round; 0 is what is not measured.
+    pub(crate) fn tally(&mut self, round: u32) -> &mut Tally {
+        pick(&mut self.unmeasured, &mut self.tallies, round)
+    }
+
+    /// What a session works with in a round.
+    pub(crate) fn hands(&mut self, round: u32) -> Hands<'_> {
+        Hands {
+            buffer: &mut self.buffer,
+            text: &mut self.text,
+            tally: pick(&mut self.unmeasured, &mut self.tallies, round),
+            request: self.course.request.as_ref(),
+            close: self.course.close,
+            tls: self.tls.as_deref_mut(),
+        }
+    }
+
+    /// Where the next connection goes; nothing when there is no address.
+    pub(crate) fn route(&mut self) -> Option<Route> {
+        let addresses = &self.addresses;
+        let to = *addresses.get(self.turn % addresses.len().max(1))?;
+        let fitting = || self.course.sources.iter().filter(|from| from.is_ipv4() == to.is_ipv4());
+        // All sources with one address, then all with the next, so that every pair comes up.
+        let sources = fitting().count();
+        let from = fitting().nth((self.turn / addresses.len()) % sources.max(1)).copied();
+        self.turn = self.turn.wrapping_add(1);
+        let last = self.course.per_connection() == Some(1);
+        Some(Route { to, from, resume: self.resumer.decide(), last })
+    }
+
+    /// The tallies of the rounds.
+    pub(crate) fn into_tallies(self) -> Vec<Tally> {
+        self.tallies
+    }
+}
+
+fn pick<'t>(unmeasured: &'t mut Tally, rounds: &'t mut [Tally], round: u32) -> &'t mut Tally {
+    let index = usize::try_from(round).ok().and_then(|round| round.checked_sub(1));
+    match index.and_then(|index| rounds.get_mut(index)) {
+        Some(tally) => tally,
+        None => unmeasured,
+    }
+}
+
+/// Four TLS records of full size, so that a large body needs few system calls.
+const BUFFER: usize = 64 * 1024;
+/// The longest text of what is negotiated has about 80 characters.
+const TEXT: usize = 128;

@@ -1,0 +1,201 @@
+//! What only an open loop has: arrivals, and those that wait for a connection.
+
+use std::collections::VecDeque;
+use std::io;
+
+use tlsbench_core::pace::{ActualStart, IntendedStart, Starts};
+use tlsbench_core::plan;
+use tlsbench_core::tally::Phase;
+use tlsbench_core::units::Nanos;
+
+use super::course::{Course, Work};
+use super::kit::{Counts, Kit};
+use super::{Drive, Op, index_of};
+use crate::clock::Clock;
+
+/// Arrivals, the queue for the pool, and the pool's free places.
+#[derive(Debug)]
+pub(super) struct Open {
+    starts: Starts,
+    begin: Nanos,
+    next: Option<Nanos>,
+    of: plan::Arrivals,
+    wait_max: Nanos,
+    /// Starts that wait for the pool, with their rounds.
+    pub(super) waiting: VecDeque<(IntendedStart, u32)>,
+    /// Slots without a connection.
+    pub(super) vacant: Vec<u32>,
+    /// Connections without a request: slot and number, which may be out of date.
+    pub(super) idle: Vec<(u32, u32)>,
+    /// Nothing more will arrive.
+    pub(super) exhausted: bool,
+}
+
+/// Where an operation can begin.
+pub(super) enum Place {
+    /// On a connection that stands.
+    Idle(usize),
+    /// In a slot without one.
+    Vacant(usize),
+}
+
+impl Open {
+    /// The open loop of a course; nothing when it is a closed one.
+    pub(super) fn of(course: &Course) -> Option<Self> {
+        let Work::Open { arrivals: of, rate, spread, pool, wait_max } = course.work else {
+            return None;
+        };
+        let slots = usize::try_from(pool.get()).unwrap_or(usize::MAX);
+        let mut open = Self {
+            starts: Starts::new(rate, spread, course.ramp, course.shard),
+            begin: course.begin,
+            next: None,
+            of,
+            wait_max,
+            waiting: VecDeque::with_capacity(WAITING_MAX),
+            vacant: (0..pool.get()).rev().collect(),
+            idle: Vec::with_capacity(slots.saturating_mul(STALE_FACTOR)),
+            exhausted: false,
+        };
+        open.advance();
+        Some(open)
+    }
+
+    /// When the next arrival should begin.
+    pub(super) const fn next_start(&self) -> Option<Nanos> {
+        self.next
+    }
+
+    /// Goes on to the arrival after it.
+    pub(super) fn advance(&mut self) {
+        let start = self.starts.next();
+        self.next = start.map(|start| Nanos(self.begin.0.saturating_add(start.0.0)));
+    }
+
+    /// Whether connections arrive, not requests.
+    pub(super) const fn by_connection(&self) -> bool {
+        matches!(self.of, plan::Arrivals::Connections { .. })
+    }
+
+    /// Lets a start wait; one too many is missed.
+    pub(super) fn wait(
+        &mut self,
+        intended: IntendedStart,
+        round: u32,
+        kit: &mut Kit<'_>,
+        counts: &mut Counts,
+    ) {
+        if self.waiting.len() < WAITING_MAX {
+            self.waiting.push_back((intended, round));
+        } else {
+            miss(round, kit, counts);
+        }
+    }
+
+    /// Gives up the starts that have waited too long.
+    pub(super) fn expire(&mut self, now: Nanos, kit: &mut Kit<'_>, counts: &mut Counts) {
+        while let Some(&(intended, round)) = self.waiting.front()
+            && now - intended.0 > self.wait_max
+        {
+            self.waiting.pop_front();
+            miss(round, kit, counts);
+        }
+    }
+
+    /// The start that has waited longest and not too long.
+    pub(super) fn next_waiting(
+        &mut self,
+        now: Nanos,
+        kit: &mut Kit<'_>,
+        counts: &mut Counts,
+    ) -> Option<(IntendedStart, u32)> {
+        self.expire(now, kit, counts);
+        self.waiting.pop_front()
+    }
+
+    /// Where an operation can begin: on the connection used last, else on a new one.
+    pub(super) fn place(&mut self, is_idle: impl Fn(u32, u32) -> bool) -> Option<Place> {
+        // Entries of connections that were closed meanwhile would pile up at the bottom.
+        if self.idle.len() == self.idle.capacity() {
+            self.idle.retain(|&(slot, number)| is_idle(slot, number));
+        }
+        while let Some((slot, number)) = self.idle.pop() {
+            if is_idle(slot, number) {
+                return usize::try_from(slot).ok().map(Place::Idle);
+            }
+        }
+        let slot = self.vacant.pop()?;
+        usize::try_from(slot).ok().map(Place::Vacant)
+    }
+}
+
+impl Drive<'_> {
+    /// Begins what an open loop should have begun by now, and sets the timer for what comes next.
+    pub(super) fn begin_what_is_due(&mut self) -> io::Result<()> {
+        let operations = self.kit.course.per_connection().unwrap_or(1);
+        while let Some(open) = &mut self.open {
+            if open.exhausted {
+                break;
+            }
+            let next = open.next_start();
+            let due = next.and_then(|start| Some((start, self.rounds.of_start(start)?)));
+            let Some((intended, round)) = due else {
+                open.exhausted = true;
+                break;
+            };
+            self.now = Clock::Monotonic.now();
+            if intended > self.now {
+                self.wakeup.at(intended)?;
+                break;
+            }
+            open.advance();
+            self.rounds.start(round, operations);
+            let tally = self.kit.tally(round);
+            tally.scheduled += operations;
+            tally.record(Phase::SendLag, self.now - intended);
+            open.wait(IntendedStart(intended), round, &mut self.kit, &mut self.counts);
+            self.serve_waiting();
+        }
+        self.serve_waiting();
+        Ok(())
+    }
+
+    /// Gives connections to the starts that wait for one.
+    pub(super) fn serve_waiting(&mut self) {
+        while let Some(open) = &mut self.open {
+            open.expire(self.now, &mut self.kit, &mut self.counts);
+            if open.waiting.is_empty() {
+                return;
+            }
+            let slots = &self.slots;
+            let Some(place) = open.place(|slot, number| {
+                let slot = index_of(slot).and_then(|index| slots.get(index));
+                slot.is_some_and(|slot| slot.number == number && slot.session.is_idle())
+            }) else {
+                return;
+            };
+            let Some((intended, round)) = open.waiting.pop_front() else { return };
+            let op = Op { intended, actual: ActualStart(self.now), round };
+            match place {
+                Place::Idle(index) => {
+                    self.begin(index, op);
+                    if let Some(step) = self.ask(index) {
+                        self.on_step(index, step);
+                    }
+                }
+                Place::Vacant(index) => self.connect(index, op),
+            }
+        }
+    }
+}
+
+fn miss(round: u32, kit: &mut Kit<'_>, counts: &mut Counts) {
+    let operations = kit.course.per_connection().unwrap_or(1);
+    kit.tally(round).missed += operations;
+    counts.missed += operations;
+}
+
+/// One second's starts at 65,536 per second and shard; 1.5 MB.
+const WAITING_MAX: usize = 1 << 16;
+/// Room for as many entries that are out of date as for those that are not.
+const STALE_FACTOR: usize = 2;

@@ -1,0 +1,131 @@
+//! What a shard waits with: epoll over sockets and two timers.
+
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+
+use rustix::event::epoll;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use tlsbench_core::units::Nanos;
+
+/// What woke the shard up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// The moment that was asked for has come.
+    Pace,
+    /// A socket of this slot, when it was the connection of this number, is ready.
+    Socket {
+        /// The slot.
+        slot: u32,
+        /// The connection's number in the slot.
+        number: u32,
+        /// Whether the server's side is shut.
+        hung_up: bool,
+    },
+    /// It is time to look around.
+    Tick,
+}
+
+/// Epoll, a timer that ticks, and one that is set.
+pub(crate) struct Wakeup {
+    epoll: OwnedFd,
+    tick: OwnedFd,
+    pace: OwnedFd,
+    pace_at: Nanos,
+    events: Vec<epoll::Event>,
+}
+
+impl Wakeup {
+    pub(crate) fn new() -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let timer = || {
+            timerfd_create(
+                TimerfdClockId::Monotonic,
+                TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
+            )
+        };
+        let (tick, pace) = (timer()?, timer()?);
+        let every = Itimerspec { it_interval: timespec(TICK), it_value: timespec(TICK) };
+        timerfd_settime(&tick, TimerfdTimerFlags::empty(), &every)?;
+        for (timer, token) in [(&tick, TICK_TOKEN), (&pace, PACE_TOKEN)] {
+            let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+            epoll::add(&epoll, timer, epoll::EventData::new_u64(token), flags)?;
+        }
+        let events = Vec::with_capacity(EVENTS);
+        Ok(Self { epoll, tick, pace, pace_at: Nanos(0), events })
+    }
+
+    /// Watches a new socket, by edges.
+    pub(crate) fn watch(&self, socket: &TcpStream, slot: u32, number: u32) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(u64::from(number) << 32 | u64::from(slot));
+        let flags = epoll::EventFlags::IN
+            | epoll::EventFlags::OUT
+            | epoll::EventFlags::RDHUP
+            | epoll::EventFlags::ET;
+        epoll::add(&self.epoll, socket, data, flags)?;
+        Ok(())
+    }
+
+    /// Asks to be woken at a moment, which may have passed.
+    pub(crate) fn at(&mut self, moment: Nanos) -> io::Result<()> {
+        if moment != self.pace_at {
+            let once = Itimerspec { it_interval: timespec(Nanos(0)), it_value: timespec(moment) };
+            timerfd_settime(&self.pace, TimerfdTimerFlags::ABSTIME, &once)?;
+            self.pace_at = moment;
+        }
+        Ok(())
+    }
+
+    /// Waits until something happens; how much.
+    pub(crate) fn wait(&mut self) -> io::Result<usize> {
+        self.events.clear();
+        let room = rustix::buffer::spare_capacity(&mut self.events);
+        match epoll::wait(&self.epoll, room, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(self.events.len()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// One of the things that happened.
+    pub(crate) fn event(&self, index: usize) -> Option<Wake> {
+        let event = self.events.get(index)?;
+        // Copied out, because the kernel's structure is packed.
+        let (data, flags) = (event.data, event.flags);
+        Some(match data.u64() {
+            TICK_TOKEN => Wake::Tick,
+            PACE_TOKEN => Wake::Pace,
+            token => Wake::Socket {
+                slot: (token & u64::from(u32::MAX)) as u32,
+                number: (token >> 32) as u32,
+                hung_up: flags.intersects(
+                    epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR,
+                ),
+            },
+        })
+    }
+
+    /// Lets the timer tick again: one that repeats goes on only after it was read.
+    pub(crate) fn heard_tick(&self) {
+        let mut expirations = [0; size_of::<u64>()];
+        // Nothing to read means that it was heard before.
+        let _ = rustix::io::read(&self.tick, &mut expirations);
+    }
+}
+
+fn timespec(span: Nanos) -> Timespec {
+    let seconds = i64::try_from(span.0 / NANOS_PER_SECOND).unwrap_or(i64::MAX);
+    Timespec { tv_sec: seconds, tv_nsec: (span.0 % NANOS_PER_SECOND) as _ }
+}
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+/// Timeouts are seconds and a stop should be felt at once: 100 looks a second are enough of both,
+/// and cost nothing.
+const TICK: Nanos = Nanos::from_millis(10);
+/// At most so many sockets are served between two looks at what is due.
+const EVENTS: usize = 256;
+/// No slot has these numbers: they are beyond the largest pool.
+const TICK_TOKEN: u64 = u64::MAX;
+const PACE_TOKEN: u64 = u64::MAX - 1;

@@ -1,0 +1,141 @@
+//! HTTP/1.1 as far as a test needs it: requests are read and counted, and answered alike.
+
+use std::io::{self, Read, Write};
+
+use super::{Answer, Counters, Framing, count};
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Orderly.
+    Close,
+    /// By a reset.
+    Reset,
+}
+
+/// Answers requests until one side ends the connection.
+pub(super) fn answer_all(
+    stream: &mut (impl Read + Write),
+    answer: &Answer,
+    counters: &Counters,
+) -> io::Result<Next> {
+    let mut reader = Reader { unread: Vec::new() };
+    while let Some(request) = reader.request(stream, counters)? {
+        count(&counters.requests);
+        match *answer {
+            Answer::Body { status, bytes, framing, close } => {
+                let close = close || request.close || framing == Framing::Close;
+                stream.write_all(&response(status, bytes, framing, close))?;
+                stream.flush()?;
+                if close {
+                    return Ok(Next::Close);
+                }
+            }
+            Answer::Garbage => {
+                stream.write_all(b"\x00\x01 this is no response\r\n\r\n")?;
+                stream.flush()?;
+                return Ok(Next::Close);
+            }
+            Answer::Reset => return Ok(Next::Reset),
+            Answer::Stall => {}
+            Answer::Truncated { promised, sent } => {
+                let mut text = response(200, promised, Framing::Length, false);
+                text.truncate(text.len() - promised + sent.min(promised));
+                stream.write_all(&text)?;
+                stream.flush()?;
+                return Ok(Next::Close);
+            }
+        }
+    }
+    Ok(Next::Close)
+}
+
+fn response(status: u16, bytes: usize, framing: Framing, close: bool) -> Vec<u8> {
+    let mut text = format!("HTTP/1.1 {status} Fake\r\n").into_bytes();
+    if close {
+        text.extend_from_slice(b"Connection: close\r\n");
+    }
+    match framing {
+        Framing::Chunks(size) => {
+            text.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+            let mut left = bytes;
+            while left > 0 {
+                let chunk = left.min(size.max(1));
+                text.extend_from_slice(format!("{chunk:x}\r\n").as_bytes());
+                text.resize(text.len() + chunk, FILLER);
+                text.extend_from_slice(b"\r\n");
+                left -= chunk;
+            }
+            text.extend_from_slice(b"0\r\n\r\n");
+        }
+        Framing::Close => {
+            text.extend_from_slice(b"\r\n");
+            text.resize(text.len() + bytes, FILLER);
+        }
+        Framing::Length => {
+            text.extend_from_slice(format!("Content-Length: {bytes}\r\n\r\n").as_bytes());
+            text.resize(text.len() + bytes, FILLER);
+        }
+    }
+    text
+}
+
+struct Request {
+    close: bool,
+}
+
+struct Reader {
+    unread: Vec<u8>,
+}
+
+impl Reader {
+    /// Reads a request and its body; nothing when the client ended the connection orderly.
+    fn request(
+        &mut self,
+        stream: &mut impl Read,
+        counters: &Counters,
+    ) -> io::Result<Option<Request>> {
+        let head_end = loop {
+            if let Some(at) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {
+                break at + 4;
+            }
+            if self.unread.len() > HEAD_BYTES_MAX {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            if !self.more(stream)? {
+                if self.unread.is_empty() {
+                    count(&counters.orderly);
+                }
+                return Ok(None);
+            }
+        };
+        let head: Vec<u8> = self.unread.drain(..head_end).collect();
+        let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        let header = |name: &str| {
+            head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+        };
+        let mut body = header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+        while body > 0 {
+            if self.unread.is_empty() && !self.more(stream)? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let here = self.unread.len().min(body);
+            self.unread.drain(..here);
+            body -= here;
+        }
+        Ok(Some(Request { close: header("connection") == Some("close") }))
+    }
+
+    fn more(&mut self, stream: &mut impl Read) -> io::Result<bool> {
+        let mut read = [0; 4096];
+        let length = stream.read(&mut read)?;
+        self.unread.extend(read.iter().take(length));
+        Ok(length > 0)
+    }
+}
+
+/// What bodies are made of.
+const FILLER: u8 = b'x';
+
+/// Four times what nginx accepts by default.
+const HEAD_BYTES_MAX: usize = 32 * 1024;

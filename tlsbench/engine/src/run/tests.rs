@@ -1,0 +1,569 @@
+//! Whole runs against servers on loopback that do well or badly.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::num::{NonZeroU32, NonZeroU64};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tlsbench_core::plan::{
+    Arrivals, Close, Length, Load, Protocol, Provider, Request, Scenario, Scheme, Spread, Target,
+    Timing, Tls, Verify, Version,
+};
+use tlsbench_core::tally::{Failure, Phase, Tally};
+use tlsbench_core::units::{Nanos, Rate, Ratio};
+
+use super::*;
+use crate::fake::{Answer, Fake, FakeServer, Framing, Handshake};
+use crate::tls::{LabPki, Roots, Subject};
+
+/// A lab's authority, what trusts it, and a server's certificate of it.
+struct Lab {
+    pki: LabPki,
+    roots: Arc<Roots>,
+    fake: Fake,
+}
+
+fn lab() -> Lab {
+    let pki = LabPki::generate().unwrap();
+    let roots = Arc::new(Roots::from_pem(pki.root_pem().as_bytes()).unwrap());
+    let fake = Fake::tls(pki.issue(&Subject::server("localhost")).unwrap().identity, 100);
+    Lab { pki, roots, fake }
+}
+
+fn scenario(address: SocketAddr, scheme: Scheme) -> Scenario {
+    Scenario {
+        targets: vec![Target {
+            name: "fake".to_owned(),
+            scheme,
+            host: "localhost".to_owned(),
+            port: address.port(),
+            path: "/".to_owned(),
+            sni: None,
+            connect_to: vec![address],
+        }],
+        tls: Tls {
+            version: Version::Tls13,
+            suites: vec![],
+            groups: vec![],
+            provider: Provider::Ring,
+            resume: Ratio::ZERO,
+            early_data: false,
+            client_certificate: None,
+            ca_bundle: None,
+            verify: Verify::Every,
+        },
+        request: Some(Request {
+            protocol: Protocol::Http1,
+            method: "GET".to_owned(),
+            headers: vec![],
+            body: vec![],
+            expect_status: None,
+            expect_bytes: None,
+        }),
+        load: closed(4, None),
+        timing: Timing {
+            round: Length::Count(NonZeroU64::new(60).unwrap()),
+            rounds: NonZeroU32::new(2).unwrap(),
+            warm_up: Nanos(0),
+            ramp: Nanos(0),
+        },
+        close: Close::Server,
+        shards: NonZeroU32::new(2).unwrap(),
+        pin: false,
+        sources: vec![],
+        abort_errors_above: Ratio::ONE,
+    }
+}
+
+fn closed(connections: u32, each: Option<u64>) -> Load {
+    Load::Closed {
+        connections: NonZeroU32::new(connections).unwrap(),
+        requests_per_connection: each.map(|each| NonZeroU64::new(each).unwrap()),
+    }
+}
+
+fn outcome(scenario: &Scenario, lab: Option<&Lab>) -> Outcome {
+    let inputs = Inputs {
+        addresses: scenario.targets.iter().map(|target| resolve(target).unwrap()).collect(),
+        roots: lab.map(|lab| Arc::clone(&lab.roots)),
+        identity: None,
+    };
+    run(scenario, &inputs, &Stop::new(), |_| {}).unwrap()
+}
+
+fn total(outcome: &Outcome) -> Tally {
+    let mut total = Tally::new();
+    for slice in &outcome.slices {
+        total.add(&slice.tally);
+    }
+    total
+}
+
+fn measure(scenario: &Scenario, lab: Option<&Lab>) -> Tally {
+    total(&outcome(scenario, lab))
+}
+
+fn answering(answer: Answer) -> FakeServer {
+    FakeServer::start(Fake { answer, ..Fake::plain(0) }).unwrap()
+}
+
+#[test]
+fn counts_are_the_server_s_own_with_connections_kept() {
+    let server = FakeServer::start(Fake::plain(100)).unwrap();
+    let outcome = outcome(&scenario(server.address(), Scheme::Http), None);
+    let counts: Vec<_> = outcome.slices.iter().map(|slice| slice.tally.succeeded).collect();
+    assert_eq!(counts, [60, 60]);
+    let total = total(&outcome);
+    assert_eq!((total.failures(), total.missed, total.scheduled), (0, 0, 120));
+    assert_eq!(total.histogram(Phase::LastByte).len(), 120);
+    assert_eq!(total.histogram(Phase::Uncorrected).len(), 120);
+    let seen = server.wait_until(|seen| seen.requests == 120);
+    assert_eq!((seen.requests, seen.connections), (120, 4));
+    assert!(outcome.cpu.total > Nanos(0) && outcome.cut_short.is_none());
+}
+
+#[test]
+fn counts_are_the_server_s_own_with_a_connection_for_each_request() {
+    for close in [Close::Server, Close::Fin, Close::Rst] {
+        let server = FakeServer::start(Fake::plain(100)).unwrap();
+        let mut scenario = scenario(server.address(), Scheme::Http);
+        scenario.load = closed(4, Some(1));
+        scenario.close = close;
+        let tally = measure(&scenario, None);
+        assert_eq!((tally.succeeded, tally.failures()), (120, 0), "{close:?}: {:?}", tally.failed);
+        assert_eq!(tally.connections, 120);
+        let seen = server.wait_until(|seen| seen.requests == 120);
+        assert_eq!((seen.requests, seen.connections), (120, 120), "{close:?}");
+    }
+}
+
+#[test]
+fn bodies_of_every_framing_are_read_to_their_end() {
+    for (framing, bytes) in [
+        (Framing::Chunks(7), 1_000),
+        (Framing::Chunks(65_536), 300_000),
+        (Framing::Close, 300_000),
+        (Framing::Length, 300_000),
+        (Framing::Length, 0),
+    ] {
+        let server = answering(Answer::Body { status: 200, bytes, framing, close: false });
+        let mut scenario = scenario(server.address(), Scheme::Http);
+        scenario.timing.round = Length::Count(NonZeroU64::new(6).unwrap());
+        scenario.request.as_mut().unwrap().expect_bytes = Some(bytes as u64);
+        let tally = measure(&scenario, None);
+        assert_eq!((tally.succeeded, tally.failures()), (12, 0), "{framing:?} {:?}", tally.failed);
+        assert!(tally.bytes_read >= 12 * bytes as u64);
+    }
+}
+
+#[test]
+fn bad_responses_are_named() {
+    let status = Answer::Body { status: 500, bytes: 1, framing: Framing::Length, close: false };
+    for (answer, failure) in [
+        (Answer::Garbage, Failure::ResponseMalformed),
+        (Answer::Reset, Failure::ResponseTruncated),
+        (Answer::Truncated { promised: 100, sent: 10 }, Failure::ResponseTruncated),
+        (status, Failure::Status),
+    ] {
+        let server = answering(answer);
+        let mut scenario = scenario(server.address(), Scheme::Http);
+        scenario.timing.round = Length::Count(NonZeroU64::new(4).unwrap());
+        let tally = measure(&scenario, None);
+        assert_eq!(tally.succeeded, 0, "{answer:?}");
+        assert_eq!(tally.failed.into_iter().collect::<Vec<_>>(), [(failure, 8)], "{answer:?}");
+    }
+}
+
+#[test]
+fn a_refused_connection_is_named_and_not_hammered() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut scenario = scenario(address, Scheme::Http);
+    scenario.timing.round = Length::Time(Nanos::from_millis(100));
+    let tally = measure(&scenario, None);
+    assert_eq!(tally.failed.keys().copied().collect::<Vec<_>>(), [Failure::ConnectRefused]);
+    // Four connections, a try every 10 to 20 ms, for twice 100 ms.
+    assert!((20..=100).contains(&tally.failures()), "{}", tally.failures());
+}
+
+#[test]
+fn an_error_share_above_the_limit_ends_the_run() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut scenario = scenario(address, Scheme::Http);
+    scenario.load = closed(100, None);
+    scenario.timing.round = Length::Time(Nanos::from_millis(10_000));
+    scenario.abort_errors_above = Ratio::new(0.5).unwrap();
+    let outcome = outcome(&scenario, None);
+    assert_eq!(outcome.cut_short, Some(CutShort::Errors));
+    assert!(outcome.wall < Nanos::from_millis(3_000));
+}
+
+#[test]
+fn a_stopped_run_keeps_what_was_measured() {
+    let server = FakeServer::start(Fake::plain(100)).unwrap();
+    let mut scenario = scenario(server.address(), Scheme::Http);
+    scenario.timing.round = Length::Time(Nanos::from_millis(60_000));
+    let inputs = Inputs { addresses: vec![vec![server.address()]], roots: None, identity: None };
+    let stop = Stop::new();
+    let outcome = run(&scenario, &inputs, &stop, |progress| {
+        if matches!(progress, Progress::Counts { succeeded: 50.., .. }) {
+            stop.ask();
+        }
+    })
+    .unwrap();
+    assert_eq!(outcome.cut_short, Some(CutShort::Stopped));
+    assert!(total(&outcome).succeeded >= 50 && outcome.wall < Nanos::from_millis(5_000));
+}
+
+#[test]
+fn handshakes_are_counted_as_the_server_counts_them() {
+    let lab = lab();
+    for version in [Version::Tls12, Version::Tls13] {
+        for close in [Close::Server, Close::Fin, Close::Rst] {
+            let server = FakeServer::start(lab.fake.clone()).unwrap();
+            let mut scenario = scenario(server.address(), Scheme::Https);
+            scenario.request = None;
+            scenario.tls.version = version;
+            scenario.close = close;
+            let tally = measure(&scenario, Some(&lab));
+            let case = format!("{version:?} {close:?} {:?}", tally.failed);
+            assert_eq!((tally.succeeded, tally.failures()), (120, 0), "{case}");
+            assert_eq!((tally.shape.full, tally.shape.resumed), (120, 0), "{case}");
+            assert_eq!(tally.histogram(Phase::Confirmed).len(), 120, "{case}");
+            let seen = server.wait_until(|seen| seen.full == 120);
+            assert_eq!((seen.full, seen.connections), (120, 120), "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_handshake_is_confirmed_by_a_server_without_tickets_too() {
+    let mut lab = lab();
+    lab.fake.tls.as_mut().unwrap().tickets = 0;
+    for close in [Close::Server, Close::Fin, Close::Rst] {
+        let server = FakeServer::start(lab.fake.clone()).unwrap();
+        let mut scenario = scenario(server.address(), Scheme::Https);
+        scenario.request = None;
+        scenario.close = close;
+        let tally = measure(&scenario, Some(&lab));
+        assert_eq!((tally.succeeded, tally.failures()), (120, 0), "{close:?} {:?}", tally.failed);
+    }
+}
+
+#[test]
+fn a_rejected_client_is_no_success() {
+    let mut lab = lab();
+    lab.fake.tls.as_mut().unwrap().client_roots = Some(Arc::clone(&lab.roots));
+    for with_request in [false, true] {
+        let server = FakeServer::start(lab.fake.clone()).unwrap();
+        let mut scenario = scenario(server.address(), Scheme::Https);
+        if !with_request {
+            scenario.request = None;
+        }
+        scenario.timing.round = Length::Count(NonZeroU64::new(4).unwrap());
+        let tally = measure(&scenario, Some(&lab));
+        assert_eq!((tally.succeeded, tally.failures()), (0, 8), "{:?}", tally.failed);
+        let known = [Failure::Alert, Failure::ResetInHandshake];
+        assert!(tally.failed.keys().all(|why| known.contains(why)), "{:?}", tally.failed);
+        let identity = lab.pki.issue(&Subject::client("client.test")).unwrap().identity;
+        let inputs = Inputs {
+            addresses: vec![vec![server.address()]],
+            roots: Some(Arc::clone(&lab.roots)),
+            identity: Some(identity),
+        };
+        let outcome = run(&scenario, &inputs, &Stop::new(), |_| {}).unwrap();
+        assert_eq!(total(&outcome).succeeded, 8);
+    }
+}
+
+#[test]
+fn bad_handshakes_are_named() {
+    let lab = lab();
+    for (handshake, failure) in
+        [(Handshake::Alert, Failure::Alert), (Handshake::Reset, Failure::ResetInHandshake)]
+    {
+        let server = FakeServer::start(Fake { handshake, ..lab.fake.clone() }).unwrap();
+        let mut scenario = scenario(server.address(), Scheme::Https);
+        scenario.timing.round = Length::Count(NonZeroU64::new(4).unwrap());
+        let tally = measure(&scenario, Some(&lab));
+        assert_eq!(tally.failed.into_iter().collect::<Vec<_>>(), [(failure, 8)], "{handshake:?}");
+    }
+}
+
+#[test]
+fn the_share_of_resumption_is_the_one_asked_for() {
+    let lab = lab();
+    for version in [Version::Tls12, Version::Tls13] {
+        for request in [false, true] {
+            let server = FakeServer::start(lab.fake.clone()).unwrap();
+            let mut scenario = scenario(server.address(), Scheme::Https);
+            scenario.load = closed(1, Some(1));
+            scenario.shards = NonZeroU32::MIN;
+            scenario.tls.version = version;
+            scenario.tls.resume = Ratio::new(0.75).unwrap();
+            if !request {
+                scenario.request = None;
+            }
+            let tally = measure(&scenario, Some(&lab));
+            let case = format!("{version:?} {request} {:?} {:?}", tally.shape, tally.failed);
+            assert_eq!(tally.succeeded, 120, "{case}");
+            assert!((88..=90).contains(&tally.shape.resumed), "{case}");
+            let seen = server.wait_until(|seen| seen.resumed == tally.shape.resumed);
+            assert_eq!(seen.resumed, tally.shape.resumed, "{case}");
+        }
+    }
+}
+
+#[test]
+fn requests_over_tls_are_counted_as_the_server_counts_them() {
+    let lab = lab();
+    for each in [None, Some(1), Some(7)] {
+        let server = FakeServer::start(lab.fake.clone()).unwrap();
+        let mut scenario = scenario(server.address(), Scheme::Https);
+        scenario.load = closed(4, each);
+        let tally = measure(&scenario, Some(&lab));
+        assert_eq!((tally.succeeded, tally.failures()), (120, 0), "{each:?} {:?}", tally.failed);
+        assert_eq!(server.wait_until(|seen| seen.requests == 120).requests, 120);
+    }
+}
+
+fn open(arrivals: Arrivals, rate: f64, pool: u32, wait_max: u64) -> Load {
+    Load::Open {
+        arrivals,
+        rate: Rate::per_second(rate).unwrap(),
+        spread: Spread::Even,
+        pool: NonZeroU32::new(pool).unwrap(),
+        wait_max: Nanos::from_millis(wait_max),
+    }
+}
+
+#[test]
+fn an_open_loop_begins_what_its_rate_says() {
+    let server = FakeServer::start(Fake::plain(100)).unwrap();
+    for (arrivals, each) in [
+        (Arrivals::Requests, 1),
+        (Arrivals::Connections { requests: NonZeroU64::new(3).unwrap() }, 3),
+    ] {
+        let mut scenario = scenario(server.address(), Scheme::Http);
+        scenario.load = open(arrivals, 200.0, 16, 1_000);
+        scenario.timing.round = Length::Time(Nanos::from_millis(250));
+        let outcome = outcome(&scenario, None);
+        for slice in &outcome.slices {
+            let tally = &slice.tally;
+            assert_eq!((tally.scheduled, tally.succeeded), (50 * each, 50 * each), "{arrivals:?}");
+            assert_eq!(tally.histogram(Phase::SendLag).len(), 50);
+            assert_eq!(tally.histogram(Phase::Corrected).len(), 50 * each);
+        }
+    }
+}
+
+/// Answers requests, but for one second none, after half a second.
+fn stalling() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let begin = std::time::Instant::now();
+    let serve = move |mut stream: TcpStream| {
+        let mut buffer = [0; 4_096];
+        while matches!(stream.read(&mut buffer), Ok(1..)) {
+            let (from, to) = (Duration::from_millis(500), Duration::from_millis(1_500));
+            if (from..to).contains(&begin.elapsed()) {
+                std::thread::sleep(to - begin.elapsed());
+            }
+            if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+#[test]
+fn a_stall_is_seen_by_the_corrected_series_and_not_by_the_other() {
+    let mut scenario = scenario(stalling(), Scheme::Http);
+    scenario.shards = NonZeroU32::MIN;
+    scenario.load = open(Arrivals::Requests, 500.0, 4, 5_000);
+    scenario.timing.round = Length::Time(Nanos::from_millis(3_000));
+    scenario.timing.rounds = NonZeroU32::MIN;
+    let tally = measure(&scenario, None);
+    assert_eq!((tally.succeeded, tally.missed), (1_500, 0), "{:?}", tally.failed);
+    let p99 = |phase| tally.histogram(phase).value_at_quantile(0.99);
+    assert!(p99(Phase::Corrected) > 900_000_000, "{}", p99(Phase::Corrected));
+    assert!(p99(Phase::Uncorrected) < 100_000_000, "{}", p99(Phase::Uncorrected));
+    // The pool was busy, the generator was not.
+    assert!(p99(Phase::SendLag) < 100_000_000, "{}", p99(Phase::SendLag));
+}
+
+#[test]
+fn starts_that_wait_too_long_are_missed() {
+    let mut scenario = scenario(stalling(), Scheme::Http);
+    scenario.shards = NonZeroU32::MIN;
+    scenario.load = open(Arrivals::Requests, 500.0, 4, 100);
+    scenario.timing.round = Length::Time(Nanos::from_millis(2_000));
+    scenario.timing.rounds = NonZeroU32::MIN;
+    let tally = measure(&scenario, None);
+    assert_eq!(tally.succeeded + tally.missed, 1_000, "{:?}", tally.failed);
+    assert!((350..=500).contains(&tally.missed), "{}", tally.missed);
+}
+
+#[test]
+fn targets_take_turns() {
+    let (one, two) =
+        (FakeServer::start(Fake::plain(10)).unwrap(), FakeServer::start(Fake::plain(10)).unwrap());
+    let mut scenario = scenario(one.address(), Scheme::Http);
+    let mut second = scenario.targets[0].clone();
+    second.connect_to = vec![two.address()];
+    scenario.targets.push(second);
+    let inputs = Inputs {
+        addresses: vec![vec![one.address()], vec![two.address()]],
+        roots: None,
+        identity: None,
+    };
+    let mut edges = Vec::new();
+    scenario.timing.round = Length::Time(Nanos::from_millis(120));
+    let outcome = run(&scenario, &inputs, &Stop::new(), |progress| match progress {
+        Progress::RoundBegins { target, round } => edges.push((true, target, round)),
+        Progress::RoundEnds { target, round } => edges.push((false, target, round)),
+        Progress::Counts { .. } => {}
+    })
+    .unwrap();
+    let order: Vec<_> = outcome.slices.iter().map(|slice| (slice.target, slice.round)).collect();
+    assert_eq!(order, [(0, 0), (1, 0), (0, 1), (1, 1)]);
+    let expected: Vec<_> = order
+        .iter()
+        .flat_map(|&(target, round)| [(true, target, round), (false, target, round)])
+        .collect();
+    assert_eq!(edges, expected);
+    assert!(outcome.slices.iter().all(|slice| slice.tally.succeeded > 0));
+}
+
+#[test]
+fn a_host_without_addresses_and_http2_are_refused() {
+    let mut scenario = scenario("127.0.0.1:1".parse().unwrap(), Scheme::Http);
+    scenario.targets[0].connect_to = vec![];
+    scenario.targets[0].host = "no-such-host.invalid".to_owned();
+    let error = Inputs::gather(&scenario).unwrap_err();
+    assert_eq!(error.to_string(), "cannot resolve `no-such-host.invalid`");
+    scenario.request.as_mut().unwrap().protocol = Protocol::Http2 { streams: NonZeroU32::MIN };
+    let inputs = Inputs { addresses: vec![vec![]], roots: None, identity: None };
+    let error = run(&scenario, &inputs, &Stop::new(), |_| {}).unwrap_err();
+    assert!(matches!(error, RunError::Http2));
+}
+
+struct Forever;
+
+impl Watch for Forever {
+    fn look(&mut self, _: u32, _: Counts) -> bool {
+        true
+    }
+}
+
+/// Allocations of a shard's thread that runs so many requests, everything included.
+fn allocations(scenario: &Scenario, lab: Option<&Lab>, requests: u64) -> u64 {
+    let mut scenario = scenario.clone();
+    scenario.timing.round = Length::Count(NonZeroU64::new(requests).unwrap());
+    scenario.timing.rounds = NonZeroU32::MIN;
+    scenario.shards = NonZeroU32::MIN;
+    let inputs = Inputs {
+        addresses: vec![scenario.targets[0].connect_to.clone()],
+        roots: lab.map(|lab| Arc::clone(&lab.roots)),
+        identity: None,
+    };
+    let mut states = shards(&scenario, &inputs).unwrap();
+    let now = Clock::Monotonic.now();
+    let stage = stage::stages(&scenario)[0];
+    let book = Arc::new(AddressBook::new(inputs.addresses[0].clone()));
+    let course = stage::course(&scenario, &book, stage, states[0].shard, now).unwrap();
+    let mut drive = Drive::new(Kit::new(&course, states[0].tls[0].as_mut())).unwrap();
+    let info = allocation_counter::measure(|| drive.run(&mut Forever).unwrap());
+    assert_eq!(drive.into_tallies()[0].succeeded, requests);
+    info.count_total
+}
+
+#[test]
+fn a_request_allocates_nothing_and_over_tls_at_most_what_rustls_does() {
+    let lab = lab();
+    let server = FakeServer::start(Fake::plain(100)).unwrap();
+    let plain = scenario(server.address(), Scheme::Http);
+    assert_eq!(allocations(&plain, None, 1_100), allocations(&plain, None, 100));
+    let server = FakeServer::start(lab.fake.clone()).unwrap();
+    let tls = scenario(server.address(), Scheme::Https);
+    let many = allocations(&tls, Some(&lab), 1_100);
+    let few = allocations(&tls, Some(&lab), 100);
+    assert!(many - few <= 2_000, "{many} and {few}");
+}
+
+#[test]
+fn connections_come_from_every_source_address() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut scenario = scenario(listener.local_addr().unwrap(), Scheme::Http);
+    scenario.sources = ["127.0.0.2", "::1", "127.0.0.3"].map(|text| text.parse().unwrap()).into();
+    scenario.request = None;
+    scenario.shards = NonZeroU32::MIN;
+    scenario.timing.round = Length::Count(NonZeroU64::new(10).unwrap());
+    scenario.close = Close::Rst;
+    let seen = std::thread::spawn(move || {
+        let mut seen: Vec<_> = (0..20).map(|_| listener.accept().unwrap().1.ip()).collect();
+        seen.sort();
+        seen
+    });
+    assert_eq!(measure(&scenario, None).succeeded, 20);
+    let seen = seen.join().unwrap();
+    let count = |text: &str| seen.iter().filter(|ip| ip.to_string() == text).count();
+    assert_eq!((count("127.0.0.2"), count("127.0.0.3")), (10, 10));
+}
+
+#[test]
+fn ipv6_and_several_addresses_take_turns() {
+    let listeners =
+        [TcpListener::bind("[::1]:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap()];
+    let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+    let mut scenario = scenario(addresses[0], Scheme::Http);
+    scenario.targets[0].connect_to = addresses.to_vec();
+    scenario.request = None;
+    scenario.timing.round = Length::Count(NonZeroU64::new(20).unwrap());
+    scenario.close = Close::Rst;
+    let threads = listeners.map(|listener| {
+        std::thread::spawn(move || listener.incoming().take(20).filter(Result::is_ok).count())
+    });
+    assert_eq!(measure(&scenario, None).succeeded, 40);
+    assert_eq!(threads.map(|thread| thread.join().unwrap()), [20, 20]);
+}
+
+#[test]
+fn large_requests_are_sent_whole() {
+    let lab = lab();
+    for scheme in [Scheme::Http, Scheme::Https] {
+        let tls = scheme == Scheme::Https;
+        let fake = if tls { lab.fake.clone() } else { Fake::plain(10) };
+        let server = FakeServer::start(fake).unwrap();
+        let mut scenario = scenario(server.address(), scheme);
+        let request = scenario.request.as_mut().unwrap();
+        (request.method, request.body) = ("POST".to_owned(), vec![b'x'; 1 << 20]);
+        scenario.timing.round = Length::Count(NonZeroU64::new(6).unwrap());
+        let tally = measure(&scenario, Some(&lab));
+        assert_eq!((tally.succeeded, tally.failures()), (12, 0), "{scheme:?} {:?}", tally.failed);
+        assert!(tally.bytes_written > 12 << 20);
+    }
+}
+
+#[test]
+fn early_data_is_sent_and_accepted() {
+    let mut lab = lab();
+    lab.fake.tls.as_mut().unwrap().early_data = 16_384;
+    let server = FakeServer::start(lab.fake.clone()).unwrap();
+    let mut scenario = scenario(server.address(), Scheme::Https);
+    scenario.load = closed(1, Some(1));
+    scenario.shards = NonZeroU32::MIN;
+    scenario.timing.round = Length::Count(NonZeroU64::new(10).unwrap());
+    scenario.tls.resume = Ratio::ONE;
+    scenario.tls.early_data = true;
+    let tally = measure(&scenario, Some(&lab));
+    assert_eq!((tally.succeeded, tally.failures()), (20, 0), "{:?}", tally.failed);
+    assert_eq!((tally.shape.resumed, tally.shape.early_data), (19, 19), "{:?}", tally.shape);
+    assert_eq!(server.wait_until(|seen| seen.requests == 20).early_data, 19);
+}

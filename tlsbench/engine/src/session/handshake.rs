@@ -1,0 +1,152 @@
+//! From the first packet to the server's confirmation.
+
+use std::fmt::Write as _;
+
+use tlsbench_core::plan::Close;
+use tlsbench_core::tally::{Failure, Phase};
+use tlsbench_core::units::Nanos;
+
+use super::link::Got;
+use super::{HANDSHAKE_MAX, Hands, Session, Stage, Step, after, dial, wording};
+use crate::clock::Clock;
+use crate::tls::{Kind, Wanted};
+
+impl Session {
+    pub(super) fn on_connect(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failure> {
+        let Some(link) = &mut self.link else { return Ok(Step::Over) };
+        dial::outcome(&link.socket)?;
+        self.connected = Clock::Monotonic.now();
+        hands.tally.connections += 1;
+        hands.tally.record(Phase::Connect, self.connected - self.began);
+        let Some(tls) = &mut link.tls else {
+            self.confirmed = true;
+            return Ok(if hands.request.is_some() { Step::Ready } else { Step::Confirmed });
+        };
+        if let (Some(client), Some(rendered)) = (&hands.tls, hands.request)
+            && let Some(mut early) = client.early_data(tls)
+        {
+            let bytes = wording(rendered, self.last, hands.close);
+            if early.bytes_left() >= bytes.len() {
+                self.early = std::io::Write::write_all(&mut early, bytes).is_ok();
+                self.sent = self.connected;
+            }
+        }
+        self.stage = Stage::Handshaking;
+        self.deadline = after(self.connected, HANDSHAKE_MAX);
+        link.flush(hands.tally).map_err(|_| Failure::ResetInHandshake)?;
+        Ok(Step::Waits)
+    }
+
+    pub(super) fn on_handshake(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failure> {
+        loop {
+            let Some(link) = &mut self.link else { return Ok(Step::Over) };
+            let length = match link.recv(hands.buffer, hands.tally) {
+                Got::Nothing => return Ok(Step::Waits),
+                // A server that only closes has not said why: the handshake was not confirmed.
+                Got::End => return Err(Failure::Unconfirmed),
+                Got::Reset => return Err(Failure::ResetInHandshake),
+                Got::Bytes(length) => length,
+            };
+            let input = hands.buffer.get(..length).unwrap_or_default();
+            let fed = link.feed(input, &mut self.reader)?;
+            let done = link.tls.as_ref().is_some_and(|tls| !tls.is_handshaking());
+            let drained = self.is_drained(length, hands);
+            if done {
+                let now = Clock::Monotonic.now();
+                hands.tally.record(Phase::Handshake, now - self.connected);
+                self.note_shape(hands);
+                return Ok(self.after_handshake(fed.goodbye, now, hands));
+            }
+            let Some(link) = &mut self.link else { return Ok(Step::Over) };
+            link.flush(hands.tally).map_err(|_| Failure::ResetInHandshake)?;
+            if drained {
+                return Ok(Step::Waits);
+            }
+        }
+    }
+
+    /// The client's part is done; in TLS 1.2 that is also the server's word.
+    fn after_handshake(&mut self, goodbye: bool, now: Nanos, hands: &mut Hands<'_>) -> Step {
+        let Some(link) = &mut self.link else { return Step::Over };
+        let tls12 = link.tls.as_ref().and_then(|tls| tls.protocol_version())
+            == Some(rustls::ProtocolVersion::TLSv1_2);
+        let word = tls12 || link.tickets() > 0 || goodbye;
+        if hands.request.is_some() {
+            self.confirm(word, now, hands);
+            return Step::Ready;
+        }
+        if hands.close == Close::Rst && word {
+            // Finished has to be out before the reset.
+            let _ = link.flush(hands.tally);
+        } else {
+            link.say_goodbye(hands.tally);
+        }
+        if hands.close == Close::Fin {
+            link.shut();
+        }
+        self.parted = true;
+        self.stage = Stage::Confirming;
+        if self.confirm(word, now, hands) {
+            Step::Confirmed
+        } else if self.drained {
+            Step::Waits
+        } else {
+            self.step(false, hands)
+        }
+    }
+
+    /// Notes the server's word when it is the first; whether it was.
+    pub(super) fn confirm(&mut self, word: bool, now: Nanos, hands: &mut Hands<'_>) -> bool {
+        if !word || self.confirmed {
+            return false;
+        }
+        self.confirmed = true;
+        hands.tally.record(Phase::Confirmed, now - self.connected);
+        true
+    }
+
+    fn note_shape(&self, hands: &mut Hands<'_>) {
+        let Some(tls) = self.link.as_ref().and_then(|link| link.tls.as_deref()) else { return };
+        let shape = &mut hands.tally.shape;
+        shape.wanted_ticket += u64::from(self.wanted == Wanted::NoTicket);
+        let Some(found) = hands.tls.as_ref().and_then(|client| client.negotiated(tls)) else {
+            return;
+        };
+        match found.kind {
+            Kind::Full => shape.full += 1,
+            Kind::Resumed => shape.resumed += 1,
+            Kind::Retried => {
+                shape.full += 1;
+                shape.retried += 1;
+            }
+        }
+        shape.early_data += u64::from(found.early_data_accepted);
+        hands.text.clear();
+        if write!(hands.text, "{found}").is_ok() {
+            shape.negotiated(hands.text);
+        }
+    }
+
+    pub(super) fn on_confirming(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failure> {
+        loop {
+            let Some(link) = &mut self.link else { return Ok(Step::Over) };
+            link.flush(hands.tally).map_err(|_| Failure::ResetInHandshake)?;
+            let length = match link.recv(hands.buffer, hands.tally) {
+                Got::Nothing => return Ok(Step::Waits),
+                Got::End => return Err(Failure::Unconfirmed),
+                Got::Reset => return Err(Failure::ResetInHandshake),
+                Got::Bytes(length) => length,
+            };
+            let input = hands.buffer.get(..length).unwrap_or_default();
+            let fed = link.feed(input, &mut self.reader)?;
+            let word = fed.goodbye || fed.data || link.tickets() > 0;
+            let drained = self.is_drained(length, hands);
+            if self.confirm(word, Clock::Monotonic.now(), hands) {
+                return Ok(Step::Confirmed);
+            }
+            if drained {
+                return Ok(Step::Waits);
+            }
+        }
+    }
+}

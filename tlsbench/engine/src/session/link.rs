@@ -1,0 +1,151 @@
+//! A socket with or without TLS on it: bytes in, bytes out, never waiting.
+
+use std::io::{self, BufRead, Read, Write};
+use std::net::{Shutdown, TcpStream};
+
+use rustls::ClientConnection;
+use tlsbench_core::tally::{Failure, Tally};
+
+use super::dial::is_blocked;
+use crate::tls::{failure_of, failure_of_io};
+use crate::wire::{Answer, Malformed, Reader};
+
+/// What stands between us and the server.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) socket: TcpStream,
+    pub(super) tls: Option<Box<ClientConnection>>,
+}
+
+/// What one reading of the socket brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Got {
+    /// So many bytes, in the buffer.
+    Bytes(usize),
+    /// The server's side is shut.
+    End,
+    /// Nothing yet.
+    Nothing,
+    /// The connection was reset.
+    Reset,
+}
+
+/// What bytes that were read came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fed {
+    /// The response that ended.
+    pub(super) answer: Option<Answer>,
+    /// Whether data came at all.
+    pub(super) data: bool,
+    /// Whether the server said close_notify.
+    pub(super) goodbye: bool,
+}
+
+impl Link {
+    pub(super) fn recv(&self, buffer: &mut [u8], tally: &mut Tally) -> Got {
+        loop {
+            match (&self.socket).read(buffer) {
+                Ok(0) => return Got::End,
+                Ok(length) => {
+                    tally.bytes_read += length as u64;
+                    return Got::Bytes(length);
+                }
+                Err(error) if is_blocked(&error) => return Got::Nothing,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Got::Reset,
+            }
+        }
+    }
+
+    /// Gives bytes that were read to TLS and what they hold to the reader.
+    pub(super) fn feed(&mut self, mut input: &[u8], reader: &mut Reader) -> Result<Fed, Failure> {
+        let mut fed = Fed::default();
+        let Some(tls) = &mut self.tls else {
+            fed.data = true;
+            fed.answer = reader.push(input).map_err(malformed)?;
+            return Ok(fed);
+        };
+        while !input.is_empty() {
+            if tls.read_tls(&mut input).map_err(|error| failure_of_io(&error))? == 0 {
+                return Err(Failure::TlsOther);
+            }
+            let state = match tls.process_new_packets() {
+                Ok(state) => state,
+                Err(error) => {
+                    // The server should hear why; whether it can does not change the reason.
+                    let _ = tls.write_tls(&mut &self.socket);
+                    return Err(failure_of(&error));
+                }
+            };
+            fed.goodbye |= state.peer_has_closed();
+            let mut left = state.plaintext_bytes_to_read();
+            while left > 0 {
+                fed.data = true;
+                let mut plain = tls.reader();
+                let piece = plain.fill_buf().map_err(|_| Failure::TlsOther)?;
+                let length = piece.len();
+                if length == 0 {
+                    break;
+                }
+                fed.answer = fed.answer.or(reader.push(piece).map_err(malformed)?);
+                plain.consume(length);
+                left = left.saturating_sub(length);
+            }
+        }
+        Ok(fed)
+    }
+
+    /// Writes as much as the socket takes of what TLS has to say; whether that was all.
+    pub(super) fn flush(&mut self, tally: &mut Tally) -> io::Result<bool> {
+        let Some(tls) = &mut self.tls else { return Ok(true) };
+        while tls.wants_write() {
+            match tls.write_tls(&mut &self.socket) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(length) => tally.bytes_written += length as u64,
+                Err(error) if is_blocked(&error) => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes as much of plain bytes as the socket takes; how much that was.
+    pub(super) fn send(&self, bytes: &[u8], tally: &mut Tally) -> io::Result<usize> {
+        loop {
+            match (&self.socket).write(bytes) {
+                Ok(length) => {
+                    tally.bytes_written += length as u64;
+                    return Ok(length);
+                }
+                Err(error) if is_blocked(&error) => return Ok(0),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Says close_notify, as far as the socket takes it.
+    pub(super) fn say_goodbye(&mut self, tally: &mut Tally) {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            // What becomes of the server's side tells whether it was heard.
+            let _ = self.flush(tally);
+        }
+    }
+
+    /// Shuts our side.
+    pub(super) fn shut(&self) {
+        // Fails only on a connection that is gone.
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// Session tickets of TLS 1.3 that came.
+    pub(super) fn tickets(&self) -> u32 {
+        self.tls.as_ref().map_or(0, |tls| tls.tls13_tickets_received())
+    }
+}
+
+fn malformed(_: Malformed) -> Failure {
+    Failure::ResponseMalformed
+}

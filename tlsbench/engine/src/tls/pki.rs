@@ -1,0 +1,229 @@
+//! A certification authority made in memory, for tests and for the lab. Its keys leave the process
+//! only where a hop needs them as files.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use thiserror::Error;
+
+use super::Identity;
+
+/// A root and an intermediate, both ECDSA P-256.
+pub struct LabPki {
+    root: CertifiedIssuer<'static, KeyPair>,
+    intermediate: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl LabPki {
+    /// Makes a root and an intermediate.
+    ///
+    /// # Errors
+    /// Fails when there is no randomness.
+    pub fn generate() -> Result<Self, PkiError> {
+        let root = CertifiedIssuer::self_signed(authority("root")?, key(KeyKind::EcdsaP256)?)
+            .map_err(|source| PkiError::Certificate { source })?;
+        let intermediate =
+            CertifiedIssuer::signed_by(authority("intermediate")?, key(KeyKind::EcdsaP256)?, &root)
+                .map_err(|source| PkiError::Certificate { source })?;
+        Ok(Self { root, intermediate })
+    }
+
+    /// The root, PEM.
+    #[must_use]
+    pub fn root_pem(&self) -> String {
+        self.root.pem()
+    }
+
+    /// Makes a key and a certificate for it.
+    ///
+    /// # Errors
+    /// Fails on a name that no certificate can hold, and on an RSA key in a build without feature
+    /// `aws-lc`.
+    pub fn issue(&self, subject: &Subject) -> Result<Issued, PkiError> {
+        let failed = |source| PkiError::Certificate { source };
+        let key = key(subject.key)?;
+        let mut params = CertificateParams::new(subject.names.clone()).map_err(failed)?;
+        params.distinguished_name.push(DnType::CommonName, "tlsbench lab");
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![match subject.purpose {
+            Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
+            Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
+        }];
+        (params.not_before, params.not_after) = match subject.validity {
+            Validity::Expired => (date_time_ymd(2000, 1, 1), date_time_ymd(2001, 1, 1)),
+            Validity::NotYet => (date_time_ymd(3000, 1, 1), date_time_ymd(3001, 1, 1)),
+            Validity::Now => (date_time_ymd(2000, 1, 1), date_time_ymd(3000, 1, 1)),
+        };
+        let (issuer, above) = match subject.issuer {
+            Issuer::Intermediate => (&self.intermediate, Some(&self.intermediate)),
+            Issuer::Root => (&self.root, None),
+        };
+        let leaf = params.signed_by(&key, issuer).map_err(failed)?;
+        let mut chain_pem = leaf.pem();
+        let mut chain = vec![leaf.der().clone()];
+        if let Some(above) = above {
+            chain_pem.push_str(&above.pem());
+            chain.push(above.der().clone());
+        }
+        Ok(Issued {
+            chain_pem,
+            key_pem: key.serialize_pem(),
+            identity: Identity {
+                chain,
+                key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+            },
+        })
+    }
+}
+
+/// Whose certificate it is, and what is particular about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// DNS names and addresses that it is valid for.
+    pub names: Vec<String>,
+    /// Its key.
+    pub key: KeyKind,
+    /// When it is valid.
+    pub validity: Validity,
+    /// Who signs it.
+    pub issuer: Issuer,
+}
+
+impl Subject {
+    /// A server of one name: ECDSA P-256, signed by the intermediate, valid.
+    #[must_use]
+    pub fn server(name: &str) -> Self {
+        Self {
+            purpose: Purpose::Server,
+            names: vec![name.to_owned()],
+            key: KeyKind::EcdsaP256,
+            validity: Validity::Now,
+            issuer: Issuer::Intermediate,
+        }
+    }
+
+    /// A client, otherwise like [`Subject::server`].
+    #[must_use]
+    pub fn client(name: &str) -> Self {
+        Self { purpose: Purpose::Client, ..Self::server(name) }
+    }
+}
+
+/// What a certificate is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// Authentication of clients.
+    Client,
+    /// Authentication of servers.
+    Server,
+}
+
+/// The kind of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyKind {
+    /// ECDSA on P-256.
+    EcdsaP256,
+    /// ECDSA on P-384.
+    EcdsaP384,
+    /// Ed25519.
+    Ed25519,
+    /// RSA of 2048 bits; made by aws-lc-rs, for ring makes no RSA keys.
+    Rsa2048,
+    /// RSA of 3072 bits; likewise.
+    Rsa3072,
+}
+
+/// When a certificate is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Validity {
+    /// No longer.
+    Expired,
+    /// Not yet.
+    NotYet,
+    /// Now.
+    Now,
+}
+
+/// Who signs a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Issuer {
+    /// The intermediate, which then is part of the chain.
+    Intermediate,
+    /// The root itself.
+    Root,
+}
+
+/// A key and its certificate, as values and as PEM.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// Both, for this process.
+    pub identity: Identity,
+    /// The certificate and the intermediate above it.
+    pub chain_pem: String,
+    /// The key, PKCS#8.
+    pub key_pem: String,
+}
+
+/// Why a certificate could not be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PkiError {
+    /// The certificate could not be signed.
+    #[error("cannot make a certificate")]
+    Certificate {
+        /// What failed.
+        source: rcgen::Error,
+    },
+    /// The key could not be made.
+    #[error("cannot make a key")]
+    Key {
+        /// What failed.
+        source: rcgen::Error,
+    },
+    /// No provider of this build makes RSA keys.
+    #[error("cannot make an RSA key without feature `aws-lc`")]
+    RsaAbsent,
+}
+
+fn authority(name: &str) -> Result<CertificateParams, PkiError> {
+    let mut params =
+        CertificateParams::new(Vec::new()).map_err(|source| PkiError::Certificate { source })?;
+    params.distinguished_name.push(DnType::CommonName, format!("tlsbench lab {name}"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
+}
+
+fn key(kind: KeyKind) -> Result<KeyPair, PkiError> {
+    let algorithm = match kind {
+        KeyKind::EcdsaP256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+        KeyKind::EcdsaP384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+        KeyKind::Ed25519 => &rcgen::PKCS_ED25519,
+        KeyKind::Rsa2048 | KeyKind::Rsa3072 => return rsa_key(kind),
+    };
+    KeyPair::generate_for(algorithm).map_err(|source| PkiError::Key { source })
+}
+
+#[cfg(feature = "aws-lc")]
+fn rsa_key(kind: KeyKind) -> Result<KeyPair, PkiError> {
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+    use aws_lc_rs::rsa::{KeyPair as RsaKey, KeySize};
+
+    let size = if kind == KeyKind::Rsa3072 { KeySize::Rsa3072 } else { KeySize::Rsa2048 };
+    let no_key = |_| PkiError::Key { source: rcgen::Error::RingUnspecified };
+    let made = RsaKey::generate(size).map_err(no_key)?;
+    let der: Pkcs8V1Der<'_> = made.as_der().map_err(no_key)?;
+    let der = PrivatePkcs8KeyDer::from(der.as_ref());
+    KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_RSA_SHA256)
+        .map_err(|source| PkiError::Key { source })
+}
+
+#[cfg(not(feature = "aws-lc"))]
+fn rsa_key(_: KeyKind) -> Result<KeyPair, PkiError> {
+    Err(PkiError::RsaAbsent)
+}

@@ -1,0 +1,416 @@
+//! Responses: head and body, from pieces of any size.
+
+use std::mem::MaybeUninit;
+
+use super::body::{Body, Chunk};
+use thiserror::Error;
+
+/// A response that was read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Bytes of the body, without its encoding.
+    pub body_bytes: u64,
+    /// Whether the connection may carry another request.
+    pub reusable: bool,
+}
+
+/// Why bytes are no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Malformed {
+    /// A chunk's size or end is not what it must be.
+    #[error("the chunked body is malformed")]
+    Chunk,
+    /// The head is no HTTP.
+    #[error("the head is malformed")]
+    Head,
+    /// The head is too long or has too many headers.
+    #[error("the head has more than {HEAD_MAX} bytes or {HEADERS_MAX} headers")]
+    HeadTooLong,
+    /// Content-Length is no number, or two numbers.
+    #[error("`Content-Length` is malformed")]
+    Length,
+    /// Bytes came that belong to no response.
+    #[error("bytes after the end of the response")]
+    Surplus,
+}
+
+/// Reads one response after the other. Memory for a head that comes in pieces is kept.
+#[derive(Debug)]
+pub struct Reader {
+    state: State,
+    partial: Vec<u8>,
+    head_only: bool,
+    status: u16,
+    body_bytes: u64,
+    reusable: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Body(Body),
+    Done,
+    Head,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Reader {
+    /// A reader that waits for nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            state: State::Done,
+            partial: Vec::new(),
+            head_only: false,
+            status: 0,
+            body_bytes: 0,
+            reusable: false,
+        }
+    }
+
+    /// Begins with a response; one to HEAD has no body.
+    pub fn begin(&mut self, head_only: bool) {
+        self.state = State::Head;
+        self.partial.clear();
+        self.head_only = head_only;
+        self.body_bytes = 0;
+    }
+
+    /// Takes a piece. The answer comes with the piece that ends the response; nothing may follow.
+    ///
+    /// # Errors
+    /// Fails when the bytes are no HTTP response, or more than one.
+    pub fn push(&mut self, mut input: &[u8]) -> Result<Option<Answer>, Malformed> {
+        while !input.is_empty() {
+            match &mut self.state {
+                State::Done => return Err(Malformed::Surplus),
+                State::Head => input = self.push_head(input)?,
+                State::Body(body) => {
+                    let taken = body.take(input)?;
+                    self.body_bytes += taken.data;
+                    input = input.get(taken.consumed..).unwrap_or_default();
+                    if taken.done {
+                        self.state = State::Done;
+                    }
+                }
+            }
+            if self.state == State::Done {
+                return if input.is_empty() {
+                    Ok(Some(self.answer()))
+                } else {
+                    Err(Malformed::Surplus)
+                };
+            }
+        }
+        Ok(None)
+    }
+
+    /// The server said that no more will come: the end of a response without a length. Nothing
+    /// when the response is not whole.
+    ///
+    /// # Errors
+    /// Fails when what came is not even the beginning of a head.
+    pub fn end(&mut self) -> Result<Option<Answer>, Malformed> {
+        match self.state {
+            State::Body(Body::UntilClose) => {
+                self.state = State::Done;
+                Ok(Some(self.answer()))
+            }
+            State::Head => parse(&self.partial).map(|_| None),
+            State::Body(_) | State::Done => Ok(None),
+        }
+    }
+
+    /// Whether anything of the response came.
+    #[must_use]
+    pub fn begun(&self) -> bool {
+        self.state != State::Head || !self.partial.is_empty()
+    }
+
+    const fn answer(&self) -> Answer {
+        Answer { status: self.status, body_bytes: self.body_bytes, reusable: self.reusable }
+    }
+
+    /// Takes a piece of a head: from the input when it is whole there, else by way of `partial`.
+    fn push_head<'i>(&mut self, input: &'i [u8]) -> Result<&'i [u8], Malformed> {
+        if self.partial.is_empty() {
+            if let Some(head) = parse(input)? {
+                self.enter(&head);
+                return Ok(input.get(head.length..).unwrap_or_default());
+            }
+            self.partial.extend_from_slice(input);
+            return Ok(&[]);
+        }
+        let before = self.partial.len();
+        let room = HEAD_MAX.saturating_sub(before).min(input.len());
+        self.partial.extend_from_slice(input.get(..room).unwrap_or_default());
+        // A head ends with a line, so without one there is nothing new to find.
+        if room > 0 && !input.contains(&b'\n') && self.partial.len() < HEAD_MAX {
+            return Ok(&[]);
+        }
+        let Some(head) = parse(&self.partial)? else { return Ok(&[]) };
+        self.partial.clear();
+        self.enter(&head);
+        Ok(input.get(head.length.saturating_sub(before)..).unwrap_or_default())
+    }
+
+    fn enter(&mut self, head: &Head) {
+        if (100..200).contains(&head.status) && head.status != 101 {
+            return;
+        }
+        self.status = head.status;
+        self.reusable = head.reusable;
+        let bodiless = self.head_only || matches!(head.status, 101 | 204 | 304);
+        self.state = match head.body {
+            _ if bodiless => State::Done,
+            Body::Length(0) => State::Done,
+            body => State::Body(body),
+        };
+        // What ends with the connection cannot be followed by anything on it.
+        self.reusable &= head.status != 101 && self.state != State::Body(Body::UntilClose);
+    }
+}
+
+struct Head {
+    length: usize,
+    status: u16,
+    body: Body,
+    reusable: bool,
+}
+
+/// Parses a head; nothing while it is not whole.
+fn parse(input: &[u8]) -> Result<Option<Head>, Malformed> {
+    let window = input.get(..HEAD_MAX).unwrap_or(input);
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut []);
+    let length = match httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut response,
+        window,
+        &mut headers,
+    ) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) if window.len() < HEAD_MAX => return Ok(None),
+        Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
+            return Err(Malformed::HeadTooLong);
+        }
+        Err(_) => return Err(Malformed::Head),
+    };
+    let mut body = Body::UntilClose;
+    let mut reusable = response.version == Some(1);
+    for header in response.headers.iter() {
+        // By length first: most headers are none of these, and comparing names costs more.
+        match header.name.len() {
+            10 if header.name.eq_ignore_ascii_case("connection") => {
+                reusable = connection(header.value, reusable);
+            }
+            14 if header.name.eq_ignore_ascii_case("content-length") => {
+                body = with_length(body, number(header.value)?)?;
+            }
+            17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
+                body = with_encoding(header.value);
+            }
+            _ => {}
+        }
+    }
+    let status = response.code.ok_or(Malformed::Head)?;
+    if status < 100 {
+        return Err(Malformed::Head);
+    }
+    Ok(Some(Head { length, status, body, reusable }))
+}
+
+fn connection(value: &[u8], reusable: bool) -> bool {
+    let has = |word: &[u8]| {
+        value.split(|&byte| byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(word))
+    };
+    !has(b"close") && (reusable || has(b"keep-alive"))
+}
+
+/// An encoding takes precedence over a length; one that is not chunked ends with the connection.
+fn with_encoding(value: &[u8]) -> Body {
+    let last = value.rsplit(|&byte| byte == b',').next().unwrap_or_default();
+    if last.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+        Body::Chunked(Chunk::BEGIN)
+    } else {
+        Body::UntilClose
+    }
+}
+
+fn with_length(body: Body, length: u64) -> Result<Body, Malformed> {
+    match body {
+        Body::Chunked(_) => Ok(body),
+        Body::Length(other) if other != length => Err(Malformed::Length),
+        Body::Length(_) | Body::UntilClose => Ok(Body::Length(length)),
+    }
+}
+
+fn number(value: &[u8]) -> Result<u64, Malformed> {
+    let digits = value.trim_ascii();
+    if digits.is_empty() {
+        return Err(Malformed::Length);
+    }
+    digits.iter().try_fold(0_u64, |sum, digit| {
+        let digit = char::from(*digit).to_digit(10).ok_or(Malformed::Length)?;
+        sum.checked_mul(10).and_then(|sum| sum.checked_add(digit.into())).ok_or(Malformed::Length)
+    })
+}
+
+/// Twice nginx's largest default header buffer.
+const HEAD_MAX: usize = 16 * 1024;
+/// Responses of real servers have 5 to 40.
+const HEADERS_MAX: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a response comes to when it arrives in pieces cut at these places, and then ends.
+    fn read(input: &[u8], cuts: &[usize], head_only: bool) -> Result<Option<Answer>, Malformed> {
+        let mut reader = Reader::new();
+        reader.begin(head_only);
+        let mut from = 0;
+        let mut found = None;
+        for to in cuts.iter().copied().chain([input.len()]) {
+            let to = to.clamp(from, input.len());
+            let piece = reader.push(&input[from..to])?;
+            found = found.or(piece);
+            from = to;
+        }
+        let end = reader.end()?;
+        Ok(found.or(end))
+    }
+
+    fn whole(text: &str) -> Result<Option<Answer>, Malformed> {
+        read(text.as_bytes(), &[], false)
+    }
+
+    fn answer(status: u16, body_bytes: u64, reusable: bool) -> Result<Option<Answer>, Malformed> {
+        Ok(Some(Answer { status, body_bytes, reusable }))
+    }
+
+    const GOOD: &[(&str, u16, u64, bool)] = &[
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, 5, true),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nConnection: close\r\n\r\n", 200, 0, false),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, 2, false),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: Keep-Alive\r\n\r\nok", 200, 2, true),
+        ("HTTP/1.1 200 OK\r\n\r\nuntil the end", 200, 13, false),
+        ("HTTP/1.1 204 No Content\r\n\r\n", 204, 0, true),
+        ("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304, 0, true),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 201 C\r\nContent-Length: 1\r\n\r\n.",
+            201,
+            1,
+            true,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1a;x=y\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\n\r\n",
+            200,
+            31,
+            true,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 7\r\n\r\n0\r\nTrailer: a\r\nOther: b\r\n\r\n",
+            200,
+            0,
+            true,
+        ),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 200, 3, true),
+    ];
+
+    #[test]
+    fn responses_are_read_to_their_end_wherever_they_are_cut() {
+        for &(text, status, body, reusable) in GOOD {
+            let expected = answer(status, body, reusable);
+            assert_eq!(whole(text), expected, "{text}");
+            for cut in 0..text.len() {
+                assert_eq!(read(text.as_bytes(), &[cut], false), expected, "{text} at {cut}");
+            }
+            let every: Vec<usize> = (0..text.len()).collect();
+            assert_eq!(read(text.as_bytes(), &every, false), expected, "{text} by bytes");
+        }
+    }
+
+    #[test]
+    fn a_response_to_head_has_no_body() {
+        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n";
+        assert_eq!(read(text, &[], true), answer(200, 0, true));
+    }
+
+    #[test]
+    fn what_is_no_response_is_named() {
+        for (text, why) in [
+            ("hello\r\n\r\n", Malformed::Head),
+            ("SSH-2.0-x\r\n", Malformed::Head),
+            ("HTTP/1.1 099 X\r\n\r\n", Malformed::Head),
+            ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", Malformed::Length),
+            ("HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n", Malformed::Length),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", Malformed::Length),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+                Malformed::Length,
+            ),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nab", Malformed::Surplus),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", Malformed::Chunk),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n", Malformed::Chunk),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n", Malformed::Chunk),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1234567890123456\r\n",
+                Malformed::Chunk,
+            ),
+        ] {
+            assert_eq!(whole(text), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_head_has_a_limit_wherever_it_is_cut() {
+        let long = format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "x".repeat(HEAD_MAX));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(HEADERS_MAX + 1));
+        for text in [long, many] {
+            for cuts in [&[][..], &[1], &[100, 8_000], &[HEAD_MAX - 1], &[HEAD_MAX]] {
+                let found = read(text.as_bytes(), cuts, false);
+                assert_eq!(found, Err(Malformed::HeadTooLong), "{cuts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_response_that_stops_early_has_no_end() {
+        for text in [
+            "",
+            "HTTP/1.1 200 OK\r\nContent-Le",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
+        ] {
+            assert_eq!(whole(text), Ok(None), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_come_to_the_same_however_they_are_cut(
+            tail in proptest::collection::vec(any::<u8>(), 0..200),
+            prefix in 0..GOOD.len() + 1,
+            keep in any::<prop::sample::Index>(),
+            cuts in proptest::collection::vec(0_usize..400, 0..6),
+        ) {
+            let mut input = GOOD.get(prefix).map_or(vec![], |good| good.0.as_bytes().to_vec());
+            if !input.is_empty() {
+                input.truncate(keep.index(input.len()));
+            }
+            input.extend_from_slice(&tail);
+            let mut cuts = cuts;
+            cuts.sort_unstable();
+            let (one, many) = (read(&input, &[], false), read(&input, &cuts, false));
+            prop_assert_eq!(one, many);
+        }
+    }
+}

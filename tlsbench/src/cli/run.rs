@@ -1,0 +1,368 @@
+//! The flags of `tlsbench run`: everything that the scenario file says, under the same names.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::Args;
+use tlsbench_core::plan::{
+    Close, Draft, Group, LoadDraft, LoopName, ProtocolName, Provider, RequestDraft, SpreadName,
+    Suite, TargetDraft, TimingDraft, TlsDraft, Verify, Version,
+};
+use tlsbench_core::units::Nanos;
+
+use super::Format;
+use crate::settings;
+
+/// Where to measure, how, and where to leave the record.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Run {
+    /// An endpoint: `NAME=https://host:port/path`, or the URL alone; each is measured by itself.
+    #[arg(long = "target", value_name = "NAME=URL", value_parser = target)]
+    targets: Vec<TargetDraft>,
+
+    /// A scenario file (TOML); flags win over it.
+    #[arg(short = 'c', long, value_name = "FILE.toml")]
+    scenario: Option<PathBuf>,
+
+    /// Print the whole scenario, defaults filled in, and measure nothing.
+    #[arg(long)]
+    print_scenario: bool,
+
+    /// Where the record goes [default: runs/<start time>.json].
+    #[arg(long, value_name = "FILE.json")]
+    record: Option<PathBuf>,
+
+    /// How to print the result.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+
+    #[command(flatten, next_help_heading = "Connections")]
+    connections: Connections,
+
+    #[command(flatten, next_help_heading = "TLS")]
+    tls: Tls,
+
+    #[command(flatten, next_help_heading = "Requests")]
+    request: Request,
+
+    #[command(flatten, next_help_heading = "Load")]
+    load: Load,
+
+    #[command(flatten, next_help_heading = "Time")]
+    timing: Timing,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Connections {
+    /// Close every connection once its handshake is confirmed, without a request.
+    #[arg(long)]
+    handshakes_only: bool,
+
+    /// How a connection ends: `server`, `fin` or `rst`.
+    #[arg(long, value_name = "HOW")]
+    close: Option<Close>,
+
+    /// Addresses to connect to instead of what the host resolves to (of every target).
+    #[arg(long, value_name = "ADDRESS:PORT,…", value_delimiter = ',')]
+    connect_to: Vec<SocketAddr>,
+
+    /// Addresses that connections come from, in turn.
+    #[arg(long, value_name = "ADDRESS,…", value_delimiter = ',')]
+    sources: Vec<IpAddr>,
+
+    /// Threads, each with its own loop, TLS configuration, sessions and histograms.
+    #[arg(long, value_name = "NUMBER")]
+    threads: Option<u32>,
+
+    /// Keep each thread to a core of its own.
+    #[arg(long)]
+    pin: bool,
+
+    /// Share of failed operations, 0 to 1, above which the run stops.
+    #[arg(long, value_name = "SHARE")]
+    abort_errors_above: Option<f64>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Tls {
+    /// The one version that is offered: `1.2` or `1.3`.
+    #[arg(long, value_name = "VERSION")]
+    tls_version: Option<Version>,
+
+    /// Suites by preference: `aes-128-gcm`, `aes-256-gcm`, `chacha20-poly1305`.
+    #[arg(long, value_name = "SUITE,…", value_delimiter = ',')]
+    suites: Vec<Suite>,
+
+    /// Groups by preference: `x25519`, `p256`, `p384`, `x25519mlkem768`.
+    #[arg(long, value_name = "GROUP,…", value_delimiter = ',')]
+    groups: Vec<Group>,
+
+    /// Who does the cryptography: `ring` or `aws-lc-rs`.
+    #[arg(long, value_name = "PROVIDER")]
+    provider: Option<Provider>,
+
+    /// Share of handshakes that resume a session, 0 to 1.
+    #[arg(long, value_name = "SHARE")]
+    resume: Option<f64>,
+
+    /// Send the request as early data when resuming.
+    #[arg(long)]
+    early_data: bool,
+
+    /// PEM file of a client certificate and its chain.
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_certificate: Option<PathBuf>,
+
+    /// PEM file of the key to it.
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    client_key: Option<PathBuf>,
+
+    /// PEM file of the roots that are trusted, read again when it changes [default: the
+    /// platform's].
+    #[arg(long, value_name = "FILE")]
+    ca_bundle: Option<PathBuf>,
+
+    /// How much of a chain is verified how often: `every`, `same-chain`, `first` or `off`.
+    #[arg(long, value_name = "HOW")]
+    verify: Option<Verify>,
+
+    /// Another name than the URL's host for SNI and verification (of every target).
+    #[arg(long, value_name = "NAME")]
+    sni: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Request {
+    /// `http/1.1` or `h2`.
+    #[arg(long, value_name = "PROTOCOL")]
+    protocol: Option<ProtocolName>,
+
+    /// Requests at a time on an HTTP/2 connection.
+    #[arg(long, value_name = "NUMBER")]
+    streams: Option<u32>,
+
+    /// The method.
+    #[arg(short = 'X', long, value_name = "METHOD")]
+    method: Option<String>,
+
+    /// A header, `Name: value`.
+    #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = header)]
+    headers: Vec<(String, String)>,
+
+    /// The body, as text.
+    #[arg(short, long, value_name = "TEXT")]
+    data: Option<String>,
+
+    /// The status that counts as success [default: any from 200 to 399].
+    #[arg(long, value_name = "STATUS")]
+    expect_status: Option<u16>,
+
+    /// The length of body that counts as success.
+    #[arg(long, value_name = "BYTES")]
+    expect_bytes: Option<u64>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Load {
+    /// Arrivals per second: an open loop.
+    #[arg(long, value_name = "PER SECOND")]
+    rate: Option<f64>,
+
+    /// How arrivals are spread: `even` or `poisson`.
+    #[arg(long, value_name = "HOW", requires = "rate")]
+    spread: Option<SpreadName>,
+
+    /// Seed of a Poisson process.
+    #[arg(long, value_name = "NUMBER", requires = "rate")]
+    seed: Option<u64>,
+
+    /// Most connections of an open loop at a time.
+    #[arg(long, value_name = "NUMBER", requires = "rate")]
+    pool: Option<u32>,
+
+    /// How long a start may wait for the pool before it counts as missed.
+    #[arg(long, value_name = "TIME", requires = "rate")]
+    max_wait: Option<Nanos>,
+
+    /// Connections of a closed loop.
+    #[arg(short = 'n', long, value_name = "NUMBER", conflicts_with = "rate")]
+    connections: Option<u32>,
+
+    /// Keep connections instead of closing them.
+    #[arg(short, long)]
+    keep_alive: bool,
+
+    /// Requests on each connection before it is closed.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "keep_alive")]
+    requests_per_connection: Option<u64>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Timing {
+    /// How long each round is measured.
+    #[arg(long, value_name = "TIME")]
+    round: Option<Nanos>,
+
+    /// Operations in each round, instead of a time.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "round")]
+    round_count: Option<u64>,
+
+    /// Rounds of each target; an interval needs at least 10.
+    #[arg(long, value_name = "NUMBER")]
+    rounds: Option<u32>,
+
+    /// Time before the first round that is not measured.
+    #[arg(long, value_name = "TIME")]
+    warm_up: Option<Nanos>,
+
+    /// Time from its beginning over which the load rises.
+    #[arg(long, value_name = "TIME")]
+    ramp: Option<Nanos>,
+}
+
+impl Run {
+    /// What the flags say of a scenario.
+    fn draft(&self) -> Draft {
+        let Connections {
+            handshakes_only, close, sources, threads, pin, abort_errors_above, ..
+        } = &self.connections;
+        Draft {
+            handshakes_only: said(*handshakes_only),
+            close: *close,
+            threads: *threads,
+            pin: said(*pin),
+            sources: list(sources),
+            abort_errors_above: *abort_errors_above,
+            target: list(&self.targets),
+            tls: self.tls.draft(),
+            request: self.request.draft(),
+            load: self.load.draft(),
+            timing: self.timing.draft(),
+        }
+    }
+
+    /// The settings that these flags ask for.
+    #[must_use]
+    pub(super) fn settings(&self) -> settings::Run {
+        settings::Run {
+            flags: self.draft(),
+            sni: self.tls.sni.clone(),
+            connect_to: list(&self.connections.connect_to),
+            scenario: self.scenario.clone(),
+            print_scenario: self.print_scenario,
+            record: self.record.clone(),
+            output: self.output.into(),
+        }
+    }
+}
+
+impl Tls {
+    fn draft(&self) -> TlsDraft {
+        TlsDraft {
+            version: self.tls_version,
+            suites: list(&self.suites),
+            groups: list(&self.groups),
+            provider: self.provider,
+            resume: self.resume,
+            early_data: said(self.early_data),
+            client_certificate: self.client_certificate.clone(),
+            client_key: self.client_key.clone(),
+            ca_bundle: self.ca_bundle.clone(),
+            verify: self.verify,
+        }
+    }
+}
+
+impl Request {
+    fn draft(&self) -> RequestDraft {
+        RequestDraft {
+            protocol: self.protocol,
+            streams: self.streams,
+            method: self.method.clone(),
+            headers: list(&self.headers),
+            body: self.data.clone(),
+            body_base64: None,
+            expect_status: self.expect_status,
+            expect_bytes: self.expect_bytes,
+        }
+    }
+}
+
+impl Load {
+    fn draft(&self) -> LoadDraft {
+        LoadDraft {
+            kind: self
+                .rate
+                .map(|_| LoopName::Open)
+                .or_else(|| self.connections.map(|_| LoopName::Closed)),
+            keep: said(self.keep_alive),
+            requests_per_connection: self.requests_per_connection,
+            connections: self.connections,
+            rate: self.rate,
+            spread: self.spread,
+            seed: self.seed,
+            pool: self.pool,
+            wait_max: self.max_wait,
+        }
+    }
+}
+
+impl Timing {
+    const fn draft(&self) -> TimingDraft {
+        TimingDraft {
+            round: self.round,
+            round_count: self.round_count,
+            rounds: self.rounds,
+            warm_up: self.warm_up,
+            ramp: self.ramp,
+        }
+    }
+}
+
+/// A switch that is not set says nothing: the file may say it.
+fn said(switch: bool) -> Option<bool> {
+    switch.then_some(true)
+}
+
+fn list<T: Clone>(values: &[T]) -> Option<Vec<T>> {
+    (!values.is_empty()).then(|| values.to_vec())
+}
+
+fn target(text: &str) -> Result<TargetDraft, String> {
+    // A URL alone may hold `=` in its query, but not before `://`.
+    let (name, url) = match text.split_once('=') {
+        Some((name, url)) if !name.contains("://") => (Some(name.to_owned()), url),
+        _ => (None, text),
+    };
+    if name.as_deref() == Some("") {
+        return Err("the name before `=` is empty".to_owned());
+    }
+    Ok(TargetDraft { name, url: url.to_owned(), ..TargetDraft::default() })
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("a header is `Name: value`")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_name_and_a_url_or_a_url_alone() {
+        let read = |text: &str| target(text).map(|t| (t.name, t.url)).unwrap();
+        assert_eq!(
+            read("lb=https://a.example/x?y=z"),
+            (Some("lb".into()), "https://a.example/x?y=z".into())
+        );
+        assert_eq!(read("https://a.example/?y=z"), (None, "https://a.example/?y=z".into()));
+        assert!(target("=https://a.example").is_err());
+    }
+
+    #[test]
+    fn a_header_has_a_name_and_a_value() {
+        assert_eq!(header("X-A:  b:c ").unwrap(), ("X-A".into(), "b:c".into()));
+        assert!(header("nonsense").is_err());
+    }
+}

@@ -1,0 +1,50 @@
+//! Where and how a run was made, for its record.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use tlsbench_core::plan::redact;
+use tlsbench_core::record::Environment;
+use tlsbench_engine::probe::Machine;
+
+/// The environment of this process. What cannot be read is left out.
+pub(super) fn of_process() -> Environment {
+    let machine = Machine::read(Path::new("/"));
+    let arguments: Vec<String> = std::env::args().collect();
+    Environment {
+        kernel: line("/proc/sys/kernel/osrelease").unwrap_or_default(),
+        architecture: std::env::consts::ARCH.to_owned(),
+        cpu_model: machine.cpu.as_ref().and_then(|cpu| cpu.model.clone()).unwrap_or_default(),
+        cores: machine
+            .cores
+            .as_ref()
+            .and_then(|cores| u32::try_from(cores.len()).ok())
+            .unwrap_or_default(),
+        governor: machine.governors.iter().next().cloned(),
+        smt: line("/sys/devices/system/cpu/smt/active").map(|active| active == "1"),
+        versions: BTreeMap::from([("tlsbench".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        sysctls: SYSCTLS
+            .iter()
+            .filter_map(|name| {
+                let path = format!("/proc/sys/{}", name.replace('.', "/"));
+                Some(((*name).to_owned(), line(&path)?))
+            })
+            .collect(),
+        command: redact(&arguments),
+    }
+}
+
+fn line(path: &str) -> Option<String> {
+    Some(fs::read_to_string(path).ok()?.trim().replace('\t', " "))
+}
+
+/// Settings of the kernel that a load generator runs into.
+const SYSCTLS: [&str; 6] = [
+    "net.core.somaxconn",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.tcp_congestion_control",
+    "net.ipv4.tcp_max_syn_backlog",
+    "net.ipv4.tcp_max_tw_buckets",
+    "net.ipv4.tcp_tw_reuse",
+];
