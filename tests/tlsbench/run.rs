@@ -119,6 +119,19 @@ fn a_server_that_wants_a_certificate_gives_no_success_without_one() {
 }
 
 #[test]
+fn rounds_too_short_to_be_timed_still_count() {
+    let stage = Stage::new(|_, _| {});
+    let output = stage.command(&["--round-count", "4", "--warm-up", "0s"]).output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    let record = stage.record();
+    assert_eq!(sum(&record, &["succeeded"]), 40, "{out}");
+    let rounds = record["targets"][0]["rounds"].as_array().unwrap();
+    let untimed = rounds.iter().filter(|round| round["wall_ns"] == 0).count();
+    let said = format!("{untimed} of 10 rounds were too short to be timed");
+    assert!(untimed == 0 || out.contains(&said), "{untimed}: {out}");
+}
+
+#[test]
 fn a_chain_that_does_not_verify_is_a_failure_of_its_own_name() {
     let stage = Stage::new(|_, _| {});
     let stranger = LabPki::generate().unwrap();

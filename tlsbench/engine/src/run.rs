@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use thiserror::Error;
 use tlsbench_core::pace::Shard;
-use tlsbench_core::plan::{Protocol, Scenario, Scheme, Target};
+use tlsbench_core::plan::{Load, Protocol, Scenario, Scheme, Target};
 use tlsbench_core::tally::Tally;
 use tlsbench_core::units::{Nanos, Ratio};
 use tlsbench_core::usage::Cpu;
@@ -188,8 +188,13 @@ fn shards(scenario: &Scenario, inputs: &Inputs) -> Result<Vec<ShardState>, RunEr
             .map(Some)
             .map_err(|source| RunError::Tls { target: target.name.clone(), source })
     };
-    (0..scenario.shards.get())
-        .filter_map(|index| Shard::new(index, scenario.shards))
+    // A shard without a connection would owe its part of the rate.
+    let of = scenario.shards.min(match scenario.load {
+        Load::Closed { connections, .. } => connections,
+        Load::Open { pool, .. } => pool,
+    });
+    (0..of.get())
+        .filter_map(|index| Shard::new(index, of))
         .map(|shard| {
             let tls = scenario.targets.iter().map(client).collect::<Result<_, _>>()?;
             Ok(ShardState { shard, tls, busy: Busy::default() })

@@ -143,19 +143,17 @@ fn record(
     let mut targets: Vec<TargetRecord> =
         scenario.targets.iter().map(|target| TargetRecord::new(target.name.clone())).collect();
     for slice in &outcome.slices {
+        let Some(target) = targets.get_mut(slice.target) else { continue };
         let of_slice = |m: &&RoundMeter| m.target == slice.target && m.round == slice.round;
-        // A round that was cut off before it began has no clock readings and counts nothing.
-        let (Some(meter), Some(target)) =
-            (meters.iter().find(of_slice), targets.get_mut(slice.target))
-        else {
-            continue;
-        };
+        // A counted round may be over before its edges are seen: its counts stand, and it has no
+        // time, so that it enters no rate.
+        let (wall, cpu) = meters.iter().find(of_slice).map(|m| (m.wall, m.cpu)).unwrap_or_default();
         target.push(&Measured {
             round: slice.round,
-            wall: meter.wall,
+            wall,
             tally: &slice.tally,
-            cpu: meter.cpu,
-            busiest_thread: busiest_thread(outcome, meter.wall),
+            cpu,
+            busiest_thread: busiest_thread(outcome, wall),
             wait_max,
         });
     }

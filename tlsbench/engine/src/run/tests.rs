@@ -567,3 +567,15 @@ fn early_data_is_sent_and_accepted() {
     assert_eq!((tally.shape.resumed, tally.shape.early_data), (19, 19), "{:?}", tally.shape);
     assert_eq!(server.wait_until(|seen| seen.requests == 20).early_data, 19);
 }
+
+#[test]
+fn more_shards_than_connections_lose_nothing_of_the_rate() {
+    let server = FakeServer::start(Fake::plain(100)).unwrap();
+    let mut scenario = scenario(server.address(), Scheme::Http);
+    scenario.shards = NonZeroU32::new(4).unwrap();
+    scenario.load = open(Arrivals::Requests, 200.0, 2, 1_000);
+    scenario.timing.round = Length::Time(Nanos::from_millis(250));
+    let outcome = outcome(&scenario, None);
+    assert_eq!(outcome.shards.len(), 2);
+    assert_eq!(total(&outcome).succeeded, 100);
+}

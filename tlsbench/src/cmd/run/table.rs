@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use comfy_table::{Table, presets};
 use serde_json::json;
 use tlsbench_core::plan::{Load, Scenario};
-use tlsbench_core::record::{RunRecord, TargetRecord};
+use tlsbench_core::record::{RoundRecord, RunRecord, TargetRecord};
 use tlsbench_core::stats::{Estimate, mean};
 use tlsbench_core::tally::{Phase, Quantile};
 use tlsbench_core::units::Nanos;
@@ -47,7 +47,7 @@ pub(super) fn text(scenario: &Scenario, record: &RunRecord, gates: &[Gate], path
             quantile(Phase::Corrected, 0.99),
             target.sum(|round| round.shape.full).to_string(),
             target.sum(|round| round.shape.resumed).to_string(),
-            target.sum(tlsbench_core::record::RoundRecord::failures).to_string(),
+            target.sum(RoundRecord::failures).to_string(),
             target.sum(|round| round.missed).to_string(),
         ]);
     }
@@ -55,6 +55,17 @@ pub(super) fn text(scenario: &Scenario, record: &RunRecord, gates: &[Gate], path
     for target in &record.targets {
         for (why, count) in failures(target) {
             text.push_str(&format!("{}: {count} failed: {why}\n", target.name));
+        }
+    }
+    for target in &record.targets {
+        let untimed = target.rounds.len() - timed(target).count();
+        if untimed > 0 {
+            let name = &target.name;
+            text.push_str(&format!(
+                "{name}: {untimed} of {} rounds were too short to be timed and enter no rate; give \
+                 them more operations\n",
+                target.rounds.len()
+            ));
         }
     }
     for gate in gates {
@@ -94,9 +105,14 @@ pub(super) fn json(record: &RunRecord, gates: &[Gate], path: &Path) -> anyhow::R
     Ok(format!("{document:#}\n"))
 }
 
+/// Rounds that were long enough to be timed.
+fn timed(target: &TargetRecord) -> impl Iterator<Item = &RoundRecord> {
+    target.rounds.iter().filter(|round| round.wall_ns > Nanos(0))
+}
+
 /// Operations per second; the round is the unit.
 fn rate(target: &TargetRecord) -> Option<Estimate> {
-    let rates: Vec<f64> = target.rounds.iter().map(|round| round.operations_per_second).collect();
+    let rates: Vec<f64> = timed(target).map(|round| round.operations_per_second).collect();
     mean(&rates)
 }
 
@@ -107,8 +123,8 @@ fn interval(estimate: &Estimate) -> String {
 
 /// CPU time of the generator for each operation that succeeded.
 fn cpu_per_operation(target: &TargetRecord) -> Option<Nanos> {
-    let operations = target.sum(|round| round.succeeded);
-    let cpu = target.sum(|round| round.cpu.total.0);
+    let operations: u64 = timed(target).map(|round| round.succeeded).sum();
+    let cpu: u64 = timed(target).map(|round| round.cpu.total.0).sum();
     cpu.checked_div(operations).map(Nanos)
 }
 
