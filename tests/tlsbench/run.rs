@@ -175,6 +175,34 @@ fn an_interrupted_run_keeps_and_marks_what_was_measured() {
 }
 
 #[test]
+fn records_of_two_generators_add_up_and_strangers_do_not() {
+    let stage = Stage::new(|_, _| {});
+    let file = |name: &str| stage.folder.path().join(name);
+    for name in ["a.json", "b.json"] {
+        stage.run(&["--round-count", "400", "--warm-up", "0s"]);
+        fs::rename(file("run.json"), file(name)).unwrap();
+    }
+    let merge = |records: &[&str]| {
+        let mut merge = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
+        merge.current_dir(stage.folder.path()).arg("merge").args(records);
+        merge.args(["--record", "run.json"]).output().unwrap()
+    };
+    let output = merge(&["a.json", "b.json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(sum(&stage.record(), &["succeeded"]), 8_000);
+
+    stage.run(&["--round-count", "200", "--warm-up", "0s"]);
+    fs::rename(file("run.json"), file("other.json")).unwrap();
+    let output = merge(&["a.json", "other.json"]);
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert!(err.contains("record 1 has another scenario"), "{err}");
+    fs::write(file("odd.json"), "{}").unwrap();
+    let err = String::from_utf8(merge(&["a.json", "odd.json"]).stderr).unwrap();
+    assert!(err.contains("`odd.json`"), "{err}");
+}
+
+#[test]
 fn a_printed_scenario_is_one_that_can_be_read() {
     let stage = Stage::new(|_, _| {});
     let print = |flags: &[&str]| {

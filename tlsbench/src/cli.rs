@@ -2,6 +2,8 @@
 
 mod run;
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::settings::{Output, Settings};
@@ -26,6 +28,16 @@ enum Verb {
         #[arg(short, long, value_enum, default_value_t = Format::Table)]
         output: Format,
     },
+    /// Add the records of several generators that measured the same at the same time.
+    Merge {
+        /// Records of `tlsbench run`.
+        #[arg(required = true, num_args = 1.., value_name = "RECORD.json")]
+        records: Vec<PathBuf>,
+
+        /// Where the sum goes.
+        #[arg(long, value_name = "FILE.json")]
+        record: PathBuf,
+    },
     /// Measure endpoints with real handshakes and requests, and leave a record.
     #[command(after_help = RUN_NOTES)]
     Run(Box<run::Run>),
@@ -46,6 +58,9 @@ impl Cli {
     pub fn settings(&self) -> Settings {
         match &self.verb {
             Verb::Doctor { output } => Settings::Doctor { output: (*output).into() },
+            Verb::Merge { records, record } => {
+                Settings::Merge { records: records.clone(), record: record.clone() }
+            }
             Verb::Run(run) => Settings::Run(Box::new(run.settings())),
         }
     }

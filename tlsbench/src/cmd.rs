@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::settings::Settings;
 
 mod doctor;
+mod merge;
 mod run;
 
 /// Runs a verb and prints its result.
@@ -19,6 +20,10 @@ pub fn run(settings: &Settings, out: &mut impl Write) -> anyhow::Result<Exit> {
         Settings::Doctor { output } => {
             let lines = doctor::look()?;
             (doctor::print(&lines, *output, out), doctor::exit(&lines))
+        }
+        Settings::Merge { records, record } => {
+            let text = merge::merge(records, record)?;
+            (out.write_all(text.as_bytes()), Exit::Fine)
         }
         Settings::Run(settings) => {
             let answer = run::answer(settings)?;

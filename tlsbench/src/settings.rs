@@ -13,6 +13,13 @@ pub enum Settings {
         /// How to print it.
         output: Output,
     },
+    /// Add records.
+    Merge {
+        /// The records.
+        records: Vec<PathBuf>,
+        /// Where the sum goes.
+        record: PathBuf,
+    },
     /// Measure endpoints.
     Run(Box<Run>),
 }

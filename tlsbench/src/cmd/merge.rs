@@ -1,0 +1,25 @@
+//! `tlsbench merge`: adds the records of several generators.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use tlsbench_core::record::{RunRecord, merge as add};
+
+use crate::store;
+
+/// Adds the records and writes the sum; says what it holds.
+pub(super) fn merge(paths: &[PathBuf], to: &Path) -> anyhow::Result<String> {
+    let mut records = Vec::with_capacity(paths.len());
+    for path in paths {
+        let shown = path.display();
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
+        let record = RunRecord::from_json(&text).with_context(|| format!("`{shown}`"))?;
+        records.push(record);
+    }
+    let count = records.len();
+    let sum = add(records).context("cannot add the records")?;
+    store::write(to, &sum.to_json()?)?;
+    let rounds: usize = sum.targets.iter().map(|target| target.rounds.len()).sum();
+    Ok(format!("{count} records, {rounds} rounds: {}\n", to.display()))
+}
