@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use tlsbench_core::record::{Measured, TargetRecord};
 use tlsbench_core::tally::{Phase, Tally};
 use tlsbench_core::units::Nanos;
-use tlsbench_core::usage::Cpu;
+use tlsbench_core::usage::Lap;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/tlsbench/record_hdr.py");
 
@@ -37,14 +37,7 @@ fn the_python_library_reads_what_was_recorded() {
     tally.record(Phase::LastByte, Nanos(1));
     let mut target = TargetRecord::new("a");
     for round in 0..2 {
-        target.push(&Measured {
-            round,
-            wall: Nanos::from_millis(1_000),
-            tally: &tally,
-            cpu: Cpu::default(),
-            busiest_thread: Nanos(0),
-            wait_max: Nanos(0),
-        });
+        target.push(&Measured { round, tally: &tally, lap: &Lap::default(), wait_max: Nanos(0) });
     }
     let json = serde_json::to_value(&target).unwrap();
     let text = json["histograms"]["last_byte"].as_str().unwrap();

@@ -236,3 +236,92 @@ fn what_cannot_be_measured_is_refused_with_the_cure() {
     fs::write(stage.folder.path().join("odd.toml"), "[tls]\nresum = 1\n").unwrap();
     refused(&["-c", "odd.toml"], "line 2");
 }
+
+#[test]
+fn a_run_that_is_killed_leaves_the_rounds_that_it_had_measured() {
+    let stage = Stage::new(|_, _| {});
+    let mut child = stage
+        .command(&["--round", "500ms", "--rounds", "100"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let path = stage.folder.path().join("run.json");
+    let written = (0..1_500).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        path.exists()
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(written, "no record within 30 s");
+    let record = stage.record();
+    assert_eq!(record["complete"], false);
+    assert_eq!(record["interrupted"], "the run did not come to its end");
+    let rounds = record["targets"][0]["rounds"].as_array().unwrap();
+    assert!(!rounds.is_empty() && rounds.len() < 100);
+    assert!(rounds.iter().all(|round| round["succeeded"].as_u64() > Some(0)), "{rounds:?}");
+}
+
+#[test]
+fn secrets_of_a_request_are_nowhere_in_the_record() {
+    let stage = Stage::new(|_, _| {});
+    let (json, err, code) = stage.run(&[
+        "--round-count",
+        "20",
+        "--header",
+        "Authorization: Bearer hush-hush",
+        "--data",
+        "hush-hush",
+    ]);
+    assert_ne!(code, Some(2), "{err}");
+    let text = fs::read_to_string(stage.folder.path().join("run.json")).unwrap();
+    assert!(!text.contains("hush-hush") && !json.to_string().contains("hush-hush"));
+    assert!(stage.record()["scenario"].as_str().unwrap().contains("Authorization"));
+}
+
+#[test]
+fn a_replaced_ca_bundle_is_noted_in_the_record() {
+    let stage = Stage::new(|_, _| {});
+    let mut child = stage
+        .command(&["--round", "400ms", "--rounds", "10"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let bundle = stage.folder.path().join("ca-bundle.crt");
+    let next = stage.folder.path().join("next.crt");
+    let more = LabPki::generate().unwrap().root_pem();
+    fs::write(&next, format!("{}{more}", stage.pki.root_pem())).unwrap();
+    stage.server.wait_until(|seen| seen.requests > 0);
+    fs::rename(next, bundle).unwrap();
+    child.wait().unwrap();
+    let mut err = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut err).unwrap();
+    let said = "CA bundle `ca-bundle.crt` was replaced: 2 roots now";
+    let record = stage.record();
+    assert_eq!(record["notes"][0]["text"], said, "{err}");
+    assert!(err.contains(&format!("note: {said}")), "{err}");
+    assert_eq!(sum(&record, &["failed", "certificate_unknown_ca"]), 0);
+    let versions = &record["environments"][0]["versions"];
+    for name in ["tlsbench", "rustls", "ring"] {
+        assert!(versions[name].as_str().is_some_and(|version| version.contains('.')), "{versions}");
+    }
+}
+
+#[test]
+fn runs_that_begin_in_one_second_keep_records_of_their_own() {
+    let stage = Stage::new(|_, _| {});
+    let run = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
+        let target = format!("https://localhost:{}/", stage.server.address().port());
+        let flags = ["--ca-bundle", "ca-bundle.crt", "-n", "1", "--round-count", "1"];
+        let flags = [&flags[..], &["--rounds", "2", "--warm-up", "0s"]].concat();
+        command.current_dir(stage.folder.path()).args(["run", "--target", &target]).args(flags);
+        command.args(["--connect-to", &stage.server.address().to_string()]);
+        command.output().unwrap()
+    };
+    for _ in 0..4 {
+        run();
+    }
+    let runs = fs::read_dir(stage.folder.path().join("runs")).unwrap().count();
+    assert_eq!(runs, 4);
+}

@@ -3,6 +3,8 @@
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tlsbench_core::tally::Phase;
+use tlsbench_core::units::Nanos;
 use tlsbench_engine::run::Progress;
 
 /// A line that tells how far a run is and how fast it goes.
@@ -11,6 +13,8 @@ pub struct RunProgress {
     bar: ProgressBar,
     targets: Vec<String>,
     last: Option<(usize, u64, Instant)>,
+    /// Of the last round.
+    p99: Option<Nanos>,
 }
 
 impl RunProgress {
@@ -21,18 +25,29 @@ impl RunProgress {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{bar:20} {pos}/{len} rounds  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, targets, last: None }
+        Self { bar, targets, last: None, p99: None }
     }
 
     /// Takes notice.
-    pub fn notice(&mut self, progress: Progress) {
+    pub fn notice(&mut self, progress: &Progress) {
         match progress {
-            Progress::RoundBegins { .. } => {}
+            Progress::RoundBegins { .. } | Progress::Note(_) => {}
             Progress::RoundEnds { .. } => self.bar.inc(1),
             Progress::Counts { target, succeeded, failed, missed } => {
-                self.count(target, succeeded, failed, missed);
+                self.count(*target, *succeeded, *failed, *missed);
+            }
+            Progress::Slice(slice) => {
+                let series = [Phase::Corrected, Phase::Uncorrected];
+                let mut timed = series.map(|phase| slice.tally.histogram(phase)).into_iter();
+                let timed = timed.find(|timed| !timed.is_empty());
+                self.p99 = timed.map(|timed| Nanos(timed.value_at_quantile(0.99)));
             }
         }
+    }
+
+    /// Says something on stderr, above the line of progress where there is one.
+    pub fn say(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
     }
 
     fn count(&mut self, target: usize, succeeded: u64, failed: u64, missed: u64) {
@@ -49,7 +64,8 @@ impl RunProgress {
         }
         let rate = (succeeded - before) as f64 / seconds;
         let name = self.targets.get(target).map_or("?", String::as_str);
-        self.bar.set_message(format!("{name}: {rate:.0}/s, {failed} failed, {missed} missed"));
+        let p99 = self.p99.map(|p99| format!(", p99 {p99}")).unwrap_or_default();
+        self.bar.set_message(format!("{name}: {rate:.0}/s{p99}, {failed} failed, {missed} missed"));
     }
 
     /// Ends it and takes it off the screen.

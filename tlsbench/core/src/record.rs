@@ -15,7 +15,7 @@ pub use crate::plan::redact;
 use crate::plan::{Draft, Problem, Scenario};
 use crate::tally::{Phase, Quantile, Shape, Tally, quantile_with_missed};
 use crate::units::Nanos;
-use crate::usage::Cpu;
+use crate::usage::{Cpu, Lap, Second};
 pub use merge::merge;
 pub use series::Series;
 
@@ -38,8 +38,20 @@ pub struct RunRecord {
     pub scenario: String,
     /// Where it ran: one for each generator.
     pub environments: Vec<Environment>,
+    /// What happened meanwhile and may matter, in order.
+    #[serde(default)]
+    pub notes: Vec<Note>,
     /// What was measured, in the scenario's order.
     pub targets: Vec<TargetRecord>,
+}
+
+/// Something that happened in a run and may matter to who reads its numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// When: RFC 3339, in UTC with `Z`.
+    pub at: String,
+    /// What.
+    pub text: String,
 }
 
 /// The machine and the programs of one generator.
@@ -101,10 +113,13 @@ pub struct RoundRecord {
     pub bytes_read: u64,
     /// Bytes written to sockets.
     pub bytes_written: u64,
-    /// CPU time of the generator.
+    /// CPU time of the generator's threads.
     pub cpu: Cpu,
     /// CPU time of its busiest thread.
     pub busiest_thread_ns: Nanos,
+    /// What ended in each second.
+    #[serde(default)]
+    pub seconds: Vec<Second>,
     /// Operations that succeeded, per second.
     pub operations_per_second: f64,
     /// Connections that were made, per second.
@@ -133,14 +148,10 @@ pub struct Quantiles {
 pub struct Measured<'a> {
     /// Which round, from 0.
     pub round: u32,
-    /// How long it was measured.
-    pub wall: Nanos,
     /// What was counted and timed.
     pub tally: &'a Tally,
-    /// CPU time of the generator in it.
-    pub cpu: Cpu,
-    /// CPU time of its busiest thread in it.
-    pub busiest_thread: Nanos,
+    /// How long it took, and what measuring cost.
+    pub lap: &'a Lap,
     /// The longest that a start may wait, in open loops.
     pub wait_max: Nanos,
 }
@@ -267,7 +278,8 @@ impl TargetRecord {
 
 impl RoundRecord {
     fn new(measured: &Measured<'_>) -> Self {
-        let Measured { tally, wall, .. } = *measured;
+        let Measured { tally, lap, .. } = *measured;
+        let wall = lap.wall;
         let per_second = |count: u64| match wall.0 {
             0 => 0.0,
             _ => count as f64 / wall.as_secs_f64(),
@@ -288,8 +300,9 @@ impl RoundRecord {
             shape: tally.shape.clone(),
             bytes_read: tally.bytes_read,
             bytes_written: tally.bytes_written,
-            cpu: measured.cpu,
-            busiest_thread_ns: measured.busiest_thread,
+            cpu: lap.cpu,
+            busiest_thread_ns: lap.busiest_thread,
+            seconds: lap.seconds.clone(),
             operations_per_second: per_second(tally.succeeded),
             connections_per_second: per_second(tally.connections),
             quantiles: quantiles.collect(),

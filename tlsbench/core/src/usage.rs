@@ -1,13 +1,14 @@
-//! CPU time that was used.
+//! Time and CPU time that were used, and what ended meanwhile.
 
 use serde::{Deserialize, Serialize};
 
 use crate::units::Nanos;
 
-/// CPU time of a process, exited threads included. In nanoseconds where written down.
+/// CPU time of a process, exited threads included, or of a thread. In nanoseconds where written
+/// down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cpu {
-    /// All of it, by the process's CPU clock.
+    /// All of it, by the CPU clock of the process or thread.
     #[serde(rename = "total_ns")]
     pub total: Nanos,
     /// In its own code, in the kernel's ticks of usually 10 ms.
@@ -43,9 +44,90 @@ impl std::ops::Sub for Cpu {
     }
 }
 
+/// A round as its threads went through it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lap {
+    /// How long it took.
+    pub wall: Nanos,
+    /// CPU time of all threads.
+    pub cpu: Cpu,
+    /// CPU time of the busiest thread.
+    pub busiest_thread: Nanos,
+    /// What ended in each second of it, in order; the last may be shorter.
+    pub seconds: Vec<Second>,
+}
+
+/// A second of a round, or what is left of it at its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Second {
+    /// How long it was: a second and at most a few hundredths, but for the last.
+    pub wall_ns: Nanos,
+    /// Operations that ended well in it.
+    pub succeeded: u64,
+    /// Operations that failed in it.
+    pub failed: u64,
+    /// Starts that were given up in it.
+    pub missed: u64,
+    /// CPU time of all threads in it.
+    pub cpu_ns: Nanos,
+}
+
+impl Lap {
+    /// Adds another thread that went through the same round at the same time.
+    pub fn add_thread(&mut self, other: &Self) {
+        self.wall = self.wall.max(other.wall);
+        self.cpu = self.cpu + other.cpu;
+        self.busiest_thread = self.busiest_thread.max(other.busiest_thread);
+        for (index, theirs) in other.seconds.iter().enumerate() {
+            match self.seconds.get_mut(index) {
+                Some(ours) => ours.add(theirs),
+                None => self.seconds.push(*theirs),
+            }
+        }
+    }
+}
+
+impl Second {
+    fn add(&mut self, other: &Self) {
+        self.wall_ns = self.wall_ns.max(other.wall_ns);
+        self.succeeded = self.succeeded.saturating_add(other.succeeded);
+        self.failed = self.failed.saturating_add(other.failed);
+        self.missed = self.missed.saturating_add(other.missed);
+        self.cpu_ns = self.cpu_ns + other.cpu_ns;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_of_a_round_add_up_second_by_second() {
+        let second = |n| Second {
+            wall_ns: Nanos(n),
+            succeeded: n,
+            failed: 2 * n,
+            missed: 3 * n,
+            cpu_ns: Nanos(4 * n),
+        };
+        let thread = |wall, used, seconds| Lap {
+            wall: Nanos(wall),
+            cpu: Cpu { total: Nanos(used), user: Nanos(1), system: Nanos(2) },
+            busiest_thread: Nanos(used),
+            seconds,
+        };
+        let mut lap = thread(20, 7, vec![second(1)]);
+        lap.add_thread(&thread(19, 9, vec![second(10), second(100)]));
+        let both =
+            Second { wall_ns: Nanos(10), succeeded: 11, failed: 22, missed: 33, cpu_ns: Nanos(44) };
+        let expected = Lap {
+            wall: Nanos(20),
+            cpu: Cpu { total: Nanos(16), user: Nanos(2), system: Nanos(4) },
+            busiest_thread: Nanos(9),
+            seconds: vec![both, second(100)],
+        };
+        assert_eq!(lap, expected);
+    }
 
     #[test]
     fn what_was_used_lies_between_two_readings() {

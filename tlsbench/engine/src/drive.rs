@@ -8,12 +8,14 @@ use std::io;
 use tlsbench_core::pace::{ActualStart, IntendedStart};
 use tlsbench_core::tally::{Failure, Phase, Tally};
 use tlsbench_core::units::Nanos;
+use tlsbench_core::usage::Lap;
 
 use crate::clock::Clock;
 use crate::session::{Session, Step};
 
 mod course;
 mod kit;
+mod laps;
 mod open;
 mod rounds;
 mod wakeup;
@@ -21,6 +23,7 @@ mod wakeup;
 pub(crate) use course::{AddressBook, Course, Work};
 pub(crate) use kit::{Counts, Kit};
 
+use laps::Laps;
 use open::Open;
 use rounds::Rounds;
 use wakeup::{Wake, Wakeup};
@@ -31,6 +34,9 @@ pub(crate) struct Drive<'d> {
     wakeup: Wakeup,
     slots: Vec<Slot>,
     rounds: Rounds,
+    laps: Laps,
+    /// The first round whose tally was not given away.
+    next_given: u32,
     pub(crate) counts: Counts,
     open: Option<Open>,
     /// Connections that are not over.
@@ -63,10 +69,13 @@ struct Op {
     round: u32,
 }
 
-/// What a shard looks at a hundred times a second.
+/// What a shard looks at a hundred times a second, and what it gives its rounds to.
 pub(crate) trait Watch {
     /// Whether the shard is to go on.
     fn look(&mut self, round: u32, counts: Counts) -> bool;
+
+    /// Takes a round of which nothing goes on any more; they come in order, from 1.
+    fn take(&mut self, round: u32, tally: Tally, lap: Lap);
 }
 
 impl<'d> Drive<'d> {
@@ -78,6 +87,8 @@ impl<'d> Drive<'d> {
             wakeup: Wakeup::new()?,
             slots,
             rounds: Rounds::new(from, course.length, course.rounds),
+            laps: Laps::new(),
+            next_given: 1,
             counts: Counts::default(),
             open: Open::of(course),
             live: 0,
@@ -93,19 +104,19 @@ impl<'d> Drive<'d> {
         self.sweep();
         loop {
             self.now = Clock::Monotonic.now();
+            if drain_until.is_none() {
+                self.note_round();
+            }
             self.begin_what_is_due()?;
             if self.is_done(&mut drain_until) {
-                return Ok(());
+                break;
             }
             for index in 0..self.wakeup.wait()? {
                 match self.wakeup.event(index) {
                     None | Some(Wake::Pace) => {}
                     Some(Wake::Tick) => {
-                        self.wakeup.heard_tick();
-                        self.kit.refresh();
-                        self.sweep();
-                        let round = self.rounds.at(self.now);
-                        if !watch.look(round, self.counts) {
+                        if !self.on_tick(watch) {
+                            self.give_away(watch, true);
                             return Ok(());
                         }
                     }
@@ -115,11 +126,44 @@ impl<'d> Drive<'d> {
                 }
             }
         }
+        self.give_away(watch, true);
+        Ok(())
     }
 
-    /// What was measured.
-    pub(crate) fn into_tallies(self) -> Vec<Tally> {
-        self.kit.into_tallies()
+    /// Looks around; whether to go on.
+    fn on_tick(&mut self, watch: &mut impl Watch) -> bool {
+        self.wakeup.heard_tick();
+        self.kit.refresh(self.now);
+        self.sweep();
+        self.laps.tick(self.now, self.counts);
+        self.give_away(watch, false);
+        let round = self.rounds.at(self.now);
+        watch.look(round, self.counts)
+    }
+
+    fn note_round(&mut self) {
+        let round = self.rounds.at(self.now);
+        self.laps.note(round, self.now, self.counts);
+    }
+
+    /// Gives away the rounds that are over, or at the end all that began.
+    fn give_away(&mut self, watch: &mut impl Watch, ended: bool) {
+        if ended {
+            self.laps.note(0, Clock::Monotonic.now(), self.counts);
+        }
+        loop {
+            let round = self.next_given;
+            let open = self.open.as_ref();
+            let settled = ended || open.is_none_or(|open| open.is_settled(round, &self.rounds));
+            if !(settled && self.laps.is_over(round)) {
+                return;
+            }
+            let (Some(tally), Some(lap)) = (self.kit.take(round), self.laps.take(round)) else {
+                return;
+            };
+            self.next_given += 1;
+            watch.take(round, tally, lap);
+        }
     }
 
     /// Whether everything has begun and ended, or the time to wait for that has passed.
@@ -134,7 +178,9 @@ impl<'d> Drive<'d> {
         if !over || patient {
             return false;
         }
-        let until = *drain_until.get_or_insert(after(self.now, DRAIN_MAX));
+        let until = *drain_until.get_or_insert_with(|| after(self.now, DRAIN_MAX));
+        // What is still to be waited for belongs to no round.
+        self.laps.note(0, self.now, self.counts);
         if self.open.is_some() {
             self.drop_idle();
         }
@@ -268,6 +314,9 @@ impl<'d> Drive<'d> {
             slot.op = Some(op);
             slot.round = op.round;
             self.busy += 1;
+            if let Some(open) = &mut self.open {
+                open.begin(op.round);
+            }
         }
     }
 
@@ -275,6 +324,9 @@ impl<'d> Drive<'d> {
     fn finish(&mut self, index: usize, result: Result<(), Failure>) {
         let Some(op) = self.slots.get_mut(index).and_then(|slot| slot.op.take()) else { return };
         self.busy -= 1;
+        if let Some(open) = &mut self.open {
+            open.end(op.round);
+        }
         let warm = self.rounds.is_counted() && op.round == 0;
         let round = match self.open {
             Some(_) => op.round,
@@ -300,6 +352,9 @@ impl<'d> Drive<'d> {
         }
         if round > 0 && self.open.is_none() {
             self.rounds.finish();
+            if self.rounds.is_counted() {
+                self.note_round();
+            }
         }
     }
 

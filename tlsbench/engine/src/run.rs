@@ -5,28 +5,31 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 
 use thiserror::Error;
 use tlsbench_core::pace::Shard;
 use tlsbench_core::plan::{Load, Protocol, Scenario, Scheme, Target};
 use tlsbench_core::tally::Tally;
 use tlsbench_core::units::{Nanos, Ratio};
-use tlsbench_core::usage::Cpu;
+use tlsbench_core::usage::{Cpu, Lap};
 
 use crate::clock::Clock;
 use crate::drive::{AddressBook, Counts, Course, Drive, Kit, Watch};
-use crate::shard::{self, BusyMeter, Live};
-use crate::tls::{Alpn, TlsClient, TlsError};
+use crate::shard::{self, Live};
+use crate::tls::{Alpn, ReloadingRoots, TlsClient, TlsError};
 
+mod collect;
 mod edges;
 mod inputs;
 mod resolver;
 mod stage;
 
-pub use crate::shard::{Busy, Stop};
+pub use crate::shard::Stop;
 pub use inputs::{Inputs, InputsError, resolve};
 
+use collect::{Collector, Part};
 use edges::Edges;
 use resolver::Resolver;
 use stage::Stage;
@@ -34,22 +37,20 @@ use stage::Stage;
 /// What a run came to.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// What was measured, all shards together, in the order it was.
-    pub slices: Vec<Slice>,
     /// CPU time of this process over the whole run.
     pub cpu: Cpu,
     /// Time that the whole run took.
     pub wall: Nanos,
-    /// How busy each shard's thread was in measured rounds.
-    pub shards: Vec<Busy>,
+    /// How many threads made the load.
+    pub shards: usize,
     /// Whether each shard had a core of its own.
     pub pinned: bool,
     /// Why it ended before its time.
     pub cut_short: Option<CutShort>,
 }
 
-/// One target in one round.
-#[derive(Clone, Debug)]
+/// One target in one round, all shards together.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Slice {
     /// Index of the target.
     pub target: usize,
@@ -57,6 +58,8 @@ pub struct Slice {
     pub round: u32,
     /// What was counted and timed.
     pub tally: Tally,
+    /// How long it took, and what measuring cost.
+    pub lap: Lap,
 }
 
 /// Why a run ended before its time.
@@ -69,8 +72,13 @@ pub enum CutShort {
 }
 
 /// What a run tells while it goes on.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Progress {
+    /// Something that whoever reads the numbers should know, such as a CA bundle that was replaced.
+    Note(String),
+    /// A round was measured. This is the only time that it is told, so that a run of any length
+    /// keeps only what goes on.
+    Slice(Box<Slice>),
     /// A measured round begins: whoever meters hops reads their clocks.
     RoundBegins {
         /// Index of the target.
@@ -140,18 +148,16 @@ pub fn run(
     let resolver =
         Resolver::start(scenario, inputs).map_err(|source| RunError::Shard { source })?;
     let cores = if scenario.pin { shard::cores(shards.len()) } else { None };
-    let mut slices = Vec::new();
+    let mut bundle = BundleWatch::new(inputs);
     let mut cut_short = None;
     for stage in stage::stages(scenario) {
         let Some(addresses) = resolver.book(stage.target) else { continue };
-        let part = Part { scenario, addresses, stop, stage };
-        let (tallies, errors) = part.run(&mut shards, cores.as_deref(), &mut progress)?;
-        slices.extend((stage.first..).zip(tallies).map(|(round, tally)| Slice {
-            target: stage.target,
-            round,
-            tally,
-        }));
-        if errors {
+        let part = Turn { scenario, inputs, addresses, stop, stage };
+        let mut tell = |told| {
+            bundle.look(&mut progress);
+            progress(told);
+        };
+        if part.run(&mut shards, cores.as_deref(), &mut tell)? {
             cut_short = Some(CutShort::Errors);
         } else if stop.is_asked() {
             cut_short = Some(CutShort::Stopped);
@@ -161,10 +167,9 @@ pub fn run(
         }
     }
     Ok(Outcome {
-        slices,
         cpu: process_cpu() - used,
         wall: Clock::Monotonic.now() - began,
-        shards: shards.iter().map(|shard| shard.busy).collect(),
+        shards: shards.len(),
         pinned: cores.is_some(),
         cut_short,
     })
@@ -176,7 +181,6 @@ struct ShardState {
     shard: Shard,
     /// By target; nothing for plain HTTP.
     tls: Vec<Option<TlsClient>>,
-    busy: Busy,
 }
 
 fn shards(scenario: &Scenario, inputs: &Inputs) -> Result<Vec<ShardState>, RunError> {
@@ -197,74 +201,123 @@ fn shards(scenario: &Scenario, inputs: &Inputs) -> Result<Vec<ShardState>, RunEr
         .filter_map(|index| Shard::new(index, of))
         .map(|shard| {
             let tls = scenario.targets.iter().map(client).collect::<Result<_, _>>()?;
-            Ok(ShardState { shard, tls, busy: Busy::default() })
+            Ok(ShardState { shard, tls })
         })
         .collect()
 }
 
-/// A stage of a run.
-struct Part<'p> {
+/// Tells once of each time that the CA bundle was replaced.
+struct BundleWatch<'w> {
+    bundle: Option<&'w ReloadingRoots>,
+    generation: u64,
+}
+
+impl<'w> BundleWatch<'w> {
+    fn new(inputs: &'w Inputs) -> Self {
+        let bundle = inputs.ca_bundle.as_deref();
+        let generation = bundle.map(|bundle| bundle.current().generation()).unwrap_or_default();
+        Self { bundle, generation }
+    }
+
+    fn look(&mut self, progress: &mut impl FnMut(Progress)) {
+        let Some(bundle) = self.bundle else { return };
+        if let Some(newer) = bundle.newer_than(self.generation, Clock::Monotonic.now()) {
+            self.generation = newer.generation();
+            let path = bundle.path().display();
+            let roots = newer.usable();
+            progress(Progress::Note(format!("CA bundle `{path}` was replaced: {roots} roots now")));
+        }
+        if let Some(warning) = bundle.take_warning() {
+            progress(Progress::Note(warning));
+        }
+    }
+}
+
+/// A stage of a run, with what it needs.
+struct Turn<'p> {
     scenario: &'p Scenario,
+    inputs: &'p Inputs,
     addresses: &'p Arc<AddressBook>,
     stop: &'p Stop,
     stage: Stage,
 }
 
-impl Part<'_> {
-    /// Runs it on all shards: the tallies of its rounds, and whether too much failed.
+impl Turn<'_> {
+    /// Runs it on all shards; whether too much failed.
     fn run(
         &self,
         shards: &mut [ShardState],
         cores: Option<&[usize]>,
         progress: &mut impl FnMut(Progress),
-    ) -> Result<(Vec<Tally>, bool), RunError> {
+    ) -> Result<bool, RunError> {
         let begin = Nanos(Clock::Monotonic.now().0.saturating_add(HEAD_START.0));
-        let lives: Vec<Arc<Live>> = shards.iter().map(|_| Arc::default()).collect();
         let end = Arc::new(Stop::new());
-        let work = |(state, live): (&mut ShardState, Arc<Live>)| {
-            let Some(course) =
-                stage::course(self.scenario, self.addresses, self.stage, state.shard, begin)
-            else {
-                return Ok(Vec::new());
-            };
-            let look = Look { live, stops: [self.stop, &end], meter: BusyMeter::default() };
-            drive(&course, state, self.stage.target, look)
-        };
+        // A shard for which nothing is left of the stage is no part of it.
+        let parts: Vec<_> = shards
+            .iter_mut()
+            .filter_map(|state| Some((self.course(state.shard, begin)?, state)))
+            .collect();
+        let lives: Vec<Arc<Live>> = parts.iter().map(|_| Arc::default()).collect();
+        let mut collector = Collector::new(self.stage, parts.len());
+        let items = parts
+            .into_iter()
+            .zip(&lives)
+            .map(|((course, state), live)| {
+                let stops = [self.stop, &*end];
+                (course, state, Look { live: Arc::clone(live), stops, rounds: collector.sender() })
+            })
+            .collect();
         let mut watch = Edges::new(self.scenario.timing.round, self.stage, begin);
         let mut errors = false;
         let results = shard::on_each(
-            shards.iter_mut().zip(lives.iter().map(Arc::clone)).collect(),
+            items,
             cores,
-            work,
+            |(course, state, look): (Course, &mut ShardState, Look<'_>)| {
+                drive(&course, state, self.stage.target, look)
+            },
             || {
-                let sum = |of: fn(&Live) -> u64| lives.iter().map(|live| of(live)).sum::<u64>();
-                let succeeded = sum(|live| live.succeeded.load(Ordering::Relaxed));
-                let failed = sum(|live| live.failed.load(Ordering::Relaxed));
-                let missed = sum(|live| live.missed.load(Ordering::Relaxed));
-                let target = self.stage.target;
-                if too_many(failed, succeeded, self.scenario.abort_errors_above) {
+                let counts = self.counts(&lives);
+                if let Progress::Counts { succeeded, failed, .. } = counts
+                    && too_many(failed, succeeded, self.scenario.abort_errors_above)
+                {
                     errors = true;
                     end.ask();
                 }
-                progress(Progress::Counts { target, succeeded, failed, missed });
+                progress(counts);
+                while let Some(slice) = collector.next(false) {
+                    progress(Progress::Slice(Box::new(slice)));
+                }
                 let reached = lives.iter().map(|live| live.round.load(Ordering::Relaxed)).max();
                 watch.look(reached.unwrap_or_default(), progress)
             },
         )
         .map_err(|source| RunError::Shard { source })?;
         watch.finish(progress);
-        let rounds = usize::try_from(self.stage.rounds.get()).unwrap_or_default();
-        let mut merged: Vec<Tally> = Vec::with_capacity(rounds);
-        for result in results {
-            let tallies = result.map_err(|source| RunError::Shard { source })?;
-            for (index, tally) in tallies.into_iter().enumerate() {
-                match merged.get_mut(index) {
-                    Some(sum) => sum.add(&tally),
-                    None => merged.push(tally),
-                }
-            }
+        while let Some(slice) = collector.next(true) {
+            progress(Progress::Slice(Box::new(slice)));
         }
-        Ok((merged, errors))
+        results
+            .into_iter()
+            .collect::<io::Result<()>>()
+            .map_err(|s| RunError::Shard { source: s })?;
+        Ok(errors)
+    }
+
+    fn course(&self, shard: Shard, begin: Nanos) -> Option<Course> {
+        let bundle = self.inputs.ca_bundle.as_ref();
+        stage::course(self.scenario, self.addresses, bundle, self.stage, shard, begin)
+    }
+
+    fn counts(&self, lives: &[Arc<Live>]) -> Progress {
+        let sum = |of: fn(&Live) -> &AtomicU64| {
+            lives.iter().map(|live| of(live).load(Ordering::Relaxed)).sum::<u64>()
+        };
+        Progress::Counts {
+            target: self.stage.target,
+            succeeded: sum(|live| &live.succeeded),
+            failed: sum(|live| &live.failed),
+            missed: sum(|live| &live.missed),
+        }
     }
 }
 
@@ -274,22 +327,19 @@ fn drive(
     state: &mut ShardState,
     target: usize,
     mut look: Look<'_>,
-) -> io::Result<Vec<Tally>> {
+) -> io::Result<()> {
     let tls = state.tls.get_mut(target).and_then(Option::as_mut);
     let mut drive = Drive::new(Kit::new(course, tls))?;
     drive.run(&mut look)?;
     look.tell(0, drive.counts);
-    let busy = look.meter.busy();
-    state.busy.cpu = state.busy.cpu + busy.cpu;
-    state.busy.wall = state.busy.wall + busy.wall;
-    Ok(drive.into_tallies())
+    Ok(())
 }
 
-/// What a shard does a hundred times a second besides its work.
+/// What a shard does a hundred times a second besides its work, and where its rounds go.
 struct Look<'l> {
     live: Arc<Live>,
     stops: [&'l Stop; 2],
-    meter: BusyMeter,
+    rounds: Sender<Part>,
 }
 
 impl Look<'_> {
@@ -303,11 +353,13 @@ impl Look<'_> {
 
 impl Watch for Look<'_> {
     fn look(&mut self, round: u32, counts: Counts) -> bool {
-        if round > 0 {
-            self.meter.look();
-        }
         self.tell(round, counts);
         !self.stops.iter().any(|stop| stop.is_asked())
+    }
+
+    fn take(&mut self, round: u32, tally: Tally, lap: Lap) {
+        // Whoever collects goes only after the threads, so somebody takes it.
+        let _ = self.rounds.send(Part { round, tally, lap });
     }
 }
 
@@ -321,14 +373,8 @@ fn too_many(failed: u64, succeeded: u64, above: Ratio) -> bool {
 pub fn process_cpu() -> Cpu {
     let total = Clock::ProcessCpu.now();
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name in parentheses may hold anything; after it, user and system are fields 12 and 13.
-    let fields = text.rsplit(')').next().unwrap_or_default();
-    let mut ticks = fields.split_ascii_whitespace().skip(11).map(str::parse::<u64>);
-    let mut next = || {
-        let ticks = ticks.next().and_then(Result::ok).unwrap_or_default();
-        Nanos(ticks.saturating_mul(1_000_000_000) / rustix::param::clock_ticks_per_second())
-    };
-    Cpu { total, user: next(), system: next() }
+    let (user, system) = shard::split(&text);
+    Cpu { total, user, system }
 }
 
 /// Threads are started and TLS is configured within this.

@@ -1,12 +1,15 @@
 //! Threads that share nothing: one for each shard, on a core of its own where there are enough.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use tlsbench_core::units::Nanos;
+use tlsbench_core::usage::Cpu;
 
 use crate::affinity;
 use crate::clock::Clock;
@@ -44,33 +47,38 @@ pub(crate) struct Live {
     pub(crate) round: AtomicU64,
 }
 
-/// CPU time and time of a thread over a part of its life.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Busy {
-    /// CPU time.
-    pub cpu: Nanos,
-    /// Time.
-    pub wall: Nanos,
+/// Reads the CPU time of the thread that made it.
+#[derive(Debug)]
+pub(crate) struct ThreadMeter {
+    /// Held open, so that a reading allocates nothing; nothing where `/proc` is not there.
+    stat: Option<File>,
 }
 
-/// Measures how busy the calling thread is, from the first look to the last.
-#[derive(Debug, Default)]
-pub(crate) struct BusyMeter {
-    first: Option<Busy>,
-    last: Busy,
+impl ThreadMeter {
+    pub(crate) fn of_this_thread() -> Self {
+        Self { stat: File::open("/proc/thread-self/stat").ok() }
+    }
+
+    /// CPU time until now; its split is the kernel's, of 10 ms, and zero where that is not told.
+    pub(crate) fn now(&self) -> Cpu {
+        let mut text = [0; STAT_BYTES];
+        let length = self.stat.as_ref().and_then(|file| file.read_at(&mut text, 0).ok());
+        let text = text.get(..length.unwrap_or_default()).unwrap_or_default();
+        let (user, system) = split(std::str::from_utf8(text).unwrap_or_default());
+        Cpu { total: Clock::ThreadCpu.now(), user, system }
+    }
 }
 
-impl BusyMeter {
-    pub(crate) fn look(&mut self) {
-        let now = Busy { cpu: Clock::ThreadCpu.now(), wall: Clock::Monotonic.now() };
-        self.first.get_or_insert(now);
-        self.last = now;
-    }
-
-    pub(crate) fn busy(&self) -> Busy {
-        let first = self.first.unwrap_or(self.last);
-        Busy { cpu: self.last.cpu - first.cpu, wall: self.last.wall - first.wall }
-    }
+/// User and system time from the text of a `stat` file below `/proc`.
+pub(crate) fn split(stat: &str) -> (Nanos, Nanos) {
+    // The name in parentheses may hold anything; after it, user and system are fields 12 and 13.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let mut ticks = fields.split_ascii_whitespace().skip(11).map(str::parse::<u64>);
+    let mut next = || {
+        let ticks = ticks.next().and_then(Result::ok).unwrap_or_default();
+        Nanos(ticks.saturating_mul(NANOS_PER_SECOND) / rustix::param::clock_ticks_per_second())
+    };
+    (next(), next())
 }
 
 /// Cores for so many shards: the last ones, since interrupts mostly come to the first. Nothing when
@@ -118,6 +126,10 @@ pub(crate) fn on_each<T: Send, R: Send>(
     })
 }
 
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+/// 52 fields of at most 20 digits, and a name of at most 64 bytes, come to 1,156 bytes.
+const STAT_BYTES: usize = 1_280;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,15 +158,29 @@ mod tests {
     }
 
     #[test]
-    fn a_sleeping_thread_is_not_busy() {
-        let mut meter = BusyMeter::default();
-        meter.look();
-        thread::sleep(Duration::from_millis(20));
-        meter.look();
-        let busy = meter.busy();
-        assert!(
-            busy.wall >= Nanos::from_millis(20) && busy.cpu < Nanos::from_millis(15),
-            "{busy:?}"
-        );
+    fn a_thread_s_time_is_its_own_and_its_split_is_of_the_same_time() {
+        let meter = ThreadMeter::of_this_thread();
+        let before = meter.now();
+        thread::spawn(|| {
+            let begin = Clock::ThreadCpu.now();
+            while Clock::ThreadCpu.now() - begin < Nanos::from_millis(30) {}
+        })
+        .join()
+        .unwrap();
+        let between = meter.now();
+        assert!((between - before).total < Nanos::from_millis(15), "{before:?} {between:?}");
+        while (meter.now() - between).total < Nanos::from_millis(60) {}
+        let used = meter.now() - between;
+        let split = used.user + used.system;
+        let off = split.0.abs_diff(used.total.0);
+        assert!(off < Nanos::from_millis(35).0, "{used:?}");
+    }
+
+    #[test]
+    fn the_split_is_found_behind_any_name() {
+        let stat = "7 (a) (b c) R 1 2 3 4 5 6 7 8 9 10 250 100 0 0 20 0 1 0 5 6";
+        let tick = NANOS_PER_SECOND / rustix::param::clock_ticks_per_second();
+        assert_eq!(split(stat), (Nanos(250 * tick), Nanos(100 * tick)));
+        assert_eq!(split(""), (Nanos(0), Nanos(0)));
     }
 }

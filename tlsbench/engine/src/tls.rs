@@ -195,13 +195,19 @@ impl TlsClient {
         self.made.store.clear();
     }
 
+    /// The generation of the roots that chains are verified by now.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.made.verifier.generation()
+    }
+
     /// Takes other roots. What was verified or can be resumed by the roots before is forgotten;
     /// roots of the same generation change nothing.
     ///
     /// # Errors
     /// As [`TlsClient::new`]; the client is then as before.
     pub fn set_roots(&mut self, roots: &Arc<Roots>) -> Result<(), TlsError> {
-        if roots.generation() == self.made.verifier.generation() {
+        if roots.generation() == self.generation() {
             return Ok(());
         }
         let made = self.recipe.make(roots)?;

@@ -1,6 +1,7 @@
 //! `tlsbench run`: measures endpoints and leaves a record of it.
 
 mod environment;
+mod keep;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -10,18 +11,16 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use tlsbench_core::plan::{Draft, Load, Scenario};
-use tlsbench_core::record::{Measured, RunRecord, SCHEMA, TargetRecord};
-use tlsbench_core::units::Nanos;
-use tlsbench_core::usage::Cpu;
+use tlsbench_core::plan::{Draft, Scenario};
+use tlsbench_core::record::RunRecord;
 use tlsbench_core::warning::{Gate, judge};
-use tlsbench_engine::clock::Clock;
-use tlsbench_engine::run::{self, CutShort, Inputs, Outcome, Progress, Stop};
+use tlsbench_engine::run::{self, CutShort, Inputs, Progress, Stop};
 
 use crate::exit::Exit;
 use crate::progress::RunProgress;
 use crate::settings::{Output, Run};
-use crate::store;
+
+use keep::Keeper;
 
 /// What a run leaves behind.
 pub(super) struct Answer {
@@ -47,10 +46,9 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
     let started = jiff::Timestamp::now();
     let stop = Arc::new(Stop::new());
     stop_on_signals(&stop).context("cannot listen for signals")?;
-    let (outcome, meter) = measure(&scenario, &inputs, &stop)?;
-    let record = record(&scenario, &outcome, &meter, started)?;
-    let path = settings.record.clone().unwrap_or_else(|| default_path(started));
-    store::write(&path, &record.to_json()?)?;
+    let path = settings.record.clone().unwrap_or_else(|| free_path(started));
+    let record =
+        measure(&scenario, &inputs, &stop, Keeper::new(&scenario, started, path.clone())?)?;
     let gates = judge(&record);
     let text = match settings.output {
         Output::Json => table::json(&record, &gates, &path)?,
@@ -92,97 +90,44 @@ fn stop_on_signals(stop: &Arc<Stop>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Measures, and keeps what is measured as it comes.
 fn measure(
     scenario: &Scenario,
     inputs: &Inputs,
     stop: &Stop,
-) -> anyhow::Result<(Outcome, Vec<RoundMeter>)> {
+    mut keeper: Keeper,
+) -> anyhow::Result<RunRecord> {
     let names = scenario.targets.iter().map(|target| target.name.clone()).collect();
     let mut shown = RunProgress::new(names, scenario.timing.rounds.get());
-    let mut meters: Vec<RoundMeter> = Vec::new();
-    let outcome = run::run(scenario, inputs, stop, |progress| {
+    let ran = run::run(scenario, inputs, stop, |progress| {
+        shown.notice(&progress);
         match progress {
-            Progress::RoundBegins { target, round } => meters.push(RoundMeter {
-                target,
-                round,
-                wall: Clock::Monotonic.now(),
-                cpu: run::process_cpu(),
-            }),
-            Progress::RoundEnds { .. } => {
-                if let Some(meter) = meters.last_mut() {
-                    meter.wall = Clock::Monotonic.now() - meter.wall;
-                    meter.cpu = run::process_cpu() - meter.cpu;
+            Progress::Slice(slice) => {
+                if let Err(error) = keeper.take(&slice) {
+                    shown.say(&format!("warning: {error:#}; it is tried again at the end"));
                 }
             }
-            Progress::Counts { .. } => {}
+            Progress::Note(text) => {
+                shown.say(&format!("note: {text}"));
+                keeper.note(text);
+            }
+            Progress::Counts { .. } | Progress::RoundBegins { .. } | Progress::RoundEnds { .. } => {
+            }
         }
-        shown.notice(progress);
     });
     shown.finish();
-    Ok((outcome.context("cannot measure")?, meters))
-}
-
-/// Wall and CPU time of a round: two readings until it ends, and their difference after.
-struct RoundMeter {
-    target: usize,
-    round: u32,
-    wall: Nanos,
-    cpu: Cpu,
-}
-
-fn record(
-    scenario: &Scenario,
-    outcome: &Outcome,
-    meters: &[RoundMeter],
-    started: jiff::Timestamp,
-) -> anyhow::Result<RunRecord> {
-    let wait_max = match scenario.load {
-        Load::Open { wait_max, .. } => wait_max,
-        Load::Closed { .. } => Nanos::default(),
-    };
-    let mut targets: Vec<TargetRecord> =
-        scenario.targets.iter().map(|target| TargetRecord::new(target.name.clone())).collect();
-    for slice in &outcome.slices {
-        let Some(target) = targets.get_mut(slice.target) else { continue };
-        let of_slice = |m: &&RoundMeter| m.target == slice.target && m.round == slice.round;
-        // A counted round may be over before its edges are seen: its counts stand, and it has no
-        // time, so that it enters no rate.
-        let (wall, cpu) = meters.iter().find(of_slice).map(|m| (m.wall, m.cpu)).unwrap_or_default();
-        target.push(&Measured {
-            round: slice.round,
-            wall,
-            tally: &slice.tally,
-            cpu,
-            busiest_thread: busiest_thread(outcome, wall),
-            wait_max,
-        });
+    match ran {
+        Ok(outcome) => keeper.finish(outcome.cut_short.map(|cut| match cut {
+            CutShort::Errors => "too large a share of operations failed",
+            CutShort::Stopped => "it was asked to stop",
+        })),
+        Err(error) => {
+            let path = keeper.path().display().to_string();
+            keeper
+                .finish(Some(&format!("it failed: {:#}", anyhow::Error::msg(error.to_string()))))?;
+            Err(error).with_context(|| format!("cannot go on; what was measured is in `{path}`"))
+        }
     }
-    let interrupted = outcome.cut_short.map(|cut| match cut {
-        CutShort::Errors => "too large a share of operations failed".to_owned(),
-        CutShort::Stopped => "it was asked to stop".to_owned(),
-    });
-    Ok(RunRecord {
-        schema: SCHEMA,
-        program: concat!("tlsbench ", env!("CARGO_PKG_VERSION")).to_owned(),
-        started: started.to_string(),
-        ended: jiff::Timestamp::now().to_string(),
-        complete: interrupted.is_none(),
-        interrupted,
-        scenario: scenario.to_toml().context("cannot write the scenario down")?,
-        environments: vec![environment::of_process()],
-        targets,
-    })
-}
-
-/// CPU time of the busiest thread in a round: threads are metered over all rounds, and this is the
-/// round's part by time.
-fn busiest_thread(outcome: &Outcome, wall: Nanos) -> Nanos {
-    let share = |busy: &run::Busy| match busy.wall.0 {
-        0 => 0.0,
-        all => busy.cpu.0 as f64 / all as f64,
-    };
-    let busiest = outcome.shards.iter().map(share).fold(0.0, f64::max);
-    Nanos((busiest * wall.0 as f64) as u64)
 }
 
 fn exit(record: &RunRecord, gates: &[Gate]) -> Exit {
@@ -191,11 +136,16 @@ fn exit(record: &RunRecord, gates: &[Gate]) -> Exit {
     if gates.is_empty() && succeeded > 0 { Exit::Fine } else { Exit::Negative }
 }
 
-/// `runs/20261121T120000Z.json`.
-fn default_path(started: jiff::Timestamp) -> PathBuf {
+/// `runs/20261121T120000Z.json`, with a number behind it where another run began in that second.
+fn free_path(started: jiff::Timestamp) -> PathBuf {
     let name = started.strftime("%Y%m%dT%H%M%SZ").to_string();
-    Path::new("runs").join(name).with_extension("json")
+    let path = |name: &str| Path::new("runs").join(name).with_extension("json");
+    let numbered = (2..=RUNS_PER_SECOND_MAX).map(|number| format!("{name}-{number}"));
+    let free = std::iter::once(name.clone()).chain(numbered).find(|name| !path(name).exists());
+    path(free.as_deref().unwrap_or(&name))
 }
 
+/// More runs do not begin in one folder within a second.
+const RUNS_PER_SECOND_MAX: u32 = 1_000;
 /// How soon a signal is seen.
 const SIGNAL_PAUSE: Duration = Duration::from_millis(20);

@@ -43,7 +43,9 @@ pub fn redact(args: &[String]) -> Vec<String> {
 }
 
 fn is_secret_flag(name: &str) -> bool {
-    name.starts_with("body") || SECRET_WORDS.iter().any(|word| name.contains(word))
+    name.starts_with("body")
+        || name == "data"
+        || SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
 /// A value that may be a header (`Name: value`), a URL, or `name=URL`.
@@ -111,6 +113,7 @@ mod tests {
             ("--token hush --rate 5", "--token redacted --rate 5"),
             ("--proxy-password=hush", "--proxy-password=redacted"),
             ("--body hush", "--body redacted"),
+            ("--data hush", "--data redacted"),
             ("--connect-to [::1]:443", "--connect-to [::1]:443"),
         ] {
             let args: Vec<String> = given.split(' ').map(str::to_owned).collect();

@@ -29,6 +29,8 @@ pub fn merge(records: impl IntoIterator<Item = RunRecord>) -> Result<RunRecord, 
             add_target(into, from, generators)?;
         }
         all.environments.extend(record.environments);
+        all.notes.extend(record.notes);
+        all.notes.sort_by(|one, other| one.at.cmp(&other.at));
         all.started = all.started.min(record.started);
         all.ended = all.ended.max(record.ended);
         all.complete &= record.complete;

@@ -30,10 +30,13 @@ fn record(times: std::ops::Range<u64>) -> RunRecord {
     let mut target = TargetRecord::new("a");
     target.push(&Measured {
         round: 2,
-        wall: Nanos::from_millis(500),
         tally: &tally(times),
-        cpu: Cpu { total: Nanos(30), user: Nanos(20), system: Nanos(10) },
-        busiest_thread: Nanos(17),
+        lap: &Lap {
+            wall: Nanos::from_millis(500),
+            cpu: Cpu { total: Nanos(30), user: Nanos(20), system: Nanos(10) },
+            busiest_thread: Nanos(17),
+            seconds: vec![Second::default()],
+        },
         wait_max: Nanos::from_millis(5_000),
     });
     let named = |name: &str| BTreeMap::from([(name.to_owned(), "1".to_owned())]);
@@ -53,6 +56,7 @@ fn record(times: std::ops::Range<u64>) -> RunRecord {
             command: vec!["tlsbench".into()],
             ..Environment::default()
         }],
+        notes: vec![Note { at: "2026-01-02T03:04:07Z".into(), text: "something".into() }],
         targets: vec![target],
     }
 }

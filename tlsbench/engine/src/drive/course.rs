@@ -9,6 +9,7 @@ use tlsbench_core::pace::{Shard, closed_starts};
 use tlsbench_core::plan::{self, Close, Length, Spread};
 use tlsbench_core::units::{Nanos, Rate, Ratio};
 
+use crate::tls::ReloadingRoots;
 use crate::wire::Rendered;
 
 /// A target's addresses, which may change while it runs; looked into rarely.
@@ -49,7 +50,9 @@ impl AddressBook {
 pub(crate) struct Course {
     /// Where connections go, in turn.
     pub(crate) addresses: Arc<AddressBook>,
-    /// Where they come from, in turn; empty leaves it to the system.
+    /// The file that the roots came from, where it is one.
+    pub(crate) ca_bundle: Option<Arc<ReloadingRoots>>,
+    /// Where connections come from, in turn; empty leaves it to the system.
     pub(crate) sources: Vec<IpAddr>,
     /// What is asked; nothing means handshakes only.
     pub(crate) request: Option<Rendered>,

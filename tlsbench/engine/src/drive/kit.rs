@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 
 use tlsbench_core::pace::Resumer;
 use tlsbench_core::tally::Tally;
+use tlsbench_core::units::Nanos;
 
 use super::course::Course;
+use crate::clock::Clock;
 use crate::session::{Hands, Route};
 use crate::tls::TlsClient;
 
@@ -26,7 +28,7 @@ pub(crate) struct Kit<'k> {
     text: String,
     /// What is not measured, and then one tally for each round.
     unmeasured: Tally,
-    tallies: Vec<Tally>,
+    tallies: Vec<Option<Tally>>,
     addresses: Vec<SocketAddr>,
     edition: u64,
     turn: usize,
@@ -41,19 +43,26 @@ impl<'k> Kit<'k> {
             buffer: vec![0; BUFFER],
             text: String::with_capacity(TEXT),
             unmeasured: Tally::new(),
-            tallies: (0..course.rounds.get()).map(|_| Tally::new()).collect(),
+            tallies: (0..course.rounds.get()).map(|_| Some(Tally::new())).collect(),
             addresses: Vec::new(),
             edition: 0,
             turn: 0,
             resumer: Resumer::new(course.resume),
         };
-        kit.refresh();
+        kit.refresh(Clock::Monotonic.now());
         kit
     }
 
-    /// Takes over addresses that have changed.
-    pub(crate) fn refresh(&mut self) {
+    /// Takes over addresses and roots that have changed.
+    pub(crate) fn refresh(&mut self, now: Nanos) {
         self.course.addresses.copy_newer(&mut self.edition, &mut self.addresses);
+        if let (Some(bundle), Some(tls)) = (&self.course.ca_bundle, &mut self.tls)
+            && let Some(newer) = bundle.newer_than(tls.generation(), now)
+        {
+            // It was made of the same parts before, so it cannot fail; if it did, the roots before
+            // would stay, and the next look would try again.
+            let _ = tls.set_roots(&newer);
+        }
     }
 
     /// The tally of a round; 0 is what is not measured.
@@ -86,18 +95,25 @@ impl<'k> Kit<'k> {
         Some(Route { to, from, resume: self.resumer.decide(), last })
     }
 
-    /// The tallies of the rounds.
-    pub(crate) fn into_tallies(self) -> Vec<Tally> {
-        self.tallies
+    /// Gives a round's tally away; what comes after is not measured.
+    pub(crate) fn take(&mut self, round: u32) -> Option<Tally> {
+        self.tallies.get_mut(index(round)?)?.take()
     }
 }
 
-fn pick<'t>(unmeasured: &'t mut Tally, rounds: &'t mut [Tally], round: u32) -> &'t mut Tally {
-    let index = usize::try_from(round).ok().and_then(|round| round.checked_sub(1));
-    match index.and_then(|index| rounds.get_mut(index)) {
-        Some(tally) => tally,
-        None => unmeasured,
+fn pick<'t>(
+    unmeasured: &'t mut Tally,
+    rounds: &'t mut [Option<Tally>],
+    round: u32,
+) -> &'t mut Tally {
+    match index(round).and_then(|index| rounds.get_mut(index)) {
+        Some(Some(tally)) => tally,
+        _ => unmeasured,
     }
+}
+
+fn index(round: u32) -> Option<usize> {
+    usize::try_from(round).ok()?.checked_sub(1)
 }
 
 /// Four TLS records of full size, so that a large body needs few system calls.

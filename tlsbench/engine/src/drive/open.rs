@@ -10,6 +10,7 @@ use tlsbench_core::units::Nanos;
 
 use super::course::{Course, Work};
 use super::kit::{Counts, Kit};
+use super::rounds::Rounds;
 use super::{Drive, Op, index_of};
 use crate::clock::Clock;
 
@@ -29,6 +30,8 @@ pub(super) struct Open {
     pub(super) idle: Vec<(u32, u32)>,
     /// Nothing more will arrive.
     pub(super) exhausted: bool,
+    /// Operations under way, by the round that they count in; 0 is what is not measured.
+    under_way: Vec<u32>,
 }
 
 /// Where an operation can begin.
@@ -56,6 +59,7 @@ impl Open {
             vacant: (0..pool.get()).rev().collect(),
             idle: Vec::with_capacity(slots.saturating_mul(STALE_FACTOR)),
             exhausted: false,
+            under_way: vec![0; usize::try_from(course.rounds.get()).unwrap_or_default() + 1],
         };
         open.advance();
         Some(open)
@@ -75,6 +79,28 @@ impl Open {
     /// Whether connections arrive, not requests.
     pub(super) const fn by_connection(&self) -> bool {
         matches!(self.of, plan::Arrivals::Connections { .. })
+    }
+
+    /// An operation of a round began.
+    pub(super) fn begin(&mut self, round: u32) {
+        if let Some(count) = index_of(round).and_then(|index| self.under_way.get_mut(index)) {
+            *count += 1;
+        }
+    }
+
+    /// It ended.
+    pub(super) fn end(&mut self, round: u32) {
+        if let Some(count) = index_of(round).and_then(|index| self.under_way.get_mut(index)) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// Whether nothing of a round is to come, waits or goes on.
+    pub(super) fn is_settled(&self, round: u32, rounds: &Rounds) -> bool {
+        let next = self.next.filter(|_| !self.exhausted).and_then(|start| rounds.of_start(start));
+        let to_come = [next, self.waiting.front().map(|&(_, round)| round)];
+        let under_way = index_of(round).and_then(|index| self.under_way.get(index));
+        under_way == Some(&0) && to_come.iter().flatten().all(|&first| first > round)
     }
 
     /// Lets a start wait; one too many is missed.

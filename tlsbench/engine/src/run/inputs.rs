@@ -8,7 +8,8 @@ use std::sync::Arc;
 use thiserror::Error;
 use tlsbench_core::plan::{Scenario, Scheme, Target};
 
-use crate::tls::{Identity, Roots, TlsError};
+use crate::clock::Clock;
+use crate::tls::{Identity, ReloadingRoots, Roots, TlsError};
 
 /// What a scenario names, gathered.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Inputs {
     pub addresses: Vec<Vec<SocketAddr>>,
     /// Roots, where there is TLS.
     pub roots: Option<Arc<Roots>>,
+    /// The file that they came from, where it is one: it is read again when it was replaced.
+    pub ca_bundle: Option<Arc<ReloadingRoots>>,
     /// The client certificate.
     pub identity: Option<Identity>,
 }
@@ -58,10 +61,17 @@ impl Inputs {
         let addresses = scenario.targets.iter().map(resolve).collect::<Result<_, _>>()?;
         let secure = scenario.targets.iter().any(|target| target.scheme == Scheme::Https);
         let tls = |source| InputsError::Tls { source };
-        let roots = match &scenario.tls.ca_bundle {
-            _ if !secure => None,
-            Some(path) => Some(Roots::from_pem(&read(path)?).map_err(tls)?),
-            None => Some(Roots::platform().map_err(tls)?),
+        let ca_bundle = match scenario.tls.ca_bundle.as_ref().filter(|_| secure) {
+            Some(path) => {
+                let opened = ReloadingRoots::open(path, Clock::Monotonic.now()).map_err(tls)?;
+                Some(Arc::new(opened))
+            }
+            None => None,
+        };
+        let roots = match &ca_bundle {
+            Some(bundle) => Some(bundle.current()),
+            None if secure => Some(Arc::new(Roots::platform().map_err(tls)?)),
+            None => None,
         };
         let identity = match &scenario.tls.client_certificate {
             Some(files) => {
@@ -69,7 +79,7 @@ impl Inputs {
             }
             None => None,
         };
-        Ok(Self { addresses, roots: roots.map(Arc::new), identity })
+        Ok(Self { addresses, roots, ca_bundle, identity })
     }
 }
 

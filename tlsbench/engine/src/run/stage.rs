@@ -8,6 +8,7 @@ use tlsbench_core::plan::{Length, Load, Scenario};
 use tlsbench_core::units::Nanos;
 
 use crate::drive::{AddressBook, Course, Work};
+use crate::tls::ReloadingRoots;
 use crate::wire::Rendered;
 
 /// Rounds of one target that follow one another on the same connections.
@@ -49,6 +50,7 @@ pub(super) fn stages(scenario: &Scenario) -> Vec<Stage> {
 pub(super) fn course(
     scenario: &Scenario,
     addresses: &Arc<AddressBook>,
+    ca_bundle: Option<&Arc<ReloadingRoots>>,
     stage: Stage,
     shard: Shard,
     begin: Nanos,
@@ -70,6 +72,7 @@ pub(super) fn course(
     };
     Some(Course {
         addresses: Arc::clone(addresses),
+        ca_bundle: ca_bundle.map(Arc::clone),
         sources: scenario.sources.clone(),
         request: scenario.request.as_ref().map(|request| Rendered::new(request, target)),
         close: scenario.close,

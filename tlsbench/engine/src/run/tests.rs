@@ -83,16 +83,43 @@ fn closed(connections: u32, each: Option<u64>) -> Load {
     }
 }
 
-fn outcome(scenario: &Scenario, lab: Option<&Lab>) -> Outcome {
+/// A run and what it told of its rounds.
+struct Ran {
+    outcome: Outcome,
+    slices: Vec<Slice>,
+}
+
+impl std::ops::Deref for Ran {
+    type Target = Outcome;
+
+    fn deref(&self) -> &Outcome {
+        &self.outcome
+    }
+}
+
+fn ran(scenario: &Scenario, inputs: &Inputs, stop: &Stop, mut on: impl FnMut(&Progress)) -> Ran {
+    let mut slices = Vec::new();
+    let outcome = run(scenario, inputs, stop, |progress| {
+        on(&progress);
+        if let Progress::Slice(slice) = progress {
+            slices.push(*slice);
+        }
+    })
+    .unwrap();
+    Ran { outcome, slices }
+}
+
+fn outcome(scenario: &Scenario, lab: Option<&Lab>) -> Ran {
     let inputs = Inputs {
         addresses: scenario.targets.iter().map(|target| resolve(target).unwrap()).collect(),
         roots: lab.map(|lab| Arc::clone(&lab.roots)),
+        ca_bundle: None,
         identity: None,
     };
-    run(scenario, &inputs, &Stop::new(), |_| {}).unwrap()
+    ran(scenario, &inputs, &Stop::new(), |_| {})
 }
 
-fn total(outcome: &Outcome) -> Tally {
+fn total(outcome: &Ran) -> Tally {
     let mut total = Tally::new();
     for slice in &outcome.slices {
         total.add(&slice.tally);
@@ -203,16 +230,108 @@ fn a_stopped_run_keeps_what_was_measured() {
     let server = FakeServer::start(Fake::plain(100)).unwrap();
     let mut scenario = scenario(server.address(), Scheme::Http);
     scenario.timing.round = Length::Time(Nanos::from_millis(60_000));
-    let inputs = Inputs { addresses: vec![vec![server.address()]], roots: None, identity: None };
+    let inputs = Inputs {
+        addresses: vec![vec![server.address()]],
+        roots: None,
+        ca_bundle: None,
+        identity: None,
+    };
     let stop = Stop::new();
-    let outcome = run(&scenario, &inputs, &stop, |progress| {
+    let outcome = ran(&scenario, &inputs, &stop, |progress| {
         if matches!(progress, Progress::Counts { succeeded: 50.., .. }) {
             stop.ask();
         }
-    })
-    .unwrap();
+    });
+    // A round that never began is none.
+    assert_eq!(outcome.slices.iter().map(|slice| slice.round).collect::<Vec<_>>(), [0]);
     assert_eq!(outcome.cut_short, Some(CutShort::Stopped));
     assert!(total(&outcome).succeeded >= 50 && outcome.wall < Nanos::from_millis(5_000));
+}
+
+#[test]
+fn rounds_are_told_as_they_end_and_say_how_long_they_took() {
+    let server = FakeServer::start(Fake::plain(100)).unwrap();
+    let mut scenario = scenario(server.address(), Scheme::Http);
+    let inputs = Inputs::gather(&scenario).unwrap();
+    for load in [closed(4, None), open(Arrivals::Requests, 500.0, 8, 1_000)] {
+        for length in
+            [Length::Time(Nanos::from_millis(300)), Length::Count(NonZeroU64::new(30).unwrap())]
+        {
+            (scenario.load, scenario.timing.round) = (load.clone(), length);
+            scenario.timing.rounds = NonZeroU32::new(4).unwrap();
+            let mut told = Vec::new();
+            let ran = ran(&scenario, &inputs, &Stop::new(), |progress| match progress {
+                Progress::Slice(slice) => told.push((slice.round, true)),
+                Progress::RoundBegins { round, .. } => told.push((*round, false)),
+                _ => {}
+            });
+            assert_eq!(
+                ran.slices.iter().map(|slice| slice.round).collect::<Vec<_>>(),
+                [0, 1, 2, 3]
+            );
+            let place = |wanted| told.iter().position(|told| *told == wanted);
+            if let Length::Time(span) = length {
+                // The first round is out before the last begins, in a run that goes on.
+                assert!(place((0, true)) < place((3, false)), "{told:?}");
+                let walls: Vec<_> = ran.slices.iter().map(|slice| slice.lap.wall).collect();
+                assert!(walls.iter().all(|wall| wall.0.abs_diff(span.0) < span.0 / 2), "{walls:?}");
+            }
+            let sum = |of: fn(&Lap) -> u64| ran.slices.iter().map(|s| of(&s.lap)).sum::<u64>();
+            let used = sum(|lap| lap.cpu.total.0);
+            assert!(used > 0 && used <= ran.cpu.total.0, "{used} of {:?}", ran.cpu);
+            assert!(sum(|lap| lap.busiest_thread.0) <= used);
+            assert!(sum(|lap| lap.wall.0) <= ran.wall.0);
+            let seconds = |lap: &Lap| lap.seconds.iter().map(|second| second.succeeded).sum();
+            let (ended, counted) = (sum(seconds), total(&ran).succeeded);
+            // What a closed loop has under way at an edge ends after it.
+            assert!(ended <= counted + 4 && counted <= ended + 8, "{ended} and {counted}");
+        }
+    }
+}
+
+#[test]
+fn operations_that_end_in_a_later_round_are_in_the_round_that_they_began_in() {
+    let mut scenario = scenario(pausing(|| Duration::from_millis(250)), Scheme::Http);
+    scenario.load = open(Arrivals::Requests, 40.0, 40, 5_000);
+    scenario.timing.round = Length::Time(Nanos::from_millis(200));
+    scenario.timing.rounds = NonZeroU32::new(3).unwrap();
+    scenario.shards = NonZeroU32::MIN;
+    let ran = outcome(&scenario, None);
+    let counts: Vec<_> =
+        ran.slices.iter().map(|slice| (slice.tally.scheduled, slice.tally.succeeded)).collect();
+    assert_eq!(counts, [(8, 8), (8, 8), (8, 8)]);
+}
+
+#[test]
+fn a_ca_bundle_that_is_replaced_is_taken_while_the_run_goes_on() {
+    let (lab, other) = (lab(), lab());
+    let server = FakeServer::start(lab.fake.clone()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("ca-bundle.crt");
+    std::fs::write(&bundle, lab.pki.root_pem()).unwrap();
+    let mut scenario = scenario(server.address(), Scheme::Https);
+    scenario.tls.ca_bundle = Some(bundle.clone());
+    scenario.request = None;
+    scenario.load = open(Arrivals::Connections { requests: NonZeroU64::MIN }, 200.0, 8, 1_000);
+    scenario.timing.round = Length::Time(Nanos::from_millis(20_000));
+    let inputs = Inputs::gather(&scenario).unwrap();
+    let (stop, mut notes, mut replaced) = (Stop::new(), Vec::new(), false);
+    let ran = ran(&scenario, &inputs, &stop, |progress| match progress {
+        Progress::Counts { failed: 20.., .. } => stop.ask(),
+        Progress::Counts { succeeded: 20.., .. } if !replaced => {
+            replaced = true;
+            let next = folder.path().join("next");
+            std::fs::write(&next, other.pki.root_pem()).unwrap();
+            std::fs::rename(next, &bundle).unwrap();
+        }
+        Progress::Note(note) => notes.push(note.clone()),
+        _ => {}
+    });
+    let expected = format!("CA bundle `{}` was replaced: 1 roots now", bundle.display());
+    assert_eq!(notes, [expected]);
+    let tally = total(&ran);
+    assert!(tally.succeeded >= 20, "{}", tally.succeeded);
+    assert_eq!(tally.failed.keys().collect::<Vec<_>>(), [&Failure::CertificateUnknownCa]);
 }
 
 #[test]
@@ -269,9 +388,10 @@ fn a_rejected_client_is_no_success() {
         let inputs = Inputs {
             addresses: vec![vec![server.address()]],
             roots: Some(Arc::clone(&lab.roots)),
+            ca_bundle: None,
             identity: Some(identity),
         };
-        let outcome = run(&scenario, &inputs, &Stop::new(), |_| {}).unwrap();
+        let outcome = ran(&scenario, &inputs, &Stop::new(), |_| {});
         assert_eq!(total(&outcome).succeeded, 8);
     }
 }
@@ -359,16 +479,22 @@ fn an_open_loop_begins_what_its_rate_says() {
 
 /// Answers requests, but for one second none, after half a second.
 fn stalling() -> SocketAddr {
+    let begin = std::time::Instant::now();
+    pausing(move || {
+        let (from, to) = (Duration::from_millis(500), Duration::from_millis(1_500));
+        let now = begin.elapsed();
+        if (from..to).contains(&now) { to - now } else { Duration::ZERO }
+    })
+}
+
+/// A server that pauses before each response.
+fn pausing(pause: impl Fn() -> Duration + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let begin = std::time::Instant::now();
-    let serve = move |mut stream: TcpStream| {
+    let serve = |mut stream: TcpStream, pause: &dyn Fn() -> Duration| {
         let mut buffer = [0; 4_096];
         while matches!(stream.read(&mut buffer), Ok(1..)) {
-            let (from, to) = (Duration::from_millis(500), Duration::from_millis(1_500));
-            if (from..to).contains(&begin.elapsed()) {
-                std::thread::sleep(to - begin.elapsed());
-            }
+            std::thread::sleep(pause());
             if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
                 return;
             }
@@ -376,7 +502,8 @@ fn stalling() -> SocketAddr {
     };
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || serve(stream));
+            let pause = pause.clone();
+            std::thread::spawn(move || serve(stream, &pause));
         }
     });
     address
@@ -421,16 +548,16 @@ fn targets_take_turns() {
     let inputs = Inputs {
         addresses: vec![vec![one.address()], vec![two.address()]],
         roots: None,
+        ca_bundle: None,
         identity: None,
     };
     let mut edges = Vec::new();
     scenario.timing.round = Length::Time(Nanos::from_millis(120));
-    let outcome = run(&scenario, &inputs, &Stop::new(), |progress| match progress {
+    let outcome = ran(&scenario, &inputs, &Stop::new(), |progress| match *progress {
         Progress::RoundBegins { target, round } => edges.push((true, target, round)),
         Progress::RoundEnds { target, round } => edges.push((false, target, round)),
-        Progress::Counts { .. } => {}
-    })
-    .unwrap();
+        Progress::Counts { .. } | Progress::Note(_) | Progress::Slice(_) => {}
+    });
     let order: Vec<_> = outcome.slices.iter().map(|slice| (slice.target, slice.round)).collect();
     assert_eq!(order, [(0, 0), (1, 0), (0, 1), (1, 1)]);
     let expected: Vec<_> = order
@@ -449,16 +576,20 @@ fn a_host_without_addresses_and_http2_are_refused() {
     let error = Inputs::gather(&scenario).unwrap_err();
     assert_eq!(error.to_string(), "cannot resolve `no-such-host.invalid`");
     scenario.request.as_mut().unwrap().protocol = Protocol::Http2 { streams: NonZeroU32::MIN };
-    let inputs = Inputs { addresses: vec![vec![]], roots: None, identity: None };
+    let inputs = Inputs { addresses: vec![vec![]], roots: None, ca_bundle: None, identity: None };
     let error = run(&scenario, &inputs, &Stop::new(), |_| {}).unwrap_err();
     assert!(matches!(error, RunError::Http2));
 }
 
-struct Forever;
+struct Forever(u64);
 
 impl Watch for Forever {
     fn look(&mut self, _: u32, _: Counts) -> bool {
         true
+    }
+
+    fn take(&mut self, _: u32, tally: Tally, _: Lap) {
+        self.0 += tally.succeeded;
     }
 }
 
@@ -471,16 +602,18 @@ fn allocations(scenario: &Scenario, lab: Option<&Lab>, requests: u64) -> u64 {
     let inputs = Inputs {
         addresses: vec![scenario.targets[0].connect_to.clone()],
         roots: lab.map(|lab| Arc::clone(&lab.roots)),
+        ca_bundle: None,
         identity: None,
     };
     let mut states = shards(&scenario, &inputs).unwrap();
     let now = Clock::Monotonic.now();
     let stage = stage::stages(&scenario)[0];
     let book = Arc::new(AddressBook::new(inputs.addresses[0].clone()));
-    let course = stage::course(&scenario, &book, stage, states[0].shard, now).unwrap();
+    let course = stage::course(&scenario, &book, None, stage, states[0].shard, now).unwrap();
     let mut drive = Drive::new(Kit::new(&course, states[0].tls[0].as_mut())).unwrap();
-    let info = allocation_counter::measure(|| drive.run(&mut Forever).unwrap());
-    assert_eq!(drive.into_tallies()[0].succeeded, requests);
+    let mut taken = Forever(0);
+    let info = allocation_counter::measure(|| drive.run(&mut taken).unwrap());
+    assert_eq!(taken.0, requests);
     info.count_total
 }
 
@@ -576,6 +709,6 @@ fn more_shards_than_connections_lose_nothing_of_the_rate() {
     scenario.load = open(Arrivals::Requests, 200.0, 2, 1_000);
     scenario.timing.round = Length::Time(Nanos::from_millis(250));
     let outcome = outcome(&scenario, None);
-    assert_eq!(outcome.shards.len(), 2);
+    assert_eq!(outcome.shards, 2);
     assert_eq!(total(&outcome).succeeded, 100);
 }

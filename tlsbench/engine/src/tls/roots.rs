@@ -139,6 +139,12 @@ impl ReloadingRoots {
         })
     }
 
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The newest good roots.
     #[must_use]
     pub fn current(&self) -> Arc<Roots> {

@@ -1,6 +1,5 @@
 //! Where and how a run was made, for its record.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -23,7 +22,11 @@ pub(super) fn of_process() -> Environment {
             .unwrap_or_default(),
         governor: machine.governors.iter().next().cloned(),
         smt: line("/sys/devices/system/cpu/smt/active").map(|active| active == "1"),
-        versions: BTreeMap::from([("tlsbench".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        versions: VERSIONS
+            .iter()
+            .filter(|(_, version)| !version.is_empty())
+            .map(|(name, version)| ((*name).to_owned(), (*version).to_owned()))
+            .collect(),
         sysctls: SYSCTLS
             .iter()
             .filter_map(|name| {
@@ -39,6 +42,13 @@ fn line(path: &str) -> Option<String> {
     Some(fs::read_to_string(path).ok()?.trim().replace('\t', " "))
 }
 
+/// What took part; the build script reads the versions of libraries from the lock file.
+const VERSIONS: [(&str, &str); 4] = [
+    ("tlsbench", env!("CARGO_PKG_VERSION")),
+    ("rustls", env!("TLSBENCH_RUSTLS")),
+    ("ring", env!("TLSBENCH_RING")),
+    ("aws-lc-rs", env!("TLSBENCH_AWS_LC_RS")),
+];
 /// Settings of the kernel that a load generator runs into.
 const SYSCTLS: [&str; 6] = [
     "net.core.somaxconn",

@@ -24,6 +24,7 @@ fn round(index: u32) -> RoundRecord {
         bytes_written: 0,
         cpu: Cpu::default(),
         busiest_thread_ns: Nanos(0),
+        seconds: vec![],
         operations_per_second: 1_000.0,
         connections_per_second: 1_000.0,
         quantiles: BTreeMap::new(),
@@ -46,6 +47,7 @@ fn run(scenario: &str, edit: impl FnOnce(&mut TargetRecord)) -> RunRecord {
         interrupted: None,
         scenario: scenario.to_toml().unwrap(),
         environments: Vec::new(),
+        notes: vec![],
         targets: vec![target],
     }
 }

@@ -1,0 +1,94 @@
+//! The record of a run as it grows, in memory and on disk.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tlsbench_core::plan::{Load, Scenario};
+use tlsbench_core::record::{Measured, Note, RunRecord, SCHEMA, TargetRecord};
+use tlsbench_core::units::Nanos;
+use tlsbench_engine::run::Slice;
+
+use super::environment;
+use crate::store;
+
+/// Keeps what a run measures: a process that is killed leaves its rounds behind.
+pub(super) struct Keeper {
+    record: RunRecord,
+    path: PathBuf,
+    wait_max: Nanos,
+    written: Instant,
+}
+
+impl Keeper {
+    /// The record of a run that begins. Nothing is written before something is measured.
+    pub(super) fn new(
+        scenario: &Scenario,
+        started: jiff::Timestamp,
+        path: PathBuf,
+    ) -> anyhow::Result<Self> {
+        let wait_max = match scenario.load {
+            Load::Open { wait_max, .. } => wait_max,
+            Load::Closed { .. } => Nanos::default(),
+        };
+        let targets = scenario.targets.iter().map(|target| TargetRecord::new(&*target.name));
+        let record = RunRecord {
+            schema: SCHEMA,
+            program: concat!("tlsbench ", env!("CARGO_PKG_VERSION")).to_owned(),
+            started: started.to_string(),
+            ended: started.to_string(),
+            complete: false,
+            interrupted: Some(UNFINISHED.to_owned()),
+            scenario: scenario.redacted().to_toml().context("cannot write the scenario down")?,
+            environments: vec![environment::of_process()],
+            notes: Vec::new(),
+            targets: targets.collect(),
+        };
+        Ok(Self { record, path, wait_max, written: Instant::now() })
+    }
+
+    /// Where the record goes.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes a round, and writes the record if that was long ago.
+    pub(super) fn take(&mut self, slice: &Slice) -> anyhow::Result<()> {
+        let Some(target) = self.record.targets.get_mut(slice.target) else { return Ok(()) };
+        target.push(&Measured {
+            round: slice.round,
+            tally: &slice.tally,
+            lap: &slice.lap,
+            wait_max: self.wait_max,
+        });
+        if self.written.elapsed() < WRITE_EVERY {
+            return Ok(());
+        }
+        self.write()
+    }
+
+    /// Takes a note of something that happened now.
+    pub(super) fn note(&mut self, text: String) {
+        self.record.notes.push(Note { at: jiff::Timestamp::now().to_string(), text });
+    }
+
+    /// Writes the record of a run that ended, or was cut short for a reason.
+    pub(super) fn finish(mut self, interrupted: Option<&str>) -> anyhow::Result<RunRecord> {
+        self.record.complete = interrupted.is_none();
+        self.record.interrupted = interrupted.map(str::to_owned);
+        self.write()?;
+        Ok(self.record)
+    }
+
+    fn write(&mut self) -> anyhow::Result<()> {
+        self.record.ended = jiff::Timestamp::now().to_string();
+        store::write(&self.path, &self.record.to_json()?)?;
+        self.written = Instant::now();
+        Ok(())
+    }
+}
+
+/// What a record says that was written while its run went on.
+const UNFINISHED: &str = "the run did not come to its end";
+/// What a killed run may lose; writing costs CPU time while others measure, so it is not done often.
+const WRITE_EVERY: Duration = Duration::from_secs(5);
