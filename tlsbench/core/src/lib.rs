@@ -10,3 +10,4 @@ pub mod usage;
 pub mod stats;
 pub mod record;
 pub mod warning;
+pub mod report;

@@ -27,6 +27,19 @@ pub enum Family {
     Money,
 }
 
+impl Family {
+    /// The family in one word, as documents spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Capacity => "capacity",
+            Self::Cpu => "cpu",
+            Self::Latency => "latency",
+            Self::Money => "money",
+        }
+    }
+}
+
 /// Something that spoils verdicts on a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gate {

@@ -1,0 +1,267 @@
+//! What is reported of recorded runs, as values: every writer prints this and computes nothing.
+//!
+//! Made from records alone. A figure that rounds give is an estimate with its interval, or nothing;
+//! `docs/report.md` says what each field means, and a test holds the two together.
+
+mod gates;
+mod rounds;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::plan::Load;
+use crate::record::{Environment, Note, RunRecord, TargetRecord};
+use crate::stats::Estimate;
+use crate::tally::{Phase, Quantile, Shape};
+use crate::units::Nanos;
+use crate::warning::{Family, Gate, judge};
+pub use gates::GateReport;
+use rounds::Rounds;
+pub use text::{number, per_second, time};
+
+/// Runs, side by side.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// The version of this format, [`SCHEMA`].
+    pub schema: u32,
+    /// The program that made the report, and its version.
+    pub program: String,
+    /// The runs, in the order in which they were named.
+    pub runs: Vec<RunReport>,
+}
+
+impl Report {
+    /// A report of records, each with the name that it is to have in it.
+    #[must_use]
+    pub fn new<'a>(
+        program: impl Into<String>,
+        records: impl IntoIterator<Item = (String, &'a RunRecord)>,
+    ) -> Self {
+        let runs = records.into_iter().map(|(name, record)| RunReport::new(name, record));
+        Self { schema: SCHEMA, program: program.into(), runs: runs.collect() }
+    }
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunReport {
+    /// What the record is called here: the file that was named.
+    pub record: String,
+    /// The program that measured, and its version.
+    pub program: String,
+    /// When the run began: RFC 3339.
+    pub started: String,
+    /// When it ended, likewise.
+    pub ended: String,
+    /// Whether every round of every target was measured.
+    pub complete: bool,
+    /// Why not.
+    pub interrupted: Option<String>,
+    /// What happened meanwhile and may matter, in order.
+    pub notes: Vec<Note>,
+    /// Whether no gate is shut: every figure may be judged.
+    pub valid: bool,
+    /// The gates that are shut.
+    pub gates: Vec<GateReport>,
+    /// What was measured, in the scenario's order.
+    pub targets: Vec<TargetReport>,
+    /// Where it ran: one for each generator.
+    pub environments: Vec<Environment>,
+    /// The scenario, TOML, secrets redacted.
+    pub scenario: String,
+}
+
+impl RunReport {
+    /// What is to be said of a record, gates judged anew.
+    #[must_use]
+    pub fn new(name: impl Into<String>, record: &RunRecord) -> Self {
+        let gates = judge(record);
+        let wait_max = wait_max(record);
+        Self {
+            record: name.into(),
+            program: record.program.clone(),
+            started: record.started.clone(),
+            ended: record.ended.clone(),
+            complete: record.complete,
+            interrupted: record.interrupted.clone(),
+            notes: record.notes.clone(),
+            valid: gates.is_empty(),
+            targets: record
+                .targets
+                .iter()
+                .map(|target| TargetReport::new(target, wait_max, &gates))
+                .collect(),
+            gates: gates.iter().map(GateReport::from).collect(),
+            environments: record.environments.clone(),
+            scenario: scenario(record),
+        }
+    }
+}
+
+/// One target of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TargetReport {
+    /// Its name in the scenario.
+    pub name: String,
+    /// Rounds that were measured.
+    pub rounds: u32,
+    /// Those of them without a time, which enter no estimate.
+    pub untimed_rounds: u32,
+    /// Operations that succeeded, per second; all generators together.
+    pub operations_per_second: Option<Estimate>,
+    /// Connections that were made, per second, likewise.
+    pub connections_per_second: Option<Estimate>,
+    /// CPU time of the generators for each operation that succeeded, in nanoseconds.
+    pub cpu_ns_per_operation: Option<Estimate>,
+    /// Operations that succeeded.
+    pub succeeded: u64,
+    /// Operations that failed.
+    pub failed: u64,
+    /// The same, by why.
+    pub failures: BTreeMap<String, u64>,
+    /// Starts that waited longer than allowed and never began.
+    pub missed: u64,
+    /// Operations that should have begun.
+    pub scheduled: u64,
+    /// Connections that were made.
+    pub connections: u64,
+    /// Bytes read from sockets.
+    pub bytes_read: u64,
+    /// Bytes written to sockets.
+    pub bytes_written: u64,
+    /// What handshakes came to.
+    pub shape: Shape,
+    /// Families without a verdict, because a gate is shut.
+    pub spoiled: BTreeSet<Family>,
+    /// What was timed, in the order of [`Phase::ALL`]; phases without times are left out.
+    pub phases: Vec<PhaseReport>,
+}
+
+impl TargetReport {
+    /// What is to be said of a target. `wait_max` is the longest that a start might wait, and
+    /// `gates` those that are shut in its run.
+    #[must_use]
+    pub fn new(target: &TargetRecord, wait_max: Nanos, gates: &[Gate]) -> Self {
+        let rounds = Rounds::of(target);
+        let mut shape = Shape::default();
+        let mut failures: BTreeMap<String, u64> = BTreeMap::new();
+        for round in &target.rounds {
+            shape.add(&round.shape);
+            for (why, count) in &round.failed {
+                let sum = failures.entry(why.clone()).or_default();
+                *sum = sum.saturating_add(*count);
+            }
+        }
+        let concerns = |gate: &&Gate| gate.target.as_ref().is_none_or(|name| *name == target.name);
+        Self {
+            name: target.name.clone(),
+            rounds: rounds.count(),
+            untimed_rounds: rounds.untimed(),
+            operations_per_second: rounds.operations_per_second(),
+            connections_per_second: rounds.connections_per_second(),
+            cpu_ns_per_operation: rounds.cpu_ns_per_operation(),
+            succeeded: target.sum(|round| round.succeeded),
+            failed: failures.values().copied().fold(0, u64::saturating_add),
+            failures,
+            missed: target.sum(|round| round.missed),
+            scheduled: target.sum(|round| round.scheduled),
+            connections: target.sum(|round| round.connections),
+            bytes_read: target.sum(|round| round.bytes_read),
+            bytes_written: target.sum(|round| round.bytes_written),
+            shape,
+            spoiled: gates
+                .iter()
+                .filter(concerns)
+                .flat_map(|gate| gate.spoils.iter().copied())
+                .collect(),
+            phases: Phase::ALL
+                .into_iter()
+                .filter_map(|phase| PhaseReport::new(target, phase, wait_max))
+                .collect(),
+        }
+    }
+
+    /// Whole operations: from when they should have begun, or did begin where nothing says when
+    /// they should have, as in closed loops.
+    #[must_use]
+    pub fn latency(&self) -> Option<&PhaseReport> {
+        self.phase(Phase::Corrected).or_else(|| self.phase(Phase::Uncorrected))
+    }
+
+    /// What was timed in a phase; nothing where nothing was.
+    #[must_use]
+    pub fn phase(&self, phase: Phase) -> Option<&PhaseReport> {
+        self.phases.iter().find(|known| known.phase == phase.as_str())
+    }
+}
+
+/// One phase of a target, over all rounds and generators.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PhaseReport {
+    /// The phase, as records spell it.
+    pub phase: &'static str,
+    /// How many times were taken, without missed starts.
+    pub count: u64,
+    /// Its quantiles, those of [`QUANTILES`].
+    pub quantiles: Vec<QuantileReport>,
+}
+
+impl PhaseReport {
+    fn new(target: &TargetRecord, phase: Phase, wait_max: Nanos) -> Option<Self> {
+        let quantiles = QUANTILES
+            .into_iter()
+            .map(|(name, quantile)| {
+                Some(match target.quantile(phase, quantile, wait_max)? {
+                    Quantile::Is(ns) => QuantileReport { quantile: name, ns, at_least: false },
+                    Quantile::AtLeast(ns) => QuantileReport { quantile: name, ns, at_least: true },
+                })
+            })
+            .collect::<Option<_>>()?;
+        let count = target.histogram(phase).map_or(0, |series| series.0.len());
+        Some(Self { phase: phase.as_str(), count, quantiles })
+    }
+
+    /// A quantile by its name in [`QUANTILES`].
+    #[must_use]
+    pub fn quantile(&self, name: &str) -> Option<&QuantileReport> {
+        self.quantiles.iter().find(|known| known.quantile == name)
+    }
+}
+
+/// A quantile of a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct QuantileReport {
+    /// Which, as [`QUANTILES`] names it.
+    pub quantile: &'static str,
+    /// The time.
+    pub ns: Nanos,
+    /// Whether it is only known to be that or more, for missed starts.
+    pub at_least: bool,
+}
+
+/// The longest that a start might wait in the run; none in closed loops, and in a record whose
+/// scenario cannot be read.
+#[must_use]
+pub fn wait_max(record: &RunRecord) -> Nanos {
+    match record.scenario().map(|scenario| scenario.load) {
+        Ok(Load::Open { wait_max, .. }) => wait_max,
+        Ok(Load::Closed { .. }) | Err(_) => Nanos::default(),
+    }
+}
+
+/// The scenario without secrets, even where a record holds some: reports are for others to read.
+fn scenario(record: &RunRecord) -> String {
+    let redacted = record.scenario().ok().map(|scenario| scenario.redacted().to_toml());
+    redacted.and_then(Result::ok).unwrap_or_else(|| record.scenario.clone())
+}
+
+/// The quantiles that are reported, by name.
+pub const QUANTILES: [(&str, f64); 5] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+
+/// The version of the format that is written here.
+pub const SCHEMA: u32 = 1;

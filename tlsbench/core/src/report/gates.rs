@@ -1,0 +1,36 @@
+//! Gates that are shut, as reports write them down.
+
+use serde::Serialize;
+
+use crate::warning::{Family, Gate};
+
+/// A gate that is shut.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GateReport {
+    /// Which gate.
+    pub name: &'static str,
+    /// The target, where it is one.
+    pub target: Option<String>,
+    /// What was seen, with the number.
+    pub seen: String,
+    /// What likely causes it.
+    pub cause: String,
+    /// What to do about it.
+    pub cure: String,
+    /// Families without a verdict for it.
+    pub spoils: &'static [Family],
+}
+
+impl From<&Gate> for GateReport {
+    fn from(gate: &Gate) -> Self {
+        let warning = gate.warning.clone();
+        Self {
+            name: gate.name,
+            target: gate.target.clone(),
+            seen: warning.seen,
+            cause: warning.cause,
+            cure: warning.cure,
+            spoils: gate.spoils,
+        }
+    }
+}
