@@ -8,4 +8,5 @@
 
 mod doctor;
 mod record_hdr;
+mod report;
 mod run;

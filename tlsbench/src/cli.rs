@@ -1,5 +1,6 @@
 //! The command line: its syntax and its help.
 
+mod report;
 mod run;
 
 use std::path::PathBuf;
@@ -38,6 +39,9 @@ enum Verb {
         #[arg(long, value_name = "FILE.json")]
         record: PathBuf,
     },
+    /// Make documents from recorded runs: no network, nothing is measured.
+    #[command(after_help = report::NOTES)]
+    Report(report::Report),
     /// Measure endpoints with real handshakes and requests, and leave a record.
     #[command(after_help = RUN_NOTES)]
     Run(Box<run::Run>),
@@ -61,6 +65,7 @@ impl Cli {
             Verb::Merge { records, record } => {
                 Settings::Merge { records: records.clone(), record: record.clone() }
             }
+            Verb::Report(report) => Settings::Report(report.settings()),
             Verb::Run(run) => Settings::Run(Box::new(run.settings())),
         }
     }

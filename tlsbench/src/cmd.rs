@@ -7,6 +7,7 @@ use crate::settings::Settings;
 
 mod doctor;
 mod merge;
+mod report;
 mod run;
 
 /// Runs a verb and prints its result.
@@ -23,6 +24,10 @@ pub fn run(settings: &Settings, out: &mut impl Write) -> anyhow::Result<Exit> {
         }
         Settings::Merge { records, record } => {
             let text = merge::merge(records, record)?;
+            (out.write_all(text.as_bytes()), Exit::Fine)
+        }
+        Settings::Report(settings) => {
+            let text = report::report(settings)?;
             (out.write_all(text.as_bytes()), Exit::Fine)
         }
         Settings::Run(settings) => {

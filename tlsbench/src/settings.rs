@@ -1,5 +1,6 @@
 //! What the program is to do, once its arguments are read: values without syntax.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -20,8 +21,44 @@ pub enum Settings {
         /// Where the sum goes.
         record: PathBuf,
     },
+    /// Make documents from records.
+    Report(Report),
     /// Measure endpoints.
     Run(Box<Run>),
+}
+
+/// What `report` is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The records, in the order of the report.
+    pub records: Vec<PathBuf>,
+    /// The documents that are wanted.
+    pub formats: BTreeSet<Format>,
+    /// Where they go: a file, or for several formats a file without its ending.
+    pub out: Option<PathBuf>,
+}
+
+/// A form of reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Format {
+    /// For spreadsheets and data frames.
+    Csv,
+    /// For programs.
+    Json,
+    /// For people.
+    Markdown,
+}
+
+impl Format {
+    /// The ending of its files.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::Markdown => "md",
+        }
+    }
 }
 
 /// What `run` is to do.

@@ -1,17 +1,93 @@
-//! Records on disk: each file is there whole or not at all.
+//! Records and what is made of them, on disk: each file is there whole or not at all.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// A record could not be written.
+use tlsbench_core::record::{RecordError, RunRecord, SCHEMA};
+
+/// A file could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write `{path}`")]
-pub struct StoreError {
-    /// Where it was to go.
-    path: PathBuf,
-    /// The cause.
-    source: io::Error,
+pub enum StoreError {
+    /// It is of another version of the format.
+    #[error(
+        "`{path}` has schema {seen}, and this program reads schema {SCHEMA}; use the tlsbench that \
+         wrote it, or a newer one"
+    )]
+    OtherSchema {
+        /// The file.
+        path: PathBuf,
+        /// The version that was found.
+        seen: u64,
+    },
+    /// It could not be read.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// It is no record of `tlsbench run`.
+    #[error("`{path}` is no record of `tlsbench run`: {place}")]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Where in it: a field, or the whole.
+        place: String,
+        /// The cause, with its line.
+        source: serde_json::Error,
+    },
+    /// It is too large to be a record.
+    #[error("`{path}` is larger than {RECORD_BYTES_MAX} bytes, which no record is")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It could not be written.
+    #[error("cannot write `{path}`")]
+    Write {
+        /// Where it was to go.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// Reads a record.
+///
+/// # Errors
+/// When it cannot be read, or is none, or one of another schema; the field is named.
+pub fn read(path: &Path) -> Result<RunRecord, StoreError> {
+    let failed = |source| StoreError::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    let file = fs::File::open(path).map_err(failed)?;
+    file.take(RECORD_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > RECORD_BYTES_MAX {
+        return Err(StoreError::TooLarge { path: path.to_owned() });
+    }
+    RunRecord::from_json(&text).map_err(|error| match error {
+        RecordError::Schema { seen } => StoreError::OtherSchema { path: path.to_owned(), seen },
+        // Read again for the place, which the plain reading does not keep.
+        _ => located(path, &text),
+    })
+}
+
+fn located(path: &Path, text: &str) -> StoreError {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let (place, source) = match serde_path_to_error::deserialize::<_, RunRecord>(&mut json) {
+        Err(error) => {
+            let place = match error.path().to_string().as_str() {
+                // What serde_path_to_error says where it is within no field.
+                "." | "?" => "at its top".to_owned(),
+                field => format!("field `{field}`"),
+            };
+            (place, error.into_inner())
+        }
+        Ok(_) => ("at its end".to_owned(), serde::de::Error::custom("there is more text")),
+    };
+    StoreError::Record { path: path.to_owned(), place, source }
 }
 
 /// Makes `path` hold `text`, by a temporary file in the same directory that takes the name.
@@ -19,7 +95,7 @@ pub struct StoreError {
 /// # Errors
 /// When a directory or the file cannot be made; what was there before is then untouched.
 pub fn write(path: &Path, text: &str) -> Result<(), StoreError> {
-    replace(path, text).map_err(|source| StoreError { path: path.to_owned(), source })
+    replace(path, text).map_err(|source| StoreError::Write { path: path.to_owned(), source })
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
@@ -28,11 +104,16 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
         _ => Path::new("."),
     };
     fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    // Documents are for others as well: as readable as the umask lets any new file be.
+    let readable = fs::Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.persist(path).map_err(|failed| failed.error)?;
     Ok(())
 }
+
+/// A target with 1,000 rounds takes near 3 MB: this is 80 such targets.
+const RECORD_BYTES_MAX: u64 = 256 << 20;
 
 #[cfg(test)]
 mod tests {

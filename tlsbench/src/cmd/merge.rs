@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use tlsbench_core::record::{RunRecord, merge as add};
+use tlsbench_core::record::merge as add;
 
 use crate::store;
 
@@ -11,11 +11,7 @@ use crate::store;
 pub(super) fn merge(paths: &[PathBuf], to: &Path) -> anyhow::Result<String> {
     let mut records = Vec::with_capacity(paths.len());
     for path in paths {
-        let shown = path.display();
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
-        let record = RunRecord::from_json(&text).with_context(|| format!("`{shown}`"))?;
-        records.push(record);
+        records.push(store::read(path)?);
     }
     let count = records.len();
     let sum = add(records).context("cannot add the records")?;

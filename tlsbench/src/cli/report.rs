@@ -1,0 +1,58 @@
+//! Syntax of `tlsbench report`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::settings;
+
+/// Records, and what is made of them.
+#[derive(Debug, Args)]
+pub(super) struct Report {
+    /// Records of `tlsbench run`.
+    #[arg(required = true, num_args = 1.., value_name = "RUN.json")]
+    records: Vec<PathBuf>,
+
+    /// The documents to make; several with commas between.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "md")]
+    format: Vec<Format>,
+
+    /// The file to write; of several formats, the file without its ending.
+    #[arg(short, long, value_name = "PATH")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// One line for each figure.
+    Csv,
+    /// One object, documented in docs/report.md.
+    Json,
+    /// A document to publish.
+    Md,
+}
+
+impl Report {
+    pub(super) fn settings(&self) -> settings::Report {
+        settings::Report {
+            records: self.records.clone(),
+            formats: self.format.iter().map(|format| (*format).into()).collect(),
+            out: self.out.clone(),
+        }
+    }
+}
+
+impl From<Format> for settings::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Csv => Self::Csv,
+            Format::Json => Self::Json,
+            Format::Md => Self::Markdown,
+        }
+    }
+}
+
+pub(super) const NOTES: &str = "\
+Exit codes: 0 written, whatever the gates say, 2 not written.
+
+Example: tlsbench report before.json after.json --format md,csv --out reports/change";

@@ -1,0 +1,141 @@
+//! A report as CSV (RFC 4180): one line for each figure. `docs/report.md` describes the columns.
+
+use anyhow::Context as _;
+use csv::{Terminator, Writer, WriterBuilder};
+use tlsbench_core::report::{PhaseReport, Report, RunReport, TargetReport};
+use tlsbench_core::stats::Estimate;
+
+/// The report as CSV.
+pub(super) fn write(report: &Report) -> anyhow::Result<String> {
+    let mut lines = Lines {
+        to: WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new()),
+        of: Default::default(),
+    };
+    lines.to.write_record(HEADER)?;
+    for run in &report.runs {
+        add_run(&mut lines, run)?;
+    }
+    let bytes = lines.to.into_inner().context("cannot write CSV")?;
+    String::from_utf8(bytes).context("cannot write CSV")
+}
+
+fn add_run(lines: &mut Lines, run: &RunReport) -> csv::Result<()> {
+    lines.of = [run.record.clone(), run.started.clone(), String::new()];
+    for gate in run.gates.iter().filter(|gate| gate.target.is_none()) {
+        lines.count("", &format!("gate.{}", gate.name), 1)?;
+    }
+    for target in &run.targets {
+        lines.of[2].clone_from(&target.name);
+        add_estimates(lines, target)?;
+        add_counts(lines, target)?;
+        for gate in run.gates.iter().filter(|gate| gate.target.as_ref() == Some(&target.name)) {
+            lines.count("", &format!("gate.{}", gate.name), 1)?;
+        }
+        for family in &target.spoiled {
+            lines.count("", &format!("spoiled.{}", family.as_str()), 1)?;
+        }
+        for phase in &target.phases {
+            add_phase(lines, phase)?;
+        }
+    }
+    Ok(())
+}
+
+fn add_estimates(lines: &mut Lines, target: &TargetReport) -> csv::Result<()> {
+    lines.estimate("operations_per_second", "1/s", target.operations_per_second)?;
+    lines.estimate("connections_per_second", "1/s", target.connections_per_second)?;
+    lines.estimate("cpu_ns_per_operation", "ns", target.cpu_ns_per_operation)
+}
+
+fn add_counts(lines: &mut Lines, target: &TargetReport) -> csv::Result<()> {
+    let TargetReport { shape, .. } = target;
+    for (statistic, count) in [
+        ("rounds", u64::from(target.rounds)),
+        ("untimed_rounds", u64::from(target.untimed_rounds)),
+        ("succeeded", target.succeeded),
+        ("failed", target.failed),
+        ("missed", target.missed),
+        ("scheduled", target.scheduled),
+        ("connections", target.connections),
+        ("shape.full", shape.full),
+        ("shape.resumed", shape.resumed),
+        ("shape.retried", shape.retried),
+        ("shape.wanted_ticket", shape.wanted_ticket),
+        ("shape.early_data", shape.early_data),
+    ] {
+        lines.count("", statistic, count)?;
+    }
+    lines.figure("", "bytes_read", "bytes", &target.bytes_read.to_string(), false)?;
+    lines.figure("", "bytes_written", "bytes", &target.bytes_written.to_string(), false)?;
+    for (why, count) in &target.failures {
+        lines.count("", &format!("failures.{why}"), *count)?;
+    }
+    for (what, count) in &shape.negotiated {
+        lines.count("", &format!("negotiated.{what}"), *count)?;
+    }
+    Ok(())
+}
+
+fn add_phase(lines: &mut Lines, phase: &PhaseReport) -> csv::Result<()> {
+    lines.count(phase.phase, "count", phase.count)?;
+    for at in &phase.quantiles {
+        lines.figure(phase.phase, at.quantile, "ns", &at.ns.0.to_string(), at.at_least)?;
+    }
+    Ok(())
+}
+
+/// The lines so far, and what the next ones are of.
+struct Lines {
+    to: Writer<Vec<u8>>,
+    of: [String; 3],
+}
+
+impl Lines {
+    fn count(&mut self, phase: &str, statistic: &str, count: u64) -> csv::Result<()> {
+        self.figure(phase, statistic, "", &count.to_string(), false)
+    }
+
+    fn estimate(
+        &mut self,
+        statistic: &str,
+        unit: &str,
+        estimate: Option<Estimate>,
+    ) -> csv::Result<()> {
+        // A figure that there is none of has no line.
+        let Some(Estimate { value, low, high, .. }) = estimate else { return Ok(()) };
+        let numbers = [value, low, high].map(|number| number.to_string());
+        self.line(["", statistic, unit], &numbers, false)
+    }
+
+    fn figure(
+        &mut self,
+        phase: &str,
+        statistic: &str,
+        unit: &str,
+        value: &str,
+        at_least: bool,
+    ) -> csv::Result<()> {
+        let numbers = [value.to_owned(), String::new(), String::new()];
+        self.line([phase, statistic, unit], &numbers, at_least)
+    }
+
+    fn line(&mut self, what: [&str; 3], numbers: &[String], at_least: bool) -> csv::Result<()> {
+        let at_least = if at_least { "true" } else { "false" };
+        let of = self.of.iter().map(String::as_str);
+        let numbers = numbers.iter().map(String::as_str);
+        self.to.write_record(of.chain(what).chain(numbers).chain([at_least]))
+    }
+}
+
+const HEADER: [&str; 10] = [
+    "record",
+    "started",
+    "target",
+    "phase",
+    "statistic",
+    "unit",
+    "value",
+    "low",
+    "high",
+    "at_least",
+];

@@ -1,0 +1,255 @@
+//! A report as Markdown: a document that a team can publish as it is.
+
+mod syntax;
+
+use tlsbench_core::report::{
+    PhaseReport, QUANTILES, Report, RunReport, TargetReport, number, per_second, time,
+};
+use tlsbench_core::tally::Phase;
+
+use syntax::{Table, code, fenced, plain};
+
+/// The report as Markdown.
+pub(super) fn write(report: &Report) -> String {
+    let mut text = String::from("# tlsbench report\n\n");
+    text.push_str(&summary(report));
+    text.push_str(&gates(report));
+    text.push_str(&latency(report));
+    text.push_str(&shape(report));
+    text.push_str(&failures(report));
+    text.push_str(&environment(report));
+    text.push_str(&method(report));
+    text
+}
+
+/// Each target of each run.
+fn rows(report: &Report) -> impl Iterator<Item = (&RunReport, &TargetReport)> {
+    report.runs.iter().flat_map(|run| run.targets.iter().map(move |target| (run, target)))
+}
+
+fn summary(report: &Report) -> String {
+    let mut table = Table::new([
+        "record",
+        "target",
+        "per second (95 %)",
+        "rounds",
+        "CPU per operation (95 %)",
+        "handshake p50",
+        "p50",
+        "p99",
+        "failed",
+        "missed",
+        "no verdict on",
+    ]);
+    for (run, target) in rows(report) {
+        let at = |phase: Option<&PhaseReport>, name| {
+            let found = phase.and_then(|phase| phase.quantile(name));
+            found.map_or_else(|| "-".to_owned(), ToString::to_string)
+        };
+        let spoiled: Vec<&str> = target.spoiled.iter().map(|family| family.as_str()).collect();
+        table.row([
+            plain(&run.record),
+            plain(&target.name),
+            per_second(target.operations_per_second.as_ref()),
+            rounds(target),
+            time(target.cpu_ns_per_operation.as_ref()),
+            at(target.phase(Phase::Confirmed), "p50"),
+            at(target.latency(), "p50"),
+            at(target.latency(), "p99"),
+            number(target.failed),
+            number(target.missed),
+            if spoiled.is_empty() { "-".to_owned() } else { spoiled.join(", ") },
+        ]);
+    }
+    let mut text = table.to_string();
+    text.push_str(
+        "\nCPU is that of the load generator. Latencies of open loops count from when an operation \
+         should have begun.\n",
+    );
+    for run in &report.runs {
+        if let Some(why) = run.interrupted.as_ref().filter(|_| !run.complete) {
+            let (record, why) = (plain(&run.record), plain(why));
+            text.push_str(&format!(
+                "\n**{record} ended before its time**: {why}. What was measured until then is \
+                 shown.\n"
+            ));
+        }
+    }
+    text
+}
+
+fn rounds(target: &TargetReport) -> String {
+    match target.untimed_rounds {
+        0 => target.rounds.to_string(),
+        untimed => format!("{} of {}", target.rounds - untimed.min(target.rounds), target.rounds),
+    }
+}
+
+fn gates(report: &Report) -> String {
+    let mut text = String::from("\n## Gates\n\n");
+    let mut table =
+        Table::new(["record", "target", "gate", "no verdict on", "seen", "cause", "cure"]);
+    for (run, gate) in report.runs.iter().flat_map(|run| run.gates.iter().map(move |g| (run, g))) {
+        let spoils: Vec<&str> = gate.spoils.iter().map(|family| family.as_str()).collect();
+        table.row([
+            plain(&run.record),
+            gate.target.as_deref().map_or_else(|| "all".to_owned(), plain),
+            gate.name.to_owned(),
+            spoils.join(", "),
+            plain(&gate.seen),
+            plain(&gate.cause),
+            plain(&gate.cure),
+        ]);
+    }
+    if table.is_empty() {
+        text.push_str("None is shut: every figure may be judged.\n");
+    } else {
+        text.push_str(&table.to_string());
+        text.push_str("\nA figure of a family without a verdict is shown, and proves nothing.\n");
+    }
+    text
+}
+
+fn latency(report: &Report) -> String {
+    let mut text = String::from("\n## Latency by phase\n\n");
+    let header = ["record", "target", "phase", "count"];
+    let mut table =
+        Table::new(header.into_iter().chain(QUANTILES.into_iter().map(|(name, _)| name)));
+    for (run, target) in rows(report) {
+        for phase in &target.phases {
+            let fixed =
+                [plain(&run.record), plain(&target.name), plain(phase.phase), number(phase.count)];
+            table.row(fixed.into_iter().chain(phase.quantiles.iter().map(ToString::to_string)));
+        }
+    }
+    text.push_str(&table.or("Nothing was timed.\n"));
+    text
+}
+
+fn shape(report: &Report) -> String {
+    let mut text = String::from("\n## Shape\n\n");
+    let mut counts = Table::new([
+        "record",
+        "target",
+        "connections",
+        "full",
+        "resumed",
+        "retried",
+        "wanted a ticket",
+        "early data",
+        "bytes read",
+        "bytes written",
+    ]);
+    let mut negotiated = Table::new(["record", "target", "negotiated", "connections"]);
+    for (run, target) in rows(report) {
+        let shape = &target.shape;
+        let of = || [plain(&run.record), plain(&target.name)];
+        let numbers = [
+            target.connections,
+            shape.full,
+            shape.resumed,
+            shape.retried,
+            shape.wanted_ticket,
+            shape.early_data,
+            target.bytes_read,
+            target.bytes_written,
+        ];
+        counts.row(of().into_iter().chain(numbers.map(number)));
+        for (what, count) in &shape.negotiated {
+            negotiated.row(of().into_iter().chain([plain(what), number(*count)]));
+        }
+    }
+    text.push_str(&counts.to_string());
+    if !negotiated.is_empty() {
+        text.push_str(&format!("\n{negotiated}"));
+    }
+    text
+}
+
+fn failures(report: &Report) -> String {
+    let mut text = String::from("\n## Failures\n\n");
+    let mut table = Table::new(["record", "target", "why", "operations"]);
+    for (run, target) in rows(report) {
+        for (why, count) in &target.failures {
+            table.row([plain(&run.record), plain(&target.name), plain(why), number(*count)]);
+        }
+    }
+    text.push_str(&table.or("None.\n"));
+    text
+}
+
+fn environment(report: &Report) -> String {
+    let mut text = String::from("\n## Environment\n\n");
+    let mut table = Table::new([
+        "record",
+        "generator",
+        "CPU",
+        "cores",
+        "SMT",
+        "governor",
+        "kernel",
+        "versions",
+        "sysctls",
+    ]);
+    let unknown = || "unknown".to_owned();
+    for run in &report.runs {
+        for (index, of) in run.environments.iter().enumerate() {
+            let pairs = |all: &std::collections::BTreeMap<String, String>, between: &str| {
+                let pairs = all.iter().map(|(name, value)| format!("{name}{between}{value}"));
+                plain(&pairs.collect::<Vec<_>>().join(", "))
+            };
+            table.row([
+                plain(&run.record),
+                index.to_string(),
+                plain(&format!("{} ({})", of.cpu_model, of.architecture)),
+                of.cores.to_string(),
+                of.smt.map_or_else(unknown, |on| if on { "on" } else { "off" }.to_owned()),
+                of.governor.as_deref().map_or_else(unknown, plain),
+                plain(&of.kernel),
+                pairs(&of.versions, " "),
+                pairs(&of.sysctls, "="),
+            ]);
+        }
+    }
+    text.push_str(&table.or("Not recorded.\n"));
+    text
+}
+
+fn method(report: &Report) -> String {
+    let mut text = format!("\n## Method\n\n{METHOD}");
+    for run in &report.runs {
+        text.push_str(&format!("\n### {}\n\n", plain(&run.record)));
+        let (program, started, ended) =
+            (plain(&run.program), plain(&run.started), plain(&run.ended));
+        text.push_str(&format!("By {program}, from {started} to {ended}.\n\n"));
+        for note in &run.notes {
+            text.push_str(&format!("At {}: {}.\n\n", plain(&note.at), plain(&note.text)));
+        }
+        for of in &run.environments {
+            text.push_str(&fenced("sh", &command(&of.command)));
+        }
+        text.push_str("\nThe scenario, with every key said:\n\n");
+        text.push_str(&fenced("toml", &run.scenario));
+    }
+    text.push_str(&format!("\nMade by {} from {}.\n", plain(&report.program), files(report)));
+    text
+}
+
+fn files(report: &Report) -> String {
+    let names: Vec<String> = report.runs.iter().map(|run| code(&run.record)).collect();
+    names.join(", ")
+}
+
+/// A command line as a shell takes it.
+fn command(arguments: &[String]) -> String {
+    // No argument of a process holds the byte 0, which is all that cannot be quoted.
+    shlex::try_join(arguments.iter().map(String::as_str)).unwrap_or_else(|_| arguments.join(" "))
+}
+
+const METHOD: &str = "\
+A round is the unit of analysis: rates are means over rounds and CPU time per operation is a ratio of sums \
+over rounds, each with the 95 % interval of Student's t. Rounds of several generators add up. Phases are \
+timed in HDR histograms of three digits, all rounds together. In `corrected`, an operation counts from when \
+it should have begun, and starts that were missed count as waits of more than was allowed (`>`); `uncorrected` \
+counts from when it did begin. On the loopback interface, the receiver's part of the kernel's work is charged \
+to the sender.\n";
