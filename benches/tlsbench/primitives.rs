@@ -8,7 +8,6 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench")]
 
 use std::hint::black_box;
-use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use rustls::crypto::tls13::OkmBlock;
 use rustls::{ServerConfig, ServerConnection, SignatureScheme, SupportedCipherSuite};
 use tlsbench_core::plan::{Group, Provider, Scheme, Suite, Target, Tls, Verify, Version};
 use tlsbench_core::units::{Nanos, Ratio};
+use tlsbench_engine::calibrate::primitives;
 use tlsbench_engine::clock::Clock;
 use tlsbench_engine::tls::{Identity, Issuer, LabPki, Roots, Subject, TlsClient, crypto_provider};
 
@@ -78,21 +78,19 @@ fn crypto(provider: Provider) -> Arc<CryptoProvider> {
     crypto_provider(provider, &[Version::Tls13], &[], groups).unwrap()
 }
 
-fn key_shares(c: &mut Criterion) {
-    for provider in providers() {
-        let mut group = c.benchmark_group(format!("key share made and agreed/{provider}"));
-        for &kx in &crypto(provider).kx_groups {
-            let server = kx.start().unwrap();
-            let share = server.pub_key().to_vec();
-            // The hybrid's answer is no share of the same form: a server makes it from ours.
-            if matches!(kx.name(), rustls::NamedGroup::X25519MLKEM768) {
-                group.bench_function("X25519MLKEM768, made only", |b| b.iter(|| kx.start()));
-                continue;
-            }
-            group.bench_function(format!("{:?}", kx.name()), |b| {
-                b.iter(|| kx.start().unwrap().complete(black_box(&share)).unwrap());
+/// What `tlsbench calibrate` measures, by the same code.
+fn calibration(c: &mut Criterion) {
+    for mut primitive in primitives().unwrap() {
+        let by = primitive.provider.map_or("kernel", |provider| provider.as_str());
+        let bytes = primitive.bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
+        let mut group = c.benchmark_group(format!("primitives/{by}"));
+        group.bench_function(format!("{}{bytes}", primitive.name), |b| {
+            b.iter_custom(|times| {
+                let begin = Clock::ProcessCpu.now();
+                primitive.repeat(times).unwrap();
+                since(begin)
             });
-        }
+        });
         group.finish();
     }
 }
@@ -122,9 +120,6 @@ fn signatures(c: &mut Criterion) {
     for provider in providers() {
         let crypto = crypto(provider);
         let mut group = c.benchmark_group(format!("ECDSA P-256/{provider}"));
-        let key = crypto.key_provider.load_private_key(mine[0].key().clone_key()).unwrap();
-        let signer = key.choose_scheme(&[SignatureScheme::ECDSA_NISTP256_SHA256]).unwrap();
-        group.bench_function("sign", |b| b.iter(|| signer.sign(black_box(&[7; 130])).unwrap()));
         let signed: Vec<Signed> = mine.iter().map(|one| signed(&crypto, one)).collect();
         let (_, algorithms) = crypto
             .signature_verification_algorithms
@@ -132,7 +127,7 @@ fn signatures(c: &mut Criterion) {
             .iter()
             .find(|(scheme, _)| *scheme == SignatureScheme::ECDSA_NISTP256_SHA256)
             .unwrap();
-        for count in [1, 2, 3] {
+        for count in [2, 3] {
             group.bench_function(format!("verify {count}"), |b| {
                 b.iter(|| {
                     for one in &signed[..count] {
@@ -205,22 +200,6 @@ fn hashes(c: &mut Criterion) {
         }
         group.finish();
     }
-}
-
-/// Both sides of it, on one thread. Several listeners, so that ports in TIME_WAIT do not run out.
-fn tcp(c: &mut Criterion) {
-    let listeners: Vec<TcpListener> =
-        (0..16).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let mut next = listeners.iter().cycle();
-    c.bench_function("TCP on loopback/connect, accept, close", |b| {
-        b.iter(|| {
-            let listener = next.next().unwrap();
-            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let (server, _) = listener.accept().unwrap();
-            drop(client);
-            drop(server);
-        });
-    });
 }
 
 fn target() -> Target {
@@ -336,6 +315,6 @@ criterion_group! {
         .sample_size(30)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = key_shares, signatures, hashes, tcp, handshakes
+    targets = calibration, signatures, hashes, handshakes
 }
 criterion_main!(benches);

@@ -36,11 +36,11 @@ pub const ORDERS: [Order; 6] = [
     Order { package: "trustd", modules: "exit settings cli files telemetry controller cmd" },
     Order {
         package: "tlsbench-core",
-        modules: "units plan proxyconf pace tally usage stats record warning cost advice report",
+        modules: "units plan proxyconf pace tally usage stats record calibration warning cost advice report",
     },
     Order {
         package: "tlsbench-engine",
-        modules: "clock affinity shard tls wire session drive hop probe fake run",
+        modules: "clock affinity shard tls wire session drive hop probe calibrate fake run",
     },
     Order { package: "tlsbench", modules: "exit settings cli store progress cmd" },
 ];

@@ -9,5 +9,6 @@ pub mod tally;
 pub mod usage;
 pub mod stats;
 pub mod record;
+pub mod calibration;
 pub mod warning;
 pub mod report;

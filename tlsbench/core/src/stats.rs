@@ -44,6 +44,52 @@ pub fn mean(values: &[f64]) -> Option<Estimate> {
     Estimate::around(mean, (variance / count).sqrt(), count - 1.0, values.len())
 }
 
+/// The median with an interval of order statistics, which asks nothing of the distribution
+/// (Thompson, *Annals of Mathematical Statistics* 7, 1936): the innermost pair of ranks that covers
+/// at least 95 %. Nothing for fewer than six values, which no pair covers, or values not finite.
+#[must_use]
+pub fn median(values: &[f64]) -> Option<Estimate> {
+    let sorted = sorted(values)?;
+    let count = sorted.len();
+    // How many values lie below the median is binomial: its lower tail, term by term.
+    let mut term = -(count as f64) * std::f64::consts::LN_2;
+    let mut tail = term.exp();
+    let mut outside = 0;
+    while tail <= 1.0 - UPPER && outside <= count / 2 {
+        outside += 1;
+        term += ((count - outside + 1) as f64 / outside as f64).ln();
+        tail += term.exp();
+    }
+    let rank = outside.checked_sub(1)?;
+    let runs = u32::try_from(count).ok()?;
+    let (low, high) = (*sorted.get(rank)?, *sorted.get(count - 1 - rank)?);
+    Some(Estimate { value: middle(&sorted)?, low, high, runs })
+}
+
+/// How far the middle half of values spreads, as a part of the median: their interquartile range
+/// (quartiles as medians of the halves; Tukey, *Exploratory Data Analysis*, 1977) divided by it.
+/// Nothing for fewer than four values, values not finite, or a median not above zero.
+#[must_use]
+pub fn spread(values: &[f64]) -> Option<f64> {
+    let sorted = sorted(values)?;
+    // A middle value belongs to both halves.
+    let half = sorted.len().div_ceil(2);
+    let (lower, upper) = (sorted.get(..half)?, sorted.get(sorted.len() - half..)?);
+    let median = middle(&sorted).filter(|median| *median > 0.0)?;
+    (sorted.len() > 3).then_some((middle(upper)? - middle(lower)?) / median)
+}
+
+fn sorted(values: &[f64]) -> Option<Vec<f64>> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.iter().all(|value| value.is_finite()).then_some(sorted)
+}
+
+fn middle(sorted: &[f64]) -> Option<f64> {
+    let (low, high) = (sorted.len().checked_sub(1)? / 2, sorted.len() / 2);
+    Some(f64::midpoint(*sorted.get(low)?, *sorted.get(high)?))
+}
+
 /// The mean of paired differences, second less first, with their t interval.
 #[must_use]
 pub fn difference(pairs: &[(f64, f64)]) -> Option<Estimate> {
@@ -193,6 +239,36 @@ mod tests {
         let [_, low, high] = recorded("mean");
         let estimate = mean(&values).unwrap();
         assert!(((estimate.high - estimate.low) - (high - low)).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_median_has_the_ranks_of_the_tables() {
+        // Conover, *Practical Nonparametric Statistics*, 3rd edition, 1999, table A3 at p = 0.5.
+        for (count, low, high) in
+            [(6, 1, 6), (9, 2, 8), (10, 2, 9), (15, 4, 12), (20, 6, 15), (25, 8, 18)]
+        {
+            let values: Vec<f64> = (1..=count).rev().map(f64::from).collect();
+            let Estimate { value, low: seen, high: up, runs } = median(&values).unwrap();
+            assert_eq!((seen, up), (f64::from(low), f64::from(high)), "{count}");
+            assert_eq!((value, runs), (f64::from(count + 1) / 2.0, count as u32));
+        }
+        assert_eq!(median(&[1.0; 5]), None);
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[1.0, 2.0, 3.0, 4.0, 5.0, f64::NAN]), None);
+        let many: Vec<f64> = (1..=10_001).map(f64::from).collect();
+        let Estimate { low, high, .. } = median(&many).unwrap();
+        // 1.96 × √10,001 / 2 = 98 ranks to each side.
+        assert!((low - 4_903.0).abs() < 2.0 && (high - 5_099.0).abs() < 2.0, "{low} {high}");
+    }
+
+    #[test]
+    fn the_spread_is_of_the_middle_half_whatever_the_rest_does() {
+        assert_eq!(spread(&[8.0, 9.0, 10.0, 11.0, 1e9]), Some(0.2));
+        assert_eq!(spread(&[9.0, 11.0, 9.0, 11.0]), Some(0.2));
+        assert_eq!(spread(&[5.0; 7]), Some(0.0));
+        for nothing in [&[1.0, 2.0, 3.0][..], &[0.0; 4], &[1.0, 1.0, 1.0, f64::INFINITY], &[]] {
+            assert_eq!(spread(nothing), None, "{nothing:?}");
+        }
     }
 
     #[test]

@@ -13,5 +13,6 @@ pub mod wire;
 mod session;
 mod drive;
 pub mod probe;
+pub mod calibrate;
 pub mod fake;
 pub mod run;
