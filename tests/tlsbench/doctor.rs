@@ -19,7 +19,22 @@ fn run(arguments: &[&str]) -> (String, String, Option<i32>) {
 fn doctor_prints_a_table_and_its_exit_code_agrees() {
     let (out, err, code) = run(&["doctor"]);
     assert_eq!(err, "");
-    for word in ["value", "limit", "verdict", "cores", "steal", "wake-up lateness"] {
+    for word in [
+        "value",
+        "limit",
+        "verdict",
+        "cores of hardware",
+        "CPU features",
+        "turbo",
+        "power",
+        "frequency drift",
+        "steal since boot",
+        "CPU quota",
+        "wake-up lateness",
+        "in TIME_WAIT now",
+        "loopback ceiling",
+        "proxies",
+    ] {
         assert!(out.contains(word), "{word}: {out}");
     }
     let last = out.lines().last().unwrap();
@@ -35,7 +50,7 @@ fn doctor_prints_json_and_its_exit_code_agrees() {
     assert_eq!(err, "");
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     let lines = json["lines"].as_array().unwrap();
-    assert!(lines.len() >= 14, "{out}");
+    assert!(lines.len() >= 24, "{out}");
     let mut fit = true;
     for line in lines {
         match line["verdict"].as_str().unwrap() {
@@ -50,6 +65,20 @@ fn doctor_prints_json_and_its_exit_code_agrees() {
     }
     assert_eq!(json["fit"], fit);
     assert_eq!(code, Some(if fit { 0 } else { 1 }));
+}
+
+#[test]
+fn doctor_lists_the_proxies_on_the_path_with_their_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let caddy = folder.path().join("caddy");
+    std::fs::write(&caddy, "#!/bin/sh\necho v2.7.6 h1:x\n").unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&caddy, executable).unwrap();
+    let output = tlsbench(&["doctor", "-o", "json"]).env("PATH", folder.path()).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let lines = json["lines"].as_array().unwrap();
+    let line = lines.iter().find(|line| line["name"] == "proxies").unwrap();
+    assert_eq!((&line["value"], &line["verdict"]), (&"caddy 2.7.6".into(), &"fit".into()));
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! Progress on stderr: only where somebody looks at it, and gone when the work is done.
 
+mod steps;
+
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tlsbench_core::tally::Phase;
 use tlsbench_core::units::Nanos;
 use tlsbench_engine::run::Progress;
+
+pub use steps::StepProgress;
 
 /// A line that tells how far a run is and how fast it goes.
 #[derive(Debug)]

@@ -8,10 +8,18 @@ use std::path::Path;
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity};
 
-pub use self::parse::{Cpu, CpuTicks, PortRange};
+pub use self::cgroup::Quota;
+pub use self::drift::{Drift, drift};
+pub use self::parse::{Cpu, CpuTicks, Feature, PortRange};
+pub use self::power::{Frequency, Power, frequency};
+pub use self::proxies::{Proxy, proxies};
 use tlsbench_core::units::{Nanos, Share};
 
+mod cgroup;
+mod drift;
 mod parse;
+mod power;
+mod proxies;
 
 /// What was found out about the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +28,12 @@ pub struct Machine {
     pub cores: Option<Vec<usize>>,
     /// What the CPU is and can do.
     pub cpu: Option<Cpu>,
+    /// How many cores of hardware these CPUs are on.
+    pub physical_cores: Option<usize>,
+    /// Whether the CPU may run faster than its nominal frequency.
+    pub boost: Option<bool>,
+    /// Where the machine has its power from.
+    pub power: Option<Power>,
     /// Frequency governors of the CPUs that this process may run on; empty where there are none.
     pub governors: BTreeSet<String>,
     /// What the kernel reads the time from.
@@ -34,6 +48,8 @@ pub struct Machine {
     pub listen_backlog: Option<u64>,
     /// `tcp_max_tw_buckets`: connections that may be in TIME_WAIT.
     pub time_wait_buckets: Option<u64>,
+    /// Connections in TIME_WAIT now.
+    pub time_wait: Option<u64>,
 }
 
 /// Limits of open files; no number means no limit.
@@ -53,6 +69,9 @@ impl Machine {
         let limit = getrlimit(Resource::Nofile);
         Self {
             cpu: text(root, "proc/cpuinfo").and_then(|text| parse::cpu(&text)),
+            physical_cores: power::physical_cores(root, cores.as_deref().unwrap_or_default()),
+            boost: power::boost(root),
+            power: power::power(root),
             governors: governors(root, cores.as_deref().unwrap_or_default()),
             clock_source: text(root, CLOCK_SOURCE).map(|text| text.trim().to_owned()),
             open_files: Some(OpenFiles { soft: limit.current, hard: limit.maximum }),
@@ -61,6 +80,7 @@ impl Machine {
             time_wait_reuse: number(root, "proc/sys/net/ipv4/tcp_tw_reuse"),
             listen_backlog: number(root, "proc/sys/net/core/somaxconn"),
             time_wait_buckets: number(root, "proc/sys/net/ipv4/tcp_max_tw_buckets"),
+            time_wait: text(root, "proc/net/sockstat").and_then(|text| parse::time_wait(&text)),
             cores,
         }
     }
@@ -70,6 +90,13 @@ impl Machine {
 #[must_use]
 pub fn cpu_ticks(root: &Path) -> Option<CpuTicks> {
     text(root, "proc/stat").and_then(|text| parse::cpu_ticks(&text))
+}
+
+/// Reads how much CPU time the control groups of this process allow; `root` is `/` unless a test
+/// says otherwise.
+#[must_use]
+pub fn quota(root: &Path) -> Option<Quota> {
+    Quota::read(root)
 }
 
 /// What else the machine did during a span of time.
@@ -121,7 +148,7 @@ const CLOCK_SOURCE: &str = "sys/devices/system/clocksource/clocksource0/current_
 mod tests {
     use super::*;
 
-    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    pub(super) fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = root.path().join(path);
@@ -164,6 +191,7 @@ mod tests {
             ("proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n"),
             ("proc/sys/net/ipv4/tcp_tw_reuse", "2\n"),
             ("proc/sys/net/ipv4/tcp_max_tw_buckets", "131072\n"),
+            ("proc/net/sockstat", "TCP: inuse 1 orphan 0 tw 5 alloc 1 mem 443\n"),
             ("proc/sys/net/core/somaxconn", "4096\n"),
             ("proc/stat", "cpu  1 0 0 1 0 0 0 0 0 0\ncpu0 1 0 0 1 0 0 0 0 0 0\n"),
         ]);
@@ -174,6 +202,7 @@ mod tests {
         assert_eq!(machine.time_wait_reuse, Some(2));
         assert_eq!(machine.time_wait_buckets, Some(131_072));
         assert_eq!(machine.listen_backlog, Some(4_096));
+        assert_eq!(machine.time_wait, Some(5));
         assert_eq!(cpu_ticks(root.path()).map(|ticks| ticks.total), Some(2));
     }
 

@@ -15,14 +15,25 @@ use tlsbench_engine::clock::{self, Clock};
 use tlsbench_engine::probe::{self, Machine};
 
 use crate::exit::Exit;
+use crate::progress::StepProgress;
 use crate::settings::Output;
 
+mod ceiling;
 mod judge;
 
-/// Looks at the machine for about two seconds, and judges what was seen.
+/// Looks at the machine for about four seconds, and judges what was seen.
 pub(super) fn look() -> anyhow::Result<Vec<Line>> {
+    let shown = StepProgress::new("looking");
+    let lines = look_in_steps(|step| shown.done(step, STEPS));
+    shown.finish();
+    lines
+}
+
+fn look_in_steps(done: impl Fn(u32)) -> anyhow::Result<Vec<Line>> {
     let root = Path::new("/");
     let machine = Machine::read(root);
+    let cores = machine.cores.clone().unwrap_or_default();
+    let quota = probe::quota(root);
 
     let ticks_before = probe::cpu_ticks(root);
     let (wall, own) = (Clock::Monotonic.now(), Clock::ProcessCpu.now());
@@ -34,11 +45,24 @@ pub(super) fn look() -> anyhow::Result<Vec<Line>> {
     let load = ticks_before
         .zip(probe::cpu_ticks(root))
         .and_then(|(before, after)| probe::load(&before, &after, wall, own));
+    done(1);
+    let drift = probe::drift();
+    let frequency = probe::frequency(root, &cores);
+    done(2);
+    let ceiling = ceiling::requests_per_second();
+    done(3);
+    let proxies = probe::proxies(&std::env::var_os("PATH").unwrap_or_default());
+    done(STEPS);
 
     let mut lines = judge::machine(&machine);
+    lines.push(judge::drift(drift, frequency));
     lines.extend(judge::load(load));
+    lines.push(judge::steal_since_boot(ticks_before.as_ref()));
+    lines.extend(judge::quota(quota, probe::quota(root), cores.len()));
     lines.extend(judge::clocks(machine.clock_source.as_deref(), monotonic, cpu_clock, lateness));
     lines.extend(judge::limits(&machine));
+    lines.push(judge::ceiling(ceiling));
+    lines.push(judge::proxies(&proxies));
     Ok(lines)
 }
 
@@ -84,6 +108,8 @@ fn is_fit(lines: &[Line]) -> bool {
     lines.iter().all(|line| line.warning().is_none())
 }
 
+/// The load and the clocks, the drift, the ceiling, the proxies.
+const STEPS: u32 = 4;
 /// 1,500 wake-ups leave 15 above the 99th percentile.
 const WAKEUPS: NonZeroU32 = NonZeroU32::new(1_500).unwrap();
 /// 1,500 × 1 ms = 1.5 s, long enough for the load as well: 150 kernel ticks a CPU.

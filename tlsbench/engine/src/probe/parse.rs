@@ -1,14 +1,56 @@
 //! What the kernel's text files say: pure functions on text.
 
+use std::fmt;
+
 /// What a CPU is and can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cpu {
     /// Its name, where the kernel knows one.
     pub model: Option<String>,
-    /// Whether it has instructions for AES.
-    pub has_aes: bool,
-    /// Whether it has instructions for several AES blocks at once.
-    pub has_vaes: bool,
+    /// What it can do that matters to cryptography, in the order of [`Feature`].
+    pub features: Vec<Feature>,
+}
+
+/// Instructions that cryptography is faster with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Feature {
+    /// AES.
+    Aes,
+    /// Multiplication without carries, for GCM: x86.
+    Pclmulqdq,
+    /// The same: arm64.
+    Pmull,
+    /// AES on several blocks at once: x86.
+    Vaes,
+    /// Several multiplications without carries at once: x86.
+    Vpclmulqdq,
+    /// SHA-256: x86.
+    ShaNi,
+    /// SHA-256: arm64.
+    Sha2,
+    /// Registers of 512 bits: x86.
+    Avx512,
+}
+
+impl Feature {
+    /// Every feature, with the kernel's name for it and the usual one.
+    const ALL: [(Self, &'static str, &'static str); 8] = [
+        (Self::Aes, "aes", "AES"),
+        (Self::Pclmulqdq, "pclmulqdq", "PCLMULQDQ"),
+        (Self::Pmull, "pmull", "PMULL"),
+        (Self::Vaes, "vaes", "VAES"),
+        (Self::Vpclmulqdq, "vpclmulqdq", "VPCLMULQDQ"),
+        (Self::ShaNi, "sha_ni", "SHA-NI"),
+        (Self::Sha2, "sha2", "SHA2"),
+        (Self::Avx512, "avx512f", "AVX-512"),
+    ];
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = Self::ALL.iter().find(|(feature, ..)| feature == self);
+        f.write_str(known.map_or("", |(.., name)| name))
+    }
 }
 
 /// How the CPUs spent their time since boot, in ticks of the kernel.
@@ -50,11 +92,24 @@ pub(super) fn cpu(text: &str) -> Option<Cpu> {
         })
     };
     // x86 says `flags`, arm64 says `Features`.
-    let mut features = value(&["flags", "Features"])?.split_whitespace();
-    let has = |feature| features.clone().any(|known| known == feature);
-    let (has_aes, has_vaes) = (has("aes"), has("vaes"));
-    features.next()?;
-    Some(Cpu { model: value(&["model name"]).map(str::to_owned), has_aes, has_vaes })
+    let flags: Vec<&str> = value(&["flags", "Features"])?.split_whitespace().collect();
+    let features = Feature::ALL
+        .into_iter()
+        .filter(|(_, flag, _)| flags.contains(flag))
+        .map(|(feature, ..)| feature)
+        .collect();
+    let model = value(&["model name"]).map(str::to_owned);
+    (!flags.is_empty()).then_some(Cpu { model, features })
+}
+
+/// Reads `/proc/net/sockstat`: sockets in TIME_WAIT.
+pub(super) fn time_wait(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("TCP: "))?;
+    let words: Vec<&str> = line.split_whitespace().collect();
+    words.windows(2).find_map(|pair| match pair {
+        ["tw", count] => count.parse().ok(),
+        _ => None,
+    })
 }
 
 /// Reads the first line of `/proc/stat`, and counts the CPUs in those below it.
@@ -87,14 +142,19 @@ mod tests {
 
     #[test]
     fn reads_the_cpu_of_x86_and_arm() {
-        let x86 = "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: fpu aes vaes\n\n\
-                   processor\t: 1\nmodel name\t: other\nflags\t\t: fpu\n";
-        let expected = Cpu { model: Some("AMD EPYC".into()), has_aes: true, has_vaes: true };
-        assert_eq!(cpu(x86), Some(expected));
-        let arm = "processor\t: 0\nFeatures\t: fp asimd aes pmull\nCPU part\t: 0xd40\n";
-        assert_eq!(cpu(arm), Some(Cpu { model: None, has_aes: true, has_vaes: false }));
-        let old = cpu("model name : old\nflags : fpu vaesx\n").unwrap();
-        assert!(!old.has_aes && !old.has_vaes);
+        use Feature::{Aes, Avx512, Pclmulqdq, Pmull, Sha2, ShaNi, Vaes, Vpclmulqdq};
+        let x86 = "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: fpu vaes aes sha_ni avx512f \
+                   vpclmulqdq pclmulqdq\n\nprocessor\t: 1\nmodel name\t: other\nflags\t\t: fpu\n";
+        let features = vec![Aes, Pclmulqdq, Vaes, Vpclmulqdq, ShaNi, Avx512];
+        assert_eq!(cpu(x86), Some(Cpu { model: Some("AMD EPYC".into()), features }));
+        let arm = "processor\t: 0\nFeatures\t: fp asimd aes pmull sha1 sha2\nCPU part\t: 0xd40\n";
+        assert_eq!(cpu(arm), Some(Cpu { model: None, features: vec![Aes, Pmull, Sha2] }));
+        let old = cpu("model name : old\nflags : fpu vaesx sha\n").unwrap();
+        assert_eq!(old.features, []);
+        assert_eq!(
+            (Vpclmulqdq.to_string(), ShaNi.to_string()),
+            ("VPCLMULQDQ".into(), "SHA-NI".into())
+        );
         assert_eq!(cpu(""), None);
         assert_eq!(cpu("flags :\n"), None);
     }
@@ -108,6 +168,15 @@ mod tests {
             ["", "cpu  1 2 3\ncpu0 1\n", "cpu  a b c d e f g h\ncpu0 1\n", "cpu  1 2 3 4 5 6 7 8\n"]
         {
             assert_eq!(cpu_ticks(strange), None, "{strange}");
+        }
+    }
+
+    #[test]
+    fn counts_sockets_in_time_wait() {
+        let text = "sockets: used 13\nTCP: inuse 1 orphan 0 tw 42 alloc 1 mem 443\nUDP: inuse 0\n";
+        assert_eq!(time_wait(text), Some(42));
+        for strange in ["", "TCP: inuse 1", "TCP: tw", "TCP: tw many", "UDP: tw 4"] {
+            assert_eq!(time_wait(strange), None, "{strange}");
         }
     }
 

@@ -3,7 +3,9 @@
 use tlsbench_core::units::{Nanos, Share};
 use tlsbench_core::warning::{Line, Verdict, Warning};
 use tlsbench_engine::clock::{Lateness, Quality};
-use tlsbench_engine::probe::{Load, Machine};
+use tlsbench_engine::probe::{
+    CpuTicks, Drift, Feature, Frequency, Load, Machine, Power, Proxy, Quota,
+};
 
 /// Judges what the machine is.
 pub(super) fn machine(machine: &Machine) -> Vec<Line> {
@@ -16,27 +18,73 @@ pub(super) fn machine(machine: &Machine) -> Vec<Line> {
         let value = format!("{} (CPU {})", cores.len(), list.join(", "));
         line("cores", value, at_least(CORES_MIN), cores.len() >= CORES_MIN, warning)
     });
-    let aes = machine.cpu.as_ref().map(|cpu| {
-        let instructions = match (cpu.has_aes, cpu.has_vaes) {
-            (true, true) => "AES and VAES",
-            (true, false) => "AES",
-            (false, _) => "no AES",
-        };
-        let value = match &cpu.model {
-            Some(model) => format!("{instructions} ({model})"),
-            None => instructions.to_owned(),
-        };
-        let warning = advice(
-            "an old CPU or a hypervisor that masks it",
-            "expose the host's CPU to the guest, or measure on the CPU you will run on",
-        );
-        line("AES instructions", value, "AES".to_owned(), cpu.has_aes, warning)
-    });
     vec![
         cores.unwrap_or_else(|| Line::unknown("cores", at_least(CORES_MIN))),
-        aes.unwrap_or_else(|| Line::unknown("AES instructions", "AES")),
+        physical_cores(machine),
+        features(machine),
         governor(machine),
+        boost(machine),
+        power(machine),
     ]
+}
+
+fn physical_cores(machine: &Machine) -> Line {
+    const NAME: &str = "cores of hardware";
+    let Some(count) = machine.physical_cores else {
+        return Line::unknown(NAME, at_least(CORES_MIN));
+    };
+    let threads = machine.cores.as_ref().map_or(0, Vec::len);
+    let value = if threads > count { format!("{count} (SMT)") } else { count.to_string() };
+    let warning = advice(
+        "the allowed CPUs are threads of one core (SMT), so each slows the other down",
+        "allow CPUs of different cores (`lscpu -e`), or switch SMT off: `echo off > \
+         /sys/devices/system/cpu/smt/control`",
+    );
+    line(NAME, value, at_least(CORES_MIN), count >= CORES_MIN, warning)
+}
+
+fn features(machine: &Machine) -> Line {
+    const NAME: &str = "CPU features";
+    let Some(cpu) = &machine.cpu else { return Line::unknown(NAME, FEATURES) };
+    let mut value: Vec<String> = cpu.features.iter().map(ToString::to_string).collect();
+    if value.is_empty() {
+        value.push("none for cryptography".to_owned());
+    }
+    let value = match &cpu.model {
+        Some(model) => format!("{} ({model})", value.join(", ")),
+        None => value.join(", "),
+    };
+    let has = |feature| cpu.features.contains(&feature);
+    let fit = has(Feature::Aes) && (has(Feature::Pclmulqdq) || has(Feature::Pmull));
+    let warning = advice(
+        "an old CPU or a hypervisor that masks it",
+        "expose the host's CPU to the guest, or measure on the CPU you will run on",
+    );
+    line(NAME, value, FEATURES.to_owned(), fit, warning)
+}
+
+fn boost(machine: &Machine) -> Line {
+    const NAME: &str = "turbo";
+    let Some(on) = machine.boost else { return Line::unknown(NAME, "off") };
+    let warning = advice(
+        "the CPU runs faster while it is cool and few cores are busy, which is no lasting speed",
+        "`echo 1 > /sys/devices/system/cpu/intel_pstate/no_turbo`, elsewhere \
+         `echo 0 > /sys/devices/system/cpu/cpufreq/boost`",
+    );
+    line(NAME, if on { "on" } else { "off" }.to_owned(), "off".to_owned(), !on, warning)
+}
+
+fn power(machine: &Machine) -> Line {
+    const NAME: &str = "power";
+    const LIMIT: &str = "not by battery";
+    let Some(power) = machine.power else { return Line::unknown(NAME, LIMIT) };
+    let value = match power {
+        Power::Battery => "battery",
+        Power::Mains => "mains",
+        Power::NoBattery => "no battery",
+    };
+    let warning = advice("on battery the CPU saves power", "plug it in");
+    line(NAME, value.to_owned(), LIMIT.to_owned(), power != Power::Battery, warning)
 }
 
 fn governor(machine: &Machine) -> Line {
@@ -72,6 +120,82 @@ pub(super) fn load(load: Option<Load>) -> Vec<Line> {
             line(name, value.to_string(), at_most(limit), value <= limit, warning)
         })
         .collect()
+}
+
+/// Judges what the hypervisor took since boot: a host that is crowded now and then.
+pub(super) fn steal_since_boot(ticks: Option<&CpuTicks>) -> Line {
+    const NAME: &str = "steal since boot";
+    let share = ticks.and_then(|ticks| Share::of(ticks.steal, ticks.total));
+    let Some(share) = share else { return Line::unknown(NAME, at_most(STEAL_MAX)) };
+    let warning = advice(
+        "the host is crowded at times, now or not",
+        "use a machine of its own, or repeat runs at different times of the day",
+    );
+    line(NAME, share.to_string(), at_most(STEAL_MAX), share <= STEAL_MAX, warning)
+}
+
+/// Judges what control groups allow: before and after the look, and on so many CPUs.
+pub(super) fn quota(before: Option<Quota>, after: Option<Quota>, cores: usize) -> Vec<Line> {
+    const NAMES: [&str; 2] = ["CPU quota", "CPU throttling"];
+    const LIMITS: [&str; 2] = ["none below the cores", "none while looking"];
+    let Some((before, after)) = before.zip(after) else {
+        return NAMES.iter().zip(LIMITS).map(|(name, limit)| Line::unknown(name, limit)).collect();
+    };
+    let [name, throttling] = NAMES;
+    let [below, none] = LIMITS.map(str::to_owned);
+    let value = after.cpus.map_or("none".to_owned(), |cpus| format!("{cpus:.2} CPUs"));
+    let fit = after.cpus.is_none_or(|cpus| cpus >= cores as f64);
+    let raise = advice(
+        "a limit of the container or service (`cpu.max`, `cpu.cfs_quota_us`)",
+        "remove the CPU limit, or allow as many CPUs by `cpuset` as the limit is worth",
+    );
+    let times = after.throttled.saturating_sub(before.throttled);
+    let told = format!("{times} times ({} since the group was made)", after.throttled);
+    vec![
+        line(name, value, below, fit, raise.clone()),
+        line(throttling, told, none, times == 0, raise),
+    ]
+}
+
+/// Judges whether the CPU keeps its speed. The frequency is shown where it is told.
+pub(super) fn drift(drift: Option<Drift>, frequency: Option<Frequency>) -> Line {
+    const NAME: &str = "frequency drift";
+    let limit = format!("at most {:.0} %", DRIFT_MAX * 100.0);
+    let Some(drift) = drift else { return Line::unknown(NAME, limit) };
+    let mut value = format!("{:.1} %", drift.as_f64() * 100.0);
+    if let Some(Frequency { current_khz, max_khz }) = frequency {
+        let gigahertz = |khz: u64| khz as f64 / 1e6;
+        let (now, most) = (gigahertz(current_khz), gigahertz(max_khz));
+        value.push_str(&format!(" (at {now:.2} of {most:.2} GHz)"));
+    }
+    let warning = advice(
+        "the CPU changes its frequency, or shares a core with another thread of hardware",
+        "fix the frequency (governor, turbo), let it cool, or leave the sibling CPU idle",
+    );
+    line(NAME, value, limit, drift.as_f64() <= DRIFT_MAX, warning)
+}
+
+/// Judges the highest rate of plain requests that this machine can serve and send at once.
+pub(super) fn ceiling(per_second: Option<f64>) -> Line {
+    const NAME: &str = "loopback ceiling";
+    let limit = format!("at least {CEILING_MIN:.0} requests/s");
+    let Some(rate) = per_second else { return Line::unknown(NAME, limit) };
+    let warning = advice(
+        "few or slow cores, or a network stack in user space (a sandbox)",
+        "stop what else runs, give the machine more cores, or run outside of the sandbox",
+    );
+    line(NAME, format!("{rate:.0} requests/s"), limit, rate >= CEILING_MIN, warning)
+}
+
+/// Says which proxies are there. None is needed: hops can be built in.
+pub(super) fn proxies(found: &[Proxy]) -> Line {
+    let shown = |proxy: &Proxy| match &proxy.version {
+        Some(version) => format!("{} {version}", proxy.name),
+        None => format!("{} (version not told)", proxy.name),
+    };
+    let names: Vec<String> = found.iter().map(shown).collect();
+    let value = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    Line { name: "proxies", value, limit: "none needed".to_owned(), verdict: Verdict::Fit }
 }
 
 /// Judges how well time is told.
@@ -157,6 +281,7 @@ pub(super) fn limits(machine: &Machine) -> Vec<Line> {
                 "`sysctl net.ipv4.tcp_max_tw_buckets=131072`",
             ),
         ),
+        time_wait(machine),
         number(
             "listen backlog",
             machine.listen_backlog,
@@ -164,6 +289,16 @@ pub(super) fn limits(machine: &Machine) -> Vec<Line> {
             advice("an old kernel's default", "`sysctl net.core.somaxconn=4096`"),
         ),
     ]
+}
+
+fn time_wait(machine: &Machine) -> Line {
+    const NAME: &str = "in TIME_WAIT now";
+    let Some(count) = machine.time_wait else {
+        return Line::unknown(NAME, at_most(TIME_WAIT_NOW_MAX));
+    };
+    let warning = advice("connections were made and closed just now", "wait for a minute");
+    let fit = count <= TIME_WAIT_NOW_MAX;
+    line(NAME, count.to_string(), at_most(TIME_WAIT_NOW_MAX), fit, warning)
 }
 
 fn number(name: &'static str, value: Option<u64>, min: u64, advice: Advice) -> Line {
@@ -222,6 +357,14 @@ const PORTS_MIN: u32 = 28_000;
 const TIME_WAIT_REUSE: &str = "1 (on) or 2 (on loopback)";
 /// 1,000 connections a second rest for 60 s each.
 const TIME_WAIT_MIN: u64 = 60_000;
+/// Half of Linux's 28,232 local ports: three slices of 4,000 connections fit beside them.
+const TIME_WAIT_NOW_MAX: u64 = 14_000;
+/// Without them a record of TLS costs several times as much as on any server of today.
+const FEATURES: &str = "AES, and PCLMULQDQ or PMULL";
+/// Within it costs are called equal, so the CPU must not differ by more from itself.
+const DRIFT_MAX: f64 = 0.05;
+/// A slice of 0.4 s then holds 2,000 requests, enough for a p99 with 20 values above it.
+const CEILING_MIN: f64 = 5_000.0;
 /// Linux's default since 5.4: a burst of 4,000 connections fits.
 const BACKLOG_MIN: u64 = 4_096;
 
@@ -236,7 +379,10 @@ mod tests {
     fn good() -> Machine {
         Machine {
             cores: Some(vec![0, 1]),
-            cpu: Some(Cpu { model: None, has_aes: true, has_vaes: false }),
+            cpu: Some(Cpu { model: None, features: vec![Feature::Aes, Feature::Pmull] }),
+            physical_cores: Some(2),
+            boost: Some(false),
+            power: Some(Power::Mains),
             governors: BTreeSet::from([GOVERNOR.to_owned()]),
             clock_source: Some("tsc".into()),
             open_files: Some(OpenFiles { soft: Some(OPEN_FILES_MIN), hard: None }),
@@ -244,6 +390,7 @@ mod tests {
             time_wait_reuse: Some(2),
             listen_backlog: Some(BACKLOG_MIN),
             time_wait_buckets: Some(TIME_WAIT_MIN),
+            time_wait: Some(TIME_WAIT_NOW_MAX),
         }
     }
 
@@ -257,15 +404,20 @@ mod tests {
 
     #[test]
     fn a_good_machine_is_fit_in_every_line() {
-        assert_eq!(words(&judged(&good()), "fit").len(), 8);
+        assert_eq!(words(&judged(&good()), "fit").len(), 12);
     }
 
     #[test]
     fn each_fact_beyond_its_limit_is_unfit_alone() {
         type Spoil = fn(&mut Machine);
-        let spoils: [(&str, Spoil); 8] = [
+        let spoils: [(&str, Spoil); 13] = [
             ("cores", |m| m.cores = Some(vec![3])),
-            ("AES instructions", |m| m.cpu.as_mut().unwrap().has_aes = false),
+            ("cores of hardware", |m| m.physical_cores = Some(1)),
+            ("CPU features", |m| m.cpu.as_mut().unwrap().features = vec![Feature::Pmull]),
+            ("CPU features", |m| m.cpu.as_mut().unwrap().features = vec![Feature::Aes]),
+            ("turbo", |m| m.boost = Some(true)),
+            ("power", |m| m.power = Some(Power::Battery)),
+            ("in TIME_WAIT now", |m| m.time_wait = Some(TIME_WAIT_NOW_MAX + 1)),
             ("frequency governor", |m| {
                 m.governors.insert("powersave".into());
             }),
@@ -308,6 +460,52 @@ mod tests {
         assert_eq!(judge(1, 5), [""; 0]);
         assert_eq!(judge(2, 5), ["steal"]);
         assert_eq!(judge(1, 6), ["load of others"]);
+    }
+
+    #[test]
+    fn what_was_taken_since_boot_is_judged_at_its_limit() {
+        let judge = |steal| {
+            let ticks = CpuTicks { cpus: 1, busy: 0, steal, total: 1_000 };
+            words(&[steal_since_boot(Some(&ticks))], "unfit")
+        };
+        assert_eq!(judge(10), [""; 0]);
+        assert_eq!(judge(11), ["steal since boot"]);
+        assert_eq!(words(&[steal_since_boot(None)], "unknown").len(), 1);
+    }
+
+    #[test]
+    fn a_quota_below_the_cores_and_throttling_while_looking_are_unfit() {
+        let judge = |cpus, throttled| {
+            let before = Quota { cpus, throttled: 5 };
+            words(&quota(Some(before), Some(Quota { cpus, throttled }), 2), "unfit")
+        };
+        assert_eq!(judge(None, 5), [""; 0]);
+        assert_eq!(judge(Some(2.0), 5), [""; 0]);
+        assert_eq!(judge(Some(1.99), 5), ["CPU quota"]);
+        assert_eq!(judge(None, 6), ["CPU throttling"]);
+        assert_eq!(words(&quota(None, None, 2), "unknown").len(), 2);
+    }
+
+    #[test]
+    fn drift_and_ceiling_are_judged_at_their_limits() {
+        let drift_to = |slowest| Some(Drift { fastest: Nanos(100), slowest: Nanos(slowest) });
+        assert_eq!(drift(drift_to(105), None).verdict, Verdict::Fit);
+        let frequency = Frequency { current_khz: 2_400_000, max_khz: 3_500_000 };
+        let line = drift(drift_to(106), Some(frequency));
+        assert_eq!(line.value, "6.0 % (at 2.40 of 3.50 GHz)");
+        assert!(line.warning().is_some());
+        assert_eq!(drift(None, None).verdict, Verdict::Unknown);
+        assert_eq!(ceiling(Some(CEILING_MIN)).verdict, Verdict::Fit);
+        assert!(ceiling(Some(CEILING_MIN - 1.0)).warning().is_some());
+        assert_eq!(ceiling(None).verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn proxies_are_listed_and_none_is_needed() {
+        let nginx = Proxy { name: "nginx", version: Some("1.22.1".into()) };
+        let odd = Proxy { name: "envoy", version: None };
+        assert_eq!(proxies(&[nginx, odd]).value, "nginx 1.22.1, envoy (version not told)");
+        assert_eq!((proxies(&[]).value.as_str(), proxies(&[]).verdict), ("none", Verdict::Fit));
     }
 
     #[test]

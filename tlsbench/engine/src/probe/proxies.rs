@@ -1,0 +1,165 @@
+//! Which proxies are installed that hops can be made of.
+
+use std::ffi::OsStr;
+use std::io::{self, Read as _};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::io::ioctl_fionbio;
+use tlsbench_core::units::Nanos;
+
+use crate::clock::Clock;
+
+/// A proxy that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// Its name, which is that of its program.
+    pub name: &'static str,
+    /// Its version, where it told one in time.
+    pub version: Option<String>,
+}
+
+/// Looks for proxies in the folders of `path`, which is written as the variable `PATH` is, and asks
+/// each for its version.
+#[must_use]
+pub fn proxies(path: &OsStr) -> Vec<Proxy> {
+    let folders: Vec<_> = std::env::split_paths(path).collect();
+    KNOWN
+        .into_iter()
+        .filter_map(|(name, flag)| {
+            let program = folders.iter().map(|folder| folder.join(name)).find(|p| p.is_file())?;
+            let said = ask(&program, flag).unwrap_or_default();
+            Some(Proxy { name, version: version(&said) })
+        })
+        .collect()
+}
+
+/// What a program says when asked, on both of its outputs; it is ended when it takes too long.
+fn ask(program: &Path, flag: &str) -> io::Result<String> {
+    let mut child = Command::new(program)
+        .arg(flag)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let ended = wait(&mut child);
+    if !matches!(ended, Ok(true)) {
+        child.kill()?;
+        child.wait()?;
+    }
+    let mut said = String::new();
+    if let Some(out) = child.stdout.take() {
+        said.push_str(&what_is_there(out)?);
+    }
+    if let Some(err) = child.stderr.take() {
+        said.push_str(&what_is_there(err)?);
+    }
+    Ok(said)
+}
+
+fn wait(child: &mut Child) -> io::Result<bool> {
+    let end = Clock::Monotonic.now() + ANSWER_WITHIN;
+    while Clock::Monotonic.now() < end {
+        if child.try_wait()?.is_some() {
+            return Ok(true);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(false)
+}
+
+/// Does not wait for more: a process that the program left behind may hold the pipe open.
+fn what_is_there(mut pipe: impl io::Read + AsFd) -> io::Result<String> {
+    ioctl_fionbio(&pipe, true)?;
+    let mut bytes = Vec::new();
+    match pipe.by_ref().take(SAID_MAX).read_to_end(&mut bytes) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+        _ => {}
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The first number with a point in it: `nginx/1.22.1`, `v2.7.6 h1:…`.
+fn version(said: &str) -> Option<String> {
+    said.split(|letter: char| !letter.is_ascii_digit() && letter != '.')
+        .map(|word| word.trim_matches('.'))
+        .find(|word| word.contains('.'))
+        .map(str::to_owned)
+}
+
+/// Names of programs, and how each is asked for its version.
+const KNOWN: [(&str, &str); 5] = [
+    ("nginx", "-v"),
+    ("haproxy", "-v"),
+    ("envoy", "--version"),
+    ("traefik", "version"),
+    ("caddy", "version"),
+];
+
+/// All answer in well under a second; five of them may take 10 s at most.
+const ANSWER_WITHIN: Nanos = Nanos::from_millis(2_000);
+const PAUSE: Duration = Duration::from_millis(2);
+/// As much as a pipe holds: whoever says more is not heard to the end.
+const SAID_MAX: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// Whoever is left behind holds the pipe until it may go, or gives up after 30 s.
+    const LEAVES_ONE_BEHIND: &str = "echo v2.7.6; cd \"$(dirname \"$0\")\"
+        (for i in $(seq 600); do [ -e go ] && exit; sleep 0.05; done; touch gave-up) &";
+
+    fn folder(programs: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, script) in programs {
+            let path = folder.path().join(name);
+            fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn versions_are_found_in_what_each_proxy_says() {
+        for (said, expected) in [
+            ("nginx version: nginx/1.22.1\n", Some("1.22.1")),
+            ("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/", Some("2.6.12")),
+            ("envoy  version: d362e791eb9e4/1.30.1/Clean/RELEASE/BoringSSL", Some("1.30.1")),
+            ("Version:      3.0.0\nCodename:     x\nGo version:   go1.22.2", Some("3.0.0")),
+            ("v2.7.6 h1:w0NymbG2m9PcvKWsrXO6EEkY9Ru4FJK8uQbYcev1p3A=", Some("2.7.6")),
+            ("no number. At all...", None),
+        ] {
+            assert_eq!(version(said).as_deref(), expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn proxies_on_the_path_are_asked_and_do_not_keep_us_waiting() {
+        let first = folder(&[("nginx", "echo nginx version: nginx/$1.9.9 >&2")]);
+        let second =
+            folder(&[("nginx", "echo 1.1.1"), ("caddy", LEAVES_ONE_BEHIND), ("traefik", "exit 3")]);
+        let path = std::env::join_paths([first.path(), second.path()]).unwrap();
+        let found = proxies(&path);
+        let proxy =
+            |name, version: Option<&str>| Proxy { name, version: version.map(str::to_owned) };
+        // `-v` stands where `$1` does.
+        let expected =
+            [proxy("nginx", Some("9.9")), proxy("traefik", None), proxy("caddy", Some("2.7.6"))];
+        assert_eq!(found, expected);
+        assert!(!second.path().join("gave-up").exists(), "waited for who held the pipe");
+        fs::write(second.path().join("go"), "").unwrap();
+        assert_eq!(proxies(OsStr::new("")), []);
+
+        // A program that does not end is ended. In this test, so that no script is being written
+        // while another thread starts one, which the kernel refuses (ETXTBSY).
+        let folder = folder(&[("envoy", "echo 1.2.3; exec sleep 600")]);
+        let found = proxies(folder.path().as_os_str());
+        assert_eq!(found, [Proxy { name: "envoy", version: Some("1.2.3".into()) }]);
+    }
+}
