@@ -6,6 +6,7 @@
     reason = "a test that cannot go on should stop"
 )]
 
+mod calibrate;
 mod doctor;
 mod record_hdr;
 mod report;

@@ -21,9 +21,22 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Measure what single operations of cryptography and of the kernel take on this machine.
+    ///
+    /// Takes up to ten seconds of one core. Exit code 1 says that a figure is not steady.
+    Calibrate {
+        /// How to print the result.
+        #[arg(short, long, value_enum, default_value_t = Format::Table)]
+        output: Format,
+
+        /// A file for the JSON document (docs/calibration.md), beside what is printed.
+        #[arg(long, value_name = "FILE.json")]
+        out: Option<PathBuf>,
+    },
     /// Say whether this machine is fit to measure, and what to change.
     ///
-    /// Looks at clocks, cores, other load and kernel limits for about two seconds. Changes nothing.
+    /// Looks at cores, clocks, other load, kernel limits and proxies for about four seconds, one of
+    /// them computing and half of one sending requests to itself. Changes nothing.
     Doctor {
         /// How to print the result.
         #[arg(short, long, value_enum, default_value_t = Format::Table)]
@@ -61,6 +74,9 @@ impl Cli {
     #[must_use]
     pub fn settings(&self) -> Settings {
         match &self.verb {
+            Verb::Calibrate { output, out } => {
+                Settings::Calibrate { output: (*output).into(), out: out.clone() }
+            }
             Verb::Doctor { output } => Settings::Doctor { output: (*output).into() },
             Verb::Merge { records, record } => {
                 Settings::Merge { records: records.clone(), record: record.clone() }

@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use crate::exit::Exit;
 use crate::settings::Settings;
+use crate::store;
 
+mod calibrate;
 mod doctor;
 mod merge;
 mod report;
@@ -18,6 +20,13 @@ mod run;
 /// Fails when the verb cannot do its work.
 pub fn run(settings: &Settings, out: &mut impl Write) -> anyhow::Result<Exit> {
     let (written, exit) = match settings {
+        Settings::Calibrate { output, out: file } => {
+            let calibration = calibrate::calibrate()?;
+            if let Some(path) = file {
+                store::write(path, &calibrate::json(&calibration)?)?;
+            }
+            (calibrate::print(&calibration, *output, out), calibrate::exit(&calibration))
+        }
         Settings::Doctor { output } => {
             let lines = doctor::look()?;
             (doctor::print(&lines, *output, out), doctor::exit(&lines))

@@ -9,6 +9,13 @@ use tlsbench_core::plan::Draft;
 /// One verb with everything it needs to know.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Settings {
+    /// Measure what single operations take on this machine.
+    Calibrate {
+        /// How to print it.
+        output: Output,
+        /// A file for the JSON document, beside what is printed.
+        out: Option<PathBuf>,
+    },
     /// Say whether this machine is fit to measure.
     Doctor {
         /// How to print it.

@@ -1,6 +1,6 @@
 //! `tlsbench run`: measures endpoints and leaves a record of it.
 
-mod environment;
+pub(super) mod environment;
 mod keep;
 mod table;
 
