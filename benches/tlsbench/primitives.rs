@@ -3,11 +3,15 @@
 //! `cargo bench -p tlsbench-engine --bench primitives`. The client's sum is one key share made and
 //! agreed, two or three signatures verified (the chain's and the handshake's), one key schedule,
 //! one transcript, and one connection of TCP; the whole handshake is held against it. Times are of
-//! the process's CPU clock, so that others on the machine count for less.
+//! CPU clocks, so that others on the machine count for less. At the end the load engine's own
+//! handshakes over loopback are held against the sum, by turns: the ratio to quote.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench")]
 
 use std::hint::black_box;
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +20,14 @@ use criterion::{criterion_group, criterion_main};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::tls13::OkmBlock;
 use rustls::{ServerConfig, ServerConnection, SignatureScheme, SupportedCipherSuite};
-use tlsbench_core::plan::{Group, Provider, Scheme, Suite, Target, Tls, Verify, Version};
+use tlsbench_core::plan::{
+    Close, Draft, Group, Length, Provider, Scenario, Scheme, Suite, Target, Tls, Verify, Version,
+};
 use tlsbench_core::units::{Nanos, Ratio};
 use tlsbench_engine::calibrate::primitives;
 use tlsbench_engine::clock::Clock;
+use tlsbench_engine::fake::{Fake, FakeServer};
+use tlsbench_engine::run::{self, Inputs, Progress, Stop};
 use tlsbench_engine::tls::{Identity, Issuer, LabPki, Roots, Subject, TlsClient, crypto_provider};
 
 const NAME: &str = "lab.test";
@@ -121,23 +129,24 @@ fn signatures(c: &mut Criterion) {
         let crypto = crypto(provider);
         let mut group = c.benchmark_group(format!("ECDSA P-256/{provider}"));
         let signed: Vec<Signed> = mine.iter().map(|one| signed(&crypto, one)).collect();
-        let (_, algorithms) = crypto
-            .signature_verification_algorithms
-            .mapping
-            .iter()
-            .find(|(scheme, _)| *scheme == SignatureScheme::ECDSA_NISTP256_SHA256)
-            .unwrap();
         for count in [2, 3] {
             group.bench_function(format!("verify {count}"), |b| {
-                b.iter(|| {
-                    for one in &signed[..count] {
-                        let Signed { public, message, signature } = one;
-                        algorithms[0].verify_signature(public, message, signature).unwrap();
-                    }
-                });
+                b.iter(|| verify(&crypto, &signed[..count]));
             });
         }
         group.finish();
+    }
+}
+
+fn verify(crypto: &CryptoProvider, signed: &[Signed]) {
+    let (_, algorithms) = crypto
+        .signature_verification_algorithms
+        .mapping
+        .iter()
+        .find(|(scheme, _)| *scheme == SignatureScheme::ECDSA_NISTP256_SHA256)
+        .unwrap();
+    for Signed { public, message, signature } in signed {
+        algorithms[0].verify_signature(public, message, signature).unwrap();
     }
 }
 
@@ -189,17 +198,56 @@ fn hashes(c: &mut Criterion) {
                 b.iter(|| key_schedule(suite, black_box(&[9; 32])));
             });
             group.bench_function(format!("{name}, transcript of 2 KB read at 5 places"), |b| {
-                b.iter(|| {
-                    let mut hash = suite.common.hash_provider.start();
-                    for _ in 0..5 {
-                        hash.update(black_box(&[7; 400]));
-                        black_box(hash.fork_finish());
-                    }
-                });
+                b.iter(|| transcript(suite));
             });
         }
         group.finish();
     }
+}
+
+fn transcript(suite: &rustls::Tls13CipherSuite) {
+    let mut hash = suite.common.hash_provider.start();
+    for _ in 0..5 {
+        hash.update(black_box(&[7; 400]));
+        black_box(hash.fork_finish());
+    }
+}
+
+/// Connections on loopback: what the client's part of one costs, made as the engine makes them.
+struct Loopback {
+    address: SocketAddr,
+}
+
+impl Loopback {
+    /// A server on a thread of its own, which lives as long as the process.
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            // It closes first, so that the client's ports do not stay behind in TIME_WAIT.
+            for stream in listener.incoming() {
+                drop(stream);
+            }
+        });
+        Self { address }
+    }
+
+    /// CPU time of this thread for so many times connect, wait for the end, close.
+    fn connect(&self, times: u64) -> Duration {
+        let begin = Clock::ThreadCpu.now();
+        for _ in 0..times {
+            let mut stream = TcpStream::connect(self.address).unwrap();
+            assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0);
+        }
+        Duration::from_nanos((Clock::ThreadCpu.now() - begin).0)
+    }
+}
+
+fn tcp(c: &mut Criterion) {
+    let loopback = Loopback::start();
+    c.bench_function("TCP on loopback/client's connect and close", |b| {
+        b.iter_custom(|times| loopback.connect(times));
+    });
 }
 
 fn target() -> Target {
@@ -211,6 +259,20 @@ fn target() -> Target {
         path: "/".to_owned(),
         sni: None,
         connect_to: Vec::new(),
+    }
+}
+
+fn tls(provider: Provider, verify: Verify) -> Tls {
+    Tls {
+        version: Version::Tls13,
+        suites: vec![Suite::Aes128Gcm],
+        groups: Vec::new(),
+        provider,
+        resume: Ratio::ZERO,
+        early_data: false,
+        client_certificate: None,
+        ca_bundle: None,
+        verify,
     }
 }
 
@@ -234,18 +296,7 @@ impl Pair {
             .with_single_cert(identity.chain().to_vec(), identity.key().clone_key())
             .unwrap();
         server.send_tls13_tickets = tickets;
-        let tls = Tls {
-            version: Version::Tls13,
-            suites: vec![Suite::Aes128Gcm],
-            groups: Vec::new(),
-            provider,
-            resume: Ratio::ZERO,
-            early_data: false,
-            client_certificate: None,
-            ca_bundle: None,
-            verify,
-        };
-        let client = TlsClient::new(&tls, &target(), &roots, None, None).unwrap();
+        let client = TlsClient::new(&tls(provider, verify), &target(), &roots, None, None).unwrap();
         Self { client, server: Arc::new(server) }
     }
 
@@ -308,6 +359,124 @@ fn handshakes(c: &mut Criterion) {
     }
 }
 
+/// The load engine against a server in this process: its thread's CPU time per handshake.
+struct Engine {
+    _server: FakeServer,
+    inputs: Inputs,
+    scenario: Scenario,
+}
+
+impl Engine {
+    fn new(provider: Provider, verify: Verify) -> Self {
+        let pki = LabPki::generate().unwrap();
+        let subject = Subject { issuer: Issuer::Intermediate, ..Subject::server(NAME) };
+        let mut fake = Fake::tls(pki.issue(&subject).unwrap().identity, 0);
+        if let Some(tls) = &mut fake.tls {
+            (tls.tickets, tls.resumes) = (0, false);
+        }
+        let server = FakeServer::start(fake).unwrap();
+        let roots = Arc::new(Roots::from_pem(pki.root_pem().as_bytes()).unwrap());
+        let inputs = Inputs {
+            addresses: vec![vec![server.address()]],
+            roots: Some(roots),
+            ca_bundle: None,
+            identity: None,
+        };
+        let mut draft = Draft::from_toml(&format!(
+            "handshakes_only = true\n[load]\nconnections = 16\n[[target]]\nname = 'loopback'\n\
+             url = 'https://{NAME}:{}/'\n",
+            server.address().port()
+        ))
+        .unwrap();
+        draft.close = Some(Close::Server);
+        let mut scenario = draft.finish().unwrap();
+        scenario.tls = tls(provider, verify);
+        scenario.shards = NonZeroU32::MIN;
+        scenario.timing.rounds = NonZeroU32::MIN;
+        scenario.timing.warm_up = Nanos::from_millis(50);
+        Self { _server: server, inputs, scenario }
+    }
+
+    fn shake(&mut self, times: u64) -> Duration {
+        let Some(count) = NonZeroU64::new(times) else { return Duration::ZERO };
+        self.scenario.timing.round = Length::Count(count);
+        let mut used = Nanos(0);
+        run::run(&self.scenario, &self.inputs, &Stop::new(), |progress| {
+            if let Progress::Slice(slice) = progress {
+                // A handshake under way at the beginning counts with what is left of it.
+                used = Nanos(slice.lap.cpu.total.0 * times / slice.tally.succeeded.max(1));
+            }
+        })
+        .unwrap();
+        Duration::from_nanos(used.0)
+    }
+}
+
+/// The sum of what a client's handshake is made of, for a chain of leaf and intermediate.
+struct Parts {
+    crypto: Arc<CryptoProvider>,
+    signed: Vec<Signed>,
+    share: Vec<u8>,
+    loopback: Loopback,
+}
+
+impl Parts {
+    fn new(provider: Provider, verifications: usize) -> Self {
+        let pki = LabPki::generate().unwrap();
+        let crypto = crypto(provider);
+        let signed = (0..verifications)
+            .map(|_| signed(&crypto, &pki.issue(&Subject::server(NAME)).unwrap().identity))
+            .collect();
+        let share = crypto.kx_groups[0].start().unwrap().pub_key().to_vec();
+        Self { crypto, signed, share, loopback: Loopback::start() }
+    }
+
+    fn once(&self, times: u64) -> Duration {
+        let suite = suite(&self.crypto, rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
+        let begin = Clock::ThreadCpu.now();
+        for _ in 0..times {
+            let kx = self.crypto.kx_groups[0].start().unwrap();
+            black_box(kx.complete(black_box(&self.share)).unwrap());
+            verify(&self.crypto, &self.signed);
+            key_schedule(suite, black_box(&[9; 32]));
+            transcript(suite);
+        }
+        let computed = Duration::from_nanos((Clock::ThreadCpu.now() - begin).0);
+        computed + self.loopback.connect(times)
+    }
+}
+
+/// The load engine beside the sum of its parts, by turns; the median of the ratios.
+fn whole_beside_its_parts(c: &mut Criterion) {
+    for provider in providers() {
+        for (how, verifications) in [(Verify::Every, 3), (Verify::SameChain, 1)] {
+            let mut engine = Engine::new(provider, how);
+            let parts = Parts::new(provider, verifications);
+            let mut group = c.benchmark_group(format!("engine over loopback/{provider}"));
+            group.bench_function(format!("{how}"), |b| b.iter_custom(|n| engine.shake(n)));
+            group.finish();
+            if std::env::args().any(|arg| arg == "--test") {
+                continue;
+            }
+            let turns = (0..TURNS).map(|_| {
+                let whole = engine.shake(PER_TURN).as_secs_f64();
+                whole / parts.once(PER_TURN).as_secs_f64()
+            });
+            let mut ratios: Vec<f64> = turns.collect();
+            ratios.sort_by(f64::total_cmp);
+            let (low, high) = (ratios[TURNS / 4], ratios[TURNS * 3 / 4]);
+            println!(
+                "{provider}, {how}: handshake {:.2} x its parts (quartiles {low:.2} to {high:.2})\n",
+                ratios[TURNS / 2]
+            );
+        }
+    }
+}
+
+const TURNS: usize = 15;
+/// At some 200 us each, a turn takes 0.2 s.
+const PER_TURN: u64 = 1_000;
+
 criterion_group! {
     name = benches;
     config = criterion::Criterion::default()
@@ -315,6 +484,6 @@ criterion_group! {
         .sample_size(30)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = calibration, signatures, hashes, handshakes
+    targets = calibration, signatures, hashes, tcp, handshakes, whole_beside_its_parts
 }
 criterion_main!(benches);
