@@ -10,6 +10,7 @@
     reason = "a test that cannot go on should stop; clippy exempts test functions, not their helpers"
 )]
 
+mod admission;
 mod harness;
 
 /// The shared cluster, alone, or nothing where there is none to run.

@@ -99,6 +99,60 @@ fn says_what_a_real_api_server_said() {
     }
 }
 
+/// Whether an error of the API server comes from this rule of its schema.
+fn is_said_by(rule: &Value, place: &str, (path, message): &(String, String)) -> bool {
+    let field = rule["fieldPath"].as_str().unwrap_or_default();
+    // `a[3].b` is in the schema as `a[].b`.
+    let path: String = path.chars().filter(|letter| !letter.is_ascii_digit()).collect();
+    let place: String = place.chars().filter(|letter| !letter.is_ascii_digit()).collect();
+    let place = place + &field.chars().filter(|it| !it.is_ascii_digit()).collect::<String>();
+    let text: String = match rule["message"].as_str() {
+        Some(message) => message.to_owned(),
+        // Of an expression, the longest text in it.
+        None => rule["messageExpression"]
+            .as_str()
+            .unwrap()
+            .replace("\\'", "\0")
+            .split('\'')
+            .skip(1)
+            .step_by(2)
+            .map(|text| text.replace('\0', "'"))
+            .max_by_key(String::len)
+            .unwrap(),
+    };
+    path == place.trim_start_matches('.') && message.contains(&text)
+}
+
+fn each_rule(schema: &Value, place: &str, visit: &mut impl FnMut(&str, &Value)) {
+    for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+        visit(place, rule);
+    }
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let dot = if place.is_empty() { "" } else { "." };
+        each_rule(field, &format!("{place}{dot}{name}"), visit);
+    }
+    if schema["items"].is_object() {
+        each_rule(&schema["items"], &format!("{place}[]"), visit);
+    }
+}
+
+#[test]
+fn every_rule_of_the_schema_has_refused_a_recorded_case() {
+    let text = fs::read_to_string(format!("{FIXTURES}/admission/answers.json")).unwrap();
+    let recorded: Recorded = serde_json::from_str(&text).unwrap();
+    let errors: Vec<_> = recorded.cases.values().flat_map(|answer| &answer.errors).collect();
+    let mut silent = Vec::new();
+    let mut count = 0;
+    each_rule(&recorded.schema, "", &mut |place, rule| {
+        count += 1;
+        if !errors.iter().any(|error| is_said_by(rule, place, error)) {
+            silent.push(format!("{place}: {}", rule["rule"]));
+        }
+    });
+    assert!(count > 30, "{count}");
+    assert!(silent.is_empty(), "add cases for\n{}", silent.join("\n"));
+}
+
 #[test]
 fn defaults_are_those_that_a_real_api_server_filled_in() {
     let text = fs::read_to_string(format!("{FIXTURES}/admission/answers.json")).unwrap();
