@@ -123,8 +123,12 @@ fn folder_of(cache: &Path, module: &str) -> Result<PathBuf> {
 /// `control-plane` in cargo's target folder, which is the one that this program was built into.
 fn cache() -> Result<PathBuf> {
     let program = env::current_exe().context("cannot tell where this program is")?;
-    let tagged = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    let target = tagged.map_or_else(|| repository().join("target"), Path::to_owned);
+    // Cargo marks a folder that it made itself by the one, and keeps the other in any.
+    let is_target = |folder: &&Path| {
+        [".rustc_info.json", "CACHEDIR.TAG"].iter().any(|mark| folder.join(mark).is_file())
+    };
+    let target = program.ancestors().find(is_target);
+    let target = target.map_or_else(|| repository().join("target"), Path::to_owned);
     Ok(target.join("control-plane"))
 }
 
