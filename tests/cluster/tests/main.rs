@@ -11,6 +11,7 @@
 )]
 
 mod admission;
+mod deploy;
 mod harness;
 
 /// The shared cluster, alone, or nothing where there is none to run.
