@@ -1,11 +1,12 @@
 //! `cargo run -p cluster -- up`: the tests' Kubernetes, at one's desk.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use cluster::assets::Assets;
-use cluster::{Cluster, Options};
+use cluster::{Cluster, Options, TRUST_NAMESPACE};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A Kubernetes control plane without nodes, for tests and for development.
@@ -54,13 +55,19 @@ fn main() -> Result<()> {
 async fn keep_up(cluster: &Cluster, kustomizations: &[PathBuf]) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    // Where deploy/base goes; in a cluster of one's own it is cert-manager's.
+    cluster.namespace(TRUST_NAMESPACE, &[]).await?;
+    let mut text = String::new();
     for folder in kustomizations {
-        print!("{}", cluster.apply(folder).await?);
+        text += &cluster.apply(folder).await?;
     }
-    println!("export KUBECONFIG={}", cluster.admin_kubeconfig().display());
-    println!("# kubectl: {}", cluster.kubectl_path().display());
-    println!("# logs:    {}", cluster.folder().path().display());
-    println!("# the cluster runs until Ctrl-C");
+    text += &format!(
+        "export KUBECONFIG={}\n# kubectl: {}\n# logs:    {}\n# the cluster runs until Ctrl-C\n",
+        cluster.admin_kubeconfig().display(),
+        cluster.kubectl_path().display(),
+        cluster.folder().path().display(),
+    );
+    std::io::stdout().write_all(text.as_bytes()).context("cannot print how to use the cluster")?;
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
