@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::bundle::Why;
+use crate::bundle::{TrustBundle, Why};
 use crate::names::{BundleName, DataKey, Kind, Namespace};
-use crate::plan::{Blocked, Plan, Refusal, SourceProblem, Write};
+use crate::plan::{Blocked, Plan, Prepared, Refusal, SourceProblem, Step, Write};
 use crate::selector::Selector;
 use crate::time::Timestamp;
 
@@ -23,6 +23,72 @@ pub struct Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Category(pub &'static str);
 
+/// How one target stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It could not be written, or cleaned up where it is not wanted; it is tried again.
+    Failed {
+        /// The category of the error.
+        why: Category,
+        /// Whether the target is wanted at all.
+        wanted: bool,
+    },
+    /// It is wanted and there, but what it should hold is not known, or not looked at.
+    Held,
+    /// It is wanted, and not written yet.
+    Pending,
+    /// It is not written until something changes.
+    Refused(Refusal),
+    /// It is as it should be.
+    Synced,
+}
+
+/// What a status says of a Bundle besides its targets.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'p> {
+    /// Why no content could be made, if so.
+    pub blocked: Option<&'p Blocked>,
+    /// Whether the Bundle wants Secrets and they are switched off.
+    pub secrets_off: bool,
+    /// Whether the Bundle's writes are paused.
+    pub paused: bool,
+    /// The certificates, and what was left out of them.
+    pub certificates: &'p TrustBundle,
+    /// Identity of the default CA package, where the Bundle uses it.
+    pub default_cas: Option<&'p Arc<str>>,
+    /// How many targets there should be.
+    pub desired: usize,
+}
+
+impl<'p> Head<'p> {
+    /// Of a Bundle whose targets are planned one by one.
+    #[must_use]
+    pub fn of(prepared: &'p Prepared<'_>, desired: usize) -> Self {
+        let content = prepared.content();
+        Self {
+            blocked: content.blocked.as_ref(),
+            secrets_off: prepared.secrets_off(),
+            paused: prepared.is_paused(),
+            certificates: &content.certificates,
+            default_cas: content.default_cas.as_ref(),
+            desired,
+        }
+    }
+}
+
+impl<'p> From<&'p Plan> for Head<'p> {
+    fn from(plan: &'p Plan) -> Self {
+        Self {
+            blocked: plan.blocked.as_ref(),
+            secrets_off: plan.secrets_off,
+            paused: plan.paused,
+            certificates: &plan.certificates,
+            default_cas: plan.default_cas.as_ref(),
+            desired: plan.desired,
+        }
+    }
+}
+
 /// What the status of a Bundle says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conclusion {
@@ -34,6 +100,8 @@ pub struct Conclusion {
     pub message: String,
     /// Counts of targets.
     pub targets: TargetCounts,
+    /// How many wanted targets are not written yet. While there are some, `Synced` is too early.
+    pub pending: usize,
     /// Counts of certificates; nothing where no content could be made.
     pub certificates: Option<CertificateCounts>,
     /// Identity of the default CA package, where the Bundle uses it.
@@ -119,71 +187,109 @@ impl Reason {
 /// trust-manager words it.
 #[must_use]
 pub fn conclude(plan: &Plan, outcome: &Outcome, selector: &Selector, limited: bool) -> Conclusion {
-    let tally = Tally::new(plan, outcome);
-    let (reason, message) = verdict(plan, &tally, selector, limited);
-    let synced =
-        if plan.blocked.is_some() { 0 } else { tally.kept.saturating_sub(tally.failed.len()) };
+    let standings = plan.steps.iter().filter_map(|step| {
+        let standing = standing(plan, outcome, step)?;
+        Some((step.kind, &step.namespace, standing))
+    });
+    let standings: Vec<_> = standings.collect();
+    let borrowed =
+        standings.iter().map(|(kind, namespace, standing)| (*kind, *namespace, standing));
+    conclude_standings(&Head::from(plan), borrowed, selector, limited)
+}
+
+/// What the status of a Bundle says while its targets stand as they do. A target that is neither
+/// wanted nor failing is not among them.
+#[must_use]
+pub fn conclude_standings<'p>(
+    head: &Head<'p>,
+    standings: impl Iterator<Item = (Kind, &'p Namespace, &'p Standing)>,
+    selector: &Selector,
+    limited: bool,
+) -> Conclusion {
+    let tally = Tally::new(standings);
+    let (reason, message) = verdict(head, &tally, selector, limited);
     Conclusion {
         synced: reason == Reason::Synced,
         reason,
         message,
         targets: TargetCounts {
-            desired: plan.desired,
-            synced,
+            desired: head.desired,
+            synced: if head.blocked.is_some() { 0 } else { tally.synced },
             failed: tally.failed.len(),
             refused: tally.refused.len(),
         },
-        certificates: plan.blocked.is_none().then(|| certificates(plan)),
-        default_cas: plan.default_cas.clone(),
+        pending: tally.pending,
+        certificates: head.blocked.is_none().then(|| certificates(head.certificates)),
+        default_cas: head.default_cas.cloned(),
     }
 }
 
-/// The steps of a plan by what became of them.
+/// How a target stands after its step, if the status has anything to say of it.
+fn standing(plan: &Plan, outcome: &Outcome, step: &Step) -> Option<Standing> {
+    let key = (step.kind, step.namespace.clone());
+    let wanted = !matches!(step.write, Write::Delete(_) | Write::Release { .. });
+    let refused = match &step.write {
+        Write::Refuse(refusal) => Some(refusal),
+        Write::Create(_) | Write::Update { .. } => outcome.refused.get(&key),
+        Write::Delete(_) | Write::Release { .. } | Write::Keep => None,
+    };
+    // What is kept because its content is not known, or not looked at, is not in sync.
+    let judged = !plan.paused && plan.rendered.contains_key(&step.kind);
+    if let Some(refusal) = refused {
+        Some(Standing::Refused(refusal.clone()))
+    } else if let Some(why) = outcome.failed.get(&key) {
+        // A failed clean-up is a failure too, but no wanted target is missing for it.
+        Some(Standing::Failed { why: *why, wanted })
+    } else if wanted && (judged || step.write != Write::Keep) {
+        Some(Standing::Synced)
+    } else {
+        wanted.then_some(Standing::Held)
+    }
+}
+
+/// Targets by how they stand.
+#[derive(Default)]
 struct Tally<'p> {
-    /// Wanted targets that are there, or would be if no write had failed.
-    kept: usize,
+    synced: usize,
+    pending: usize,
     failed: BTreeMap<(Kind, &'p Namespace), Category>,
     refused: BTreeMap<(Kind, &'p Namespace), &'p Refusal>,
 }
 
 impl<'p> Tally<'p> {
-    fn new(plan: &'p Plan, outcome: &'p Outcome) -> Self {
-        let mut tally = Self { kept: 0, failed: BTreeMap::new(), refused: BTreeMap::new() };
-        for step in &plan.steps {
-            let id = (step.kind, &step.namespace);
-            let key = (step.kind, step.namespace.clone());
-            let refused = match &step.write {
-                Write::Refuse(refusal) => Some(refusal),
-                Write::Create(_) | Write::Update { .. } => outcome.refused.get(&key),
-                Write::Delete(_) | Write::Release { .. } | Write::Keep => None,
-            };
-            if let Some(refusal) = refused {
-                tally.refused.insert(id, refusal);
-                continue;
-            }
-            let wanted = !matches!(step.write, Write::Delete(_) | Write::Release { .. });
-            // What is kept because its content is not known, or not looked at, is not in sync.
-            let judged = !plan.paused && plan.rendered.contains_key(&step.kind);
-            tally.kept += usize::from(wanted && (judged || step.write != Write::Keep));
-            if let Some(category) = outcome.failed.get(&key) {
-                tally.failed.insert(id, *category);
-                // A failed clean-up is a failure too, but no wanted target is missing for it.
-                tally.kept += usize::from(!wanted);
+    fn new(standings: impl Iterator<Item = (Kind, &'p Namespace, &'p Standing)>) -> Self {
+        let mut tally = Self::default();
+        for (kind, namespace, standing) in standings {
+            match standing {
+                Standing::Failed { why, .. } => {
+                    tally.failed.insert((kind, namespace), *why);
+                }
+                Standing::Held => {}
+                Standing::Pending => tally.pending += 1,
+                Standing::Refused(refusal) => {
+                    tally.refused.insert((kind, namespace), refusal);
+                }
+                Standing::Synced => tally.synced += 1,
             }
         }
         tally
     }
 }
 
-fn verdict(plan: &Plan, tally: &Tally<'_>, selector: &Selector, limited: bool) -> (Reason, String) {
-    if let Some(blocked) = &plan.blocked {
+fn verdict(
+    head: &Head<'_>,
+    tally: &Tally<'_>,
+    selector: &Selector,
+    limited: bool,
+) -> (Reason, String) {
+    if let Some(blocked) = head.blocked {
         return blocked_verdict(blocked);
     }
-    if plan.secrets_off {
+    if head.secrets_off {
         let message = "Bundle has Secret targets but the feature is disabled".to_owned();
         return (Reason::SecretTargetsDisabled, message);
     }
-    if plan.paused {
+    if head.paused {
         let message = "Writes are paused by the annotation trust.cert-manager.io/paused".to_owned();
         return (Reason::Paused, message);
     }
@@ -283,14 +389,14 @@ fn some_of(texts: impl ExactSizeIterator<Item = String>, separator: &str) -> Str
     shown
 }
 
-fn certificates(plan: &Plan) -> CertificateCounts {
-    let dropped = plan.certificates.dropped();
+fn certificates(bundle: &TrustBundle) -> CertificateCounts {
+    let dropped = bundle.dropped();
     let count = |is: fn(Why) -> bool| dropped.iter().filter(|dropped| is(dropped.why)).count();
     CertificateCounts {
-        total: plan.certificates.members().len(),
+        total: bundle.members().len(),
         filtered: count(Why::is_filter),
         skipped: count(Why::is_skip),
-        earliest_not_after: plan.certificates.earliest_not_after(),
+        earliest_not_after: bundle.earliest_not_after(),
     }
 }
 
@@ -301,9 +407,7 @@ const NAMED_MAX: usize = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::TrustBundle;
     use crate::names::Origin;
-    use crate::plan::Step;
 
     fn plan(writes: Vec<(Kind, &str, Write)>) -> Plan {
         Plan {

@@ -176,7 +176,7 @@ impl Refusal {
 /// Plans one Bundle over the whole world.
 #[must_use]
 pub fn plan(spec: &Spec, world: &World, now: Timestamp) -> Plan {
-    let mut prepared = Prepared::new(spec, world, now);
+    let prepared = Prepared::new(spec, world, now);
     let none = Targets::new();
     let targets = world.targets.get(&spec.name).unwrap_or(&none);
     let mut steps = Vec::new();
@@ -194,62 +194,58 @@ pub fn plan(spec: &Spec, world: &World, now: Timestamp) -> Plan {
             }
         }
     }
-    prepared.notes.append(&mut adopted);
-    prepared.into_plan(steps, desired)
+    let mut plan = prepared.into_plan(steps, desired);
+    plan.notes.append(&mut adopted);
+    plan
 }
 
-/// All that the targets of a Bundle have in common, computed once: what the certificates are, and
-/// what each kind of target holds.
-#[derive(Debug)]
-pub struct Prepared<'w> {
-    spec: &'w Spec,
-    settings: &'w Settings,
-    blocked: Option<Blocked>,
-    certificates: TrustBundle,
-    default_cas: Option<Arc<str>>,
-    notes: Vec<Note>,
-    rendered: BTreeMap<Kind, Arc<Rendered>>,
-    again_at: Option<Timestamp>,
+/// What a Bundle comes to, whatever its targets are like: made once per content and kept as long as
+/// nothing that it was made from changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Why no content could be made, if so.
+    pub blocked: Option<Blocked>,
+    /// The certificates, and what was left out of them.
+    pub certificates: TrustBundle,
+    /// Identity of the default CA package, where the Bundle uses it.
+    pub default_cas: Option<Arc<str>>,
+    /// What its author may want to know.
+    pub notes: Vec<Note>,
+    /// What targets of each kind should hold, as far as that is known and may be written.
+    pub rendered: BTreeMap<Kind, Arc<Rendered>>,
+    /// When to make it again although nothing changed: a certificate expires and will be filtered.
+    pub again_at: Option<Timestamp>,
 }
 
-impl<'w> Prepared<'w> {
+impl Content {
     /// Gathers the sources and renders the content.
     #[must_use]
-    pub fn new(spec: &'w Spec, world: &'w World, now: Timestamp) -> Self {
+    pub fn new(spec: &Spec, world: &World, now: Timestamp) -> Self {
         let settings = &world.settings;
-        let mut prepared = Self {
-            spec,
-            settings,
-            blocked: None,
-            certificates: TrustBundle::default(),
-            default_cas: None,
-            notes: Vec::new(),
-            rendered: BTreeMap::new(),
-            again_at: None,
-        };
+        let mut content = Self::default();
         if let Some(ring) = world.rings.get(&spec.name) {
-            prepared.blocked = Some(Blocked::Ring(ring.clone()));
-            return prepared;
+            content.blocked = Some(Blocked::Ring(ring.clone()));
+            return content;
         }
         let gathered = gather::gather(spec, world, now);
-        prepared.notes = gathered.notes;
-        prepared.default_cas = gathered.default_cas;
+        content.notes = gathered.notes;
+        content.default_cas = gathered.default_cas;
         match gathered.certificates {
-            Err(problems) => prepared.blocked = Some(Blocked::Sources(problems)),
+            Err(problems) => content.blocked = Some(Blocked::Sources(problems)),
             Ok(certificates) => {
                 if settings.filters.expired {
-                    prepared.again_at = certificates.next_expiry(now).map(Timestamp::next);
+                    content.again_at = certificates.next_expiry(now).map(Timestamp::next);
                 }
-                prepared.certificates = certificates;
+                content.certificates = certificates;
                 if let Some(target) = &spec.target {
-                    prepared.render(target);
+                    content.render(target, settings);
                 }
             }
         }
-        prepared
+        content
     }
 
-    fn render(&mut self, target: &Target) {
+    fn render(&mut self, target: &Target, settings: &Settings) {
         let unsupported = format::unsupported(target);
         if !unsupported.is_empty() {
             let keys = unsupported.into_iter().cloned().collect();
@@ -258,17 +254,58 @@ impl<'w> Prepared<'w> {
         }
         let pem: Arc<str> = self.certificates.to_pem().into();
         for kind in Kind::ALL {
-            let may = kind != Kind::Secret || self.settings.secret_targets;
+            let may = kind != Kind::Secret || settings.secret_targets;
             let rendered = Rendered::new(kind, target, &pem).filter(|_| may);
             self.rendered.extend(rendered.map(|rendered| (kind, Arc::new(rendered))));
         }
+    }
+}
+
+/// A Bundle with its content, ready for its targets to be planned one by one.
+#[derive(Debug)]
+pub struct Prepared<'w> {
+    spec: &'w Spec,
+    settings: &'w Settings,
+    content: Arc<Content>,
+}
+
+impl<'w> Prepared<'w> {
+    /// Makes the content of a Bundle.
+    #[must_use]
+    pub fn new(spec: &'w Spec, world: &'w World, now: Timestamp) -> Self {
+        Self::of(spec, &world.settings, Arc::new(Content::new(spec, world, now)))
+    }
+
+    /// Takes content that was made before, of the same spec and settings.
+    #[must_use]
+    pub const fn of(spec: &'w Spec, settings: &'w Settings, content: Arc<Content>) -> Self {
+        Self { spec, settings, content }
+    }
+
+    /// The content.
+    #[must_use]
+    pub const fn content(&self) -> &Arc<Content> {
+        &self.content
+    }
+
+    /// Whether the Bundle's writes are paused.
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        self.spec.paused
     }
 
     /// What targets of `kind` should hold, where the Bundle wants them, may have them, and its
     /// content is known.
     #[must_use]
     pub fn rendered(&self, kind: Kind) -> Option<&Arc<Rendered>> {
-        self.rendered.get(&kind)
+        self.content.rendered.get(&kind)
+    }
+
+    /// Whether a target of `kind` that is to be kept can be compared with what it should hold: the
+    /// content is known, and writes are not paused.
+    #[must_use]
+    pub fn is_judged(&self, kind: Kind) -> bool {
+        !self.spec.paused && self.content.rendered.contains_key(&kind)
     }
 
     /// Whether there should be a target of `kind` in this namespace.
@@ -305,19 +342,27 @@ impl<'w> Prepared<'w> {
     /// The plan with these steps.
     #[must_use]
     pub fn into_plan(self, steps: Vec<Step>, desired: usize) -> Plan {
-        let wants_secrets = self.spec.target.as_ref().is_some_and(|t| t.secret.is_some());
+        let secrets_off = self.secrets_off();
+        let content = Arc::unwrap_or_clone(self.content);
         Plan {
             bundle: self.spec.name.clone(),
-            blocked: self.blocked,
-            secrets_off: wants_secrets && !self.settings.secret_targets,
+            blocked: content.blocked,
+            secrets_off,
             paused: self.spec.paused,
-            certificates: self.certificates,
-            default_cas: self.default_cas,
-            notes: self.notes,
-            rendered: self.rendered,
+            certificates: content.certificates,
+            default_cas: content.default_cas,
+            notes: content.notes,
+            rendered: content.rendered,
             desired,
             steps,
-            again_at: self.again_at,
+            again_at: content.again_at,
         }
+    }
+
+    /// Whether the Bundle wants Secrets and they are switched off.
+    #[must_use]
+    pub fn secrets_off(&self) -> bool {
+        let wants_secrets = self.spec.target.as_ref().is_some_and(|t| t.secret.is_some());
+        wants_secrets && !self.settings.secret_targets
     }
 }
