@@ -1,5 +1,7 @@
 //! The command line: verbs, flags and their help. What they mean is decided in `cmd`.
 
+mod run;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use trustd_core::time::Timestamp;
 
 use crate::settings::{ServerAddress, duration, go_bool};
+pub use run::{BuiltIn, Connection, ElectionFlags, LogFormat, Planning, Run, Telling, Webhook};
 
 /// Distributes CA bundles to Kubernetes namespaces, and looks into bundles and chains.
 #[derive(Clone, Debug, Parser)]
@@ -37,6 +40,9 @@ pub enum Verb {
     /// Make the targets of Bundles from manifest files, without a cluster
     #[command(after_help = RENDER_NOTES)]
     Render(Render),
+    /// Keep the targets of every Bundle of a cluster as they should be
+    #[command(after_help = RUN_NOTES)]
+    Run(Box<Run>),
     /// Tell whether a chain verifies against a bundle, and if not, which link fails and why
     #[command(after_help = VERIFY_NOTES)]
     Verify(Verify),
@@ -249,6 +255,12 @@ holds no certificate.
 
 Example:
   trustd inspect /etc/ssl/certs/ca-certificates.crt";
+
+const RUN_NOTES: &str = "\
+Takes the flags of trust-manager, those of its webhook too, which trustd does not have. Runs until it
+gets SIGTERM or SIGINT: then it finishes the writes in flight and gives the lease back.
+
+Exit codes: 0 stopped, 2 failed; with --dry-run 0 nothing to change, 1 something, 2 failed.";
 
 const VERIFY_NOTES: &str = "\
 The verdict is that of rustls. Every certificate in the bundle is a trust anchor, self-signed or \

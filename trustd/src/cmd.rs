@@ -7,6 +7,7 @@ mod inspect;
 mod offline;
 mod outlook;
 mod render;
+mod run;
 mod show;
 mod verify;
 
@@ -62,6 +63,7 @@ pub fn run(arguments: &Cli, surroundings: &Surroundings) -> anyhow::Result<Exit>
         Verb::Diff(arguments) => diff::answer(arguments, surroundings)?,
         Verb::Inspect(arguments) => inspect::answer(arguments, surroundings)?,
         Verb::Render(arguments) => render::run(arguments, surroundings)?,
+        Verb::Run(arguments) => run::run(arguments, surroundings)?,
         Verb::Verify(arguments) => verify::answer(arguments, surroundings)?,
     };
     exit::print(&answer.text).context("cannot write to stdout")?;

@@ -7,6 +7,8 @@
 
 pub mod cli;
 pub mod cmd;
+pub mod controller;
 pub mod exit;
 pub mod files;
 pub mod settings;
+pub mod telemetry;

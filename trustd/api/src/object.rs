@@ -183,7 +183,12 @@ pub fn applied(
     rendered: &Rendered,
     ownership: Ownership,
 ) -> Applied {
-    let metadata = target_metadata(spec, namespace, rendered, ownership);
+    with_metadata(rendered, target_metadata(spec, namespace, rendered, ownership))
+}
+
+/// The data that every target of this content holds, with this metadata.
+#[must_use]
+pub fn with_metadata(rendered: &Rendered, metadata: ObjectMeta) -> Applied {
     let bytes = |value: &Value| ByteString(value.bytes().to_vec());
     match rendered.kind {
         Kind::ConfigMap => {
@@ -208,7 +213,9 @@ pub fn applied(
     }
 }
 
-fn target_metadata(
+/// The metadata that trustd applies to a target.
+#[must_use]
+pub fn target_metadata(
     spec: &Spec,
     namespace: &names::Namespace,
     rendered: &Rendered,

@@ -141,6 +141,8 @@ pub enum Reason {
     Paused,
     /// It asks for a trust store that trustd cannot write yet.
     AdditionalFormatsUnsupported,
+    /// What it asks for is not valid, which the schema of an older version let through.
+    InvalidSpec,
     /// It wants Secrets, and they are switched off.
     SecretTargetsDisabled,
     /// A source is wrong.
@@ -167,6 +169,7 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AdditionalFormatsUnsupported => "AdditionalFormatsUnsupported",
+            Self::InvalidSpec => "InvalidSpec",
             Self::Paused => "Paused",
             Self::SecretTargetsDisabled => "SecretTargetsDisabled",
             Self::SourceBuildError => "SourceBuildError",

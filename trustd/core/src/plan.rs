@@ -199,6 +199,13 @@ pub fn plan(spec: &Spec, world: &World, now: Timestamp) -> Plan {
     plan
 }
 
+/// What to do with an object that bears the label of a Bundle which is not there any more. What the
+/// Bundle owned is left to the cluster's garbage collector.
+#[must_use]
+pub fn orphaned(bundle: &BundleName, observed: &Observed) -> Option<Write> {
+    decide::orphaned(bundle, observed)
+}
+
 /// What a Bundle comes to, whatever its targets are like: made once per content and kept as long as
 /// nothing that it was made from changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,11 +9,12 @@ use serde::Serialize;
 use trustd_core::bundle::{Collector, Filters};
 use trustd_core::certificate::Sha256;
 use trustd_core::format::Rendered;
-use trustd_core::names::Origin;
+use trustd_core::names::{BundleName, Origin};
 use trustd_core::plan::{Step, Write};
 use trustd_core::time::Timestamp;
-use trustd_core::world::{Observed, OwnerReference, Targets, World};
+use trustd_core::world::{Observed, OwnerReference, Targets};
 
+use super::offline::Loaded;
 use super::outlook::{self, Action, BundleJson, Outlook, TargetJson};
 use super::show::{count, printable};
 use super::{Answer, Surroundings, offline};
@@ -30,14 +31,25 @@ pub(super) fn answer(arguments: &Diff, surroundings: &Surroundings) -> anyhow::R
     let filenames = inputs(&arguments.offline.filenames);
     let loaded =
         offline::load(&filenames, against.as_deref(), settings, &arguments.offline.namespace)?;
-    let outlooks = outlook::of(&loaded, surroundings.now);
-    let mut exit = offline::tell(&loaded, &outlooks);
+    show(&loaded, &loaded.world.targets, arguments.output, surroundings)
+}
+
+/// Plans what was loaded and shows what would change; `held` are the targets as they are, as far as
+/// their values are known.
+pub(super) fn show(
+    loaded: &Loaded,
+    held: &BTreeMap<BundleName, Targets>,
+    output: Output,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Answer> {
+    let outlooks = outlook::of(loaded, surroundings.now);
+    let mut exit = offline::tell(loaded, &outlooks);
     let differences: Vec<Difference<'_>> =
-        outlooks.iter().map(|outlook| Difference::of(outlook, &loaded.world)).collect();
+        outlooks.iter().map(|outlook| Difference::of(outlook, held)).collect();
     if differences.iter().any(|difference| !difference.changes.is_empty()) {
         exit = exit.and(Exit::Negative);
     }
-    let text = match arguments.output {
+    let text = match output {
         Output::Json => json(&differences)?,
         Output::Table => table(&differences, surroundings),
     };
@@ -55,9 +67,9 @@ struct Difference<'l> {
 }
 
 impl<'l> Difference<'l> {
-    fn of(outlook: &'l Outlook<'l>, world: &World) -> Self {
+    fn of(outlook: &'l Outlook<'l>, held: &BTreeMap<BundleName, Targets>) -> Self {
         let none = Targets::new();
-        let targets = world.targets.get(&outlook.spec.name).unwrap_or(&none);
+        let targets = held.get(&outlook.spec.name).unwrap_or(&none);
         let mut difference = Self {
             outlook,
             changes: Vec::new(),

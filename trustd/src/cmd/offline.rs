@@ -39,7 +39,17 @@ pub(super) struct Place {
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}", self.file),
+        }
+    }
+}
+
+impl Place {
+    /// An object of the cluster itself.
+    pub(super) fn cluster() -> Self {
+        Self { file: "the cluster".to_owned(), line: 0 }
     }
 }
 

@@ -146,7 +146,7 @@ struct CertificatesJson {
 
 impl BundleJson {
     pub(super) fn of(outlook: &Outlook<'_>) -> Self {
-        let Conclusion { synced, reason, message, targets, certificates, default_cas } =
+        let Conclusion { synced, reason, message, targets, certificates, default_cas, pending: _ } =
             &outlook.conclusion;
         Self {
             name: outlook.spec.name.to_string(),

@@ -120,6 +120,12 @@ fn unwanted(spec: &Spec, owner: Owner, observed: &Observed) -> Option<Write> {
     }
 }
 
+/// What to do with what a Bundle left behind: no more than taking ours out of what others own.
+pub(super) fn orphaned(bundle: &BundleName, observed: &Observed) -> Option<Write> {
+    let ours = observed.shared && observed.label.as_ref() == Some(bundle) && !observed.deleting;
+    ours.then(|| Write::Release { seen: seen(observed), by_patch: by_patch(observed) })
+}
+
 /// Whether the Bundle itself, and not a namesake from before a restore, is the controlling owner.
 fn owned_by(spec: &Spec, observed: &Observed) -> bool {
     match (&observed.owner, &spec.uid) {

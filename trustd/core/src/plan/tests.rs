@@ -810,3 +810,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn of_a_bundle_that_is_gone_only_shared_objects_are_released() {
+    let left = |shared: bool, label: &str, deleting: bool| Observed {
+        shared,
+        label: Some(label.into()),
+        deleting,
+        uid: Some("u".into()),
+        managed: Some(Managed { updated: ["old".into()].into(), ..Managed::default() }),
+        ..Observed::default()
+    };
+    let release = orphaned(&"b".into(), &left(true, "b", false));
+    let Some(Write::Release { seen, by_patch }) = release else { panic!("{release:?}") };
+    assert_eq!((seen.uid, by_patch), (Some("u".into()), vec!["old".into()]));
+    assert_eq!(orphaned(&"b".into(), &left(false, "b", false)), None, "the garbage collector's");
+    assert_eq!(orphaned(&"b".into(), &left(true, "c", false)), None);
+    assert_eq!(orphaned(&"b".into(), &left(true, "b", true)), None);
+}

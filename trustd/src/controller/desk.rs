@@ -1,0 +1,161 @@
+//! The desk: everything that is known, what follows from a change, and what is to be written next.
+//!
+//! A state machine without input or output: sightings and outcomes come in, jobs, statuses and notices
+//! come out. It plans with the pure planner and never writes, waits or asks for the time.
+
+mod bundle;
+mod land;
+mod notice;
+mod plan;
+mod see;
+mod tell;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use trustd_core::names::BundleName;
+use trustd_core::time::Timestamp;
+use trustd_core::world::{DefaultCas, Settings, World};
+
+pub(super) use bundle::Bundle;
+pub(super) use notice::{Notice, Severity};
+pub(super) use plan::Task;
+pub(super) use tell::StatusJob;
+
+use super::backoff::Jitter;
+use super::clock::Instant;
+use super::queue::{Queue, Unit};
+use crate::telemetry::Metrics;
+use bundle::Target;
+
+#[cfg(test)]
+mod tests;
+
+/// What is known, and what is to be done about it.
+#[derive(Debug)]
+pub(super) struct Desk {
+    world: World,
+    bundles: BTreeMap<BundleName, Bundle>,
+    /// Targets whose Bundle is gone, as far as they gave trouble.
+    strays: HashMap<Unit, Target>,
+    queue: Queue,
+    /// Bundles whose content is to be made anew, and why.
+    stale: BTreeMap<BundleName, Stale>,
+    /// Targets to be looked at.
+    due: BTreeSet<Unit>,
+    rings_stale: bool,
+    /// Whether plans are made and carried out: this process leads, and knows the cluster.
+    working: bool,
+    /// Until when statuses are written in the peer's shape, for the CRD lacks our fields.
+    outdated_until: Option<Instant>,
+    jitter: Jitter,
+    notices: Vec<Notice>,
+    metrics: Metrics,
+}
+
+/// What a Bundle must be looked at for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stale {
+    /// What its sources hold may have changed.
+    Content,
+    /// What it asks for changed, or nothing was planned yet: its targets are planned in any case.
+    Spec,
+}
+
+/// The time, by the clock that waits are measured with, and by the calendar.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// Since the start of the machine.
+    pub(super) instant: Instant,
+    /// Date and time.
+    pub(super) date: Timestamp,
+}
+
+impl Desk {
+    /// A desk that knows nothing yet.
+    pub(super) fn new(
+        settings: Settings,
+        slots: NonZeroUsize,
+        jitter: Jitter,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            world: World { settings, ..World::default() },
+            bundles: BTreeMap::new(),
+            strays: HashMap::new(),
+            queue: Queue::new(slots),
+            stale: BTreeMap::new(),
+            due: BTreeSet::new(),
+            rings_stale: true,
+            working: false,
+            outdated_until: None,
+            jitter,
+            notices: Vec::new(),
+            metrics,
+        }
+    }
+
+    /// Begins to plan: this process leads, and everything in the cluster has been seen.
+    pub(super) fn take_up_work(&mut self) {
+        self.working = true;
+        self.rings_stale = true;
+        for (name, bundle) in &mut self.bundles {
+            bundle.forget_progress();
+            self.stale.insert(name.clone(), Stale::Spec);
+        }
+        self.find_strays();
+    }
+
+    /// Plans nothing more: another process leads.
+    pub(super) fn lay_down_work(&mut self) {
+        self.working = false;
+        self.queue.clear();
+        self.due.clear();
+        self.notices.clear();
+        self.strays.clear();
+    }
+
+    /// Another default CA package is there.
+    pub(super) fn use_default_cas(&mut self, package: DefaultCas) {
+        self.world.settings.default_cas = Some(package);
+        self.changed(&trustd_core::plan::Change::DefaultCas);
+    }
+
+    /// Everything that is known, and every valid Bundle: for a plan that is only shown.
+    pub(super) fn into_world(mut self) -> (World, Vec<Arc<serde_json::Value>>) {
+        self.find_rings();
+        let raw = self.bundles.values().map(|bundle| Arc::clone(&bundle.raw)).collect();
+        (self.world, raw)
+    }
+
+    /// When something is to be done although nothing happens.
+    pub(super) fn next(&self, date: Timestamp) -> Option<Wake> {
+        let queue = self.queue.next();
+        let status = self.bundles.values().filter_map(|bundle| bundle.report.due()).min();
+        let instant = queue.into_iter().chain(status).min();
+        let again_at = |bundle: &Bundle| bundle.content.as_ref().and_then(|c| c.again_at);
+        let expiry = self.bundles.values().filter_map(again_at).min();
+        let expiry = expiry.map(|at| at.unix().saturating_sub(date.unix()).max(0).unsigned_abs());
+        (instant.is_some() || expiry.is_some()).then_some(Wake { instant, seconds: expiry })
+    }
+
+    /// What is worth telling, since the last time this was asked.
+    pub(super) fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// The queue, for looking at writes that hang.
+    pub(super) const fn queue(&mut self) -> &mut Queue {
+        &mut self.queue
+    }
+}
+
+/// When to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wake {
+    /// At this time.
+    pub(super) instant: Option<Instant>,
+    /// In so many seconds by the calendar: a certificate expires.
+    pub(super) seconds: Option<u64>,
+}

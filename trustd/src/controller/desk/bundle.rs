@@ -1,0 +1,174 @@
+//! One Bundle at the desk: what it asks for, what it comes to, and how each of its targets stands.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use trustd_api::v1alpha1::BundleStatus;
+use trustd_api::validate::{self, Invalid};
+use trustd_core::names::{Kind, Namespace};
+use trustd_core::outcome::Standing;
+use trustd_core::plan::Content;
+use trustd_core::spec::Spec;
+use trustd_core::world::Observed;
+
+use crate::controller::clock::Instant;
+use crate::controller::queue::Lane;
+use crate::controller::status::Report;
+use crate::controller::write::Body;
+
+/// A Bundle.
+#[derive(Debug)]
+pub(in crate::controller) struct Bundle {
+    /// It as the API server has it.
+    pub(super) raw: Arc<Json>,
+    /// Its identity.
+    pub(super) uid: String,
+    /// The version of what it asks for.
+    pub(super) generation: Option<i64>,
+    /// Its status as it was last seen or written.
+    pub(super) status: BundleStatus,
+    /// What it asks for, or what is wrong with it.
+    pub(super) spec: Result<Spec, Invalid>,
+    /// What it comes to, once that has been found out.
+    pub(super) content: Option<Arc<Content>>,
+    /// The data of its targets, serialised.
+    pub(super) bodies: BTreeMap<Kind, Arc<Body>>,
+    /// Its targets, as far as there is something to say of them.
+    pub(super) targets: BTreeMap<(Kind, Namespace), Target>,
+    /// What its status says, and when it may say more.
+    pub(super) report: Report,
+    /// Since when it is being synced to new content.
+    pub(super) since: Option<Instant>,
+    /// Whether a target was written since the last time it was told that all are well.
+    pub(super) wrote: bool,
+    /// What the last event said: whether it is synced, and why.
+    pub(super) said: Option<(bool, String)>,
+    /// Whether its status is to be looked at.
+    pub(super) touched: bool,
+}
+
+/// One target of a Bundle.
+#[derive(Debug, Default)]
+pub(super) struct Target {
+    /// Whether it should be there.
+    pub(super) wanted: bool,
+    /// How it stands, where the status has something to say of it.
+    pub(super) standing: Option<Standing>,
+    /// Failures in a row.
+    pub(super) failures: u32,
+    /// Writes in a row after which it was not as it should be.
+    pub(super) unsettled: u32,
+    /// An object that does not bear our label and stands where the target should be.
+    pub(super) met: Option<Box<Observed>>,
+    /// Whether what is known of it is out of date, so that it is to be looked at first.
+    pub(super) look: bool,
+    /// When it was found changed back under our own name, the last few times.
+    pub(super) flips: VecDeque<Instant>,
+    /// Until when it is left alone, because somebody writes it under our name.
+    pub(super) contested_until: Option<Instant>,
+}
+
+impl Bundle {
+    /// Reads a Bundle that was not known before.
+    pub(super) fn new(raw: Arc<Json>) -> Self {
+        let text = |pointer: &str| raw.pointer(pointer).and_then(Json::as_str).unwrap_or_default();
+        Self {
+            uid: text("/metadata/uid").to_owned(),
+            generation: raw.pointer("/metadata/generation").and_then(Json::as_i64),
+            status: status(&raw),
+            spec: validate::read(&raw),
+            raw,
+            content: None,
+            bodies: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            report: Report::default(),
+            since: None,
+            wrote: false,
+            said: None,
+            touched: true,
+        }
+    }
+
+    /// Takes over the new form of a Bundle; says whether it asks for something else now.
+    pub(super) fn update(&mut self, raw: Arc<Json>) -> bool {
+        let new = Self::new(raw);
+        let changed = new.uid != self.uid || !asks_the_same(&self.spec, &new.spec);
+        let Self { raw, uid, generation, status, spec, .. } = new;
+        if uid != self.uid {
+            // A namesake: nothing that was known of the old one counts.
+            self.content = None;
+            self.forget_progress();
+        }
+        (self.raw, self.uid, self.generation) = (raw, uid, generation);
+        (self.status, self.spec) = (status, spec);
+        self.touched = true;
+        changed
+    }
+
+    /// Forgets what was tried, as if the process had just started.
+    pub(super) fn forget_progress(&mut self) {
+        self.targets.clear();
+        self.report = Report::default();
+        self.since = None;
+        self.wrote = false;
+        self.said = None;
+        self.touched = true;
+    }
+}
+
+impl Target {
+    /// The lane for its next write.
+    pub(super) const fn lane(&self) -> Lane {
+        if self.failures > 0 || self.unsettled > 0 { Lane::Slow } else { Lane::Fast }
+    }
+
+    /// It is as it should be, or nobody wants it.
+    pub(super) fn settle(&mut self, wanted: bool, standing: Option<Standing>) {
+        self.wanted = wanted;
+        self.standing = standing;
+        (self.failures, self.unsettled) = (0, 0);
+        (self.met, self.look) = (None, false);
+    }
+
+    /// It was changed back under our own name at `now`; says whether that makes it contested.
+    pub(super) fn flipped(&mut self, now: Instant) -> bool {
+        self.flips.retain(|flip| now.since(*flip) < CONTEST_WINDOW);
+        self.flips.push_back(now);
+        let contested = self.flips.len() >= CONTEST_FLIPS;
+        if contested {
+            self.flips.clear();
+            self.contested_until = Some(now.after(CONTEST_WINDOW));
+        }
+        contested
+    }
+
+    /// Whether it may be written at `now`; if not, when.
+    pub(super) fn free_at(&self, now: Instant) -> Option<Instant> {
+        self.contested_until.filter(|until| *until > now)
+    }
+}
+
+/// The status in a raw Bundle; one in an odd shape is none.
+fn status(raw: &Json) -> BundleStatus {
+    let status = raw.get("status").cloned().unwrap_or_default();
+    serde_json::from_value(status).unwrap_or_default()
+}
+
+/// Whether two readings of a Bundle ask for the same. What its status says does not matter.
+fn asks_the_same(before: &Result<Spec, Invalid>, after: &Result<Spec, Invalid>) -> bool {
+    match (before, after) {
+        (Ok(before), Ok(after)) => {
+            before.synced == after.synced && before == after
+                || Spec { synced: after.synced, ..before.clone() } == *after
+        }
+        (Err(before), Err(after)) => before == after,
+        _ => false,
+    }
+}
+
+/// So many times ...
+const CONTEST_FLIPS: usize = 3;
+/// ... within this time make a target contested, and for so long it is then left alone.
+const CONTEST_WINDOW: Duration = Duration::from_secs(10 * 60);

@@ -1,0 +1,139 @@
+//! Notices: what becomes an event on a Bundle. Never one per namespace, and never what a source holds.
+
+use std::collections::BTreeMap;
+
+use trustd_core::bundle::Member;
+use trustd_core::certificate::{Certificate, Sha256};
+use trustd_core::outcome::Conclusion;
+use trustd_core::plan::Content;
+
+use super::bundle::Bundle;
+
+/// Something worth an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::controller) struct Notice {
+    /// The Bundle.
+    pub(in crate::controller) bundle: String,
+    /// Its identity.
+    pub(in crate::controller) uid: String,
+    /// How grave it is.
+    pub(in crate::controller) severity: Severity,
+    /// In one word.
+    pub(in crate::controller) reason: &'static str,
+    /// What trustd was doing.
+    pub(in crate::controller) action: &'static str,
+    /// In a sentence.
+    pub(in crate::controller) note: String,
+}
+
+/// How grave a notice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::controller) enum Severity {
+    /// As it should be.
+    Normal,
+    /// Somebody should look.
+    Warning,
+}
+
+impl Notice {
+    fn new(bundle: &Bundle, severity: Severity, reason: &'static str, note: String) -> Self {
+        let name = bundle.raw.pointer("/metadata/name").and_then(serde_json::Value::as_str);
+        let action = if severity == Severity::Normal { SYNCED } else { SYNC_FAILED };
+        Self {
+            bundle: name.unwrap_or_default().to_owned(),
+            uid: bundle.uid.clone(),
+            severity,
+            reason,
+            action,
+            note,
+        }
+    }
+
+    /// The condition turned, or came again after writes.
+    pub(super) fn of_conclusion(bundle: &Bundle, conclusion: &Conclusion) -> Self {
+        let severity = if conclusion.synced { Severity::Normal } else { Severity::Warning };
+        Self::new(bundle, severity, conclusion.reason.as_str(), conclusion.message.clone())
+    }
+
+    /// Somebody else writes a target under our name.
+    pub(super) fn contested(bundle: &Bundle) -> Self {
+        let note = "A target was changed back three times in ten minutes under the field manager \
+                    trust-manager: is another trust-manager or trustd running? It is left alone for \
+                    ten minutes"
+            .to_owned();
+        Self::new(bundle, Severity::Warning, "TargetContested", note)
+    }
+
+    /// The CRD in the cluster lacks fields.
+    pub(super) fn schema_outdated(bundle: &Bundle) -> Self {
+        let note =
+            "The CRD in the cluster lacks status fields of this version of trustd: apply the \
+                    one that `trustd crd` prints"
+                .to_owned();
+        Self::new(bundle, Severity::Warning, "SchemaOutdated", note)
+    }
+
+    /// What changed from one content to the next: roots that came and went, and what is left out.
+    /// The first content of a process has nothing to be compared with.
+    pub(super) fn of_change(
+        bundle: &Bundle,
+        before: Option<&Content>,
+        after: &Content,
+    ) -> Vec<Self> {
+        let mut notices = Vec::new();
+        if let Some(before) = before.filter(|before| before.blocked.is_none())
+            && after.blocked.is_none()
+        {
+            let (old, new) = (by_digest(before), by_digest(after));
+            let came = new.iter().filter(|(sha256, _)| !old.contains_key(*sha256));
+            let went = old.iter().filter(|(sha256, _)| !new.contains_key(*sha256));
+            roots(&mut notices, bundle, "RootAdded", &came.map(|(_, m)| *m).collect::<Vec<_>>());
+            roots(&mut notices, bundle, "RootRemoved", &went.map(|(_, m)| *m).collect::<Vec<_>>());
+        }
+        let left_out = |content: &Content| -> Vec<String> {
+            let dropped = content.certificates.dropped().iter();
+            dropped
+                .filter(|d| d.why.is_filter() || d.why.is_skip())
+                .map(ToString::to_string)
+                .collect()
+        };
+        let (old, new) = (before.map(left_out).unwrap_or_default(), left_out(after));
+        let fresh: Vec<&String> = new.iter().filter(|text| !old.contains(text)).collect();
+        for text in fresh.iter().take(NAMED_MAX) {
+            let text = (*text).clone();
+            notices.push(Self::new(bundle, Severity::Warning, "CertificateLeftOut", text));
+        }
+        if fresh.len() > NAMED_MAX {
+            let note = format!("{} more certificates or blocks left out", fresh.len() - NAMED_MAX);
+            notices.push(Self::new(bundle, Severity::Warning, "CertificateLeftOut", note));
+        }
+        notices
+    }
+}
+
+fn by_digest(content: &Content) -> BTreeMap<Sha256, &Member> {
+    let members = content.certificates.members().iter();
+    members.map(|member| (member.certificate.sha256(), member)).collect()
+}
+
+fn roots(notices: &mut Vec<Notice>, bundle: &Bundle, reason: &'static str, members: &[&Member]) {
+    for member in members.iter().take(NAMED_MAX) {
+        let note = format!("{} from {}", named(&member.certificate), member.origin);
+        notices.push(Notice::new(bundle, Severity::Normal, reason, note));
+    }
+    if members.len() > NAMED_MAX {
+        let note = format!("{} more certificates", members.len() - NAMED_MAX);
+        notices.push(Notice::new(bundle, Severity::Normal, reason, note));
+    }
+}
+
+/// Digest and subject. A subject is public: every relying party sees it.
+fn named(certificate: &Certificate) -> String {
+    format!("SHA-256 {}, subject {}", certificate.sha256(), certificate.facts().subject)
+}
+
+/// trust-manager's words for what it was doing.
+const SYNCED: &str = "Synced";
+const SYNC_FAILED: &str = "SyncFailed";
+/// So many roots of one change are named; a new default CA package changes dozens.
+const NAMED_MAX: usize = 10;

@@ -1,0 +1,274 @@
+//! Planning at the desk: content once per change, targets one by one, and the next thing to write.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use trustd_core::format::Rendered;
+use trustd_core::names::{BundleName, Kind, Namespace};
+use trustd_core::outcome::Standing;
+use trustd_core::plan::{Content, Prepared, Write, orphaned};
+use trustd_core::world::Observed;
+
+use super::bundle::{Bundle, Target};
+use super::notice::Notice;
+use super::{Desk, Now, Stale};
+use crate::controller::backoff;
+use crate::controller::queue::Unit;
+use crate::controller::write::{Body, Job, Marks};
+
+/// The next thing to do for a target.
+#[derive(Debug)]
+pub(in crate::controller) enum Task {
+    /// Look what is there.
+    Look(Unit),
+    /// Write.
+    Write(Box<Job>),
+}
+
+impl Task {
+    /// The target.
+    pub(in crate::controller) const fn unit(&self) -> &Unit {
+        match self {
+            Self::Look(unit) => unit,
+            Self::Write(job) => &job.unit,
+        }
+    }
+}
+
+/// What the planner says of one target.
+struct Verdict {
+    wanted: bool,
+    judged: bool,
+    write: Option<Write>,
+}
+
+impl Desk {
+    /// Plans whatever changed.
+    pub(in crate::controller) fn settle(&mut self, now: Now) {
+        if !self.working {
+            return;
+        }
+        self.find_rings();
+        self.expire(now);
+        while let Some((name, why)) = self.stale.pop_first() {
+            self.refresh(&name, why, now);
+        }
+        while let Some(unit) = self.due.pop_first() {
+            self.metrics.planned(1);
+            self.plan(&unit, now);
+        }
+        self.metrics.queue(self.queue.depth(), self.queue.in_flight());
+    }
+
+    /// Bundles in which a certificate expired meanwhile are stale.
+    fn expire(&mut self, now: Now) {
+        for (name, bundle) in &self.bundles {
+            let again_at = bundle.content.as_ref().and_then(|content| content.again_at);
+            if again_at.is_some_and(|at| at <= now.date) {
+                self.stale.entry(name.clone()).or_insert(Stale::Content);
+            }
+        }
+    }
+
+    /// Makes the content of a Bundle anew, and plans all its targets if that changed anything.
+    fn refresh(&mut self, name: &BundleName, why: Stale, now: Now) {
+        let Some(bundle) = self.bundles.get_mut(name) else { return };
+        bundle.touched = true;
+        let Ok(spec) = &bundle.spec else {
+            // What a Bundle asks for that cannot be read is not known: its targets stay as they are.
+            for (kind, namespace) in std::mem::take(&mut bundle.targets).into_keys() {
+                self.queue.forget(&Unit { bundle: name.clone(), kind, namespace });
+            }
+            bundle.content = None;
+            return;
+        };
+        let content = Arc::new(Content::new(spec, &self.world, now.date));
+        let before = bundle.content.replace(Arc::clone(&content));
+        let changed = before.as_ref() != Some(&content);
+        if changed {
+            self.notices.extend(Notice::of_change(bundle, before.as_deref(), &content));
+            let same = |kind: &Kind, rendered: &Arc<Rendered>| {
+                before.as_ref().and_then(|before| before.rendered.get(kind)) == Some(rendered)
+            };
+            bundle.bodies.retain(|kind, _| {
+                content.rendered.get(kind).is_some_and(|rendered| same(kind, rendered))
+            });
+            for (kind, rendered) in &content.rendered {
+                // Maps of text always become JSON; without a body nothing is written.
+                if let Ok(body) = Body::new(rendered)
+                    && !bundle.bodies.contains_key(kind)
+                {
+                    bundle.bodies.insert(*kind, Arc::new(body));
+                }
+            }
+        }
+        if changed || why == Stale::Spec {
+            bundle.since.get_or_insert(now.instant);
+            self.plan_all(name, now);
+        }
+    }
+
+    fn plan_all(&mut self, name: &BundleName, now: Now) {
+        let mut places: BTreeSet<(Kind, Namespace)> = BTreeSet::new();
+        let kinds: Vec<Kind> = self.kinds(name);
+        for namespace in self.world.namespaces.keys() {
+            places.extend(kinds.iter().map(|kind| (*kind, namespace.clone())));
+        }
+        places.extend(self.world.targets.get(name).into_iter().flat_map(|t| t.keys().cloned()));
+        if let Some(bundle) = self.bundles.get_mut(name) {
+            for (place, target) in &mut bundle.targets {
+                // Another content is another chance.
+                target.look = false;
+                places.insert(place.clone());
+            }
+        }
+        self.metrics.planned(u64::try_from(places.len()).unwrap_or(u64::MAX));
+        for (kind, namespace) in places {
+            self.plan(&Unit { bundle: name.clone(), kind, namespace }, now);
+        }
+    }
+
+    /// The kinds of target that a Bundle asks for.
+    fn kinds(&self, name: &BundleName) -> Vec<Kind> {
+        let spec = self.bundles.get(name).and_then(|bundle| bundle.spec.as_ref().ok());
+        let target = spec.and_then(|spec| spec.target.as_ref());
+        let wants = |kind: &Kind| target.is_some_and(|target| target.template(*kind).is_some());
+        Kind::ALL.into_iter().filter(wants).collect()
+    }
+
+    /// Plans one target: what is to be written is queued.
+    pub(super) fn plan(&mut self, unit: &Unit, now: Now) {
+        let verdict = self.judge(unit);
+        if let Some(bundle) = self.bundles.get_mut(&unit.bundle) {
+            bundle.touched = true;
+        }
+        match verdict.write {
+            None => {
+                self.queue.forget(unit);
+                if verdict.wanted {
+                    self.target(unit).settle(true, None);
+                } else {
+                    self.drop_target(unit);
+                }
+            }
+            Some(Write::Keep) => {
+                self.queue.forget(unit);
+                let standing = if verdict.judged { Standing::Synced } else { Standing::Held };
+                self.target(unit).settle(true, Some(standing));
+            }
+            Some(Write::Refuse(refusal)) => {
+                self.queue.forget(unit);
+                let probed = self.target(unit).met.is_some();
+                self.target(unit).settle(true, Some(Standing::Refused(refusal)));
+                if probed {
+                    self.probe_later(unit, now);
+                }
+            }
+            Some(_) => self.enqueue(unit, verdict.wanted, now),
+        }
+    }
+
+    fn enqueue(&mut self, unit: &Unit, wanted: bool, now: Now) {
+        let target = self.target(unit);
+        target.wanted = wanted;
+        // What failed stays failed in the status until it has been written.
+        let failing = matches!(target.standing, Some(Standing::Failed { .. }));
+        if !(failing && target.failures > 0) {
+            target.standing = wanted.then_some(Standing::Pending);
+        }
+        let (lane, free_at) = (target.lane(), target.free_at(now.instant));
+        match free_at {
+            Some(until) => self.queue.delay(unit, until, lane),
+            None => self.queue.push(unit, lane),
+        }
+    }
+
+    /// A refused target is looked at again some time later: nobody tells when it is let go.
+    pub(super) fn probe_later(&mut self, unit: &Unit, now: Now) {
+        let pause = self.jitter.upper_half_of(backoff::LONGEST);
+        let lane = self.target(unit).lane();
+        self.queue.delay(unit, now.instant.after(pause), lane);
+    }
+
+    /// The next thing to do, if a slot is free.
+    pub(in crate::controller) fn next_task(&mut self, now: Now) -> Option<Task> {
+        loop {
+            if !self.working {
+                return None;
+            }
+            let unit = self.queue.pop(now.instant)?;
+            if std::mem::take(&mut self.target(&unit).look) {
+                return Some(Task::Look(unit));
+            }
+            match self.job(&unit) {
+                Some(job) => {
+                    if let Some(bundle) = self.bundles.get_mut(&unit.bundle) {
+                        bundle.wrote = true;
+                    }
+                    return Some(Task::Write(Box::new(job)));
+                }
+                None => {
+                    self.queue.land(&unit);
+                    self.plan(&unit, now);
+                }
+            }
+        }
+    }
+
+    /// The write that a target needs now.
+    fn job(&mut self, unit: &Unit) -> Option<Job> {
+        let write = self.judge(unit).write?;
+        let rendered = match &write {
+            Write::Create(rendered) | Write::Update { rendered, .. } => Some(rendered),
+            Write::Delete(_) | Write::Release { .. } => None,
+            Write::Keep | Write::Refuse(_) => return None,
+        };
+        let bundle = self.bundles.get(&unit.bundle);
+        let spec = bundle.and_then(|bundle| bundle.spec.as_ref().ok());
+        let marks = rendered.zip(spec).map(|(rendered, spec)| Marks::new(spec, unit, rendered));
+        let body = rendered.and(bundle).and_then(|b| b.bodies.get(&unit.kind).cloned());
+        // An object that was met is judged once; the next look tells what became of it.
+        self.target(unit).met = None;
+        Some(Job { unit: unit.clone(), write, marks, body })
+    }
+
+    /// Asks the planner.
+    fn judge(&self, unit: &Unit) -> Verdict {
+        let leave = Verdict { wanted: false, judged: false, write: None };
+        let key = (unit.kind, unit.namespace.clone());
+        let observed = self.world.targets.get(&unit.bundle).and_then(|t| t.get(&key));
+        let Some(bundle) = self.bundles.get(&unit.bundle) else {
+            return Verdict {
+                write: observed.and_then(|observed| orphaned(&unit.bundle, observed)),
+                ..leave
+            };
+        };
+        let (Ok(spec), Some(content)) = (&bundle.spec, &bundle.content) else { return leave };
+        let Some(state) = self.world.namespaces.get(&unit.namespace) else { return leave };
+        let met = bundle.targets.get(&key).and_then(|target| target.met.as_deref());
+        let observed: Option<&Observed> = observed.or(met);
+        let prepared = Prepared::of(spec, &self.world.settings, Arc::clone(content));
+        Verdict {
+            wanted: prepared.wants(unit.kind, &unit.namespace, state),
+            judged: prepared.is_judged(unit.kind),
+            write: prepared.decide(unit.kind, &unit.namespace, state, observed),
+        }
+    }
+
+    /// What is noted of a target.
+    pub(super) fn target(&mut self, unit: &Unit) -> &mut Target {
+        match self.bundles.get_mut(&unit.bundle) {
+            Some(Bundle { targets, .. }) => {
+                targets.entry((unit.kind, unit.namespace.clone())).or_default()
+            }
+            None => self.strays.entry(unit.clone()).or_default(),
+        }
+    }
+
+    fn drop_target(&mut self, unit: &Unit) {
+        self.strays.remove(unit);
+        if let Some(bundle) = self.bundles.get_mut(&unit.bundle) {
+            bundle.targets.remove(&(unit.kind, unit.namespace.clone()));
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What a status says, and when: turns at once, counts every ten seconds at most, and nothing at all
+//! while nothing changed. Pure.
+
+use std::time::Duration;
+
+use trustd_api::labels;
+use trustd_api::v1alpha1::{BundleStatus, Certificates, Condition, Targets};
+use trustd_core::outcome::Conclusion;
+use trustd_core::time::Timestamp;
+
+use super::clock::Instant;
+
+/// The status that follows from `conclusion` for a Bundle of this generation whose status says
+/// `before`.
+///
+/// While targets are pending, `Synced` would be said too early: then the condition stays as it is.
+pub(super) fn wanted(
+    before: &BundleStatus,
+    conclusion: &Conclusion,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> BundleStatus {
+    let old = before.conditions.iter().find(|condition| condition.type_ == labels::SYNCED);
+    let condition = if conclusion.synced && conclusion.pending > 0 {
+        old.cloned()
+    } else {
+        let status = if conclusion.synced { "True" } else { "False" };
+        let kept = old.filter(|old| old.status == status);
+        Some(Condition {
+            type_: labels::SYNCED.to_owned(),
+            status: status.to_owned(),
+            reason: conclusion.reason.as_str().to_owned(),
+            message: shortened(&conclusion.message),
+            last_transition_time: kept
+                .map_or_else(|| now.to_string(), |old| old.last_transition_time.clone()),
+            observed_generation: generation,
+        })
+    };
+    // Where no content could be made, what is known of the last one stays.
+    let package = conclusion.default_cas.as_ref().map(ToString::to_string);
+    let blocked = conclusion.certificates.is_none();
+    BundleStatus {
+        conditions: condition.into_iter().collect(),
+        default_ca_version: package
+            .or_else(|| before.default_ca_version.clone().filter(|_| blocked)),
+        targets: Some(targets(conclusion)),
+        certificates: certificates(conclusion),
+        members: before.members.clone(),
+    }
+}
+
+/// The same in the shape that trust-manager's own CRD takes.
+pub(super) fn peer_shaped(status: BundleStatus) -> BundleStatus {
+    BundleStatus { targets: None, certificates: None, members: Vec::new(), ..status }
+}
+
+fn targets(conclusion: &Conclusion) -> Targets {
+    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    Targets {
+        desired: count(conclusion.targets.desired),
+        synced: count(conclusion.targets.synced),
+        failed: count(conclusion.targets.failed),
+        refused: count(conclusion.targets.refused),
+    }
+}
+
+fn certificates(conclusion: &Conclusion) -> Option<Certificates> {
+    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    conclusion.certificates.map(|counts| Certificates {
+        total: count(counts.total),
+        filtered: count(counts.filtered),
+        skipped: count(counts.skipped),
+        earliest_not_after: counts.earliest_not_after.map(|time| time.to_string()),
+    })
+}
+
+/// A message that the API server takes.
+fn shortened(message: &str) -> String {
+    if message.chars().count() <= MESSAGE_CHARS_MAX {
+        return message.to_owned();
+    }
+    message.chars().take(MESSAGE_CHARS_MAX - 1).chain(['…']).collect()
+}
+
+/// When a status may be written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Report {
+    /// When one was written last.
+    written_at: Option<Instant>,
+    /// One is on its way.
+    in_flight: bool,
+    /// When the one that is due may go.
+    due: Option<Instant>,
+    failures: u32,
+}
+
+impl Report {
+    /// Whether to write `wanted` now, where the status says `before`. If not now, it is due later, or
+    /// not at all.
+    pub(super) fn begin(
+        &mut self,
+        before: &BundleStatus,
+        wanted: &BundleStatus,
+        now: Instant,
+    ) -> bool {
+        self.due = None;
+        if self.in_flight || before == wanted {
+            return false;
+        }
+        // Counts alone, of a Bundle that nothing has been said of, are in no hurry.
+        if wanted.conditions.is_empty() {
+            self.written_at.get_or_insert(now);
+        }
+        let pause = if turned(before, wanted) { BETWEEN_TURNS } else { BETWEEN_COUNTS };
+        let pause = pause.max(
+            super::backoff::after_failures(self.failures).mul_f64(if self.failures > 0 {
+                1.0
+            } else {
+                0.0
+            }),
+        );
+        let at = self.written_at.map(|written_at| written_at.after(pause));
+        if at.is_some_and(|at| at > now) {
+            self.due = at;
+            return false;
+        }
+        self.in_flight = true;
+        self.written_at = Some(now);
+        true
+    }
+
+    /// The write has ended.
+    pub(super) const fn end(&mut self, well: bool) {
+        self.in_flight = false;
+        self.failures = if well { 0 } else { self.failures.saturating_add(1) };
+    }
+
+    /// When to look again.
+    pub(super) const fn due(&self) -> Option<Instant> {
+        self.due
+    }
+}
+
+/// Whether the new status says something else than new counts and names.
+fn turned(before: &BundleStatus, wanted: &BundleStatus) -> bool {
+    let core = |status: &BundleStatus| {
+        let condition = status.conditions.iter().find(|c| c.type_ == labels::SYNCED);
+        let condition =
+            condition.map(|c| (c.status.clone(), c.reason.clone(), c.observed_generation));
+        (condition, status.default_ca_version.clone(), status.certificates.clone())
+    };
+    core(before) != core(wanted)
+}
+
+/// A turn is told at once; two fighting writers of a status get no further than this.
+const BETWEEN_TURNS: Duration = Duration::from_secs(1);
+/// Counts change with every target of a fan-out.
+const BETWEEN_COUNTS: Duration = Duration::from_secs(10);
+/// What the schema takes as a condition's message.
+const MESSAGE_CHARS_MAX: usize = 32_768;
+
+#[cfg(test)]
+mod tests;

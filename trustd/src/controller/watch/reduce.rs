@@ -1,0 +1,83 @@
+//! From whole objects of the cluster to what is kept of them.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{ObjectMeta, PartialObjectMeta};
+use kube::core::DynamicObject;
+use serde_json::Value as Json;
+use trustd_api::object::{self, Object as Whole};
+use trustd_core::names::{self, BundleName, Kind, ObjectName};
+use trustd_core::world::{NamespaceState, Observed, SourceObject};
+
+/// Which object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::controller) enum Place {
+    /// A Bundle.
+    Bundle(BundleName),
+    /// A namespace.
+    Namespace(names::Namespace),
+    /// An object of the trust namespace.
+    Source(Kind, ObjectName),
+    /// An object that bears the label of targets.
+    Target(Kind, names::Namespace, BundleName),
+}
+
+/// What is kept of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::controller) enum Object {
+    /// A Bundle as it is, without managedFields.
+    Bundle(Arc<Json>),
+    /// A namespace.
+    Namespace(NamespaceState),
+    /// A source.
+    Source(Box<SourceObject>),
+    /// A target, by its metadata.
+    Target(Box<Observed>),
+}
+
+/// A Bundle is kept raw: whether it is valid is not for a watch to say.
+pub(super) fn bundle(mut bundle: DynamicObject) -> (Place, Option<Object>) {
+    bundle.metadata.managed_fields = None;
+    let name = BundleName::from(bundle.metadata.name.as_deref().unwrap_or_default());
+    // An object that came out of JSON goes back into it.
+    let raw = serde_json::to_value(&bundle).ok().map(|raw| Object::Bundle(Arc::new(raw)));
+    (Place::Bundle(name), raw)
+}
+
+pub(super) fn namespace(
+    PartialObjectMeta { metadata, .. }: PartialObjectMeta<Namespace>,
+) -> (Place, Option<Object>) {
+    // The phase is not in the metadata; a namespace on its way out has a deletionTimestamp as well.
+    let (name, state) = object::namespace(&Namespace { metadata, ..Namespace::default() });
+    (Place::Namespace(name), Some(Object::Namespace(state)))
+}
+
+pub(super) fn source(object: &Whole<'_>) -> (Place, Option<Object>) {
+    let (name, source) = object.source();
+    (Place::Source(object.kind(), name), Some(Object::Source(Box::new(source))))
+}
+
+/// Targets of one kind.
+pub(super) fn target<K>(
+    kind: Kind,
+) -> impl Fn(PartialObjectMeta<K>) -> (Place, Option<Object>) + Send + 'static {
+    move |object| {
+        let metadata = object.metadata;
+        let namespace = metadata.namespace.as_deref().unwrap_or_default().into();
+        let bundle = metadata.name.as_deref().unwrap_or_default().into();
+        let observed = observed(metadata);
+        (Place::Target(kind, namespace, bundle), Some(Object::Target(Box::new(observed))))
+    }
+}
+
+/// What is kept of a target's metadata.
+pub(in crate::controller) fn observed(mut metadata: ObjectMeta) -> Observed {
+    if let Some(annotations) = &mut metadata.annotations {
+        // As large as the object itself, and never asked for by a template.
+        annotations.remove(LAST_APPLIED);
+    }
+    object::observed(&metadata)
+}
+
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";

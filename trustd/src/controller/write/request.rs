@@ -1,0 +1,280 @@
+//! Requests to the API server, made by hand and answered with metadata.
+
+use std::time::Duration;
+
+use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use kube::api::{ObjectMeta, PartialObjectMeta};
+use kube::client::Body as Payload;
+use kube::core::Status;
+use kube::{Client, core::DynamicObject};
+use serde_json::Value as Json;
+use trustd_api::labels;
+use trustd_core::names::Kind;
+
+use super::Fault;
+use crate::controller::clock::Instant;
+use crate::controller::lease::Permit;
+use crate::controller::queue::Unit;
+use crate::telemetry::Metrics;
+
+/// What the server answered.
+#[derive(Clone, Debug)]
+pub(in crate::controller) struct Answer {
+    /// With which code.
+    pub(in crate::controller) status: StatusCode,
+    /// The metadata of the object.
+    pub(in crate::controller) metadata: ObjectMeta,
+}
+
+/// What a request does, as metrics name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::controller) enum Verb {
+    /// Server-side apply.
+    Apply,
+    /// Apply of a status.
+    ApplyStatus,
+    /// Create, of an event.
+    Create,
+    /// Delete.
+    Delete,
+    /// JSON patch, or merge patch of an event.
+    Patch,
+}
+
+impl Verb {
+    /// As metrics name it.
+    pub(in crate::controller) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::ApplyStatus => "apply-status",
+            Self::Create => "create",
+            Self::Delete => "delete",
+            Self::Patch => "patch",
+        }
+    }
+}
+
+/// A connection to the API server, for requests made by hand.
+#[derive(Clone)]
+pub(in crate::controller) struct Requests {
+    client: Client,
+    metrics: Metrics,
+}
+
+impl Requests {
+    /// Requests over this client, which must not try again by itself.
+    pub(in crate::controller) const fn new(client: Client, metrics: Metrics) -> Self {
+        Self { client, metrics }
+    }
+
+    /// The metadata of a target.
+    ///
+    /// # Errors
+    /// When it is not there, or the server does not say.
+    pub(super) async fn get(&self, unit: &Unit, timeout: Duration) -> Result<Answer, Fault> {
+        let request = Request::get(path(unit))
+            .header(header::ACCEPT, METADATA)
+            .body(Payload::empty())
+            .map_err(Fault::Request)?;
+        answer(&self.exchange(request, timeout).await?)
+    }
+
+    /// Applies a body to a target.
+    ///
+    /// # Errors
+    /// When the server says no, or nothing.
+    pub(super) async fn apply(
+        &self,
+        unit: &Unit,
+        body: Vec<u8>,
+        force: bool,
+        permit: &Permit<'_>,
+    ) -> Result<Answer, Fault> {
+        let uri = format!(
+            "{}?fieldManager={}&force={force}&{}",
+            path(unit),
+            labels::FIELD_MANAGER,
+            timeout(permit)
+        );
+        let request = Request::patch(uri)
+            .header(header::ACCEPT, METADATA)
+            .header(header::CONTENT_TYPE, APPLY)
+            .body(Payload::from(body))
+            .map_err(Fault::Request)?;
+        answer(&self.write(Verb::Apply, kind(unit.kind), request, permit).await?)
+    }
+
+    /// Applies a status to a Bundle; the answer is the whole Bundle.
+    ///
+    /// # Errors
+    /// When the server says no, or nothing.
+    pub(in crate::controller) async fn apply_status(
+        &self,
+        bundle: &str,
+        body: &Json,
+        permit: &Permit<'_>,
+    ) -> Result<DynamicObject, Fault> {
+        let uri = format!(
+            "/apis/{}/bundles/{bundle}/status?fieldManager={}&force=true&{}",
+            labels::API_VERSION,
+            labels::FIELD_MANAGER,
+            timeout(permit)
+        );
+        let request = with_json(Method::PATCH, &uri, APPLY, body)?;
+        let answer = self.write(Verb::ApplyStatus, labels::KIND, request, permit).await?;
+        serde_json::from_slice(&answer.1).map_err(Fault::Answer)
+    }
+
+    /// Creates or patches an event.
+    ///
+    /// # Errors
+    /// When the server says no, or nothing.
+    pub(in crate::controller) async fn event(
+        &self,
+        patched: Option<&str>,
+        body: &Json,
+        permit: &Permit<'_>,
+    ) -> Result<(), Fault> {
+        let request = match patched {
+            None => {
+                let uri = format!("{EVENTS}?{}", timeout(permit));
+                with_json(Method::POST, &uri, JSON, body)?
+            }
+            Some(name) => {
+                let uri = format!("{EVENTS}/{name}?{}", timeout(permit));
+                with_json(Method::PATCH, &uri, MERGE, body)?
+            }
+        };
+        let verb = if patched.is_some() { Verb::Patch } else { Verb::Create };
+        self.write(verb, "Event", request, permit).await.map(drop)
+    }
+
+    /// Changes a target by a JSON patch.
+    ///
+    /// # Errors
+    /// When the server says no, or nothing.
+    pub(super) async fn patch(
+        &self,
+        unit: &Unit,
+        patch: &Json,
+        permit: &Permit<'_>,
+    ) -> Result<Answer, Fault> {
+        let manager = labels::FIELD_MANAGER;
+        let uri = format!("{}?fieldManager={manager}&{}", path(unit), timeout(permit));
+        let mut request = with_json(Method::PATCH, &uri, JSON_PATCH, patch)?;
+        request.headers_mut().insert(header::ACCEPT, header::HeaderValue::from_static(METADATA));
+        answer(&self.write(Verb::Patch, kind(unit.kind), request, permit).await?)
+    }
+
+    /// Deletes a target.
+    ///
+    /// # Errors
+    /// When the server says no, or nothing.
+    pub(super) async fn delete(
+        &self,
+        unit: &Unit,
+        options: &Json,
+        permit: &Permit<'_>,
+    ) -> Result<(), Fault> {
+        let uri = format!("{}?{}", path(unit), timeout(permit));
+        let request = with_json(Method::DELETE, &uri, JSON, options)?;
+        self.write(Verb::Delete, kind(unit.kind), request, permit).await.map(drop)
+    }
+
+    /// Sends a write, if there is still leave to, and counts what came of it.
+    async fn write(
+        &self,
+        verb: Verb,
+        kind: &'static str,
+        request: Request<Payload>,
+        permit: &Permit<'_>,
+    ) -> Result<(StatusCode, Vec<u8>), Fault> {
+        let done = match permit.check(Instant::now()) {
+            Ok(()) => self.exchange(request, permit.timeout()).await,
+            Err(not_leader) => Err(not_leader.into()),
+        };
+        let outcome = done.as_ref().map_or_else(Fault::category, |_| "ok");
+        self.metrics.written(verb.as_str(), kind, outcome);
+        done
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Payload>,
+        timeout: Duration,
+    ) -> Result<(StatusCode, Vec<u8>), Fault> {
+        match tokio::time::timeout(timeout, self.send(request)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(Fault::Timeout(timeout)),
+        }
+    }
+
+    async fn send(&self, request: Request<Payload>) -> Result<(StatusCode, Vec<u8>), Fault> {
+        let response = self.client.send(request).await.map_err(Fault::Transport)?;
+        let status = response.status();
+        let retry_after = response
+            .headers()
+            .get(header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok().map(Duration::from_secs));
+        let body = response.into_body().collect().await.map_err(Fault::Transport)?.to_bytes();
+        if status.is_success() {
+            return Ok((status, body.to_vec()));
+        }
+        let said = serde_json::from_slice(&body).unwrap_or_else(|_| {
+            // A proxy, perhaps; its page is no help.
+            let reason = status.canonical_reason().unwrap_or("an unknown status");
+            Status { message: reason.to_owned(), ..Status::default() }
+        });
+        let status = Status { code: status.as_u16(), ..said };
+        Err(Fault::Api(Box::new(status), retry_after))
+    }
+}
+
+fn with_json(
+    method: Method,
+    uri: &str,
+    content_type: &'static str,
+    body: &Json,
+) -> Result<Request<Payload>, Fault> {
+    let body = serde_json::to_vec(body).map_err(Fault::Serialize)?;
+    Request::builder()
+        .method(method)
+        .uri(uri)
+        .header(header::ACCEPT, JSON)
+        .header(header::CONTENT_TYPE, content_type)
+        .body(Payload::from(body))
+        .map_err(Fault::Request)
+}
+
+fn answer((status, body): &(StatusCode, Vec<u8>)) -> Result<Answer, Fault> {
+    let object: PartialObjectMeta = serde_json::from_slice(body).map_err(Fault::Answer)?;
+    Ok(Answer { status: *status, metadata: object.metadata })
+}
+
+/// The server gives up when we do, or a leader's last write could land after its lease.
+fn timeout(permit: &Permit<'_>) -> String {
+    format!("timeout={}ms", permit.timeout().as_millis())
+}
+
+fn path(unit: &Unit) -> String {
+    let plural = match unit.kind {
+        Kind::ConfigMap => "configmaps",
+        Kind::Secret => "secrets",
+    };
+    format!("/api/v1/namespaces/{}/{plural}/{}", unit.namespace, unit.bundle)
+}
+
+const fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::ConfigMap => "ConfigMap",
+        Kind::Secret => "Secret",
+    }
+}
+
+const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+const JSON: &str = "application/json";
+const APPLY: &str = "application/apply-patch+yaml";
+const MERGE: &str = "application/merge-patch+json";
+const JSON_PATCH: &str = "application/json-patch+json";
