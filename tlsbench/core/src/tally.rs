@@ -66,6 +66,8 @@ impl Phase {
 pub enum Failure {
     /// The server ended the handshake with an alert, or rejected our certificate.
     Alert,
+    /// The server agreed on no protocol, or on another than the one that was offered.
+    Alpn,
     /// No local port was left (EADDRNOTAVAIL).
     AddressesExhausted,
     /// The chain does not lead to a trusted root.
@@ -94,6 +96,10 @@ pub enum Failure {
     Status,
     /// Its length was not the one that counts as success.
     Length,
+    /// The server did not take the request: the stream was refused, or the server was leaving.
+    StreamRefused,
+    /// The server took the request and ended its stream before the response was whole.
+    StreamReset,
     /// TLS failed for another reason.
     TlsOther,
     /// The server did not confirm the handshake, or closed without close_notify.
@@ -102,8 +108,9 @@ pub enum Failure {
 
 impl Failure {
     /// Every failure.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Alert,
+        Self::Alpn,
         Self::AddressesExhausted,
         Self::CertificateUnknownCa,
         Self::CertificateTime,
@@ -118,6 +125,8 @@ impl Failure {
         Self::ResponseMalformed,
         Self::Status,
         Self::Length,
+        Self::StreamRefused,
+        Self::StreamReset,
         Self::TlsOther,
         Self::Unconfirmed,
     ];
@@ -127,6 +136,7 @@ impl Failure {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Alert => "alert",
+            Self::Alpn => "alpn",
             Self::AddressesExhausted => "addresses_exhausted",
             Self::CertificateUnknownCa => "certificate_unknown_ca",
             Self::CertificateTime => "certificate_time",
@@ -141,6 +151,8 @@ impl Failure {
             Self::ResponseMalformed => "response_malformed",
             Self::Status => "status",
             Self::Length => "length",
+            Self::StreamRefused => "stream_refused",
+            Self::StreamReset => "stream_reset",
             Self::TlsOther => "tls_other",
             Self::Unconfirmed => "unconfirmed",
         }
@@ -162,6 +174,10 @@ pub struct Shape {
     pub early_data: u64,
     /// Connections by what was negotiated: version, suite, group, signature, ALPN, as text.
     pub negotiated: BTreeMap<String, u64>,
+    /// HTTP/2 connections by how many requests at a time they carried: as many as were asked for,
+    /// or fewer where the server takes fewer.
+    #[serde(default)]
+    pub streams: BTreeMap<u32, u64>,
 }
 
 /// What one shard counted and timed in one round. Of fixed size, just under 1 MB.
@@ -354,6 +370,12 @@ impl Shape {
         }
     }
 
+    /// Counts an HTTP/2 connection. Only the first of each number allocates.
+    pub fn streams(&mut self, at_a_time: u32) {
+        let count = self.streams.entry(at_a_time).or_default();
+        *count = count.saturating_add(1);
+    }
+
     /// Adds what another shard counted.
     pub fn add(&mut self, other: &Self) {
         self.full = self.full.saturating_add(other.full);
@@ -362,6 +384,7 @@ impl Shape {
         self.wanted_ticket = self.wanted_ticket.saturating_add(other.wanted_ticket);
         self.early_data = self.early_data.saturating_add(other.early_data);
         add_counts(&mut self.negotiated, &other.negotiated);
+        add_counts(&mut self.streams, &other.streams);
     }
 }
 
@@ -450,6 +473,7 @@ mod tests {
                 tally.shape.retried += 9;
                 tally.shape.wanted_ticket += 10;
                 tally.shape.early_data += 11;
+                tally.shape.streams(if value % 2 == 0 { 8 } else { 9 });
                 tally.shape.negotiated(if value % 2 == 0 { "TLSv1.3" } else { "TLSv1.2" });
                 tally.fail(if value % 3 == 0 { Failure::Timeout } else { Failure::Alert });
                 for phase in Phase::ALL {

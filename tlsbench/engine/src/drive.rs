@@ -11,7 +11,8 @@ use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::Lap;
 
 use crate::clock::Clock;
-use crate::session::{Session, Step};
+use crate::session::{Session, Step, places};
+use crate::wire::Rendered;
 
 mod course;
 mod kit;
@@ -33,6 +34,9 @@ pub(crate) struct Drive<'d> {
     kit: Kit<'d>,
     wakeup: Wakeup,
     slots: Vec<Slot>,
+    /// Operations under way: `width` places for each slot.
+    ops: Vec<Option<Op>>,
+    width: usize,
     rounds: Rounds,
     laps: Laps,
     /// The first round whose tally was not given away.
@@ -52,11 +56,12 @@ struct Slot {
     session: Session,
     /// How many connections this place has had.
     number: u32,
-    op: Option<Op>,
     /// The round of its last operation.
     round: u32,
-    /// Operations that its connection may still begin, the one under way included.
+    /// Operations that its connection may still begin.
     left: u64,
+    /// It is among the open loop's idle ones.
+    listed: bool,
     /// When a closed loop may connect again.
     rest_until: Nanos,
 }
@@ -81,10 +86,14 @@ pub(crate) trait Watch {
 impl<'d> Drive<'d> {
     pub(crate) fn new(kit: Kit<'d>) -> io::Result<Self> {
         let course = kit.course;
-        let slots = course.first_starts().into_iter().map(Slot::new).collect();
+        let slots: Vec<_> = course.first_starts().into_iter().map(Slot::new).collect();
+        let streams = course.request.as_ref().and_then(Rendered::streams);
+        let width = streams.map_or(1, places);
         let from = after(course.begin, course.warm_up);
         Ok(Self {
             wakeup: Wakeup::new()?,
+            ops: vec![None; slots.len().saturating_mul(width)],
+            width,
             slots,
             rounds: Rounds::new(from, course.length, course.rounds),
             laps: Laps::new(),
@@ -209,63 +218,96 @@ impl<'d> Drive<'d> {
                     self.connect_closed(index);
                 }
             } else if slot.session.deadline() <= self.now {
-                let step = slot.session.expire();
-                self.on_step(index, step);
+                match slot.session.expire() {
+                    Step::Waits => self.go_on(index),
+                    step => self.on_step(index, step),
+                }
             }
         }
     }
 
     fn on_socket(&mut self, slot: u32, number: u32, hung_up: bool) {
         let Some(index) = index_of(slot) else { return };
+        let round = self.round_of(index);
         let Some(slot) = self.slots.get_mut(index) else { return };
         if slot.number != number || slot.session.is_vacant() {
             return;
         }
-        let round = match (&self.open, slot.op) {
-            (Some(_), Some(op)) => op.round,
-            _ => self.rounds.at(self.now),
-        };
         let step = slot.session.step(hung_up, &mut self.kit.hands(round));
         if step != Step::Waits {
             self.on_step(index, step);
         }
     }
 
+    /// The round that what a connection does next is counted in.
+    fn round_of(&mut self, index: usize) -> u32 {
+        if self.open.is_some() {
+            let due = self.slots.get(index).and_then(|slot| slot.session.due());
+            if let Some(op) = self.op(index, due.unwrap_or_default()) {
+                return op.round;
+            }
+        }
+        self.rounds.at(self.now)
+    }
+
+    /// Goes on with a connection whose socket has nothing new.
+    fn go_on(&mut self, index: usize) {
+        if let Some(step) = self.resume(index) {
+            self.on_step(index, step);
+        }
+    }
+
+    fn resume(&mut self, index: usize) -> Option<Step> {
+        let round = self.round_of(index);
+        self.slots.get_mut(index)?.session.resume(&mut self.kit.hands(round))
+    }
+
     /// Decides what a connection does after a step, until it waits or is over.
     fn on_step(&mut self, index: usize, step: Step) {
         let mut next = Some(step);
         while let Some(step) = next.take() {
-            match step {
-                Step::Waits => {}
+            next = match step {
+                Step::Waits => return,
                 Step::Ready => {
                     self.now = Clock::Monotonic.now();
-                    next = self.ask(index);
+                    let round = self.op(index, 0).map_or(0, |op| op.round);
+                    self.ask(index, round)
                 }
+                Step::Room => self.fill(index),
                 Step::Confirmed => {
                     self.now = Clock::Monotonic.now();
-                    self.finish(index, Ok(()));
-                    next = self.close(index);
+                    self.finish(index, 0, Ok(()));
+                    self.close(index)
                 }
-                Step::Answered(judgement) => {
+                Step::Answered { place, result } => {
                     self.now = self.slots.get(index).map_or(self.now, |slot| slot.session.moment());
-                    self.finish(index, judgement.map_err(Failure::from));
-                    next = self.after_answer(index);
+                    self.finish(index, place, result);
+                    self.after_answer(index)
                 }
                 Step::Failed(failure) => {
                     self.now = Clock::Monotonic.now();
-                    self.finish(index, Err(failure));
+                    for place in 0..number_of(self.width) {
+                        self.finish(index, place, Err(failure));
+                    }
                     self.vacate(index, true);
+                    return;
                 }
-                Step::Over => self.vacate(index, false),
+                Step::Over => {
+                    self.vacate(index, false);
+                    return;
+                }
+            };
+            // Only where requests go side by side can there be more to do without being told.
+            if next.is_none() && self.width > 1 {
+                next = self.resume(index);
             }
         }
     }
 
-    /// Sends the request of the operation that is under way.
-    fn ask(&mut self, index: usize) -> Option<Step> {
+    /// Makes the request of an operation that has begun.
+    fn ask(&mut self, index: usize, round: u32) -> Option<Step> {
         let slot = self.slots.get_mut(index)?;
-        let round = slot.op.map_or(0, |op| op.round);
-        let last = slot.left == 1;
+        let last = slot.left == 0;
         let result = slot.session.request(last, self.now, &mut self.kit.hands(round));
         result.err().map(Step::Failed)
     }
@@ -278,51 +320,89 @@ impl<'d> Drive<'d> {
 
     /// The connection has answered: it goes on, rests, or is closed.
     fn after_answer(&mut self, index: usize) -> Option<Step> {
-        let (now, round) = (self.now, self.rounds.at(self.now));
         let slot = self.slots.get_mut(index)?;
-        slot.left = slot.left.saturating_sub(1);
-        if slot.left == 0 || !slot.session.is_reusable() {
+        let is_last = slot.left == 0 || !slot.session.is_reusable();
+        let is_enough = self.open.is_none() && !self.rounds.may_start(self.now);
+        if !is_last && !is_enough {
+            return self.fill(index);
+        }
+        if slot.session.is_busy() {
+            return None;
+        }
+        if is_last {
             return self.close(index);
         }
-        let op = match &mut self.open {
-            None if !self.rounds.may_start(now) => {
-                slot.session.leave(&mut self.kit.hands(round));
-                return Some(Step::Over);
-            }
-            None => {
-                self.rounds.start(round, 1);
-                Op::at(now, round)
-            }
-            // What follows on an arrival's connection has no schedule of its own.
-            Some(open) if open.by_connection() => Op::at(now, slot.round),
-            Some(open) => match open.next_waiting(now, &mut self.kit, &mut self.counts) {
-                Some((intended, round)) => Op { intended, actual: ActualStart(now), round },
+        let round = self.rounds.at(self.now);
+        slot.session.leave(&mut self.kit.hands(round));
+        Some(Step::Over)
+    }
+
+    /// Begins as many operations on a connection as it can take and there are.
+    fn fill(&mut self, index: usize) -> Option<Step> {
+        loop {
+            let (now, slot) = (self.now, self.slots.get_mut(index)?);
+            let place = slot.session.place().filter(|_| slot.left > 0)?;
+            let op = match &mut self.open {
+                None if !self.rounds.may_start(now) => return None,
                 None => {
-                    open.idle.push((number_of(index), slot.number));
-                    slot.session.rest(&mut self.kit.hands(round));
-                    return None;
+                    let round = self.rounds.at(now);
+                    self.rounds.start(round, 1);
+                    Op::at(now, round)
                 }
-            },
-        };
-        self.begin(index, op);
-        self.ask(index)
+                // What follows on an arrival's connection has no schedule of its own.
+                Some(open) if open.by_connection() => Op::at(now, slot.round),
+                Some(open) => match open.next_waiting(now, &mut self.kit, &mut self.counts) {
+                    Some((intended, round)) => Op { intended, actual: ActualStart(now), round },
+                    None => {
+                        self.rest(index);
+                        return None;
+                    }
+                },
+            };
+            self.begin(index, place, op);
+            let failed = self.ask(index, op.round);
+            if failed.is_some() {
+                return failed;
+            }
+        }
+    }
+
+    /// A connection of an open loop's pool waits for what arrives.
+    fn rest(&mut self, index: usize) {
+        let round = self.rounds.at(self.now);
+        let (Some(open), Some(slot)) = (&mut self.open, self.slots.get_mut(index)) else { return };
+        if !std::mem::replace(&mut slot.listed, true) {
+            open.idle.push((number_of(index), slot.number));
+        }
+        slot.session.rest(&mut self.kit.hands(round));
     }
 
     /// Notes that an operation is under way.
-    fn begin(&mut self, index: usize, op: Op) {
-        if let Some(slot) = self.slots.get_mut(index) {
-            slot.op = Some(op);
-            slot.round = op.round;
+    fn begin(&mut self, index: usize, place: u32, op: Op) {
+        if let Some(known) = self.op_mut(index, place) {
+            *known = Some(op);
             self.busy += 1;
             if let Some(open) = &mut self.open {
                 open.begin(op.round);
             }
         }
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.round = op.round;
+            slot.left = slot.left.saturating_sub(1);
+        }
+    }
+
+    fn op(&self, index: usize, place: u32) -> Option<Op> {
+        self.ops.get(index * self.width + index_of(place)?).copied().flatten()
+    }
+
+    fn op_mut(&mut self, index: usize, place: u32) -> Option<&mut Option<Op>> {
+        self.ops.get_mut(index * self.width + index_of(place)?)
     }
 
     /// Counts and times the operation that was under way.
-    fn finish(&mut self, index: usize, result: Result<(), Failure>) {
-        let Some(op) = self.slots.get_mut(index).and_then(|slot| slot.op.take()) else { return };
+    fn finish(&mut self, index: usize, place: u32, result: Result<(), Failure>) {
+        let Some(op) = self.op_mut(index, place).and_then(Option::take) else { return };
         self.busy -= 1;
         if let Some(open) = &mut self.open {
             open.end(op.round);
@@ -382,11 +462,15 @@ impl<'d> Drive<'d> {
 
     /// Begins a connection for an operation.
     fn connect(&mut self, index: usize, op: Op) {
-        self.begin(index, op);
+        let operations = self.kit.course.per_connection().unwrap_or(u64::MAX);
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.number = slot.number.wrapping_add(1);
+            (slot.left, slot.listed) = (operations, false);
+        }
+        // Its request will be the first of the connection, and have the first place.
+        self.begin(index, 0, op);
         self.live += 1;
         let Some(slot) = self.slots.get_mut(index) else { return };
-        slot.number = slot.number.wrapping_add(1);
-        slot.left = self.kit.course.per_connection().unwrap_or(u64::MAX);
         let opened = match self.kit.route() {
             Some(route) => slot.session.open(route, &mut self.kit.hands(op.round)),
             None => Err(Failure::Resolve),
@@ -407,7 +491,7 @@ impl<'d> Drive<'d> {
 
 impl Slot {
     const fn new(rest_until: Nanos) -> Self {
-        Self { session: Session::new(), number: 0, op: None, round: 0, left: 0, rest_until }
+        Self { session: Session::new(), number: 0, round: 0, left: 0, listed: false, rest_until }
     }
 }
 

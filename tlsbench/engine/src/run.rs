@@ -110,9 +110,6 @@ pub enum Progress {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// HTTP/2 is not spoken yet.
-    #[error("requests over HTTP/2 are not supported yet")]
-    Http2,
     /// A thread, a timer or epoll could not be had.
     #[error("cannot run a shard")]
     Shard {
@@ -139,10 +136,6 @@ pub fn run(
     stop: &Stop,
     mut progress: impl FnMut(Progress),
 ) -> Result<Outcome, RunError> {
-    let asked = scenario.request.as_ref().map(|request| request.protocol);
-    if matches!(asked, Some(Protocol::Http2 { .. })) {
-        return Err(RunError::Http2);
-    }
     let (began, used) = (Clock::Monotonic.now(), process_cpu());
     let mut shards = shards(scenario, inputs)?;
     let resolver =
@@ -187,7 +180,10 @@ fn shards(scenario: &Scenario, inputs: &Inputs) -> Result<Vec<ShardState>, RunEr
     let client = |target: &Target| {
         let roots = inputs.roots.as_ref().filter(|_| target.scheme == Scheme::Https);
         let Some(roots) = roots else { return Ok(None) };
-        let alpn = scenario.request.as_ref().map(|_| Alpn::Http1);
+        let alpn = scenario.request.as_ref().map(|request| match request.protocol {
+            Protocol::Http1 => Alpn::Http1,
+            Protocol::Http2 { .. } => Alpn::Http2,
+        });
         TlsClient::new(&scenario.tls, target, roots, alpn, inputs.identity.as_ref())
             .map(Some)
             .map_err(|source| RunError::Tls { target: target.name.clone(), source })

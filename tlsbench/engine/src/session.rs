@@ -3,22 +3,26 @@
 //! It moves when the socket is ready and never waits; what a connection does is decided here, when
 //! it does it by `drive`. A handshake is over when the server has confirmed it, not before.
 
-use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use tlsbench_core::plan::Close;
-use tlsbench_core::tally::{Failure, Phase, Tally};
+use tlsbench_core::tally::{Failure, Tally};
 use tlsbench_core::units::Nanos;
 
 use crate::clock::Clock;
 use crate::tls::{TlsClient, Wanted};
-use crate::wire::{Answer, Reader, Rendered, Unexpected};
+use crate::wire::{Reader, Rendered};
 
 mod dial;
 mod handshake;
+mod http1;
+mod http2;
 mod link;
+mod streams;
 
-use link::{Got, Link};
+use link::{Fed, Got, Link};
+use streams::Streams;
+pub(crate) use streams::places;
 
 /// What a session works with, lent for each step.
 pub(crate) struct Hands<'h> {
@@ -52,8 +56,13 @@ pub(crate) struct Route {
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// A response ended, good or not.
-    Answered(Result<(), Unexpected>),
+    /// A request has its outcome; the connection goes on.
+    Answered {
+        /// The request's place on the connection.
+        place: u32,
+        /// What became of it.
+        result: Result<(), Failure>,
+    },
     /// The server confirmed the handshake of a handshake-only run.
     Confirmed,
     /// It failed and is closed.
@@ -62,6 +71,8 @@ pub(crate) enum Step {
     Over,
     /// It can take a request, its first.
     Ready,
+    /// It may take more requests at a time than before.
+    Room,
     /// It waits for the socket.
     Waits,
 }
@@ -72,6 +83,8 @@ pub(crate) struct Session {
     stage: Stage,
     link: Option<Link>,
     reader: Reader,
+    /// What HTTP/2 has instead of a reader.
+    streams: Option<Box<Streams>>,
     wanted: Wanted,
     began: Nanos,
     connected: Nanos,
@@ -91,6 +104,8 @@ pub(crate) struct Session {
     drained: bool,
     /// Our goodbye is out.
     parted: bool,
+    /// The server has said how many requests it takes at a time.
+    settled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +120,8 @@ enum Stage {
     Idle,
     /// A request is out.
     Requesting,
+    /// It stands, by HTTP/2: any number of requests are out.
+    Streaming,
     Vacant,
 }
 
@@ -114,6 +131,7 @@ impl Session {
             stage: Stage::Vacant,
             link: None,
             reader: Reader::new(),
+            streams: None,
             wanted: Wanted::Full,
             began: Nanos(0),
             connected: Nanos(0),
@@ -129,6 +147,7 @@ impl Session {
             hung_up: false,
             drained: true,
             parted: false,
+            settled: false,
         }
     }
 
@@ -143,10 +162,18 @@ impl Session {
             None => (None, Wanted::Full),
         };
         let socket = dial::dial(route.to, route.from)?;
+        let mut streams = self.streams.take();
+        if let Some((rendered, wanted)) =
+            hands.request.and_then(|rendered| Some((rendered, rendered.streams()?)))
+        {
+            let streams = streams.get_or_insert_with(|| Box::new(Streams::new()));
+            streams.begin(wanted, rendered.head);
+        }
         *self = Self {
             stage: Stage::Connecting,
             link: Some(Link { socket, tls }),
             reader: std::mem::take(&mut self.reader),
+            streams,
             wanted,
             began: now,
             deadline: after(now, CONNECT_MAX),
@@ -168,7 +195,29 @@ impl Session {
 
     /// Whether it stands and nothing is asked.
     pub(crate) fn is_idle(&self) -> bool {
-        self.stage == Stage::Idle
+        self.stage == Stage::Idle || (self.stage == Stage::Streaming && !self.is_busy())
+    }
+
+    /// Whether it stands and something is asked.
+    pub(crate) fn is_busy(&self) -> bool {
+        match &self.streams {
+            Some(streams) => self.stage == Stage::Streaming && streams.open() > 0,
+            None => self.stage == Stage::Requesting,
+        }
+    }
+
+    /// Where a request can be made now; nothing when it would have to wait.
+    pub(crate) fn place(&self) -> Option<u32> {
+        match (self.stage, &self.streams) {
+            (Stage::Idle, None) => Some(0),
+            (Stage::Streaming, Some(streams)) if !self.hung_up => streams.place(),
+            _ => None,
+        }
+    }
+
+    /// The place of the request whose outcome the next step tells, where there may be several.
+    pub(crate) fn due(&self) -> Option<u32> {
+        self.streams.as_ref().and_then(|streams| streams.due())
     }
 
     /// When the last response ended.
@@ -182,8 +231,12 @@ impl Session {
     }
 
     /// Whether another request may be made after the response that ended.
-    pub(crate) const fn is_reusable(&self) -> bool {
-        self.reusable && !self.hung_up
+    pub(crate) fn is_reusable(&self) -> bool {
+        let reusable = match &self.streams {
+            Some(streams) => streams.is_reusable(),
+            None => self.reusable,
+        };
+        reusable && !self.hung_up
     }
 
     /// Goes on as far as the socket lets it; `hung_up` when the kernel says that no more will come.
@@ -196,46 +249,75 @@ impl Session {
             Stage::Confirming => self.on_confirming(hands),
             Stage::Idle => self.on_idle(hands),
             Stage::Requesting => self.on_response(hands),
+            Stage::Streaming => {
+                self.drained = false;
+                self.on_streams(hands)
+            }
             Stage::Closing => Ok(self.on_closing(hands)),
         };
+        self.or_failed(result)
+    }
+
+    /// Goes on where there may be more to do although the socket has not become ready: outcomes
+    /// that came together, requests that are to go out together.
+    pub(crate) fn resume(&mut self, hands: &mut Hands<'_>) -> Option<Step> {
+        if self.stage != Stage::Streaming {
+            return None;
+        }
+        let result = self.on_streams(hands);
+        Some(self.or_failed(result))
+    }
+
+    fn or_failed(&mut self, result: Result<Step, Failure>) -> Step {
         result.unwrap_or_else(|failure| {
             self.drop_link();
             Step::Failed(failure)
         })
     }
 
-    /// The stage took too long.
+    /// Gives bytes that were read to TLS, and what they hold to whoever reads the protocol.
+    fn feed(&mut self, input: &[u8]) -> Result<Fed, Failure> {
+        let Some(link) = &mut self.link else { return Ok(Fed::default()) };
+        match &mut self.streams {
+            Some(streams) => link.feed(input, &mut **streams),
+            None => link.feed(input, &mut self.reader),
+        }
+    }
+
+    /// The stage took too long. Where there are several requests, those that did are due.
     pub(crate) fn expire(&mut self) -> Step {
+        if self.stage == Stage::Streaming {
+            self.expire_streams();
+            return Step::Waits;
+        }
         let closing = self.stage == Stage::Closing;
         self.drop_link();
         if closing { Step::Over } else { Step::Failed(Failure::Timeout) }
     }
 
-    /// Sends a request, at `now`; the last of the connection says so when the server is to close.
+    /// Makes a request, at `now`, in the place that [`Session::place`] says; the last of the
+    /// connection says so when the server is to close.
     pub(crate) fn request(
         &mut self,
         last: bool,
         now: Nanos,
         hands: &mut Hands<'_>,
     ) -> Result<(), Failure> {
-        let Some(rendered) = hands.request else { return Ok(()) };
-        let early = std::mem::take(&mut self.early) && self.accepted_early();
-        self.reader.begin(rendered.head);
-        self.stage = Stage::Requesting;
-        self.last = if early { self.last } else { last };
-        self.taken = 0;
-        self.first_byte = false;
-        self.reusable = false;
-        self.deadline = after(now, RESPONSE_MAX);
-        if !early {
-            self.sent = now;
+        if self.streams.is_none() {
+            return self.request_next(last, now, hands);
         }
-        let bytes = wording(rendered, self.last, hands.close);
-        self.send(bytes, early, hands.tally).inspect_err(|_| self.drop_link())
+        if self.stage != Stage::Streaming {
+            (self.stage, self.deadline) = (Stage::Streaming, NEVER);
+        }
+        self.request_stream(now, hands);
+        Ok(())
     }
 
     /// Nothing is to be asked for the time being.
     pub(crate) fn rest(&mut self, hands: &mut Hands<'_>) {
+        if self.stage == Stage::Streaming {
+            return;
+        }
         self.stage = Stage::Idle;
         self.deadline = NEVER;
         if let Some(link) = &mut self.link {
@@ -246,6 +328,9 @@ impl Session {
 
     /// Closes as the run closes; what is left to wait for, if anything, comes by `step`.
     pub(crate) fn close(&mut self, hands: &mut Hands<'_>) -> Step {
+        if hands.close == Close::Fin {
+            self.say_goaway(hands);
+        }
         let Some(link) = &mut self.link else { return Step::Over };
         match hands.close {
             Close::Rst => {
@@ -268,6 +353,7 @@ impl Session {
 
     /// Leaves a connection on which nothing is under way.
     pub(crate) fn leave(&mut self, hands: &mut Hands<'_>) {
+        self.say_goaway(hands);
         if let Some(link) = &mut self.link {
             link.say_goodbye(hands.tally);
         }
@@ -293,98 +379,6 @@ impl Session {
         self.drained
     }
 
-    fn on_idle(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failure> {
-        loop {
-            let Some(link) = &mut self.link else { return Ok(Step::Over) };
-            let length = match link.recv(hands.buffer, hands.tally) {
-                Got::Nothing => return Ok(Step::Waits),
-                // A server may close what is not used.
-                Got::End | Got::Reset => return Ok(self.over()),
-                Got::Bytes(length) => length,
-            };
-            let input = hands.buffer.get(..length).unwrap_or_default();
-            let fed = link.feed(input, &mut self.reader)?;
-            let word = fed.goodbye || link.tickets() > 0;
-            self.confirm(word, Clock::Monotonic.now(), hands);
-            if fed.goodbye {
-                return Ok(self.over());
-            }
-            if self.is_drained(length, hands) {
-                return Ok(Step::Waits);
-            }
-        }
-    }
-
-    fn on_response(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failure> {
-        let Some(rendered) = hands.request else { return Ok(Step::Waits) };
-        if self.has_unsent(rendered, hands.close) {
-            self.send(wording(rendered, self.last, hands.close), false, hands.tally)?;
-        }
-        loop {
-            let Some(link) = &mut self.link else { return Ok(Step::Over) };
-            let length = match link.recv(hands.buffer, hands.tally) {
-                Got::Nothing => return Ok(Step::Waits),
-                // TLS has an end of its own; without it anybody may have cut the response short.
-                Got::End if link.tls.is_some() && self.confirmed => {
-                    return Err(Failure::ResponseTruncated);
-                }
-                Got::End => return self.on_end(rendered, hands),
-                Got::Reset if self.confirmed => return Err(Failure::ResponseTruncated),
-                Got::Reset => return Err(Failure::ResetInHandshake),
-                Got::Bytes(length) => length,
-            };
-            let now = Clock::Monotonic.now();
-            let input = hands.buffer.get(..length).unwrap_or_default();
-            let fed = link.feed(input, &mut self.reader)?;
-            let word = fed.data || fed.goodbye || link.tickets() > 0;
-            let drained = self.is_drained(length, hands);
-            self.confirm(word, now, hands);
-            if fed.data && !self.first_byte {
-                self.first_byte = true;
-                hands.tally.record(Phase::FirstByte, now - self.sent);
-            }
-            if let Some(answer) = fed.answer {
-                self.hung_up |= fed.goodbye;
-                return Ok(self.answered(answer, now, rendered, hands));
-            }
-            if fed.goodbye {
-                return self.on_end(rendered, hands);
-            }
-            if drained {
-                self.deadline = after(now, RESPONSE_MAX);
-                return Ok(Step::Waits);
-            }
-        }
-    }
-
-    /// The server closed while a response was awaited.
-    fn on_end(&mut self, rendered: &Rendered, hands: &mut Hands<'_>) -> Result<Step, Failure> {
-        self.hung_up = true;
-        if !self.confirmed {
-            return Err(Failure::Unconfirmed);
-        }
-        match self.reader.end() {
-            Ok(Some(answer)) => Ok(self.answered(answer, Clock::Monotonic.now(), rendered, hands)),
-            Ok(None) => Err(Failure::ResponseTruncated),
-            Err(_) => Err(Failure::ResponseMalformed),
-        }
-    }
-
-    fn answered(
-        &mut self,
-        answer: Answer,
-        now: Nanos,
-        rendered: &Rendered,
-        hands: &mut Hands<'_>,
-    ) -> Step {
-        hands.tally.record(Phase::LastByte, now - self.sent);
-        self.stage = Stage::Idle;
-        self.moment = now;
-        self.deadline = NEVER;
-        self.reusable = answer.reusable;
-        Step::Answered(rendered.judge(&answer))
-    }
-
     /// Waits for the server's end; what comes before it is of no interest any more.
     fn on_closing(&mut self, hands: &mut Hands<'_>) -> Step {
         loop {
@@ -402,56 +396,6 @@ impl Session {
             }
         }
     }
-
-    /// Whether something of the request is still ours to send.
-    fn has_unsent(&self, rendered: &Rendered, close: Close) -> bool {
-        match self.link.as_ref().and_then(|link| link.tls.as_ref()) {
-            Some(tls) if tls.wants_write() => true,
-            _ => self.taken < wording(rendered, self.last, close).len(),
-        }
-    }
-
-    /// Sends what is left of the request, as far as the socket takes it.
-    fn send(&mut self, bytes: &[u8], early: bool, tally: &mut Tally) -> Result<(), Failure> {
-        let broken =
-            if self.confirmed { Failure::ResponseTruncated } else { Failure::ResetInHandshake };
-        let Some(link) = &mut self.link else { return Err(broken) };
-        if let Some(tls) = &mut link.tls {
-            if early {
-                self.taken = bytes.len();
-            }
-            // TLS keeps what the socket does not take, up to a limit of its own.
-            if let Some(rest) = bytes.get(self.taken..) {
-                self.taken += tls.writer().write(rest).map_err(|_| broken)?;
-            }
-            while link.flush(tally).map_err(|_| broken)? {
-                let Some(rest) = bytes.get(self.taken..).filter(|rest| !rest.is_empty()) else {
-                    break;
-                };
-                let Some(tls) = &mut link.tls else { break };
-                self.taken += tls.writer().write(rest).map_err(|_| broken)?;
-            }
-            return Ok(());
-        }
-        while let Some(rest) = bytes.get(self.taken..).filter(|rest| !rest.is_empty()) {
-            match link.send(rest, tally) {
-                Ok(0) => return Ok(()),
-                Ok(length) => self.taken += length,
-                Err(_) => return Err(broken),
-            }
-        }
-        Ok(())
-    }
-
-    fn accepted_early(&self) -> bool {
-        let tls = self.link.as_ref().and_then(|link| link.tls.as_ref());
-        tls.is_some_and(|tls| tls.is_early_data_accepted())
-    }
-}
-
-/// The bytes of a request: the last one asks the server to close when that is its part.
-fn wording(rendered: &Rendered, last: bool, close: Close) -> &[u8] {
-    if last && close == Close::Server { &rendered.last } else { &rendered.keep }
 }
 
 const fn after(now: Nanos, span: Nanos) -> Nanos {

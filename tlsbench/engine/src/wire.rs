@@ -1,12 +1,14 @@
-//! The client's side of HTTP/1.1: requests rendered once, responses read without allocating.
+//! The client's side of HTTP/1.1 and HTTP/2: requests rendered once, responses read without
+//! allocating.
 //!
 //! Nothing here knows sockets or time. A response is read from pieces as they come, and where they
 //! were cut makes no difference.
 
-use tlsbench_core::plan::{Request, Scheme, Target};
+use tlsbench_core::plan::{Protocol, Request, Scheme, Target};
 use tlsbench_core::tally::Failure;
 
 mod body;
+pub(crate) mod http2;
 mod response;
 
 pub use response::{Answer, Malformed, Reader};
@@ -14,14 +16,27 @@ pub use response::{Answer, Malformed, Reader};
 /// A request as bytes, ready to be sent any number of times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
-    /// The request as it is sent while the connection goes on.
-    pub keep: Box<[u8]>,
-    /// The last request of a connection that the server shall close.
-    pub last: Box<[u8]>,
+    pub(crate) words: Words,
     /// Whether the method is HEAD, whose response has no body.
     pub head: bool,
     expect_status: Option<u16>,
     expect_bytes: Option<u64>,
+}
+
+/// The bytes of a request, in the protocol that it is sent by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Words {
+    Http1 {
+        /// As it is sent while the connection goes on.
+        keep: Box<[u8]>,
+        /// The last of a connection that the server shall close.
+        last: Box<[u8]>,
+    },
+    Http2 {
+        form: Box<http2::Form>,
+        /// Requests at a time on a connection, as the scenario has it.
+        streams: u32,
+    },
 }
 
 /// What is wrong with a whole response.
@@ -46,12 +61,30 @@ impl Rendered {
     /// Renders a request to a target.
     #[must_use]
     pub fn new(request: &Request, target: &Target) -> Self {
+        let words = match request.protocol {
+            Protocol::Http1 => Words::Http1 {
+                keep: render(request, target, false),
+                last: render(request, target, true),
+            },
+            Protocol::Http2 { streams } => Words::Http2 {
+                form: Box::new(http2::Form::new(request, target, &host(target), AGENT)),
+                streams: streams.get(),
+            },
+        };
         Self {
-            keep: render(request, target, false),
-            last: render(request, target, true),
+            words,
             head: request.method == "HEAD",
             expect_status: request.expect_status,
             expect_bytes: request.expect_bytes,
+        }
+    }
+
+    /// Requests at a time on a connection, by HTTP/2; nothing by HTTP/1.1.
+    #[must_use]
+    pub(crate) fn streams(&self) -> Option<u32> {
+        match self.words {
+            Words::Http1 { .. } => None,
+            Words::Http2 { streams, .. } => Some(streams),
         }
     }
 
@@ -80,7 +113,7 @@ fn render(request: &Request, target: &Target, last: bool) -> Box<[u8]> {
     let has =
         |name: &str| request.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
     if !has("user-agent") {
-        text.push_str(USER_AGENT);
+        text.push_str(&format!("User-Agent: {AGENT}\r\n"));
     }
     for (name, value) in &request.headers {
         text.push_str(&format!("{name}: {value}\r\n"));
@@ -107,7 +140,7 @@ fn host(target: &Target) -> String {
     }
 }
 
-const USER_AGENT: &str = concat!("User-Agent: tlsbench/", env!("CARGO_PKG_VERSION"), "\r\n");
+const AGENT: &str = concat!("tlsbench/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]
 mod tests {
@@ -138,8 +171,11 @@ mod tests {
         }
     }
 
-    fn text(bytes: &[u8]) -> String {
-        String::from_utf8(bytes.to_vec()).unwrap()
+    /// The request, and the last one of a connection.
+    fn texts(rendered: &Rendered) -> (String, String) {
+        let Words::Http1 { keep, last } = &rendered.words else { panic!("{rendered:?}") };
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (text(keep), text(last))
     }
 
     #[test]
@@ -148,8 +184,9 @@ mod tests {
         let agent = format!("User-Agent: tlsbench/{}", env!("CARGO_PKG_VERSION"));
         let begin =
             format!("GET /a?b=c HTTP/1.1\r\nHost: example.test\r\n{agent}\r\nAccept: */*\r\n");
-        assert_eq!(text(&rendered.keep), format!("{begin}\r\n"));
-        assert_eq!(text(&rendered.last), format!("{begin}Connection: close\r\n\r\n"));
+        let (keep, last) = texts(&rendered);
+        assert_eq!(keep, format!("{begin}\r\n"));
+        assert_eq!(last, format!("{begin}Connection: close\r\n\r\n"));
     }
 
     #[test]
@@ -157,17 +194,17 @@ mod tests {
         let mut post = request("POST");
         post.body = b"hello".to_vec();
         let rendered = Rendered::new(&post, &target("::1", 8443));
-        assert!(text(&rendered.keep).contains("Host: [::1]:8443\r\n"));
-        assert!(text(&rendered.keep).ends_with("Content-Length: 5\r\n\r\nhello"));
+        assert!(texts(&rendered).0.contains("Host: [::1]:8443\r\n"));
+        assert!(texts(&rendered).0.ends_with("Content-Length: 5\r\n\r\nhello"));
         let empty = Rendered::new(&request("PUT"), &target("h", 1));
-        assert!(text(&empty.keep).ends_with("Content-Length: 0\r\n\r\n"));
+        assert!(texts(&empty).0.ends_with("Content-Length: 0\r\n\r\n"));
     }
 
     #[test]
     fn a_user_agent_of_the_users_replaces_ours() {
         let mut own = request("GET");
         own.headers = vec![("user-agent".to_owned(), "other".to_owned())];
-        let sent = text(&Rendered::new(&own, &target("h", 1)).keep);
+        let sent = texts(&Rendered::new(&own, &target("h", 1))).0;
         assert_eq!(sent.to_lowercase().matches("user-agent").count(), 1);
     }
 

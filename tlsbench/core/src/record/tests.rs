@@ -21,6 +21,7 @@ fn tally(times: std::ops::Range<u64>) -> Tally {
     tally.missed = 1;
     tally.shape.full = 3;
     tally.shape.negotiated("TLS 1.3 aes-128-gcm x25519 ED25519 http/1.1");
+    tally.shape.streams(8);
     tally
 }
 
@@ -159,7 +160,16 @@ fn only_records_of_one_scenario_add_up() {
 }
 
 /// Maps whose keys are data.
-const MAPS: &[&str] = &["failed", "histograms", "negotiated", "quantiles", "sysctls", "versions"];
+const MAPS: &[&str] = &[
+    "failed",
+    "histograms",
+    "negotiated",
+    "streams",
+    "quantiles",
+    "streams",
+    "sysctls",
+    "versions",
+];
 
 fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     match value {

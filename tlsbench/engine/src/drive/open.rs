@@ -140,7 +140,7 @@ impl Open {
     }
 
     /// Where an operation can begin: on the connection used last, else on a new one.
-    pub(super) fn place(&mut self, is_idle: impl Fn(u32, u32) -> bool) -> Option<Place> {
+    pub(super) fn place(&mut self, mut is_idle: impl FnMut(u32, u32) -> bool) -> Option<Place> {
         // Entries of connections that were closed meanwhile would pile up at the bottom.
         if self.idle.len() == self.idle.capacity() {
             self.idle.retain(|&(slot, number)| is_idle(slot, number));
@@ -193,24 +193,41 @@ impl Drive<'_> {
             if open.waiting.is_empty() {
                 return;
             }
-            let slots = &self.slots;
+            let slots = &mut self.slots;
             let Some(place) = open.place(|slot, number| {
-                let slot = index_of(slot).and_then(|index| slots.get(index));
-                slot.is_some_and(|slot| slot.number == number && slot.session.is_idle())
+                let slot = index_of(slot).and_then(|index| slots.get_mut(index));
+                slot.filter(|slot| slot.number == number).is_some_and(|slot| {
+                    slot.listed = slot.session.place().is_some();
+                    slot.listed
+                })
             }) else {
                 return;
             };
             let Some((intended, round)) = open.waiting.pop_front() else { return };
             let op = Op { intended, actual: ActualStart(self.now), round };
             match place {
-                Place::Idle(index) => {
-                    self.begin(index, op);
-                    if let Some(step) = self.ask(index) {
-                        self.on_step(index, step);
-                    }
-                }
+                Place::Idle(index) => self.begin_on_idle(index, op),
                 Place::Vacant(index) => self.connect(index, op),
             }
+        }
+    }
+}
+
+impl Drive<'_> {
+    /// Begins an operation on a connection that waits for one, and may wait for more.
+    fn begin_on_idle(&mut self, index: usize, op: Op) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.listed = false;
+        let Some(place) = slot.session.place() else { return };
+        self.begin(index, place, op);
+        if let Some(step) = self.ask(index, op.round) {
+            self.on_step(index, step);
+        } else if self.width > 1 {
+            let has_room = self.slots.get(index).is_some_and(|slot| slot.session.place().is_some());
+            if has_room {
+                self.rest(index);
+            }
+            self.go_on(index);
         }
     }
 }

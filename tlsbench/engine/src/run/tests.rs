@@ -569,16 +569,12 @@ fn targets_take_turns() {
 }
 
 #[test]
-fn a_host_without_addresses_and_http2_are_refused() {
+fn a_host_without_addresses_is_refused() {
     let mut scenario = scenario("127.0.0.1:1".parse().unwrap(), Scheme::Http);
     scenario.targets[0].connect_to = vec![];
     scenario.targets[0].host = "no-such-host.invalid".to_owned();
     let error = Inputs::gather(&scenario).unwrap_err();
     assert_eq!(error.to_string(), "cannot resolve `no-such-host.invalid`");
-    scenario.request.as_mut().unwrap().protocol = Protocol::Http2 { streams: NonZeroU32::MIN };
-    let inputs = Inputs { addresses: vec![vec![]], roots: None, ca_bundle: None, identity: None };
-    let error = run(&scenario, &inputs, &Stop::new(), |_| {}).unwrap_err();
-    assert!(matches!(error, RunError::Http2));
 }
 
 struct Forever(u64);

@@ -6,10 +6,12 @@ use tlsbench_core::plan::Close;
 use tlsbench_core::tally::{Failure, Phase};
 use tlsbench_core::units::Nanos;
 
+use super::http1::wording;
+use super::http2::form;
 use super::link::Got;
-use super::{HANDSHAKE_MAX, Hands, Session, Stage, Step, after, dial, wording};
+use super::{HANDSHAKE_MAX, Hands, Session, Stage, Step, after, dial};
 use crate::clock::Clock;
-use crate::tls::{Kind, Wanted};
+use crate::tls::{Alpn, Kind, Wanted};
 
 impl Session {
     pub(super) fn on_connect(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failure> {
@@ -25,9 +27,16 @@ impl Session {
         if let (Some(client), Some(rendered)) = (&hands.tls, hands.request)
             && let Some(mut early) = client.early_data(tls)
         {
-            let bytes = wording(rendered, self.last, hands.close);
+            let bytes = match (&mut self.streams, form(hands)) {
+                (Some(streams), Some(form)) => {
+                    streams.request(form, self.connected);
+                    streams.unsent(&[])
+                }
+                _ => wording(rendered, self.last, hands.close),
+            };
             if early.bytes_left() >= bytes.len() {
-                self.early = std::io::Write::write_all(&mut early, bytes).is_ok();
+                let taken = std::io::Write::write_all(&mut early, bytes);
+                self.early = taken.is_ok();
                 self.sent = self.connected;
             }
         }
@@ -48,13 +57,18 @@ impl Session {
                 Got::Bytes(length) => length,
             };
             let input = hands.buffer.get(..length).unwrap_or_default();
-            let fed = link.feed(input, &mut self.reader)?;
+            let fed = self.feed(input)?;
+            let Some(link) = &mut self.link else { return Ok(Step::Over) };
             let done = link.tls.as_ref().is_some_and(|tls| !tls.is_handshaking());
             let drained = self.is_drained(length, hands);
             if done {
                 let now = Clock::Monotonic.now();
                 hands.tally.record(Phase::Handshake, now - self.connected);
                 self.note_shape(hands);
+                if self.streams.is_some() && !self.agreed_on(Alpn::Http2) {
+                    // Nothing was asked, so nothing can be answered in HTTP/1.1.
+                    return Err(Failure::Alpn);
+                }
                 return Ok(self.after_handshake(fed.goodbye, now, hands));
             }
             let Some(link) = &mut self.link else { return Ok(Step::Over) };
@@ -103,6 +117,11 @@ impl Session {
         self.confirmed = true;
         hands.tally.record(Phase::Confirmed, now - self.connected);
         true
+    }
+
+    fn agreed_on(&self, alpn: Alpn) -> bool {
+        let tls = self.link.as_ref().and_then(|link| link.tls.as_ref());
+        tls.and_then(|tls| tls.alpn_protocol()) == Some(alpn.as_str().as_bytes())
     }
 
     fn note_shape(&self, hands: &mut Hands<'_>) {

@@ -8,7 +8,7 @@ use tlsbench_core::tally::{Failure, Tally};
 
 use super::dial::is_blocked;
 use crate::tls::{failure_of, failure_of_io};
-use crate::wire::{Answer, Malformed, Reader};
+use crate::wire::{Answer, Reader};
 
 /// What stands between us and the server.
 #[derive(Debug)]
@@ -58,11 +58,15 @@ impl Link {
     }
 
     /// Gives bytes that were read to TLS and what they hold to the reader.
-    pub(super) fn feed(&mut self, mut input: &[u8], reader: &mut Reader) -> Result<Fed, Failure> {
+    pub(super) fn feed(
+        &mut self,
+        mut input: &[u8],
+        reader: &mut impl Sink,
+    ) -> Result<Fed, Failure> {
         let mut fed = Fed::default();
         let Some(tls) = &mut self.tls else {
             fed.data = true;
-            fed.answer = reader.push(input).map_err(malformed)?;
+            fed.answer = reader.push(input)?;
             return Ok(fed);
         };
         while !input.is_empty() {
@@ -87,7 +91,7 @@ impl Link {
                 if length == 0 {
                     break;
                 }
-                fed.answer = fed.answer.or(reader.push(piece).map_err(malformed)?);
+                fed.answer = fed.answer.or(reader.push(piece)?);
                 plain.consume(length);
                 left = left.saturating_sub(length);
             }
@@ -146,6 +150,15 @@ impl Link {
     }
 }
 
-fn malformed(_: Malformed) -> Failure {
-    Failure::ResponseMalformed
+/// Who reads what TLS has decrypted.
+pub(super) trait Sink {
+    /// Takes a piece; the answer, where there can be only one and this is its end.
+    fn push(&mut self, piece: &[u8]) -> Result<Option<Answer>, Failure>;
+}
+
+impl Sink for Reader {
+    fn push(&mut self, piece: &[u8]) -> Result<Option<Answer>, Failure> {
+        // Its own method, not this one.
+        Self::push(self, piece).map_err(|_| Failure::ResponseMalformed)
+    }
 }

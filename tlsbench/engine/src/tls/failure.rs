@@ -2,13 +2,15 @@
 
 use std::io;
 
-use rustls::{CertificateError, Error};
+use rustls::{AlertDescription, CertificateError, Error};
 use tlsbench_core::tally::Failure;
 
 /// The name of a TLS error.
 #[must_use]
 pub fn failure_of(error: &Error) -> Failure {
     match error {
+        Error::AlertReceived(AlertDescription::NoApplicationProtocol)
+        | Error::NoApplicationProtocol => Failure::Alpn,
         Error::AlertReceived(_) => Failure::Alert,
         Error::InvalidCertificate(error) => failure_of_certificate(error),
         Error::NoCertificatesPresented => Failure::CertificateOther,

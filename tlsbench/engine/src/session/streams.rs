@@ -1,0 +1,420 @@
+//! Many requests at a time on one connection: HTTP/2's streams, windows and settings.
+//!
+//! Bytes go in and bytes come out; sockets and clocks are the session's. A stream's place is free
+//! again when its outcome was taken, so that no two requests are ever mistaken for one another.
+
+use std::collections::VecDeque;
+
+use tlsbench_core::tally::Failure;
+use tlsbench_core::units::Nanos;
+
+use super::link::Sink;
+use crate::wire::Answer;
+use crate::wire::http2::{Decoder, Dictionary, Fault, Form, Frames, HEADER_LIST_MAX, frame};
+
+mod receive;
+
+/// The streams of one connection. All memory is kept from one connection to the next.
+#[derive(Debug)]
+pub(super) struct Streams {
+    frames: Frames,
+    state: State,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub(super) place: u32,
+    pub(super) result: Result<Answer, Failure>,
+    /// From its first byte sent to the first of its response, and to the last.
+    pub(super) first_byte: Option<Nanos>,
+    pub(super) last_byte: Option<Nanos>,
+    /// When it ended.
+    pub(super) moment: Nanos,
+}
+
+/// Why no more will come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The server broke the protocol.
+    Fault(Fault),
+    /// The server closed the connection.
+    Gone,
+}
+
+#[derive(Debug)]
+struct State {
+    hpack: Decoder,
+    dictionary: Dictionary,
+    /// What is to be sent, and how much of it has been.
+    out: Vec<u8>,
+    taken: usize,
+    /// By half the stream's number, in a ring: the next number whose place is free is taken.
+    table: Vec<Stream>,
+    next: u32,
+    /// Requests at a time: what is wanted, and what the server takes once it has said so.
+    wanted: u32,
+    limit: Option<u32>,
+    open: u32,
+    head_only: bool,
+    /// Places whose outcome is to be taken, whose request was not sent yet, whose body was not.
+    due: VecDeque<u32>,
+    unstamped: Vec<u32>,
+    senders: VecDeque<u32>,
+    /// What we may send: on the connection, and on a stream at first.
+    window: i64,
+    stream_window: i64,
+    payload_max: usize,
+    /// Bytes received that were not given back to the connection's window.
+    received: u32,
+    /// Answers to what the server asked that are not sent yet.
+    replies: u32,
+    now: Nanos,
+    /// The server will take no more requests.
+    leaving: bool,
+    /// How many requests may be made has changed.
+    has_news: bool,
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stream {
+    /// 0 for a free place.
+    id: u32,
+    sent: Nanos,
+    /// When something of it last came or went.
+    active: Nanos,
+    first: Option<Nanos>,
+    last: Option<Nanos>,
+    /// 0 until the head came.
+    status: u16,
+    length: Option<u64>,
+    body: u64,
+    received: u32,
+    /// What we may send, and what there is to send.
+    window: i64,
+    unsent: usize,
+    result: Option<Result<Answer, Failure>>,
+}
+
+impl Streams {
+    pub(super) fn new() -> Self {
+        Self { frames: Frames::new(), state: State::new() }
+    }
+
+    /// Begins with a new connection, on which so many requests at a time are wanted.
+    pub(super) fn begin(&mut self, wanted: u32, head_only: bool) {
+        self.frames.reset();
+        self.state.begin(wanted, head_only);
+    }
+
+    /// Where another request could be made now; nothing when the server would not take it.
+    pub(super) fn place(&self) -> Option<u32> {
+        self.state.free().map(|id| self.state.place_of(id))
+    }
+
+    /// Makes a request in the place that is free.
+    pub(super) fn request(&mut self, form: &Form, now: Nanos) {
+        self.state.request(form, now);
+    }
+
+    /// How many requests are under way, outcomes that were not taken included.
+    pub(super) const fn open(&self) -> u32 {
+        self.state.open
+    }
+
+    /// Whether the server takes more requests on this connection, sooner or later.
+    pub(super) fn is_reusable(&self) -> bool {
+        let State { leaving, end, next, limit, .. } = self.state;
+        !leaving && end.is_none() && next < frame::STREAM_MAX && limit != Some(0)
+    }
+
+    /// The place whose outcome is taken next.
+    pub(super) fn due(&self) -> Option<u32> {
+        self.state.due.front().copied()
+    }
+
+    /// Takes an outcome, and frees its place.
+    pub(super) fn take(&mut self) -> Option<Outcome> {
+        let place = self.state.due.pop_front()?;
+        let stream = self.state.table.get_mut(place as usize)?;
+        stream.id = 0;
+        self.state.open -= 1;
+        let since = |moment: Option<Nanos>| moment.map(|moment| moment - stream.sent);
+        Some(Outcome {
+            place,
+            result: stream.result.take()?,
+            first_byte: since(stream.first),
+            last_byte: since(stream.last),
+            moment: stream.active,
+        })
+    }
+
+    /// How many requests at a time there may be, if that has changed since it was asked.
+    pub(super) fn news(&mut self) -> Option<u32> {
+        std::mem::take(&mut self.state.has_news).then(|| self.state.most())
+    }
+
+    /// Why no more will come, if that is so.
+    pub(super) const fn end(&self) -> Option<End> {
+        self.state.end
+    }
+
+    /// No more will come.
+    pub(super) fn finish(&mut self, end: End) {
+        self.state.end.get_or_insert(end);
+    }
+
+    /// What comes next, comes now.
+    pub(super) const fn set_now(&mut self, now: Nanos) {
+        self.state.now = now;
+    }
+
+    /// What is to be sent, as far as the windows allow.
+    pub(super) fn unsent(&mut self, body: &[u8]) -> &[u8] {
+        self.state.pump(body);
+        self.state.out.get(self.state.taken..).unwrap_or_default()
+    }
+
+    /// Whether there are requests of which nothing was sent.
+    pub(super) fn has_unstamped(&self) -> bool {
+        !self.state.unstamped.is_empty()
+    }
+
+    /// Requests that were made since the last time are sent now.
+    pub(super) fn stamp(&mut self, now: Nanos) {
+        for place in self.state.unstamped.drain(..) {
+            if let Some(stream) = self.state.table.get_mut(place as usize) {
+                (stream.sent, stream.active) = (now, now);
+            }
+        }
+    }
+
+    /// So many bytes were sent.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.state.taken += bytes;
+        if self.state.taken >= self.state.out.len() {
+            self.state.out.clear();
+            (self.state.taken, self.state.replies) = (0, 0);
+        }
+    }
+
+    /// Says that we leave, and why.
+    pub(super) fn say_goodbye(&mut self, code: u32) {
+        frame::put_goaway(code, &mut self.state.out);
+    }
+
+    /// Gives up what has waited for too long without a sign; when to look again.
+    pub(super) fn expire(&mut self, now: Nanos, patience: Nanos) -> Option<Nanos> {
+        self.state.expire(now, patience)
+    }
+}
+
+impl Sink for Streams {
+    fn push(&mut self, mut input: &[u8]) -> Result<Option<Answer>, Failure> {
+        while self.state.end.is_none() {
+            match self.frames.next(&mut input) {
+                Ok(None) => break,
+                Ok(Some(piece)) => {
+                    if let Err(fault) = self.state.receive(piece) {
+                        self.state.end = Some(End::Fault(fault));
+                    }
+                }
+                Err(fault) => self.state.end = Some(End::Fault(fault)),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            hpack: Decoder::new(),
+            dictionary: Dictionary::new(),
+            out: Vec::new(),
+            taken: 0,
+            table: Vec::new(),
+            next: 1,
+            wanted: 1,
+            limit: None,
+            open: 0,
+            head_only: false,
+            due: VecDeque::new(),
+            unstamped: Vec::new(),
+            senders: VecDeque::new(),
+            window: 0,
+            stream_window: 0,
+            payload_max: 0,
+            received: 0,
+            replies: 0,
+            now: Nanos(0),
+            leaving: false,
+            has_news: false,
+            end: None,
+        }
+    }
+
+    fn begin(&mut self, wanted: u32, head_only: bool) {
+        self.hpack.reset();
+        self.dictionary = Dictionary::new();
+        self.table.clear();
+        self.table.resize(places(wanted), Stream::FREE);
+        (self.next, self.wanted, self.limit, self.open) = (1, wanted, None, 0);
+        self.head_only = head_only;
+        self.due.clear();
+        self.unstamped.clear();
+        self.senders.clear();
+        let default = i64::from(frame::WINDOW_DEFAULT);
+        (self.window, self.stream_window) = (default, default);
+        self.payload_max = frame::PAYLOAD_MAX;
+        (self.received, self.replies, self.taken) = (0, 0, 0);
+        (self.leaving, self.has_news, self.end) = (false, false, None);
+        self.out.clear();
+        self.out.extend_from_slice(frame::PREFACE);
+        let settings = [
+            (frame::ENABLE_PUSH, 0),
+            (frame::INITIAL_WINDOW_SIZE, STREAM_WINDOW),
+            (frame::MAX_HEADER_LIST_SIZE, HEADER_LIST_MAX),
+        ];
+        frame::put_settings(&settings, &mut self.out);
+        frame::put_window(0, CONNECTION_WINDOW - frame::WINDOW_DEFAULT, &mut self.out);
+    }
+
+    const fn place_of(&self, id: u32) -> u32 {
+        // The table's length is a power of two, which fits.
+        (id >> 1) & (self.table.len() as u32 - 1)
+    }
+
+    /// Requests at a time. The first goes out with the preface, the others when the server has said
+    /// how many it takes.
+    fn most(&self) -> u32 {
+        self.limit.map_or(1, |limit| limit.min(self.wanted))
+    }
+
+    /// The number of the next stream, if there may be one. Numbers of places that are taken are
+    /// skipped, which closes them (RFC 9113, section 5.1.1).
+    fn free(&self) -> Option<u32> {
+        if self.leaving || self.end.is_some() || self.open >= self.most() {
+            return None;
+        }
+        let mut id = self.next;
+        for _ in 0..self.table.len() {
+            let stream = self.table.get(self.place_of(id) as usize)?;
+            if stream.id == 0 {
+                return (id <= frame::STREAM_MAX).then_some(id);
+            }
+            id = id.checked_add(2)?;
+        }
+        None
+    }
+
+    fn request(&mut self, form: &Form, now: Nanos) {
+        let Some(id) = self.free() else { return };
+        let place = self.place_of(id);
+        let Some(stream) = self.table.get_mut(place as usize) else { return };
+        *stream = Stream {
+            id,
+            sent: now,
+            active: now,
+            window: self.stream_window,
+            unsent: form.body.len(),
+            ..Stream::FREE
+        };
+        self.next = id.saturating_add(2);
+        self.open += 1;
+        self.unstamped.push(place);
+        if !form.body.is_empty() {
+            self.senders.push_back(place);
+        }
+        form.put(id, &mut self.dictionary, &mut self.out);
+    }
+
+    /// Writes of the bodies what the windows allow.
+    fn pump(&mut self, body: &[u8]) {
+        for _ in 0..self.senders.len() {
+            let Some(place) = self.senders.pop_front() else { return };
+            let Some(stream) = self.table.get_mut(place as usize) else { continue };
+            while stream.id != 0 && stream.unsent > 0 && self.out.len() < OUT_ENOUGH {
+                let window = usize::try_from(stream.window.min(self.window)).unwrap_or_default();
+                let length = stream.unsent.min(window).min(self.payload_max);
+                let from = body.len().saturating_sub(stream.unsent);
+                let Some(part) = body.get(from..from + length).filter(|part| !part.is_empty())
+                else {
+                    break;
+                };
+                stream.unsent -= length;
+                stream.window -= length as i64;
+                self.window -= length as i64;
+                let flags = if stream.unsent == 0 { frame::END_STREAM } else { 0 };
+                frame::put(frame::DATA, flags, stream.id, part, &mut self.out);
+            }
+            if stream.id != 0 && stream.unsent > 0 {
+                self.senders.push_back(place);
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Nanos, patience: Nanos) -> Option<Nanos> {
+        let mut next: Option<Nanos> = None;
+        for place in 0..self.table.len() as u32 {
+            let Some(stream) = self.table.get(place as usize) else { break };
+            if stream.id == 0 || stream.result.is_some() {
+                continue;
+            }
+            let until = Nanos(stream.active.0.saturating_add(patience.0));
+            if until <= now {
+                self.now = now;
+                self.fail(place, Failure::Timeout, Some(frame::CANCEL));
+            } else {
+                next = Some(next.map_or(until, |next| next.min(until)));
+            }
+        }
+        next
+    }
+
+    /// A stream ends without a response, and the server is told if it has to be.
+    fn fail(&mut self, place: u32, failure: Failure, code: Option<u32>) {
+        let Some(stream) = self.table.get_mut(place as usize) else { return };
+        if let Some(code) = code {
+            frame::put_reset(stream.id, code, &mut self.out);
+        }
+        stream.unsent = 0;
+        stream.active = self.now;
+        stream.result = Some(Err(failure));
+        self.due.push_back(place);
+    }
+}
+
+impl Stream {
+    const FREE: Self = Self {
+        id: 0,
+        sent: Nanos(0),
+        active: Nanos(0),
+        first: None,
+        last: None,
+        status: 0,
+        length: None,
+        body: 0,
+        received: 0,
+        window: 0,
+        unsent: 0,
+        result: None,
+    };
+}
+
+/// Places of a connection with so many requests at a time: twice as many, so that one that takes
+/// long is rarely in the way of a number.
+pub(crate) fn places(wanted: u32) -> usize {
+    (wanted as usize).saturating_mul(2).next_power_of_two()
+}
+
+/// What a stream may send us before it hears from us: more than most responses have.
+const STREAM_WINDOW: u32 = 1 << 24;
+/// What all streams of a connection may: 64 of them at once without a pause.
+const CONNECTION_WINDOW: u32 = 1 << 30;
+/// Bodies are cut into frames ahead of the socket up to this; four records of TLS.
+const OUT_ENOUGH: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! What the server sends, frame by frame.
+
+use tlsbench_core::tally::Failure;
+
+use super::{CONNECTION_WINDOW, STREAM_WINDOW, State};
+use crate::wire::Answer;
+use crate::wire::http2::frame::{self, Header};
+use crate::wire::http2::{Fault, Piece};
+
+impl State {
+    pub(super) fn receive(&mut self, piece: Piece<'_>) -> Result<(), Fault> {
+        match piece {
+            Piece::Block { stream, end, block } => self.on_block(stream, end, block),
+            Piece::Data { stream, data, flow, end } => self.on_data(stream, data, flow, end),
+            Piece::Frame(header, payload) => match header.kind {
+                frame::SETTINGS => self.on_settings(header, payload),
+                frame::WINDOW_UPDATE => self.on_window(header, payload),
+                frame::PING => self.on_ping(header, payload),
+                frame::GOAWAY => self.on_goaway(header, payload),
+                frame::RST_STREAM => self.on_reset(header, payload),
+                frame::PRIORITY if header.length != 5 => Err(Fault::FrameSize),
+                // We said that we take none.
+                frame::PUSH_PROMISE => Err(Fault::Protocol),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// The place of a stream that is under way; nothing when it is over.
+    fn find(&self, id: u32) -> Result<Option<u32>, Fault> {
+        if id.is_multiple_of(2) || id >= self.next {
+            return Err(Fault::Protocol);
+        }
+        let place = self.place_of(id);
+        let stream = self.table.get(place as usize);
+        Ok(stream.is_some_and(|it| it.id == id && it.result.is_none()).then_some(place))
+    }
+
+    fn on_block(&mut self, id: u32, end: bool, block: &[u8]) -> Result<(), Fault> {
+        // The table has to stay in step whatever becomes of the stream.
+        let head = self.hpack.decode(block)?;
+        let Some(place) = self.find(id)? else { return Ok(()) };
+        let Some(stream) = self.table.get_mut(place as usize) else { return Ok(()) };
+        stream.active = self.now;
+        stream.first.get_or_insert(self.now);
+        let is_good = match (stream.status, head.status) {
+            _ if head.malformed => false,
+            (0, Some(100 | 102..=199)) if !end => return Ok(()),
+            // 101 is no answer of HTTP/2 (RFC 9113, section 8.6), and none of these ends a stream.
+            (0, Some(100..=199) | None) => false,
+            (0, Some(status)) => {
+                stream.status = status;
+                stream.length = head.length;
+                true
+            }
+            // Trailers have no status and end the stream.
+            (_, status) => status.is_none() && end,
+        };
+        if !is_good {
+            self.fail(place, Failure::ResponseMalformed, Some(frame::PROTOCOL_ERROR));
+        } else if end {
+            self.complete(place);
+        }
+        Ok(())
+    }
+
+    fn on_data(&mut self, id: u32, data: u32, flow: u32, end: bool) -> Result<(), Fault> {
+        self.received = self.received.saturating_add(flow);
+        if self.received > CONNECTION_WINDOW {
+            return Err(Fault::FlowControl);
+        }
+        if self.received > CONNECTION_WINDOW / 2 {
+            frame::put_window(0, self.received, &mut self.out);
+            self.received = 0;
+        }
+        let Some(place) = self.find(id)? else { return Ok(()) };
+        let Some(stream) = self.table.get_mut(place as usize) else { return Ok(()) };
+        stream.active = self.now;
+        stream.body += u64::from(data);
+        stream.received = stream.received.saturating_add(flow);
+        if stream.received > STREAM_WINDOW {
+            return Err(Fault::FlowControl);
+        }
+        if stream.received > STREAM_WINDOW / 2 && !end {
+            frame::put_window(id, stream.received, &mut self.out);
+            stream.received = 0;
+        }
+        let is_bodiless = self.head_only || matches!(stream.status, 204 | 304);
+        if stream.status == 0 || (is_bodiless && data > 0) {
+            self.fail(place, Failure::ResponseMalformed, Some(frame::PROTOCOL_ERROR));
+        } else if end {
+            self.complete(place);
+        }
+        Ok(())
+    }
+
+    /// The server has said all of a response.
+    fn complete(&mut self, place: u32) {
+        let Some(stream) = self.table.get_mut(place as usize) else { return };
+        let is_bodiless = self.head_only || matches!(stream.status, 204 | 304);
+        if !is_bodiless && stream.length.is_some_and(|length| length != stream.body) {
+            self.fail(place, Failure::ResponseMalformed, None);
+            return;
+        }
+        if stream.unsent > 0 {
+            // It did not want the rest of the request.
+            stream.unsent = 0;
+            frame::put_reset(stream.id, frame::NO_ERROR, &mut self.out);
+        }
+        stream.last = Some(self.now);
+        let (status, body_bytes) = (stream.status, stream.body);
+        stream.result = Some(Ok(Answer { status, body_bytes, reusable: true }));
+        self.due.push_back(place);
+    }
+
+    fn on_settings(&mut self, header: Header, payload: &[u8]) -> Result<(), Fault> {
+        let is_ack = header.has(frame::ACK);
+        if header.stream != 0 {
+            return Err(Fault::Protocol);
+        }
+        let (settings, rest) = payload.as_chunks::<{ frame::SETTING }>();
+        if !rest.is_empty() || (is_ack && !payload.is_empty()) {
+            return Err(Fault::FrameSize);
+        }
+        if is_ack {
+            return Ok(());
+        }
+        let before = self.limit;
+        for &[a, b, c, d, e, f] in settings {
+            self.set(u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f]))?;
+        }
+        // A server that says nothing of it sets no limit.
+        self.limit.get_or_insert(u32::MAX);
+        self.has_news |= self.limit != before;
+        frame::put(frame::SETTINGS, frame::ACK, 0, &[], &mut self.out);
+        self.reply()
+    }
+
+    fn set(&mut self, name: u16, value: u32) -> Result<(), Fault> {
+        match name {
+            frame::HEADER_TABLE_SIZE => self.dictionary.resize(value as usize),
+            frame::ENABLE_PUSH if value != 0 => return Err(Fault::Protocol),
+            frame::MAX_CONCURRENT_STREAMS => self.limit = Some(value),
+            frame::INITIAL_WINDOW_SIZE => {
+                if value > frame::STREAM_MAX {
+                    return Err(Fault::FlowControl);
+                }
+                let more = i64::from(value) - self.stream_window;
+                self.stream_window = i64::from(value);
+                for stream in self.table.iter_mut().filter(|stream| stream.id != 0) {
+                    stream.window += more;
+                    if stream.window > i64::from(frame::STREAM_MAX) {
+                        return Err(Fault::FlowControl);
+                    }
+                }
+            }
+            frame::MAX_FRAME_SIZE => {
+                if !(frame::PAYLOAD_MAX..1 << 24).contains(&(value as usize)) {
+                    return Err(Fault::Protocol);
+                }
+                // Longer frames than everybody takes would gain nothing.
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_window(&mut self, header: Header, payload: &[u8]) -> Result<(), Fault> {
+        let more = i64::from(number(payload)? & frame::STREAM_MAX);
+        let most = i64::from(frame::STREAM_MAX);
+        if header.stream == 0 {
+            self.window += more;
+            return match self.window > most {
+                _ if more == 0 => Err(Fault::Protocol),
+                true => Err(Fault::FlowControl),
+                false => Ok(()),
+            };
+        }
+        let Some(place) = self.find(header.stream)? else { return Ok(()) };
+        let Some(stream) = self.table.get_mut(place as usize) else { return Ok(()) };
+        stream.window += more;
+        if more == 0 || stream.window > most {
+            self.fail(place, Failure::ResponseMalformed, Some(frame::PROTOCOL_ERROR));
+        }
+        Ok(())
+    }
+
+    fn on_ping(&mut self, header: Header, payload: &[u8]) -> Result<(), Fault> {
+        if header.stream != 0 {
+            return Err(Fault::Protocol);
+        }
+        if payload.len() != PING {
+            return Err(Fault::FrameSize);
+        }
+        if header.has(frame::ACK) {
+            return Ok(());
+        }
+        frame::put(frame::PING, frame::ACK, 0, payload, &mut self.out);
+        self.reply()
+    }
+
+    fn on_goaway(&mut self, header: Header, payload: &[u8]) -> Result<(), Fault> {
+        if header.stream != 0 {
+            return Err(Fault::Protocol);
+        }
+        let (last, rest) = payload.split_at_checked(4).ok_or(Fault::FrameSize)?;
+        if rest.len() < 4 {
+            return Err(Fault::FrameSize);
+        }
+        let last = number(last)? & frame::STREAM_MAX;
+        self.leaving = true;
+        for place in 0..self.table.len() as u32 {
+            let stream = self.table.get(place as usize);
+            if stream.is_some_and(|it| it.id > last && it.result.is_none()) {
+                self.fail(place, Failure::StreamRefused, None);
+            }
+        }
+        Ok(())
+    }
+
+    fn on_reset(&mut self, header: Header, payload: &[u8]) -> Result<(), Fault> {
+        let code = number(payload)?;
+        let Some(place) = self.find(header.stream)? else { return Ok(()) };
+        let failure = match code {
+            frame::REFUSED_STREAM => Failure::StreamRefused,
+            _ => Failure::StreamReset,
+        };
+        self.fail(place, failure, None);
+        Ok(())
+    }
+
+    /// Counts an answer that the server asked for: one that never reads them could ask for ever.
+    fn reply(&mut self) -> Result<(), Fault> {
+        self.replies += 1;
+        if self.replies > REPLIES_MAX { Err(Fault::Excess) } else { Ok(()) }
+    }
+}
+
+fn number(payload: &[u8]) -> Result<u32, Fault> {
+    payload.try_into().map(u32::from_be_bytes).map_err(|_| Fault::FrameSize)
+}
+
+/// Bytes of a PING.
+const PING: usize = 8;
+/// Each has at most 17 bytes: 170 KB.
+const REPLIES_MAX: u32 = 10_000;

@@ -1,0 +1,54 @@
+//! The client's side of HTTP/2 as bytes: frames, header compression, requests rendered once.
+//!
+//! Nothing here knows sockets, time, or which stream is whose. What the engine does not need of a
+//! response (every text but two) is passed over and not kept, but what is wrong is found.
+
+use thiserror::Error;
+
+pub(crate) mod frame;
+mod frames;
+mod hpack;
+mod request;
+
+pub(crate) use frames::{Frames, Piece};
+pub(crate) use hpack::Decoder;
+pub(crate) use request::{Dictionary, Form};
+
+/// What a server may not do, so that the connection cannot go on (RFC 9113, section 5.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum Fault {
+    /// A header block that cannot be decompressed.
+    #[error("a header block is malformed")]
+    Compression,
+    /// More than we can keep up with, on purpose or not.
+    #[error("more than {BLOCK_MAX} bytes of header block, or answers that nobody reads")]
+    Excess,
+    /// More data than the windows allow, or a window that overflows.
+    #[error("a flow-control window is exceeded")]
+    FlowControl,
+    /// A frame of a length that its type does not have.
+    #[error("a frame's length is wrong")]
+    FrameSize,
+    /// A frame where none of its type may be.
+    #[error("a frame is where it may not be")]
+    Protocol,
+}
+
+impl Fault {
+    /// The error code that a GOAWAY says it by (RFC 9113, section 7).
+    pub(crate) const fn code(self) -> u32 {
+        match self {
+            Self::Protocol => 0x1,
+            Self::FlowControl => 0x3,
+            Self::FrameSize => 0x6,
+            Self::Compression => 0x9,
+            Self::Excess => 0xb,
+        }
+    }
+}
+
+/// Four times what we say we take of a header list: compressed it is rarely longer than that.
+pub(crate) const BLOCK_MAX: usize = 4 * HEADER_LIST_MAX as usize;
+/// What we say we take of a header list (SETTINGS_MAX_HEADER_LIST_SIZE): as much as of an HTTP/1.1
+/// head, with 32 bytes more for each of 100 headers, as this limit counts.
+pub(crate) const HEADER_LIST_MAX: u32 = 16 * 1024 + 100 * 32;
