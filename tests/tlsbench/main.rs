@@ -8,6 +8,7 @@
 
 mod calibrate;
 mod doctor;
+mod http2;
 mod record_hdr;
 mod report;
 mod run;
