@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""tlsbench's load generator beside wrk and openssl s_time: client CPU time per operation.
+"""tlsbench's load generator beside wrk, h2load and openssl s_time: client CPU time per operation.
 
 One nginx worker on the first core, the client on the second, by turns, the median of RUNS each. CPU
 time is user and system time of the whole client process, start-up included, so only ratios of one run
-are worth quoting. Needs nginx, wrk, openssl and taskset; loads 127.0.0.1 only, for about two minutes.
+are worth quoting. Needs nginx, wrk, h2load, openssl and taskset; loads 127.0.0.1 only, for about two minutes.
 
     cargo build --release -p tlsbench && benches/peers/load.py target/release/tlsbench
 """
@@ -19,7 +19,8 @@ import tempfile
 import time
 
 RUNS, SECONDS = 5, 3
-PLAIN, TLS = 18080, 18443
+PLAIN, TLS, H2 = 18080, 18443, 18444
+STREAMS = 8
 CONFIG = """
 daemon off; worker_processes 1; error_log {dir}/error.log; pid {dir}/pid;
 events {{ worker_connections 4096; }}
@@ -30,6 +31,10 @@ http {{
   server {{ listen 127.0.0.1:{plain}; location / {{ return 200 "{body}"; }} }}
   server {{
     listen 127.0.0.1:{tls} ssl; ssl_certificate {dir}/chain.pem; ssl_certificate_key {dir}/leaf.key;
+    ssl_protocols TLSv1.2 TLSv1.3; ssl_session_tickets off; ssl_session_cache off; location / {{ return 200 "{body}"; }}
+  }}
+  server {{
+    listen 127.0.0.1:{h2} ssl http2; ssl_certificate {dir}/chain.pem; ssl_certificate_key {dir}/leaf.key;
     ssl_protocols TLSv1.2 TLSv1.3; ssl_session_tickets off; ssl_session_cache off; location / {{ return 200 "{body}"; }}
   }}
 }}
@@ -61,6 +66,8 @@ def cpu_per_operation(command, count):
 def tlsbench(program, folder, *flags):
     def count(out):
         rounds = json.loads(out)["record"]["targets"][0]["rounds"]
+        if any(sum(round["failed"].values()) for round in rounds):
+            sys.exit(f"tlsbench did not do well:\n{out}")
         return sum(round["succeeded"] for round in rounds)
 
     length = f"{SECONDS * 1000 // 10}ms"
@@ -73,6 +80,19 @@ def tlsbench(program, folder, *flags):
 def wrk(url):
     command = ["wrk", "-t1", "-c32", f"-d{SECONDS}s", url]
     return cpu_per_operation(command, lambda out: int(re.search(r"(\d+) requests in", out)[1]))
+
+
+def h2load():
+    command = ["h2load", "-t1", "-c32", f"-m{STREAMS}", f"-D{SECONDS}", f"https://127.0.0.1:{H2}/"]
+
+    def count(out):
+        said = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", out)
+        good, *bad = map(int, said.groups())
+        if good == 0 or any(bad) or "protocol: h2" not in out:
+            sys.exit(f"h2load did not do well:\n{out}")
+        return good
+
+    return cpu_per_operation(command, count)
 
 
 def s_time(folder):
@@ -90,7 +110,7 @@ def main():
         subprocess.run(["bash", "-c", PKI], cwd=folder, check=True, capture_output=True)
         config = pathlib.Path(folder, "nginx.conf")
         body = "hello " * 20
-        config.write_text(CONFIG.format(dir=folder, plain=PLAIN, tls=TLS, body=body))
+        config.write_text(CONFIG.format(dir=folder, plain=PLAIN, tls=TLS, h2=H2, body=body))
         nginx = subprocess.Popen(["taskset", "-c", "0", "nginx", "-c", str(config)])
         try:
             time.sleep(1)
@@ -105,12 +125,20 @@ def main():
 def compare(program, folder):
     secure = ["--target", f"https://localhost:{TLS}/", "--connect-to", f"127.0.0.1:{TLS}"]
     secure += ["--ca-bundle", f"{folder}/root.pem"]
+    h2 = ["--target", f"https://localhost:{H2}/", "--connect-to", f"127.0.0.1:{H2}"]
+    h2 += ["--ca-bundle", f"{folder}/root.pem"]
     plain = ["--target", f"http://127.0.0.1:{PLAIN}/"]
     ours = lambda *flags: lambda: tlsbench(program, folder, *flags)
     fast = ["--provider", "aws-lc-rs", "--verify", "same-chain", "--suites", "aes-128-gcm"]
     rows = [
         ("plain keep-alive", ours(*plain, "-k"), "wrk", lambda: wrk(f"http://127.0.0.1:{PLAIN}/")),
         ("HTTPS keep-alive", ours(*secure, "-k"), "wrk", lambda: wrk(f"https://127.0.0.1:{TLS}/")),
+        (
+            f"HTTP/2 keep-alive, {STREAMS} streams",
+            ours(*h2, "-k", "--protocol", "h2", "--streams", str(STREAMS)),
+            "h2load",
+            h2load,
+        ),
         ("full handshake", ours(*secure, "--handshakes-only"), "s_time", lambda: s_time(folder)),
         (
             "full handshake, aws-lc-rs, same-chain",

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use tlsbench_engine::tls::{LabPki, Subject};
 
-/// An nginx of one process in a folder of its own; gone when this is dropped.
+/// An nginx (of Debian's package) of one process in a folder of its own; gone when this is dropped.
 struct Nginx {
     child: Child,
     address: SocketAddr,
@@ -38,7 +38,7 @@ impl Nginx {
                 .args(["-e", "stderr"])
                 .stderr(Stdio::piped())
                 .spawn()
-                .expect("nginx, of Debian's package nginx-light, is installed");
+                .unwrap();
             for _ in 0..1_000 {
                 if TcpStream::connect(address).is_ok() {
                     return Self { child, address, folder };
@@ -54,7 +54,7 @@ impl Nginx {
             drop(child.wait());
             assert!(said.contains("in use"), "nginx does not start: {said}");
         }
-        panic!("no port for nginx");
+        unreachable!("five free ports that were not free");
     }
 
     /// Runs tlsbench against it: what it recorded.
@@ -72,7 +72,8 @@ impl Nginx {
             .output()
             .unwrap();
         let err = String::from_utf8_lossy(&output.stderr).into_owned();
-        let json: Json = serde_json::from_slice(&output.stdout).expect(&err);
+        let json: Json = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        assert!(json.is_object(), "{err}");
         json["record"].clone()
     }
 
@@ -242,13 +243,13 @@ fn bodies_of_both_directions_heed_the_windows() {
     assert_eq!(sum(&record, &["succeeded"]), 24, "{record}");
     assert!(sum(&record, &["bytes_read"]) > 24 * 3_000_000);
     // One that nginx reads to its end and keeps, and one that it answers without having read it.
-    let body = "x".repeat(300_000);
+    let body = "x".repeat(100_000);
     for (method, path) in [("PUT", "/put/file"), ("POST", "/")] {
         let flags = ["-k", "-n", "2", "--streams", "4", "--round-count", "12", "-X", method];
         let record = nginx.run(path, &[&flags[..], &["-d", &body]].concat());
         assert_eq!(sum(&record, &["succeeded"]), 24, "{record}");
         let written = sum(&record, &["bytes_written"]);
-        assert_eq!(written > 24 * 300_000, method == "PUT", "{written}");
+        assert_eq!(written > 24 * 100_000, method == "PUT", "{written}");
     }
     assert_eq!(fs::read_to_string(nginx.folder.path().join("put/file")).unwrap(), body);
     assert_eq!(nginx.logged("HTTP/2.0 20", 72), 72);

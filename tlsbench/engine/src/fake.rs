@@ -1,6 +1,6 @@
 //! A small real server on threads of this process, which does well or badly as it is told.
 //!
-//! It speaks HTTP/1.1, with TLS or without, on 127.0.0.1, and counts what it saw for tests to
+//! It speaks HTTP/1.1 or a script of HTTP/2, with TLS or without, on 127.0.0.1, and counts what it saw for tests to
 //! compare with. It is no part of a measurement: a thread for each connection, blocking calls.
 
 use std::net::SocketAddr;
@@ -15,8 +15,10 @@ use tlsbench_core::plan::{Group, Provider, Suite, Version};
 use crate::tls::{Alpn, Identity, Roots, crypto_provider};
 
 mod http;
+mod http2;
 mod server;
 
+pub use http2::Script;
 pub use server::{FakeError, FakeServer};
 
 /// What a fake server is and does.
@@ -157,6 +159,8 @@ pub enum Answer {
     },
     /// Bytes that are no HTTP, and an orderly close.
     Garbage,
+    /// What a script says, in HTTP/2.
+    Http2(Script),
     /// A reset.
     Reset,
     /// Nothing, while the connection stays open.
@@ -200,6 +204,10 @@ pub struct Seen {
     pub requests: u64,
     /// Connections that the client ended orderly: close_notify, or FIN where there is no TLS.
     pub orderly: u64,
+    /// PINGs of a script that were answered.
+    pub pongs: u64,
+    /// GOAWAYs that came.
+    pub goodbyes: u64,
 }
 
 /// The same, being counted.
@@ -213,6 +221,8 @@ struct Counters {
     early_data: AtomicU64,
     requests: AtomicU64,
     orderly: AtomicU64,
+    pongs: AtomicU64,
+    goodbyes: AtomicU64,
 }
 
 impl Counters {
@@ -227,6 +237,8 @@ impl Counters {
             early_data: read(&self.early_data),
             requests: read(&self.requests),
             orderly: read(&self.orderly),
+            pongs: read(&self.pongs),
+            goodbyes: read(&self.goodbyes),
         }
     }
 }

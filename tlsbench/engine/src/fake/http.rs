@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use super::{Answer, Counters, Framing, count};
+use super::{Answer, Counters, Framing, count, http2};
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,9 @@ pub(super) fn answer_all(
     answer: &Answer,
     counters: &Counters,
 ) -> io::Result<Next> {
+    if let Answer::Http2(script) = answer {
+        return http2::answer_all(stream, script, counters);
+    }
     let mut reader = Reader { unread: Vec::new() };
     while let Some(request) = reader.request(stream, counters)? {
         count(&counters.requests);
@@ -36,7 +39,7 @@ pub(super) fn answer_all(
                 stream.flush()?;
                 return Ok(Next::Close);
             }
-            Answer::Reset => return Ok(Next::Reset),
+            Answer::Http2(_) | Answer::Reset => return Ok(Next::Reset),
             Answer::Stall => {}
             Answer::Truncated { promised, sent } => {
                 let mut text = response(200, promised, Framing::Length, false);

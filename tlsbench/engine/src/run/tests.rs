@@ -14,6 +14,9 @@ use tlsbench_core::tally::{Failure, Phase, Tally};
 use tlsbench_core::units::{Nanos, Rate, Ratio};
 
 use super::*;
+
+mod http2;
+
 use crate::fake::{Answer, Fake, FakeServer, Framing, Handshake};
 use crate::tls::{LabPki, Roots, Subject};
 

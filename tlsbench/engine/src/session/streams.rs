@@ -64,7 +64,6 @@ struct State {
     /// What we may send: on the connection, and on a stream at first.
     window: i64,
     stream_window: i64,
-    payload_max: usize,
     /// Bytes received that were not given back to the connection's window.
     received: u32,
     /// Answers to what the server asked that are not sent yet.
@@ -245,7 +244,6 @@ impl State {
             senders: VecDeque::new(),
             window: 0,
             stream_window: 0,
-            payload_max: 0,
             received: 0,
             replies: 0,
             now: Nanos(0),
@@ -267,7 +265,6 @@ impl State {
         self.senders.clear();
         let default = i64::from(frame::WINDOW_DEFAULT);
         (self.window, self.stream_window) = (default, default);
-        self.payload_max = frame::PAYLOAD_MAX;
         (self.received, self.replies, self.taken) = (0, 0, 0);
         (self.leaving, self.has_news, self.end) = (false, false, None);
         self.out.clear();
@@ -337,7 +334,7 @@ impl State {
             let Some(stream) = self.table.get_mut(place as usize) else { continue };
             while stream.id != 0 && stream.unsent > 0 && self.out.len() < OUT_ENOUGH {
                 let window = usize::try_from(stream.window.min(self.window)).unwrap_or_default();
-                let length = stream.unsent.min(window).min(self.payload_max);
+                let length = stream.unsent.min(window).min(frame::PAYLOAD_MAX);
                 let from = body.len().saturating_sub(stream.unsent);
                 let Some(part) = body.get(from..from + length).filter(|part| !part.is_empty())
                 else {

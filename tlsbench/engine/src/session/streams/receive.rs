@@ -154,11 +154,9 @@ impl State {
                     }
                 }
             }
-            frame::MAX_FRAME_SIZE => {
-                if !(frame::PAYLOAD_MAX..1 << 24).contains(&(value as usize)) {
-                    return Err(Fault::Protocol);
-                }
-                // Longer frames than everybody takes would gain nothing.
+            // Longer frames than everybody takes would gain nothing, so only the bounds matter.
+            frame::MAX_FRAME_SIZE if !(frame::PAYLOAD_MAX..1 << 24).contains(&(value as usize)) => {
+                return Err(Fault::Protocol);
             }
             _ => {}
         }
