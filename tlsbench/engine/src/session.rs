@@ -20,7 +20,7 @@ mod http2;
 mod link;
 mod streams;
 
-use link::{Fed, Got, Link};
+use link::{Fed, Got, Link, Unasked};
 use streams::Streams;
 pub(crate) use streams::places;
 
@@ -276,9 +276,10 @@ impl Session {
     }
 
     /// Gives bytes that were read to TLS, and what they hold to whoever reads the protocol.
-    fn feed(&mut self, input: &[u8]) -> Result<Fed, Failure> {
+    fn feed(&mut self, input: &[u8], hands: &Hands<'_>) -> Result<Fed, Failure> {
         let Some(link) = &mut self.link else { return Ok(Fed::default()) };
         match &mut self.streams {
+            _ if hands.request.is_none() => link.feed(input, &mut Unasked),
             Some(streams) => link.feed(input, &mut **streams),
             None => link.feed(input, &mut self.reader),
         }
@@ -390,7 +391,7 @@ impl Session {
                     // Tickets that come late are taken all the same.
                     if hands.request.is_none() {
                         let input = hands.buffer.get(..length).unwrap_or_default();
-                        let _ = link.feed(input, &mut self.reader);
+                        let _ = link.feed(input, &mut Unasked);
                     }
                 }
             }

@@ -8,7 +8,7 @@ use tlsbench_core::units::Nanos;
 
 use super::http1::wording;
 use super::http2::form;
-use super::link::Got;
+use super::link::{Got, Unasked};
 use super::{HANDSHAKE_MAX, Hands, Session, Stage, Step, after, dial};
 use crate::clock::Clock;
 use crate::tls::{Alpn, Kind, Wanted};
@@ -57,7 +57,7 @@ impl Session {
                 Got::Bytes(length) => length,
             };
             let input = hands.buffer.get(..length).unwrap_or_default();
-            let fed = self.feed(input)?;
+            let fed = self.feed(input, hands)?;
             let Some(link) = &mut self.link else { return Ok(Step::Over) };
             let done = link.tls.as_ref().is_some_and(|tls| !tls.is_handshaking());
             let drained = self.is_drained(length, hands);
@@ -157,7 +157,7 @@ impl Session {
                 Got::Bytes(length) => length,
             };
             let input = hands.buffer.get(..length).unwrap_or_default();
-            let fed = link.feed(input, &mut self.reader)?;
+            let fed = link.feed(input, &mut Unasked)?;
             let word = fed.goodbye || fed.data || link.tickets() > 0;
             let drained = self.is_drained(length, hands);
             if self.confirm(word, Clock::Monotonic.now(), hands) {

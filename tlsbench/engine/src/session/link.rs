@@ -156,6 +156,15 @@ pub(super) trait Sink {
     fn push(&mut self, piece: &[u8]) -> Result<Option<Answer>, Failure>;
 }
 
+/// Lets go what a server says though nothing was asked.
+pub(super) struct Unasked;
+
+impl Sink for Unasked {
+    fn push(&mut self, _: &[u8]) -> Result<Option<Answer>, Failure> {
+        Ok(None)
+    }
+}
+
 impl Sink for Reader {
     fn push(&mut self, piece: &[u8]) -> Result<Option<Answer>, Failure> {
         // Its own method, not this one.
