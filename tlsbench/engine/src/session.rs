@@ -102,6 +102,8 @@ pub(crate) struct Session {
     hung_up: bool,
     /// The last reading emptied the socket.
     drained: bool,
+    /// The server said close_notify.
+    goodbye: bool,
     /// Our goodbye is out.
     parted: bool,
     /// The server has said how many requests it takes at a time.
@@ -146,6 +148,7 @@ impl Session {
             reusable: false,
             hung_up: false,
             drained: true,
+            goodbye: false,
             parted: false,
             settled: false,
         }
@@ -385,14 +388,20 @@ impl Session {
         loop {
             let Some(link) = &mut self.link else { return Step::Over };
             match link.recv(hands.buffer, hands.tally) {
-                Got::Nothing => return Step::Waits,
+                Got::Nothing => {
+                    // OpenSSL's servers may wait for our goodbye between theirs and the end.
+                    if self.goodbye && !self.parted {
+                        link.say_goodbye(hands.tally);
+                        self.parted = true;
+                    }
+                    return Step::Waits;
+                }
                 Got::End | Got::Reset => return self.over(),
                 Got::Bytes(length) => {
                     // Tickets that come late are taken all the same.
-                    if hands.request.is_none() {
-                        let input = hands.buffer.get(..length).unwrap_or_default();
-                        let _ = link.feed(input, &mut Unasked);
-                    }
+                    let input = hands.buffer.get(..length).unwrap_or_default();
+                    let fed = link.feed(input, &mut Unasked);
+                    self.goodbye |= fed.is_ok_and(|fed| fed.goodbye);
                 }
             }
         }

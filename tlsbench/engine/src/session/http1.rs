@@ -79,6 +79,7 @@ impl Session {
             let input = hands.buffer.get(..length).unwrap_or_default();
             let fed = link.feed(input, &mut self.reader)?;
             let word = fed.data || fed.goodbye || link.tickets() > 0;
+            self.goodbye |= fed.goodbye;
             let drained = self.is_drained(length, hands);
             self.confirm(word, now, hands);
             if fed.data && !self.first_byte {
