@@ -203,10 +203,24 @@ fn key(kind: KeyKind) -> Result<KeyPair, PkiError> {
     let algorithm = match kind {
         KeyKind::EcdsaP256 => &rcgen::PKCS_ECDSA_P256_SHA256,
         KeyKind::EcdsaP384 => &rcgen::PKCS_ECDSA_P384_SHA384,
-        KeyKind::Ed25519 => &rcgen::PKCS_ED25519,
+        KeyKind::Ed25519 => return ed25519_key(),
         KeyKind::Rsa2048 | KeyKind::Rsa3072 => return rsa_key(kind),
     };
     KeyPair::generate_for(algorithm).map_err(|source| PkiError::Key { source })
+}
+
+/// ring writes such keys as version 2 of PKCS#8 with a public key that OpenSSL does not read; the
+/// same key in version 1 (RFC 8410, section 7) is read by all.
+fn ed25519_key() -> Result<KeyPair, PkiError> {
+    let no_key = |source| PkiError::Key { source };
+    let made = KeyPair::generate_for(&rcgen::PKCS_ED25519).map_err(no_key)?.serialize_der();
+    let seed = made.get(ED25519_HEAD.len()..ED25519_HEAD.len() + ED25519_SEED).unwrap_or_default();
+    let der = [&ED25519_HEAD[..], seed].concat();
+    KeyPair::from_pkcs8_der_and_sign_algo(
+        &PrivatePkcs8KeyDer::from(der.as_slice()),
+        &rcgen::PKCS_ED25519,
+    )
+    .map_err(no_key)
 }
 
 #[cfg(feature = "aws-lc")]
@@ -227,3 +241,9 @@ fn rsa_key(kind: KeyKind) -> Result<KeyPair, PkiError> {
 fn rsa_key(_: KeyKind) -> Result<KeyPair, PkiError> {
     Err(PkiError::RsaAbsent)
 }
+
+/// What stands before the seed: version 0, the algorithm 1.3.101.112, and two octet strings of
+/// 2 + 32 and 32 bytes. Version 2 differs in lengths and in its number only.
+const ED25519_HEAD: [u8; 16] =
+    [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+const ED25519_SEED: usize = 32;
