@@ -2,13 +2,22 @@
 
 #![allow(
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test that cannot go on should stop"
 )]
 
+mod bench;
 mod calibrate;
+mod client_certificates;
 mod doctor;
 mod http2;
+mod negotiation;
 mod record_hdr;
 mod report;
+mod requests;
+mod resumption;
 mod run;
+mod servers;
+mod stall;
+mod verification;
