@@ -81,6 +81,7 @@ pub fn judge(record: &RunRecord) -> Vec<Gate> {
         let asked = scenario.targets.iter().find(|asked| asked.name == target.name);
         add("addresses", ALL, addresses(target));
         add("errors", ALL, errors(target));
+        add("nothing", ALL, nothing(target));
         if let Load::Open { wait_max, .. } = scenario.load {
             add("achieved", OPEN, achieved(target));
             add("generator-busy", OPEN, generator_busy(target));
@@ -117,10 +118,58 @@ fn errors(target: &TargetRecord) -> Option<Warning> {
     }
     let most = by_name.into_iter().max_by_key(|(_, count)| *count);
     let (name, count) = most.unwrap_or(("", 0));
+    let failure = Failure::ALL.into_iter().find(|failure| failure.as_str() == name);
     (failed > ERRORS_FEW && share.as_f64() > ERRORS_MAX).then(|| Warning {
         seen: format!("{failed} of {all} operations failed"),
         cause: format!("of `{name}`, {count} times"),
-        cure: "look into the server's log, or lower the load until it serves everything".into(),
+        cure: failure.map_or(CURE_OF_ERRORS, cure).to_owned(),
+    })
+}
+
+/// What to do where most operations fail by one name.
+const fn cure(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Alert => {
+            "look into the server's log: it may want a client certificate (`tls.client_certificate`), \
+             or lack the version, the suites or every group of [tls]"
+        }
+        Failure::AddressesExhausted => {
+            "set `close = \"server\"` or `\"rst\"`, give more `sources`, or lower the rate"
+        }
+        Failure::CertificateName => {
+            "give the name that the certificate is for as `sni`, or issue one for this name"
+        }
+        Failure::CertificateOther => "look at the chain with `openssl s_client -showcerts`",
+        Failure::CertificateTime => "renew the certificate, or set this machine's clock",
+        Failure::CertificateUnknownCa => {
+            "name the PEM file of its root in `tls.ca_bundle`, and let the server send its \
+             intermediates"
+        }
+        Failure::ConnectOther | Failure::ConnectRefused => {
+            "see that the server runs, and that address and port are its own"
+        }
+        Failure::Length => "ask for another path, or correct `request.expect_bytes`",
+        Failure::Resolve => "correct the host, or give an address as `connect_to`",
+        Failure::Status => {
+            "ask for another path, look into the server's log, or correct `request.expect_status`"
+        }
+        Failure::TlsOther => "see that the port speaks TLS, with `openssl s_client`",
+        Failure::ResetInHandshake
+        | Failure::ResponseMalformed
+        | Failure::ResponseTruncated
+        | Failure::Timeout
+        | Failure::Unconfirmed => CURE_OF_ERRORS,
+    }
+}
+
+/// Neither success nor failure: every operation outlasted the run.
+fn nothing(target: &TargetRecord) -> Option<Warning> {
+    let ended = target.sum(|round| round.succeeded.saturating_add(round.failures()));
+    (ended == 0).then(|| Warning {
+        seen: format!("no operation came to an end in {} rounds", target.rounds.len()),
+        cause: "the server accepts connections and does not answer, or takes longer than the run"
+            .into(),
+        cure: "see that it serves a single request, and raise `timing.round`".into(),
     })
 }
 
@@ -265,6 +314,8 @@ const ALL: &[Family] = &[Family::Capacity, Family::Cpu, Family::Latency, Family:
 const OPEN: &[Family] = &[Family::Capacity, Family::Latency, Family::Money];
 const LATENCY: &[Family] = &[Family::Latency];
 
+const CURE_OF_ERRORS: &str =
+    "look into the server's log, or lower the load until it serves everything";
 /// So many failures say nothing, whatever their share.
 const ERRORS_FEW: u64 = 3;
 const ERRORS_MAX: f64 = 0.001;

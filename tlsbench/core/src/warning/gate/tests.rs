@@ -96,6 +96,34 @@ fn errors_count_from_four_and_above_a_thousandth() {
 }
 
 #[test]
+fn the_cure_is_for_what_failed_most() {
+    let cure = |name: &str| {
+        let gates = judge(&run(CLOSED, |target| {
+            target.rounds[0].failed = BTreeMap::from([(name.to_owned(), 6), ("odd".into(), 5)]);
+        }));
+        gates[0].warning.cure.clone()
+    };
+    assert!(cure("alert").contains("tls.client_certificate"));
+    assert!(cure("certificate_unknown_ca").contains("tls.ca_bundle"));
+    assert!(cure("a_name_of_a_later_version").contains("server's log"));
+}
+
+#[test]
+fn a_run_in_which_nothing_ended_is_not_valid() {
+    let with = |succeeded, failed| {
+        names(CLOSED, |target| {
+            for round in &mut target.rounds {
+                (round.succeeded, round.operations_per_second) = (0, 0.0);
+            }
+            target.rounds[0].succeeded = succeeded;
+            target.rounds[0].failed = BTreeMap::from([("timeout".to_owned(), failed)]);
+        })
+    };
+    assert_eq!(with(0, 0), ["nothing"]);
+    assert_eq!((with(1, 0), with(0, 1)), (vec![], vec![]));
+}
+
+#[test]
 fn one_exhausted_port_is_too_many() {
     let with = |count| {
         names(CLOSED, |target| {
