@@ -139,8 +139,11 @@ fn a_chain_that_does_not_verify_is_a_failure_of_its_own_name() {
     let (_, err, code) = stage.run(&["--round", "50ms", "--warm-up", "50ms"]);
     assert_eq!(code, Some(1), "{err}");
     let record = stage.record();
-    let failed = record["targets"][0]["rounds"][0]["failed"].as_object().unwrap();
-    assert_eq!(failed.keys().collect::<Vec<_>>(), ["certificate_unknown_ca"], "{failed:?}");
+    // On a busy machine nothing may end in a round as short as these.
+    let rounds = record["targets"][0]["rounds"].as_array().unwrap();
+    let failed = rounds.iter().flat_map(|round| round["failed"].as_object().unwrap().keys());
+    let failed: std::collections::BTreeSet<_> = failed.collect();
+    assert!(failed.iter().eq(["certificate_unknown_ca"].iter()), "{failed:?}");
     let (_, err, code) = stage.run(&["--round", "50ms", "--warm-up", "50ms", "--verify=off"]);
     assert_ne!(code, Some(2), "{err}");
     assert!(sum(&stage.record(), &["succeeded"]) > 0);
@@ -159,7 +162,7 @@ fn a_truncated_response_is_counted_and_a_run_still_ends() {
 #[test]
 fn an_interrupted_run_keeps_and_marks_what_was_measured() {
     let stage = Stage::new(|_, _| {});
-    let mut run = stage.command(&["--round", "100ms", "--rounds", "1000", "--warm-up", "0s"]);
+    let mut run = stage.command(&["--round", "1s", "--rounds", "60", "--warm-up", "0s"]);
     let child = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     // Without a warm-up, what the server has seen is measured; it is long before the last round.
     stage.server.wait_until(|seen| seen.requests > 50);
@@ -171,6 +174,9 @@ fn an_interrupted_run_keeps_and_marks_what_was_measured() {
     assert_eq!(record["complete"], false);
     assert_eq!(record["interrupted"], "it was asked to stop");
     assert!(sum(&record, &["succeeded"]) > 0);
+    let rounds = record["targets"][0]["rounds"].as_array().unwrap();
+    assert!(rounds.len() < 60, "rounds that never began are no rounds");
+    assert!(rounds.iter().all(|round| round["wall_ns"] != 0), "{rounds:#?}");
 }
 
 #[test]

@@ -73,11 +73,12 @@ fn draft(settings: &Run) -> anyhow::Result<Draft> {
     Ok(draft)
 }
 
-/// Asks the run to end when the process is asked to; a second signal ends it at once, as usual.
+/// Asks the run to end when the process is asked to. It takes a moment until all is written down,
+/// and more signals change nothing meanwhile; one after that ends the process at once, as usual.
 fn stop_on_signals(stop: &Arc<Stop>) -> anyhow::Result<()> {
-    let asked = Arc::new(AtomicBool::new(false));
+    let (asked, overdue) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_default(signal, Arc::clone(&asked))?;
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&overdue))?;
         signal_hook::flag::register(signal, Arc::clone(&asked))?;
     }
     let stop = Arc::clone(stop);
@@ -86,6 +87,8 @@ fn stop_on_signals(stop: &Arc<Stop>) -> anyhow::Result<()> {
             thread::sleep(SIGNAL_PAUSE);
         }
         stop.ask();
+        thread::sleep(STOP_MAX);
+        overdue.store(true, Ordering::Relaxed);
     });
     Ok(())
 }
@@ -149,3 +152,6 @@ fn free_path(started: jiff::Timestamp) -> PathBuf {
 const RUNS_PER_SECOND_MAX: u32 = 1_000;
 /// How soon a signal is seen.
 const SIGNAL_PAUSE: Duration = Duration::from_millis(20);
+/// Shards stop within 10 ms, and the record of the most rounds that a run may have is written in
+/// less than ten seconds: after thirty, something hangs.
+const STOP_MAX: Duration = Duration::from_secs(30);
