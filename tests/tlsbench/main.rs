@@ -11,6 +11,7 @@ mod bench;
 mod calibrate;
 mod client_certificates;
 mod doctor;
+mod faults;
 mod http2;
 mod negotiation;
 mod record_hdr;

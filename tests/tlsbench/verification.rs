@@ -11,7 +11,7 @@ use crate::servers::{Nginx, Served, within};
 fn run_across(bench: &Bench, verify: &str, second: &Issued) -> Option<Ran> {
     let first = bench.certificate();
     let server = Nginx::start(&Served::new(&first))?;
-    let mut flags = vec!["--round", "100ms", "--rounds", "600"];
+    let mut flags = vec!["--round", "60s", "--rounds", "1"];
     flags.extend(match verify {
         "off" => vec!["--verify=off"],
         verify => vec!["--verify", verify],
