@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
 use tlsbench_core::record::{RecordError, RunRecord, SCHEMA};
 
 /// A file could not be read or written.
@@ -98,7 +99,28 @@ pub fn write(path: &Path, text: &str) -> Result<(), StoreError> {
     replace(path, text).map_err(|source| StoreError::Write { path: path.to_owned(), source })
 }
 
+/// Makes the directory of `path`, and sees that a file could be made there: before hours of
+/// measuring, not after.
+///
+/// # Errors
+/// As [`write`].
+pub fn prepare(path: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Write { path: path.to_owned(), source };
+    if path.is_dir() {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    temporary(path).map(drop).map_err(failed)
+}
+
 fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = temporary(path)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path).map_err(|failed| failed.error)?;
+    Ok(())
+}
+
+/// A file in the directory of `path`, gone again unless it is given the name.
+fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -106,10 +128,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     // Documents are for others as well: as readable as the umask lets any new file be.
     let readable = fs::Permissions::from_mode(0o666);
-    let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path).map_err(|failed| failed.error)?;
-    Ok(())
+    tempfile::Builder::new().permissions(readable).tempfile_in(folder)
 }
 
 /// A target with 1,000 rounds takes near 3 MB: this is 80 such targets.
@@ -134,7 +153,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = write(&file.join("a.json"), "").unwrap_err();
-        assert!(error.to_string().ends_with("/file/a.json`"), "{error}");
+        for error in [write(&file.join("a.json"), ""), prepare(&file.join("a.json"))] {
+            let error = error.unwrap_err();
+            assert!(error.to_string().ends_with("/file/a.json`"), "{error}");
+        }
+        assert!(prepare(folder.path()).is_err());
+    }
+
+    #[test]
+    fn what_is_prepared_leaves_a_directory_and_nothing_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        prepare(&folder.path().join("runs/a.json")).unwrap();
+        assert_eq!(fs::read_dir(folder.path().join("runs")).unwrap().count(), 0);
     }
 }

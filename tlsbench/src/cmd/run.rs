@@ -19,6 +19,7 @@ use tlsbench_engine::run::{self, CutShort, Inputs, Progress, Stop};
 use crate::exit::Exit;
 use crate::progress::RunProgress;
 use crate::settings::{Output, Run};
+use crate::store;
 
 use keep::Keeper;
 
@@ -44,9 +45,10 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
     }
     let inputs = Inputs::gather(&scenario).context("cannot begin")?;
     let started = jiff::Timestamp::now();
+    let path = settings.record.clone().unwrap_or_else(|| free_path(started));
+    store::prepare(&path)?;
     let stop = Arc::new(Stop::new());
     stop_on_signals(&stop).context("cannot listen for signals")?;
-    let path = settings.record.clone().unwrap_or_else(|| free_path(started));
     let record =
         measure(&scenario, &inputs, &stop, Keeper::new(&scenario, started, path.clone())?)?;
     let gates = judge(&record);
