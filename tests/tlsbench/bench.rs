@@ -82,9 +82,15 @@ impl Bench {
 
     /// `tlsbench run` with nothing but where its record goes.
     pub(crate) fn bare(&self, flags: &[&str]) -> Command {
+        let mut command = self.anywhere();
+        command.args(["--record", "run.json"]).args(flags);
+        command
+    }
+
+    /// `tlsbench run` without a word.
+    pub(crate) fn anywhere(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
-        command.current_dir(self.folder.path()).args(["run", "--record", "run.json"]).args(flags);
-        command.stdin(Stdio::null());
+        command.current_dir(self.folder.path()).arg("run").stdin(Stdio::null());
         command
     }
 

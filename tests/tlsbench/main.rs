@@ -15,6 +15,7 @@ mod faults;
 mod http2;
 mod negotiation;
 mod record_hdr;
+mod refusals;
 mod report;
 mod requests;
 mod resumption;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::{Resumption, WriteEarlyData};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection};
 use thiserror::Error;
@@ -74,8 +74,12 @@ impl Identity {
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         let chain = roots::certificates(chain)
             .map_err(|source| TlsError::IdentityChain { source: source.into() })?;
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|source| TlsError::IdentityKey { source: source.into() })?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|source| TlsError::IdentityKey {
+            source: match source {
+                pem::Error::NoItemsFound => "no private key in it, PKCS#8, PKCS#1 or SEC1".into(),
+                other => other.into(),
+            },
+        })?;
         Ok(Self { chain, key })
     }
 

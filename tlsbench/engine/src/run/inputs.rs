@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
-use tlsbench_core::plan::{Scenario, Scheme, Target};
+use tlsbench_core::plan::{ClientCertificate, Scenario, Scheme, Target};
 
 use crate::clock::Clock;
 use crate::tls::{Identity, ReloadingRoots, Roots, TlsError};
@@ -28,7 +28,7 @@ pub struct Inputs {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum InputsError {
-    /// Files of a client certificate that cannot be read.
+    /// A file that cannot be read.
     #[error("cannot read `{path}`")]
     File {
         /// The file.
@@ -36,10 +36,26 @@ pub enum InputsError {
         /// What failed.
         source: io::Error,
     },
-    /// A client certificate or roots that are of no use.
-    #[error("cannot use what TLS needs")]
-    Tls {
-        /// What is wrong.
+    /// A client certificate that is of no use.
+    #[error("cannot use client certificate `{chain}` with key `{key}`")]
+    Identity {
+        /// The file of the certificate and its chain.
+        chain: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// What is wrong with them.
+        source: TlsError,
+    },
+    /// This machine's roots are of no use.
+    #[error("cannot use the roots of this machine, and no other was named with `tls.ca_bundle`")]
+    PlatformRoots {
+        /// What is wrong with them.
+        source: TlsError,
+    },
+    /// A CA bundle that is of no use; the cause names its file.
+    #[error(transparent)]
+    Roots {
+        /// What is wrong with it.
         source: TlsError,
     },
     /// A host without addresses.
@@ -60,25 +76,21 @@ impl Inputs {
     pub fn gather(scenario: &Scenario) -> Result<Self, InputsError> {
         let addresses = scenario.targets.iter().map(resolve).collect::<Result<_, _>>()?;
         let secure = scenario.targets.iter().any(|target| target.scheme == Scheme::Https);
-        let tls = |source| InputsError::Tls { source };
         let ca_bundle = match scenario.tls.ca_bundle.as_ref().filter(|_| secure) {
             Some(path) => {
-                let opened = ReloadingRoots::open(path, Clock::Monotonic.now()).map_err(tls)?;
+                let opened = ReloadingRoots::open(path, Clock::Monotonic.now())
+                    .map_err(|source| InputsError::Roots { source })?;
                 Some(Arc::new(opened))
             }
             None => None,
         };
+        let platform = || Roots::platform().map_err(|source| InputsError::PlatformRoots { source });
         let roots = match &ca_bundle {
             Some(bundle) => Some(bundle.current()),
-            None if secure => Some(Arc::new(Roots::platform().map_err(tls)?)),
+            None if secure => Some(Arc::new(platform()?)),
             None => None,
         };
-        let identity = match &scenario.tls.client_certificate {
-            Some(files) => {
-                Some(Identity::from_pem(&read(&files.chain)?, &read(&files.key)?).map_err(tls)?)
-            }
-            None => None,
-        };
+        let identity = scenario.tls.client_certificate.as_ref().map(identity).transpose()?;
         Ok(Self { addresses, roots, ca_bundle, identity })
     }
 }
@@ -98,6 +110,12 @@ pub fn resolve(target: &Target) -> Result<Vec<SocketAddr>, InputsError> {
         return Err(failed(io::ErrorKind::NotFound.into()));
     }
     Ok(found)
+}
+
+fn identity(files: &ClientCertificate) -> Result<Identity, InputsError> {
+    let ClientCertificate { chain, key } = files;
+    let failed = |source| InputsError::Identity { chain: chain.clone(), key: key.clone(), source };
+    Identity::from_pem(&read(chain)?, &read(key)?).map_err(failed)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, InputsError> {

@@ -246,6 +246,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 pub(super) enum PemError {
     #[error("block {number} is broken")]
     Broken { number: usize, source: pem::Error },
+    #[error("no certificate in it: none begins with `-----BEGIN CERTIFICATE-----`")]
+    None,
     #[error("certificates that begin: {markers}, that can be read: {found}")]
     PassedOver { markers: usize, found: usize },
 }
@@ -260,7 +262,10 @@ pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
         })
         .collect::<Result<Vec<_>, _>>()?;
     let markers = text.windows(MARKER.len()).filter(|window| *window == MARKER).count();
-    if markers != found.len() || found.is_empty() {
+    if markers == 0 {
+        return Err(PemError::None);
+    }
+    if markers != found.len() {
         return Err(PemError::PassedOver { markers, found: found.len() });
     }
     Ok(found)
@@ -307,7 +312,11 @@ mod tests {
         let indented = one.replace('\n', "\n  ");
         let cut = &one[..one.len() - 30];
         for (text, expected) in [
-            ("", "cannot read the roots: certificates that begin: 0, that can be read: 0"),
+            (
+                "",
+                "cannot read the roots: no certificate in it: none begins with \
+                 `-----BEGIN CERTIFICATE-----`",
+            ),
             (&joined, "cannot read the roots: certificates that begin: 2, that can be read: 1"),
             (
                 &format!("  {indented}"),
@@ -391,7 +400,7 @@ mod tests {
         }
         let expected = format!(
             "CA bundle `{}` was replaced and is of no use: cannot read the roots: \
-             certificates that begin: 0, that can be read: 0; the roots before it stay",
+             no certificate in it: none begins with `-----BEGIN CERTIFICATE-----`; the roots before it stay",
             mount.file().display()
         );
         assert_eq!(roots.take_warning(), Some(expected));
@@ -415,7 +424,7 @@ mod tests {
         let mount = Mount::new("nothing");
         let error = ReloadingRoots::open(&mount.file(), Nanos(0)).unwrap_err();
         let expected = format!(
-            "cannot read CA bundle `{}`: certificates that begin: 0, that can be read: 0",
+            "cannot read CA bundle `{}`: no certificate in it: none begins with `-----BEGIN CERTIFICATE-----`",
             mount.file().display()
         );
         assert_eq!(chain_of(&error), expected);

@@ -1,0 +1,89 @@
+//! What cannot be measured at all: exit code 2, no record, and a text that names what is wrong.
+
+use std::fs;
+
+use tlsbench_engine::fake::{Fake, FakeServer};
+
+use crate::bench::Bench;
+
+/// The complaint about a run that measures nothing.
+fn complaint(bench: &Bench, flags: &[&str]) -> String {
+    let ran = bench.finish(bench.bare(flags));
+    assert_eq!((ran.code, &*ran.out), (Some(2), ""), "{flags:?}: {ran:#?}");
+    ran.err
+}
+
+#[test]
+fn a_url_that_is_none_is_named_with_the_cure() {
+    let bench = Bench::new();
+    for url in
+        ["shop.example", "ftp://shop.example/", "https://", "https://a b/", "https://h:99999/"]
+    {
+        let err = complaint(&bench, &["--target", url]);
+        assert!(err.contains("target.url"), "{url}: {err}");
+    }
+    assert!(complaint(&bench, &[]).contains("target"));
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_named() {
+    let bench = Bench::new();
+    let err = complaint(&bench, &["--target", "https://does-not-exist.invalid/"]);
+    assert!(err.contains("cannot resolve `does-not-exist.invalid`"), "{err}");
+}
+
+#[test]
+fn a_ca_bundle_that_is_of_no_use_is_named() {
+    let bench = Bench::new();
+    bench.write("empty.crt", "");
+    bench.write("garbage.crt", "\u{0}\u{1} this is no PEM");
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    bench.write("broken.crt", broken);
+    bench.write("cut.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n");
+    fs::create_dir(bench.file("folder.crt")).unwrap();
+    for file in ["absent.crt", "empty.crt", "garbage.crt", "broken.crt", "cut.crt", "folder.crt"] {
+        let err = complaint(&bench, &["--target", "https://127.0.0.1/", "--ca-bundle", file]);
+        assert!(err.contains(&format!("`{file}`")), "{file}: {err}");
+    }
+}
+
+#[test]
+fn a_client_certificate_that_is_of_no_use_is_named() {
+    let bench = Bench::new();
+    bench.client_certificate(&bench.pki);
+    bench.write("other.key", &bench.certificate().key_pem);
+    bench.write("empty.pem", "");
+    bench.write("garbage.key", "no key");
+    for (certificate, key, named) in [
+        ("absent.pem", "client.key", "`absent.pem`"),
+        ("empty.pem", "client.key", "`empty.pem`"),
+        ("client.pem", "absent.key", "`absent.key`"),
+        ("client.pem", "garbage.key", "`garbage.key`"),
+        // Which of the two is the wrong one cannot be known.
+        ("client.pem", "other.key", "client certificate"),
+    ] {
+        let flags = ["--target", "https://127.0.0.1/", "--ca-bundle", "ca-bundle.crt"];
+        let files = ["--client-certificate", certificate, "--client-key", key];
+        let err = complaint(&bench, &[&flags[..], &files].concat());
+        assert!(err.contains(named), "{certificate} {key}: {err}");
+    }
+    let flags = ["--target", "https://127.0.0.1/", "--client-certificate", "client.pem"];
+    assert!(complaint(&bench, &flags).contains("--client-key"));
+}
+
+#[test]
+fn a_record_that_cannot_be_written_is_named_before_anything_is_measured() {
+    let bench = Bench::new();
+    let server = FakeServer::start(Fake::plain(10)).unwrap();
+    let target = format!("http://{}/", server.address());
+    bench.write("file", "");
+    fs::create_dir(bench.file("folder")).unwrap();
+    for path in ["file/run.json", "folder"] {
+        let mut command = bench.anywhere();
+        command.args(["--record", path, "--target", &target, "--round-count", "1"]);
+        let ran = bench.finish(command);
+        assert_eq!(ran.code, Some(2), "{ran:#?}");
+        assert!(ran.err.contains(&format!("cannot write `{path}`")), "{ran:#?}");
+    }
+    assert_eq!(server.seen().connections, 0);
+}
