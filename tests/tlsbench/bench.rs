@@ -3,11 +3,12 @@
 use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 use tlsbench_engine::tls::{Issued, LabPki, Subject};
@@ -108,6 +109,7 @@ impl Bench {
     pub(crate) fn start(&self, mut command: Command) -> Running<'_> {
         drop(fs::remove_file(self.file("run.json")));
         let file = |name| fs::File::create(self.file(name)).unwrap();
+        command.process_group(0);
         let child = command.stdout(file("out.txt")).stderr(file("err.txt")).spawn().unwrap();
         Running { bench: self, child }
     }
@@ -157,7 +159,10 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        drop(self.child.kill());
+        // Its group is gone when it has been waited for.
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        }
         drop(self.child.wait());
     }
 }

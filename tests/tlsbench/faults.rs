@@ -172,6 +172,7 @@ fn ctrl_c_ends_a_run_that_waits_for_a_mute_server() {
     let ran = running.wait();
     assert_eq!((ran.code, &ran.record["complete"]), (Some(1), &false.into()), "{ran:#?}");
     assert_eq!(ran.record["interrupted"], "it was asked to stop");
+    assert!(ran.out.contains("ended before its time: it was asked to stop"), "{ran:#?}");
 }
 
 #[test]
