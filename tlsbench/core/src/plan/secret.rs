@@ -20,9 +20,11 @@ pub fn redact(args: &[String]) -> Vec<String> {
                 return REDACTED.to_owned();
             }
             let Some(flag) = arg.strip_prefix("--") else {
-                return match arg.strip_prefix("-H") {
-                    Some(header) => format!("-H{}", redact_value(header)),
-                    None => redact_value(arg),
+                is_value_secret = arg == "-d";
+                return match (arg.strip_prefix("-H"), arg.strip_prefix("-d")) {
+                    (Some(header), _) => format!("-H{}", redact_value(header)),
+                    (None, Some(body)) if !body.is_empty() => format!("-d{REDACTED}"),
+                    (None, _) => redact_value(arg),
                 };
             };
             let (name, value) = match flag.split_once('=') {
@@ -114,6 +116,8 @@ mod tests {
             ("--proxy-password=hush", "--proxy-password=redacted"),
             ("--body hush", "--body redacted"),
             ("--data hush", "--data redacted"),
+            ("-d hush --rate 5", "-d redacted --rate 5"),
+            ("-dhush", "-dredacted"),
             ("--connect-to [::1]:443", "--connect-to [::1]:443"),
         ] {
             let args: Vec<String> = given.split(' ').map(str::to_owned).collect();
