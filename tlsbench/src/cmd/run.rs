@@ -126,6 +126,7 @@ fn measure(
             CutShort::Errors => "too large a share of operations failed",
             CutShort::Stopped => "it was asked to stop",
         })),
+        Err(error) if keeper.is_empty() => Err(error).context("cannot measure"),
         Err(error) => {
             let path = keeper.path().display().to_string();
             keeper

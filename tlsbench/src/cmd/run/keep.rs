@@ -52,6 +52,11 @@ impl Keeper {
         &self.path
     }
 
+    /// Whether nothing was measured yet, so that there is nothing to leave behind.
+    pub(super) fn is_empty(&self) -> bool {
+        self.record.targets.iter().all(|target| target.rounds.is_empty())
+    }
+
     /// Takes a round, and writes the record if that was long ago.
     pub(super) fn take(&mut self, slice: &Slice) -> anyhow::Result<()> {
         let Some(target) = self.record.targets.get_mut(slice.target) else { return Ok(()) };
