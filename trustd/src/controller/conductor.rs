@@ -53,6 +53,8 @@ pub(super) struct Conductor {
     /// How to give up a write that hangs.
     flights: HashMap<Unit, Arc<Notify>>,
     pace: Pace,
+    /// When writes in flight were last looked at.
+    looked: Instant,
     synced: bool,
 }
 
@@ -76,6 +78,7 @@ impl Conductor {
             side: JoinSet::new(),
             flights: HashMap::new(),
             pace: Pace::default(),
+            looked: Instant::now(),
             synced: false,
         }
     }
@@ -103,7 +106,7 @@ impl Conductor {
                     if count == 0 { break }
                     self.see(told.drain(..), &mut inbox.watches);
                 }
-                () = tokio::time::sleep(wake) => self.give_up_what_hangs(),
+                () = tokio::time::sleep(wake) => {}
             }
         }
         self.drain().await
@@ -113,6 +116,7 @@ impl Conductor {
     fn turn(&mut self) {
         let now = now();
         self.desk.settle(now);
+        self.give_up_what_hangs(now.instant);
         while let Some(leadership) = &self.leadership
             && let Some(task) = self.desk.next_task(now)
         {
@@ -224,9 +228,12 @@ impl Conductor {
     }
 
     /// Makes room where many writes hang while others are answered.
-    fn give_up_what_hangs(&mut self) {
-        let patience = self.pace.patience();
-        for unit in self.desk.queue().stalled(Instant::now(), patience) {
+    fn give_up_what_hangs(&mut self, now: Instant) {
+        if now.since(self.looked) < LOOK_EVERY {
+            return;
+        }
+        self.looked = now;
+        for unit in self.desk.queue().stalled(now, self.pace.patience()) {
             if let Some(flight) = self.flights.get(&unit) {
                 flight.notify_one();
             }

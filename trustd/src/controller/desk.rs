@@ -47,6 +47,8 @@ pub(super) struct Desk {
     rings_stale: bool,
     /// Whether plans are made and carried out: this process leads, and knows the cluster.
     working: bool,
+    /// Writes in a row that did not reach the server.
+    unreachable: u32,
     /// Until when statuses are written in the peer's shape, for the CRD lacks our fields.
     outdated_until: Option<Instant>,
     jitter: Jitter,
@@ -89,6 +91,7 @@ impl Desk {
             due: BTreeSet::new(),
             rings_stale: true,
             working: false,
+            unreachable: 0,
             outdated_until: None,
             jitter,
             notices: Vec::new(),

@@ -44,7 +44,8 @@ impl Leadership {
         Self { valid_until: Arc::new(AtomicU64::new(u64::MAX)) }
     }
 
-    fn until(instant: Instant) -> Self {
+    /// Of a process whose lease lasts up to then.
+    pub(super) fn until(instant: Instant) -> Self {
         Self { valid_until: Arc::new(AtomicU64::new(instant.milliseconds())) }
     }
 

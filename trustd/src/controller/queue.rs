@@ -181,6 +181,11 @@ impl Queue {
         self.flights.len()
     }
 
+    /// Whether the unit is being written; then it is planned again when that has ended.
+    pub(super) fn is_in_flight(&self, unit: &Unit) -> bool {
+        self.flights.contains_key(unit)
+    }
+
     fn wake(&mut self, now: Instant) {
         while self.delayed.first().is_some_and(|(until, _)| *until <= now) {
             let Some((_, unit)) = self.delayed.pop_first() else { return };

@@ -8,6 +8,7 @@ use trustd_api::v1alpha1::{BundleStatus, Certificates, Condition, Targets};
 use trustd_core::outcome::Conclusion;
 use trustd_core::time::Timestamp;
 
+use super::backoff;
 use super::clock::Instant;
 
 /// The status that follows from `conclusion` for a Bundle of this generation whose status says
@@ -87,6 +88,8 @@ fn shortened(message: &str) -> String {
 pub(super) struct Report {
     /// When one was written last.
     written_at: Option<Instant>,
+    /// When there was first something to write.
+    begun_at: Option<Instant>,
     /// One is on its way.
     in_flight: bool,
     /// When the one that is due may go.
@@ -107,19 +110,15 @@ impl Report {
         if self.in_flight || before == wanted {
             return false;
         }
-        // Counts alone, of a Bundle that nothing has been said of, are in no hurry.
-        if wanted.conditions.is_empty() {
-            self.written_at.get_or_insert(now);
-        }
         let pause = if turned(before, wanted) { BETWEEN_TURNS } else { BETWEEN_COUNTS };
-        let pause = pause.max(
-            super::backoff::after_failures(self.failures).mul_f64(if self.failures > 0 {
-                1.0
-            } else {
-                0.0
-            }),
-        );
-        let at = self.written_at.map(|written_at| written_at.after(pause));
+        let pause = match self.failures {
+            0 => pause,
+            failures => pause.max(backoff::after_failures(failures)),
+        };
+        // Counts alone, of a Bundle that nothing has been said of, are in no hurry.
+        let begun = *self.begun_at.get_or_insert(now);
+        let counts_only = wanted.conditions.is_empty().then_some(begun);
+        let at = self.written_at.or(counts_only).map(|last| last.after(pause));
         if at.is_some_and(|at| at > now) {
             self.due = at;
             return false;
@@ -143,6 +142,9 @@ impl Report {
 
 /// Whether the new status says something else than new counts and names.
 fn turned(before: &BundleStatus, wanted: &BundleStatus) -> bool {
+    if wanted.conditions.is_empty() {
+        return false;
+    }
     let core = |status: &BundleStatus| {
         let condition = status.conditions.iter().find(|c| c.type_ == labels::SYNCED);
         let condition =

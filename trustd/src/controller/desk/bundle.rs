@@ -64,6 +64,8 @@ pub(super) struct Target {
     pub(super) met: Option<Box<Observed>>,
     /// Whether what is known of it is out of date, so that it is to be looked at first.
     pub(super) look: bool,
+    /// It has been told that others keep data in it.
+    pub(super) adopted: bool,
     /// When it was found changed back under our own name, the last few times.
     pub(super) flips: VecDeque<Instant>,
     /// Until when it is left alone, because somebody writes it under our name.

@@ -26,12 +26,15 @@ impl Desk {
             return;
         }
         match outcome {
-            Ok(landed) => self.landed(unit, landed, now),
+            Ok(landed) => {
+                self.unreachable = 0;
+                self.landed(unit, landed, again, now);
+            }
             Err(fault) => self.failed(unit, &fault, again, now),
         }
     }
 
-    fn landed(&mut self, unit: &Unit, landed: Landed, now: Now) {
+    fn landed(&mut self, unit: &Unit, landed: Landed, again: bool, now: Now) {
         match landed {
             Landed::As(observed) => {
                 tracing::debug!(
@@ -39,7 +42,13 @@ impl Desk {
                     "wrote a target"
                 );
                 self.learn(unit, Some(*observed), now);
-                self.plan_after_write(unit, now);
+                if again {
+                    // What it should hold changed meanwhile: no fault of the write.
+                    self.target(unit).failures = 0;
+                    self.plan(unit, now);
+                } else {
+                    self.plan_after_write(unit, now);
+                }
             }
             Landed::Gone => {
                 self.learn(unit, None, now);
@@ -102,6 +111,7 @@ impl Desk {
 
     fn failed(&mut self, unit: &Unit, fault: &Fault, again: bool, now: Now) {
         let consequence = fault.consequence();
+        self.notice_outage(fault, now);
         self.log(unit, fault, &consequence);
         if let Some(bundle) = self.bundles.get_mut(&unit.bundle) {
             bundle.touched = true;
@@ -161,6 +171,22 @@ impl Desk {
         }
     }
 
+    /// Where no write reaches the server, it is not the targets' fault: a pause for all.
+    fn notice_outage(&mut self, fault: &Fault, now: Now) {
+        if !matches!(fault, Fault::Transport(_)) {
+            self.unreachable = 0;
+            return;
+        }
+        self.unreachable = self.unreachable.saturating_add(1);
+        if self.unreachable >= OUTAGE {
+            self.queue.hold_until(now.instant.after(self.jitter.upper_half_of(OUTAGE_PAUSE)));
+        }
+        if self.unreachable == OUTAGE {
+            let error = crate::exit::chain(fault);
+            tracing::warn!(reason = "unreachable", error, "no write reaches the API server");
+        }
+    }
+
     /// The server found that another manager holds our key with another value.
     fn refuse(&mut self, unit: &Unit, now: Now) {
         let content = self.bundles.get(&unit.bundle).and_then(|bundle| bundle.content.as_ref());
@@ -183,6 +209,9 @@ impl Desk {
             Consequence::LookAgain | Consequence::NamespaceGone | Consequence::NotLeader => {
                 tracing::debug!(%bundle, %namespace, %kind, reason, error, "did not write a target");
             }
+            _ if self.unreachable >= OUTAGE => {
+                tracing::debug!(%bundle, %namespace, %kind, reason, error, "cannot write a target");
+            }
             _ => {
                 tracing::warn!(%bundle, %namespace, %kind, reason, error, "cannot write a target");
             }
@@ -192,5 +221,9 @@ impl Desk {
 
 /// Conflicts, pauses and rewrites that the status says nothing of: they are routine.
 const QUIET_TRIES: u32 = 3;
+/// So many writes in a row that do not reach the server are an outage, not bad luck.
+const OUTAGE: u32 = 8;
+/// How long nothing is tried in an outage.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
 /// Something in the cluster, such as a mutating webhook, changes what is written.
 const CHANGED: Category = Category("changed-by-others");

@@ -64,6 +64,14 @@ impl Notice {
         Self::new(bundle, Severity::Warning, "TargetContested", note)
     }
 
+    /// The Bundle asks for retention, which this version does not have.
+    pub(super) fn no_retention(bundle: &Bundle) -> Self {
+        let note = "spec.retention is not supported by this version of trustd: certificates go as \
+                    soon as their sources drop them"
+            .to_owned();
+        Self::new(bundle, Severity::Warning, "RetentionUnsupported", note)
+    }
+
     /// The CRD in the cluster lacks fields.
     pub(super) fn schema_outdated(bundle: &Bundle) -> Self {
         let note =

@@ -39,6 +39,8 @@ impl Task {
 struct Verdict {
     wanted: bool,
     judged: bool,
+    /// It is ours, and others keep data in it.
+    adopted: bool,
     write: Option<Write>,
 }
 
@@ -86,6 +88,7 @@ impl Desk {
         let before = bundle.content.replace(Arc::clone(&content));
         let changed = before.as_ref() != Some(&content);
         if changed {
+            tell_notes(name, before.as_deref(), &content);
             self.notices.extend(Notice::of_change(bundle, before.as_deref(), &content));
             let same = |kind: &Kind, rendered: &Arc<Rendered>| {
                 before.as_ref().and_then(|before| before.rendered.get(kind)) == Some(rendered)
@@ -101,6 +104,9 @@ impl Desk {
                     bundle.bodies.insert(*kind, Arc::new(body));
                 }
             }
+        }
+        if why == Stale::Spec && bundle.spec.as_ref().is_ok_and(|spec| spec.retention.is_some()) {
+            self.notices.push(Notice::no_retention(bundle));
         }
         if changed || why == Stale::Spec {
             bundle.since.get_or_insert(now.instant);
@@ -154,7 +160,15 @@ impl Desk {
             Some(Write::Keep) => {
                 self.queue.forget(unit);
                 let standing = if verdict.judged { Standing::Synced } else { Standing::Held };
-                self.target(unit).settle(true, Some(standing));
+                let target = self.target(unit);
+                target.settle(true, Some(standing));
+                if verdict.adopted && !std::mem::replace(&mut target.adopted, true) {
+                    tracing::info!(
+                        bundle = %unit.bundle, namespace = %unit.namespace, kind = %unit.kind,
+                        reason = "Adopted",
+                        "others keep data in this target; it becomes shared with the next write"
+                    );
+                }
             }
             Some(Write::Refuse(refusal)) => {
                 self.queue.forget(unit);
@@ -234,7 +248,7 @@ impl Desk {
 
     /// Asks the planner.
     fn judge(&self, unit: &Unit) -> Verdict {
-        let leave = Verdict { wanted: false, judged: false, write: None };
+        let leave = Verdict { wanted: false, judged: false, adopted: false, write: None };
         let key = (unit.kind, unit.namespace.clone());
         let observed = self.world.targets.get(&unit.bundle).and_then(|t| t.get(&key));
         let Some(bundle) = self.bundles.get(&unit.bundle) else {
@@ -251,6 +265,7 @@ impl Desk {
         Verdict {
             wanted: prepared.wants(unit.kind, &unit.namespace, state),
             judged: prepared.is_judged(unit.kind),
+            adopted: observed.is_some_and(|observed| prepared.is_adopted(unit.kind, observed)),
             write: prepared.decide(unit.kind, &unit.namespace, state, observed),
         }
     }
@@ -270,5 +285,13 @@ impl Desk {
         if let Some(bundle) = self.bundles.get_mut(&unit.bundle) {
             bundle.targets.remove(&(unit.kind, unit.namespace.clone()));
         }
+    }
+}
+
+/// Logs what the author of a Bundle may want to know, and what was not known before.
+fn tell_notes(bundle: &BundleName, before: Option<&Content>, after: &Content) {
+    let told = |note| before.is_some_and(|before| before.notes.contains(note));
+    for note in after.notes.iter().filter(|note| !told(note)) {
+        tracing::info!(%bundle, %note, "noticed");
     }
 }

@@ -113,6 +113,10 @@ impl Desk {
         if flipped && self.working {
             self.flip(unit, now);
         }
+        if self.queue.is_in_flight(unit) {
+            // Most likely the echo of our own write; the target is planned when that has landed.
+            return;
+        }
         if self.bundles.contains_key(&unit.bundle) {
             let Unit { bundle, kind, namespace } = unit.clone();
             self.changed(&Change::Target { bundle, kind, namespace });

@@ -1,1 +1,471 @@
+use std::time::Duration;
 
+use serde_json::{Value as Json, json};
+use trustd_core::bundle::Filters;
+use trustd_core::names::{Kind, Namespace};
+use trustd_core::outcome::Standing;
+use trustd_core::plan::{Ownership, Refusal, Write};
+use trustd_core::world::{Managed, NamespaceState, Observed, OwnerReference, SourceObject};
+
+use super::*;
+use crate::controller::watch::{Object, Place};
+use crate::controller::write::{Fault, Job, Landed};
+
+const ALPHA: &str = include_str!("../../../../tests/fixtures/peer/ca/alpha.pem");
+const BETA: &str = include_str!("../../../../tests/fixtures/peer/ca/beta.pem");
+const DATE: Timestamp = Timestamp::from_unix(1_795_255_200); // 2026-11-21
+
+fn at(seconds: u64) -> Now {
+    Now { instant: Instant::since_boot(Duration::from_secs(1000 + seconds)), date: DATE }
+}
+
+fn unit(namespace: &str) -> Unit {
+    Unit { bundle: "b".into(), kind: Kind::ConfigMap, namespace: namespace.into() }
+}
+
+fn bundle(generation: i64, key: &str) -> Json {
+    json!({
+        "apiVersion": "trust.cert-manager.io/v1alpha1", "kind": "Bundle",
+        "metadata": { "name": "b", "uid": "bundle-uid", "generation": generation },
+        "spec": {
+            "sources": [{ "configMap": { "name": "s", "key": "k" } }],
+            "target": { "configMap": { "key": key },
+                        "namespaceSelector": { "matchLabels": { "team": "a" } } },
+        },
+    })
+}
+
+/// A desk at work, over these namespaces, with one Bundle and its source.
+struct Bench {
+    desk: Desk,
+    metrics: Metrics,
+}
+
+impl Bench {
+    fn new(namespaces: &[&str], slots: usize) -> Self {
+        let metrics = Metrics::new();
+        let settings = Settings { filters: Filters::default(), ..Settings::default() };
+        let slots = NonZeroUsize::new(slots).unwrap();
+        let mut desk = Desk::new(settings, slots, Jitter::from_seed(1), metrics.clone());
+        for name in namespaces {
+            desk.see(Place::Namespace((*name).into()), Some(namespace("a")), at(0));
+        }
+        desk.take_up_work();
+        let mut bench = Self { desk, metrics };
+        bench.source(ALPHA);
+        bench.bundle(bundle(1, "ca.crt"));
+        bench
+    }
+
+    fn bundle(&mut self, raw: Json) {
+        let raw = Object::Bundle(Arc::new(raw));
+        self.desk.see(Place::Bundle("b".into()), Some(raw), at(0));
+        self.desk.settle(at(0));
+    }
+
+    fn source(&mut self, pem: &str) {
+        let data = [("k".into(), Arc::from(pem.as_bytes()))].into();
+        let source = Object::Source(Box::new(SourceObject { data, ..SourceObject::default() }));
+        self.desk.see(Place::Source(Kind::ConfigMap, "s".into()), Some(source), at(0));
+        self.desk.settle(at(0));
+    }
+
+    fn tasks(&mut self, now: Now) -> Vec<Task> {
+        self.desk.settle(now);
+        std::iter::from_fn(|| self.desk.next_task(now)).collect()
+    }
+
+    /// The namespaces that are written now.
+    fn writes(&mut self, now: Now) -> Vec<String> {
+        self.tasks(now).iter().map(|task| task.unit().namespace.to_string()).collect()
+    }
+
+    /// What a write of this content leaves behind.
+    fn made(&self, version: u64) -> Box<Observed> {
+        let content = self.desk.bundles["b"].content.as_ref().unwrap();
+        let rendered = &content.rendered[&Kind::ConfigMap];
+        Box::new(Observed {
+            uid: Some("u".into()),
+            resource_version: Some(version.to_string().into()),
+            label: Some("b".into()),
+            hash: Some(rendered.hash.clone()),
+            content: Some(rendered.content.clone()),
+            owner: OwnerReference::Bundle("bundle-uid".into()),
+            managed: Some(Managed {
+                applied: rendered.data.keys().cloned().collect(),
+                ..Managed::default()
+            }),
+            ..Observed::default()
+        })
+    }
+
+    /// Writes everything that is due, well.
+    fn sync(&mut self, now: Now) -> usize {
+        let mut count = 0;
+        loop {
+            let tasks = self.tasks(now);
+            if tasks.is_empty() {
+                return count;
+            }
+            for task in tasks {
+                count += 1;
+                let made = self.made(count as u64);
+                self.desk.land(task.unit(), Ok(Landed::As(made)), now);
+            }
+        }
+    }
+
+    fn standing(&self, namespace: &str) -> Option<&Standing> {
+        let key = (Kind::ConfigMap, Namespace::from(namespace));
+        self.desk.bundles["b"].targets.get(&key)?.standing.as_ref()
+    }
+
+    fn status(&mut self, now: Now) -> Option<(String, Json)> {
+        self.desk.settle(now);
+        let job = self.desk.statuses(now).pop()?;
+        let status = job.body["status"].clone();
+        self.desk.reported(&job, Ok(status.clone()), now);
+        let reason = status["conditions"][0]["reason"].as_str().unwrap_or("-").to_owned();
+        Some((reason, status["targets"].clone()))
+    }
+
+    fn planned(&self) -> u64 {
+        let text = self.metrics.text();
+        let line = text.lines().find(|l| l.starts_with("trustd_targets_planned_total")).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+}
+
+fn namespace(team: &str) -> Object {
+    let labels = [("team".to_owned(), team.to_owned())].into();
+    Object::Namespace(NamespaceState { labels, terminating: false })
+}
+
+fn api(code: u16, extra: &Json) -> Fault {
+    let mut status = json!({ "code": code });
+    status.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    Fault::Api(Box::new(serde_json::from_value(status).unwrap()), None)
+}
+
+fn quota() -> Fault {
+    api(403, &json!({ "message": "exceeded quota: q" }))
+}
+
+fn write_of(task: &Task) -> &Write {
+    match task {
+        Task::Write(job) => &job.write,
+        Task::Look(unit) => panic!("a look at {unit:?}"),
+    }
+}
+
+#[test]
+fn every_matching_namespace_is_written_once_and_then_nothing() {
+    let mut bench = Bench::new(&["n1", "n2", "n3"], 2);
+    assert_eq!(bench.sync(at(0)), 3);
+    assert_eq!(bench.writes(at(1)), Vec::<String>::new());
+    let (reason, targets) = bench.status(at(1)).unwrap();
+    assert_eq!(reason, "Synced");
+    assert_eq!(targets, json!({ "desired": 3, "synced": 3, "failed": 0, "refused": 0 }));
+    assert_eq!(bench.status(at(2)), None, "nothing new is not written");
+}
+
+#[test]
+fn labelling_one_namespace_plans_its_targets_alone() {
+    let names: Vec<String> = (0..500).map(|n| format!("n{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut bench = Bench::new(&names, 32);
+    bench.sync(at(0));
+    let before = bench.planned();
+    bench.desk.see(Place::Namespace("new".into()), Some(namespace("a")), at(1));
+    assert_eq!(bench.writes(at(1)), ["new"]);
+    assert_eq!(bench.planned() - before, 2, "its ConfigMap and its Secret");
+    // Something that no selector reads, and an echo of our own write.
+    let labels = [("team".to_owned(), "a".to_owned()), ("x".to_owned(), "y".to_owned())].into();
+    let relabelled = Object::Namespace(NamespaceState { labels, terminating: false });
+    bench.desk.see(Place::Namespace("n7".into()), Some(relabelled), at(2));
+    let echo = Object::Target(bench.made(900));
+    bench.desk.see(Place::Target(Kind::ConfigMap, "new".into(), "b".into()), Some(echo), at(2));
+    assert_eq!(bench.writes(at(2)), Vec::<String>::new());
+    assert_eq!(bench.planned() - before, 2);
+}
+
+#[test]
+fn one_failing_namespace_is_told_and_tried_again_and_delays_nobody() {
+    let mut bench = Bench::new(&["bad", "n1", "n2"], 4);
+    for task in bench.tasks(at(0)) {
+        let outcome = match task.unit().namespace.as_str() {
+            "bad" => Err(quota()),
+            _ => Ok(Landed::As(bench.made(1))),
+        };
+        bench.desk.land(task.unit(), outcome, at(0));
+    }
+    let (reason, targets) = bench.status(at(0)).unwrap();
+    assert_eq!(reason, "SyncConfigMapTargetFailed");
+    assert_eq!(targets, json!({ "desired": 3, "synced": 2, "failed": 1, "refused": 0 }));
+    assert_eq!(bench.writes(at(1)), ["bad"], "tried again within a second");
+    bench.desk.land(&unit("bad"), Err(quota()), at(1));
+    assert!(bench.desk.next(DATE).unwrap().instant.is_some());
+    assert_eq!(bench.writes(at(2)), ["bad"]);
+    bench.desk.land(&unit("bad"), Ok(Landed::As(bench.made(2))), at(2));
+    assert_eq!(bench.status(at(3)).unwrap().0, "Synced");
+}
+
+#[test]
+fn a_rotation_in_mid_write_is_written_after_it_and_never_gets_lost() {
+    let mut bench = Bench::new(&["n"], 1);
+    let old = bench.tasks(at(0)).pop().unwrap();
+    let stale = bench.made(1);
+    bench.source(BETA);
+    assert_eq!(bench.writes(at(0)), Vec::<String>::new(), "one write at a time");
+    bench.desk.land(old.unit(), Ok(Landed::As(stale)), at(0));
+    let next = bench.tasks(at(0)).pop().expect("the new content is due");
+    let Write::Update { rendered, force: true, ownership: Ownership::Ours, .. } = write_of(&next)
+    else {
+        panic!("{:?}", write_of(&next))
+    };
+    assert_eq!(rendered.hash, bench.made(2).hash.unwrap());
+    assert_eq!(bench.standing("n"), Some(&Standing::Pending));
+}
+
+#[test]
+fn the_failure_of_an_older_content_is_no_failure_of_the_new_one() {
+    let mut bench = Bench::new(&["n"], 1);
+    bench.tasks(at(0));
+    bench.source(BETA);
+    bench.desk.land(&unit("n"), Err(quota()), at(0));
+    assert_eq!(bench.writes(at(0)), ["n"], "the new content is tried at once");
+}
+
+#[test]
+fn a_broken_source_keeps_targets_and_its_mending_syncs_them() {
+    let mut bench = Bench::new(&["n"], 1);
+    bench.sync(at(0));
+    bench.source("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    assert_eq!(bench.writes(at(0)), Vec::<String>::new());
+    assert_eq!(bench.status(at(2)).unwrap().0, "SourceBuildError");
+    bench.source(BETA);
+    assert_eq!(bench.sync(at(3)), 1);
+    assert_eq!(bench.status(at(4)).unwrap().0, "Synced");
+}
+
+#[test]
+fn an_invalid_bundle_keeps_its_targets_and_says_so() {
+    let mut bench = Bench::new(&["n"], 1);
+    bench.sync(at(0));
+    bench.bundle(bundle(2, "no good key"));
+    assert_eq!(bench.writes(at(1)), Vec::<String>::new());
+    let (reason, _) = bench.status(at(1)).unwrap();
+    assert_eq!(reason, "InvalidSpec");
+    bench.bundle(bundle(3, "ca.crt"));
+    assert_eq!(bench.writes(at(2)), Vec::<String>::new(), "they were right all along");
+    assert_eq!(bench.status(at(3)).unwrap().0, "Synced");
+}
+
+#[test]
+fn a_conflict_makes_it_look_before_it_writes_again() {
+    let mut bench = Bench::new(&["n"], 1);
+    bench.tasks(at(0));
+    bench.desk.land(&unit("n"), Err(api(409, &json!({ "message": "modified" }))), at(0));
+    assert_eq!(bench.standing("n"), Some(&Standing::Pending), "routine, and not told");
+    let task = bench.tasks(at(0)).pop().unwrap();
+    assert!(matches!(task, Task::Look(_)), "{task:?}");
+    let made = bench.made(7);
+    bench.desk.land(&unit("n"), Ok(Landed::Met(made)), at(0));
+    assert_eq!(bench.standing("n"), Some(&Standing::Synced));
+}
+
+#[test]
+fn a_met_object_is_shared_and_one_with_our_key_is_refused_and_probed() {
+    let mut bench = Bench::new(&["n"], 1);
+    bench.tasks(at(0));
+    let foreign = Observed { uid: Some("theirs".into()), ..Observed::default() };
+    bench.desk.land(&unit("n"), Ok(Landed::Met(Box::new(foreign))), at(0));
+    let task = bench.tasks(at(0)).pop().unwrap();
+    let Write::Update { ownership: Ownership::Shared, force: false, seen, .. } = write_of(&task)
+    else {
+        panic!("{:?}", write_of(&task))
+    };
+    assert_eq!(seen.uid, Some("theirs".into()));
+    let cause = json!({ "details": { "causes": [{ "reason": "FieldManagerConflict" }] } });
+    bench.desk.land(&unit("n"), Err(api(409, &cause)), at(0));
+    let refused = Standing::Refused(Refusal::Conflict("ca.crt".into()));
+    assert_eq!(bench.standing("n"), Some(&refused));
+    assert_eq!(bench.status(at(0)).unwrap().0, "TargetRefused");
+    assert_eq!(bench.writes(at(149)), Vec::<String>::new());
+    let probe = bench.tasks(at(300)).pop().unwrap();
+    assert!(matches!(write_of(&probe), Write::Create(_)), "first contact once more");
+}
+
+#[test]
+fn a_target_changed_back_three_times_under_our_name_is_left_alone_for_ten_minutes() {
+    let mut bench = Bench::new(&["n"], 1);
+    bench.sync(at(0));
+    let place = || Place::Target(Kind::ConfigMap, "n".into(), "b".into());
+    let mut written = 0;
+    for round in 1..=3_u64 {
+        let mut theirs = *bench.made(round * 10);
+        (theirs.hash, theirs.content) = (Some("theirs".into()), None);
+        bench.desk.see(place(), Some(Object::Target(Box::new(theirs))), at(round));
+        for task in bench.tasks(at(round)) {
+            written += 1;
+            let made = bench.made(round * 10 + 1);
+            bench.desk.land(task.unit(), Ok(Landed::As(made)), at(round));
+        }
+    }
+    assert_eq!(written, 2);
+    let notices = bench.desk.take_notices();
+    assert_eq!(notices.iter().filter(|n| n.reason == "TargetContested").count(), 1);
+    assert_eq!(bench.writes(at(600)), Vec::<String>::new());
+    assert_eq!(bench.writes(at(604)), ["n"]);
+}
+
+#[test]
+fn an_older_version_from_a_watch_undoes_nothing() {
+    let mut bench = Bench::new(&["n"], 1);
+    let task = bench.tasks(at(0)).pop().unwrap();
+    let made = bench.made(20);
+    bench.desk.land(task.unit(), Ok(Landed::As(made)), at(0));
+    let mut older = *bench.made(19);
+    older.hash = Some("older".into());
+    let place = Place::Target(Kind::ConfigMap, "n".into(), "b".into());
+    bench.desk.see(place, Some(Object::Target(Box::new(older))), at(1));
+    assert_eq!(bench.writes(at(1)), Vec::<String>::new());
+}
+
+#[test]
+fn what_something_in_the_cluster_changes_is_written_later_each_time() {
+    let mut bench = Bench::new(&["n"], 1);
+    let mut written_at = Vec::new();
+    for second in 0..60 {
+        for task in bench.tasks(at(second)) {
+            written_at.push(second);
+            let mut mutated = *bench.made(second + 1);
+            mutated.content = Some("mutated".into());
+            bench.desk.land(task.unit(), Ok(Landed::As(Box::new(mutated))), at(second));
+        }
+    }
+    assert!((5..10).contains(&written_at.len()), "{written_at:?}");
+    assert!(matches!(bench.standing("n"), Some(Standing::Failed { .. })), "and told");
+}
+
+#[test]
+fn a_namespace_on_its_way_out_is_no_failure() {
+    let mut bench = Bench::new(&["n", "m"], 2);
+    bench.tasks(at(0));
+    let cause = json!({ "details": { "causes": [{ "reason": "NamespaceTerminating" }] } });
+    bench.desk.land(&unit("n"), Err(api(403, &cause)), at(0));
+    let made = bench.made(1);
+    bench.desk.land(&unit("m"), Ok(Landed::As(made)), at(0));
+    let (reason, targets) = bench.status(at(1)).unwrap();
+    assert_eq!((reason.as_str(), &targets["desired"]), ("Synced", &json!(1)));
+    assert_eq!(bench.desk.next(DATE), None, "and nothing waits for it");
+}
+
+#[test]
+fn a_busy_server_is_given_the_pause_it_asks_for() {
+    let mut bench = Bench::new(&["n1", "n2", "n3"], 1);
+    let task = bench.tasks(at(0)).pop().unwrap();
+    let status = serde_json::from_value(json!({ "code": 429 })).unwrap();
+    let busy = Fault::Api(Box::new(status), Some(Duration::from_secs(7)));
+    bench.desk.land(task.unit(), Err(busy), at(0));
+    assert_eq!(bench.writes(at(6)), Vec::<String>::new(), "nor for any other target");
+    assert_eq!(bench.writes(at(7)).len(), 1);
+}
+
+#[test]
+fn where_nothing_reaches_the_server_all_wait() {
+    let names: Vec<String> = (0..20).map(|n| format!("n{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut bench = Bench::new(&names, 20);
+    let down = || Fault::Transport(kube::Error::LinesCodecMaxLineLengthExceeded);
+    for task in bench.tasks(at(0)).iter().take(10) {
+        bench.desk.land(task.unit(), Err(down()), at(0));
+    }
+    bench.desk.see(Place::Namespace("new".into()), Some(namespace("a")), at(0));
+    assert_eq!(bench.writes(at(0)), Vec::<String>::new());
+    assert!(!bench.writes(at(1)).is_empty());
+}
+
+#[test]
+fn a_deleted_bundle_leaves_what_is_its_own_and_releases_what_is_shared() {
+    let mut bench = Bench::new(&["n", "m"], 2);
+    bench.sync(at(0));
+    let mut shared = *bench.made(50);
+    (shared.shared, shared.owner) = (true, OwnerReference::None);
+    let place = Place::Target(Kind::ConfigMap, "m".into(), "b".into());
+    bench.desk.see(place, Some(Object::Target(Box::new(shared))), at(1));
+    bench.desk.settle(at(1));
+    bench.desk.see(Place::Bundle("b".into()), None, at(1));
+    let tasks = bench.tasks(at(1));
+    assert_eq!(tasks.len(), 1);
+    assert!(matches!(write_of(&tasks[0]), Write::Release { .. }));
+    assert!(!bench.metrics.text().contains("bundle=\"b\""));
+    let bare = Observed { uid: Some("u".into()), ..Observed::default() };
+    bench.desk.land(tasks[0].unit(), Ok(Landed::As(Box::new(bare))), at(1));
+    assert_eq!(bench.writes(at(2)), Vec::<String>::new());
+}
+
+#[test]
+fn who_lays_down_work_plans_nothing_and_takes_it_up_from_what_is_known() {
+    let mut bench = Bench::new(&["n", "m"], 2);
+    let tasks = bench.tasks(at(0));
+    bench.desk.lay_down_work();
+    for task in &tasks {
+        bench.desk.land(task.unit(), Err(quota()), at(0));
+    }
+    bench.source(BETA);
+    assert_eq!(bench.writes(at(1)), Vec::<String>::new());
+    assert!(bench.desk.statuses(at(1)).is_empty());
+    bench.desk.take_up_work();
+    assert_eq!(bench.writes(at(2)).len(), 2);
+}
+
+#[test]
+fn an_edit_of_the_status_alone_plans_nothing() {
+    let mut bench = Bench::new(&["n"], 1);
+    bench.sync(at(0));
+    let before = bench.planned();
+    let mut raw = bundle(1, "ca.crt");
+    raw["status"] = json!({ "conditions": [{ "type": "Synced", "status": "True", "reason": "Synced",
+        "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1 }] });
+    bench.bundle(raw);
+    assert_eq!(bench.writes(at(1)), Vec::<String>::new());
+    assert_eq!(bench.planned(), before);
+}
+
+#[test]
+fn roots_that_come_and_go_are_told_once_each() {
+    let mut bench = Bench::new(&["n"], 1);
+    bench.sync(at(0));
+    bench.desk.take_notices();
+    bench.source(BETA);
+    let notices = bench.desk.take_notices();
+    let told: Vec<&str> = notices.iter().map(|notice| notice.reason).collect();
+    assert_eq!(told, ["RootAdded", "RootRemoved"]);
+    assert!(notices.iter().all(|n| n.note.starts_with("SHA-256 ") && n.note.contains("subject ")));
+}
+
+#[test]
+fn an_outdated_schema_gets_the_peers_status_and_is_tried_in_full_again() {
+    let mut bench = Bench::new(&["n"], 1);
+    bench.sync(at(0));
+    bench.desk.settle(at(0));
+    let job = bench.desk.statuses(at(0)).pop().unwrap();
+    let pruned = json!({ "conditions": job.body["status"]["conditions"] });
+    bench.desk.reported(&job, Ok(pruned), at(0));
+    assert!(bench.metrics.text().contains("trustd_schema_outdated 1"));
+    assert_eq!(bench.desk.statuses(at(2)).len(), 0, "what could be said has been said");
+    assert!(bench.desk.take_notices().iter().any(|n| n.reason == "SchemaOutdated"));
+    bench.desk.bundles.get_mut("b").unwrap().touched = true;
+    let job = bench.desk.statuses(at(301)).pop().expect("after five minutes");
+    bench.desk.reported(&job, Ok(job.body["status"].clone()), at(301));
+    assert!(bench.metrics.text().contains("trustd_schema_outdated 0"));
+}
+
+#[test]
+fn a_job_carries_what_its_write_needs() {
+    let mut bench = Bench::new(&["n"], 1);
+    let task = bench.tasks(at(0)).pop().unwrap();
+    let Task::Write(job) = task else { panic!() };
+    let Job { marks: Some(_), body: Some(_), .. } = *job else { panic!("{job:?}") };
+}

@@ -173,7 +173,10 @@ impl Elector {
 
     async fn release(mut self, leading: &watch::Sender<Option<Leadership>>) {
         let held = self.leading.is_some();
-        self.lose("the process is stopping", leading);
+        if let Some((leadership, _)) = self.leading.take() {
+            leadership.end();
+            leading.send_replace(None);
+        }
         let Some(seen) = self.seen.filter(|seen| held && seen.is_held_by(&self.settings.identity))
         else {
             return;

@@ -1,1 +1,124 @@
+use trustd_core::outcome::{CertificateCounts, Reason, TargetCounts};
 
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_unix(1_795_255_200); // 2026-11-21T10:00:00Z
+
+fn conclusion(reason: Reason, synced: usize, pending: usize) -> Conclusion {
+    Conclusion {
+        synced: reason == Reason::Synced,
+        reason,
+        message: "said".into(),
+        targets: TargetCounts { desired: 3, synced, ..TargetCounts::default() },
+        pending,
+        certificates: Some(CertificateCounts { total: 1, ..CertificateCounts::default() }),
+        default_cas: None,
+    }
+}
+
+fn at(seconds: u64) -> Instant {
+    Instant::since_boot(Duration::from_secs(seconds))
+}
+
+fn after(before: &BundleStatus, conclusion: &Conclusion, generation: i64) -> BundleStatus {
+    wanted(before, conclusion, Some(generation), NOW)
+}
+
+#[test]
+fn synced_is_not_said_while_targets_are_pending() {
+    let none = BundleStatus::default();
+    let started = after(&none, &conclusion(Reason::Synced, 1, 2), 1);
+    assert!(started.conditions.is_empty(), "{started:?}");
+    assert_eq!(started.targets.unwrap().synced, 1);
+    let done = after(&started, &conclusion(Reason::Synced, 3, 0), 1);
+    assert_eq!(
+        (done.conditions[0].status.as_str(), done.conditions[0].reason.as_str()),
+        ("True", "Synced")
+    );
+    // A new generation on its way: what was true of the old one is said of the old one.
+    let next = after(&done, &conclusion(Reason::Synced, 1, 2), 2);
+    assert_eq!(next.conditions, done.conditions);
+    // A failure is said at once, whatever else is pending.
+    let failed = after(&done, &conclusion(Reason::SyncConfigMapTargetFailed, 1, 1), 2);
+    assert_eq!(failed.conditions[0].status, "False");
+    assert_eq!(failed.conditions[0].observed_generation, Some(2));
+}
+
+#[test]
+fn the_transition_time_moves_only_when_true_turns_to_false_or_back() {
+    let mut before = after(&BundleStatus::default(), &conclusion(Reason::SourceNotFound, 0, 0), 1);
+    before.conditions[0].last_transition_time = "2020-01-01T00:00:00Z".into();
+    let other = after(&before, &conclusion(Reason::TargetRefused, 0, 0), 2);
+    assert_eq!(other.conditions[0].last_transition_time, "2020-01-01T00:00:00Z");
+    let turned = after(&before, &conclusion(Reason::Synced, 3, 0), 2);
+    assert_eq!(turned.conditions[0].last_transition_time, "2026-11-21T10:00:00Z");
+}
+
+#[test]
+fn what_was_known_of_the_last_content_stays_while_there_is_none() {
+    let before = BundleStatus {
+        default_ca_version: Some("pkg".into()),
+        members: vec![trustd_api::v1alpha1::Member::default()],
+        ..BundleStatus::default()
+    };
+    let blocked = Conclusion { certificates: None, ..conclusion(Reason::SourceNotFound, 0, 0) };
+    let status = after(&before, &blocked, 1);
+    assert_eq!(status.default_ca_version.as_deref(), Some("pkg"));
+    assert_eq!(status.members.len(), 1, "an apply without them would delete them");
+    let built = after(&before, &conclusion(Reason::Synced, 3, 0), 1);
+    assert_eq!(built.default_ca_version, None, "this content is made without the package");
+}
+
+#[test]
+fn counts_wait_ten_seconds_turns_do_not_and_nothing_new_is_not_written() {
+    let mut report = Report::default();
+    let first = after(&BundleStatus::default(), &conclusion(Reason::TargetRefused, 1, 0), 1);
+    assert!(report.begin(&BundleStatus::default(), &first, at(100)));
+    assert!(!report.begin(&BundleStatus::default(), &first, at(200)), "one at a time");
+    report.end(true);
+    assert!(!report.begin(&first, &first, at(300)));
+    assert_eq!(report.due(), None);
+    let counts = after(&first, &conclusion(Reason::TargetRefused, 2, 0), 1);
+    assert!(!report.begin(&first, &counts, at(105)));
+    assert_eq!(report.due(), Some(at(110)));
+    let turn = after(&first, &conclusion(Reason::Synced, 3, 0), 1);
+    assert!(report.begin(&first, &turn, at(105)));
+    report.end(true);
+    assert!(!report.begin(&turn, &first, at(105)), "two fighting writers get no further");
+    assert_eq!(report.due(), Some(at(106)));
+}
+
+#[test]
+fn the_first_counts_of_a_new_bundle_wait_for_its_condition() {
+    let mut report = Report::default();
+    let none = BundleStatus::default();
+    let counts = after(&none, &conclusion(Reason::Synced, 1, 2), 1);
+    assert!(!report.begin(&none, &counts, at(100)));
+    assert_eq!(report.due(), Some(at(110)));
+    let done = after(&none, &conclusion(Reason::Synced, 3, 0), 1);
+    assert!(report.begin(&none, &done, at(101)));
+}
+
+#[test]
+fn a_status_that_cannot_be_written_is_tried_later_each_time() {
+    let mut report = Report::default();
+    let wanted = after(&BundleStatus::default(), &conclusion(Reason::Synced, 3, 0), 1);
+    let mut waits = Vec::new();
+    let mut now = 100;
+    for _ in 0..6 {
+        while !report.begin(&BundleStatus::default(), &wanted, at(now)) {
+            now += 1;
+        }
+        waits.push(now);
+        report.end(false);
+    }
+    assert_eq!(waits, [100, 101, 102, 104, 108, 116]);
+}
+
+#[test]
+fn the_peers_shape_has_none_of_our_fields() {
+    let status = after(&BundleStatus::default(), &conclusion(Reason::Synced, 3, 0), 1);
+    let json = serde_json::to_value(peer_shaped(status)).unwrap();
+    let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["conditions"]);
+}

@@ -112,6 +112,9 @@ fn of_status(status: &Status) -> Consequence {
         403 if status.message.contains("exceeded quota") => {
             Consequence::TryAgain(Category("quota"))
         }
+        403 if status.message.contains("admission webhook") => {
+            Consequence::TryAgain(Category("webhook"))
+        }
         403 => Consequence::TryAgain(Category("forbidden")),
         404 if details.is_some_and(|details| details.kind == "namespaces") => {
             Consequence::NamespaceGone
@@ -129,18 +132,17 @@ fn of_status(status: &Status) -> Consequence {
             Consequence::TryAgain(Category("policy"))
         }
         422 if status.message.contains("immutable") => Consequence::TryAgain(Category("immutable")),
-        400 | 422 => Consequence::TryAgain(Category("invalid")),
         504 => Consequence::TryAgain(TIMEOUT),
-        500 if status.message.contains("failed calling webhook") => {
+        // One that hangs or is away, and one that says no, with whatever code it likes.
+        _ if WEBHOOK.iter().any(|text| status.message.contains(text)) => {
             Consequence::TryAgain(Category("webhook"))
         }
-        _ if status.message.contains("admission webhook") => {
-            Consequence::TryAgain(Category("webhook"))
-        }
+        400 | 422 => Consequence::TryAgain(Category("invalid")),
         _ => Consequence::TryAgain(Category("server-error")),
     }
 }
 
+const WEBHOOK: [&str; 2] = ["failed calling webhook", "admission webhook"];
 const INTERNAL: Category = Category("internal-error");
 const TIMEOUT: Category = Category("timeout");
 const UNREACHABLE: Category = Category("unreachable");
