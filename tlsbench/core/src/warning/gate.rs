@@ -136,6 +136,10 @@ const fn cure(failure: Failure) -> &'static str {
         Failure::AddressesExhausted => {
             "set `close = \"server\"` or `\"rst\"`, give more `sources`, or lower the rate"
         }
+        Failure::Alpn => {
+            "let the server offer the protocol (`http2 on` in nginx, `alpn h2` in HAProxy), or set \
+             `request.protocol`"
+        }
         Failure::CertificateName => {
             "give the name that the certificate is for as `sni`, or issue one for this name"
         }
@@ -153,10 +157,15 @@ const fn cure(failure: Failure) -> &'static str {
         Failure::Status => {
             "ask for another path, look into the server's log, or correct `request.expect_status`"
         }
+        Failure::StreamRefused => {
+            "let the server take more requests per connection (`keepalive_requests` in nginx), or \
+             set fewer as `load.requests_per_connection`"
+        }
         Failure::TlsOther => "see that the port speaks TLS, with `openssl s_client`",
         Failure::ResetInHandshake
         | Failure::ResponseMalformed
         | Failure::ResponseTruncated
+        | Failure::StreamReset
         | Failure::Timeout
         | Failure::Unconfirmed => CURE_OF_ERRORS,
     }
