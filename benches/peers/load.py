@@ -3,9 +3,9 @@
 
 One nginx worker on the first core, the client on the second, by turns, the median of RUNS each. CPU
 time is user and system time of the whole client process, start-up included, so only ratios of one run
-are worth quoting. Needs nginx, wrk, h2load, openssl and taskset; loads 127.0.0.1 only, for about two minutes.
+are worth quoting. Needs nginx, wrk, h2load, openssl and taskset; loads 127.0.0.1 only, for about four minutes.
 
-    cargo build --release -p tlsbench && benches/peers/load.py target/release/tlsbench
+    cargo build --release -p tlsbench && benches/peers/load.py target/release/tlsbench [ROWS WITH THIS TEXT]
 """
 
 import json
@@ -31,14 +31,17 @@ http {{
   server {{ listen 127.0.0.1:{plain}; location / {{ return 200 "{body}"; }} }}
   server {{
     listen 127.0.0.1:{tls} ssl; ssl_certificate {dir}/chain.pem; ssl_certificate_key {dir}/leaf.key;
-    ssl_protocols TLSv1.2 TLSv1.3; ssl_session_tickets off; ssl_session_cache off; location / {{ return 200 "{body}"; }}
+    {shape} location / {{ return 200 "{body}"; }}
   }}
   server {{
     listen 127.0.0.1:{h2} ssl http2; ssl_certificate {dir}/chain.pem; ssl_certificate_key {dir}/leaf.key;
-    ssl_protocols TLSv1.2 TLSv1.3; ssl_session_tickets off; ssl_session_cache off; location / {{ return 200 "{body}"; }}
+    {shape} location / {{ return 200 "{body}"; }}
   }}
 }}
 """
+# One suite and one group for all clients, and nothing to resume with.
+SHAPE = """ssl_protocols TLSv1.3; ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+    ssl_ecdh_curve X25519; ssl_session_tickets off; ssl_session_cache off;"""
 PKI = """
 set -e
 key() { openssl ecparam -name prime256v1 -genkey -noout -out $1.key; }
@@ -66,7 +69,8 @@ def cpu_per_operation(command, count):
 def tlsbench(program, folder, *flags):
     def count(out):
         rounds = json.loads(out)["record"]["targets"][0]["rounds"]
-        if any(sum(round["failed"].values()) for round in rounds):
+        bad = (sum(round["failed"].values()) + round["shape"]["resumed"] for round in rounds)
+        if any(bad):
             sys.exit(f"tlsbench did not do well:\n{out}")
         return sum(round["succeeded"] for round in rounds)
 
@@ -99,9 +103,14 @@ def s_time(folder):
     # `-verify` so that it verifies something; its own default verifies nothing.
     command = ["openssl", "s_time", "-connect", f"127.0.0.1:{TLS}", "-new", "-tls1_3"]
     command += ["-time", str(SECONDS), "-CAfile", f"{folder}/root.pem", "-verify", "3"]
-    return cpu_per_operation(
-        command, lambda out: int(re.search(r"(\d+) connections in .* real", out)[1])
-    )
+
+    def count(out):
+        # It marks every connection, a resumed one by `r`.
+        if "r" in out[out.index("seconds\n") : out.index("\n\n")]:
+            sys.exit(f"s_time resumed:\n{out}")
+        return int(re.search(r"(\d+) connections in .* real", out)[1])
+
+    return cpu_per_operation(command, count)
 
 
 def main():
@@ -110,7 +119,7 @@ def main():
         subprocess.run(["bash", "-c", PKI], cwd=folder, check=True, capture_output=True)
         config = pathlib.Path(folder, "nginx.conf")
         body = "hello " * 20
-        config.write_text(CONFIG.format(dir=folder, plain=PLAIN, tls=TLS, h2=H2, body=body))
+        config.write_text(CONFIG.format(dir=folder, plain=PLAIN, tls=TLS, h2=H2, shape=SHAPE, body=body))
         nginx = subprocess.Popen(["taskset", "-c", "0", "nginx", "-c", str(config)])
         try:
             time.sleep(1)
@@ -129,7 +138,9 @@ def compare(program, folder):
     h2 += ["--ca-bundle", f"{folder}/root.pem"]
     plain = ["--target", f"http://127.0.0.1:{PLAIN}/"]
     ours = lambda *flags: lambda: tlsbench(program, folder, *flags)
-    fast = ["--provider", "aws-lc-rs", "--verify", "same-chain", "--suites", "aes-128-gcm"]
+    shake = lambda *flags: ours(*secure, "--handshakes-only", *flags)
+    peer = ("s_time", lambda: s_time(folder))
+    other, once = ["--provider", "aws-lc-rs"], ["--verify", "same-chain"]
     rows = [
         ("plain keep-alive", ours(*plain, "-k"), "wrk", lambda: wrk(f"http://127.0.0.1:{PLAIN}/")),
         ("HTTPS keep-alive", ours(*secure, "-k"), "wrk", lambda: wrk(f"https://127.0.0.1:{TLS}/")),
@@ -139,16 +150,16 @@ def compare(program, folder):
             "h2load",
             h2load,
         ),
-        ("full handshake", ours(*secure, "--handshakes-only"), "s_time", lambda: s_time(folder)),
-        (
-            "full handshake, aws-lc-rs, same-chain",
-            ours(*secure, "--handshakes-only", *fast),
-            "s_time",
-            lambda: s_time(folder),
-        ),
+        ("full handshake", shake(), *peer),
+        ("full handshake, same-chain", shake(*once), *peer),
+        ("full handshake, aws-lc-rs", shake(*other), *peer),
+        ("full handshake, aws-lc-rs, same-chain", shake(*other, *once), *peer),
     ]
     print("| what | tlsbench, µs | peer, µs | ratio |\n|---|---|---|---|")
+    only = sys.argv[2] if len(sys.argv) > 2 else ""
     for name, run, peer, run_peer in rows:
+        if only not in name:
+            continue
         pairs = [(run(), run_peer()) for _ in range(RUNS)]
         mine, theirs = (statistics.median(side) for side in zip(*pairs))
         print(f"| {name} | {mine:.1f} | {peer} {theirs:.1f} | {mine / theirs:.2f} |", flush=True)
