@@ -44,6 +44,74 @@ impl std::ops::Sub for Cpu {
     }
 }
 
+/// What the processes of a hop, or of the generator, used together. It only ever grows, so that the
+/// difference of two readings is what was used between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// CPU time.
+    #[serde(flatten)]
+    pub cpu: Cpu,
+    /// Time that threads were ready to run and waited for a CPU; of threads that ended, up to the
+    /// last reading before that.
+    #[serde(rename = "waited_ns")]
+    pub waited: Nanos,
+    /// How often a thread gave its CPU away to wait for something.
+    pub voluntary_switches: u64,
+    /// How often one was taken off its CPU.
+    pub involuntary_switches: u64,
+}
+
+impl std::ops::Add for Usage {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            cpu: self.cpu + more.cpu,
+            waited: self.waited + more.waited,
+            voluntary_switches: self.voluntary_switches.saturating_add(more.voluntary_switches),
+            involuntary_switches: self
+                .involuntary_switches
+                .saturating_add(more.involuntary_switches),
+        }
+    }
+}
+
+impl std::ops::Sub for Usage {
+    type Output = Self;
+
+    /// What was used between two readings.
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            cpu: self.cpu - earlier.cpu,
+            waited: self.waited - earlier.waited,
+            voluntary_switches: self.voluntary_switches.saturating_sub(earlier.voluntary_switches),
+            involuntary_switches: self
+                .involuntary_switches
+                .saturating_sub(earlier.involuntary_switches),
+        }
+    }
+}
+
+/// Memory of the processes of a hop, in bytes. Pages that several share count for each of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Resident now.
+    pub resident_bytes: u64,
+    /// The sum of what each process had resident at most, at whatever moment.
+    pub peak_bytes: u64,
+}
+
+impl std::ops::Add for Memory {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            resident_bytes: self.resident_bytes.saturating_add(more.resident_bytes),
+            peak_bytes: self.peak_bytes.saturating_add(more.peak_bytes),
+        }
+    }
+}
+
 /// A round as its threads went through it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lap {

@@ -10,9 +10,11 @@ use rustix::thread::{CpuSet, sched_getaffinity};
 
 pub use self::cgroup::Quota;
 pub use self::drift::{Drift, drift};
+pub use self::group::{Group, GroupError};
 pub use self::parse::{Cpu, CpuTicks, Feature, PortRange};
 pub use self::power::{Frequency, Power, frequency};
 pub use self::proxies::{Proxy, proxies};
+pub use self::tree::{Other, Others, Reading, Tree, TreeError};
 use tlsbench_core::units::{Nanos, Share};
 
 mod cgroup;
@@ -20,6 +22,8 @@ mod drift;
 mod parse;
 mod power;
 mod proxies;
+mod tree;
+mod group;
 
 /// What was found out about the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,294 @@
+//! What a process and all that descend from it use: CPU time by the CPU clocks, the rest from `/proc`.
+//!
+//! The processes are found anew with each reading. What a process used after the last reading before
+//! its end is not known; a reading says how many ended.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use procfs::ProcError;
+use procfs::process::{Process, Stat, Task};
+use thiserror::Error;
+use tlsbench_core::units::Nanos;
+use tlsbench_core::usage::{Cpu, Memory, Usage};
+
+use crate::clock::{Clock, cpu_of_process};
+
+/// A process and all that descend from it.
+#[derive(Debug)]
+pub struct Tree {
+    root: u32,
+    members: BTreeMap<u32, Member>,
+    /// What members used that have ended.
+    past: Usage,
+    ended: u32,
+    tick: Nanos,
+}
+
+/// What a tree was seen to have used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// When the CPU clocks were read, by the monotonic clock.
+    pub at: Nanos,
+    /// What it used up to now, processes that ended included as far as they were seen.
+    pub usage: Usage,
+    /// What it has now.
+    pub memory: Memory,
+    /// Processes there are now.
+    pub processes: u32,
+    /// Threads there are now.
+    pub threads: u32,
+    /// Processes of the tree that have ended since it is known.
+    pub ended: u32,
+}
+
+/// A process that is read.
+#[derive(Debug)]
+struct Member {
+    /// In ticks since boot: another process with the same number began later.
+    started: u64,
+    usage: Usage,
+    /// Waiting and switches of each thread, so that those of threads that end are not lost.
+    threads: BTreeMap<i32, Waits>,
+    past: Waits,
+}
+
+/// How threads waited.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waits {
+    queued: Nanos,
+    voluntary: u64,
+    involuntary: u64,
+}
+
+/// Why a tree cannot be read.
+#[derive(Debug, Error)]
+pub enum TreeError {
+    /// The process it begins with is not there (any more).
+    #[error("process {pid} is not there")]
+    Gone {
+        /// Its number.
+        pid: u32,
+    },
+    /// The process is of another PID namespace, or `/proc` shows none of it.
+    #[error("cannot read the CPU clock of process {pid}")]
+    Clock {
+        /// Its number.
+        pid: u32,
+        /// The cause.
+        source: io::Error,
+    },
+    /// `/proc` does not show the processes.
+    #[error("cannot list the processes below /proc")]
+    List(#[source] ProcError),
+}
+
+impl Tree {
+    /// The tree that begins with a process.
+    ///
+    /// # Errors
+    /// When the process cannot be read.
+    pub fn of(pid: u32) -> Result<Self, TreeError> {
+        let tick = Nanos(NANOS_PER_SECOND / procfs::ticks_per_second().max(1));
+        let mut tree =
+            Self { root: pid, members: BTreeMap::new(), past: Usage::default(), ended: 0, tick };
+        tree.read()?;
+        Ok(tree)
+    }
+
+    /// Reads what was used up to now: first the clocks of the processes that are known, so that
+    /// finding others costs them no time of the span.
+    ///
+    /// # Errors
+    /// When the first process has ended, or `/proc` cannot be read.
+    pub fn read(&mut self) -> Result<Reading, TreeError> {
+        let at = Clock::Monotonic.now();
+        for (pid, member) in &mut self.members {
+            // One that has ended is found out below.
+            if let Ok(total) = cpu_of_process(*pid) {
+                member.usage.cpu.total = total;
+            }
+        }
+        let mut reading = Reading { at, ..Reading::default() };
+        let found = descendants(self.root)?;
+        self.let_go(&found);
+        for (pid, stat) in found {
+            let Ok(process) = Process::new(stat.pid) else { continue };
+            let member = match self.members.entry(pid) {
+                std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+                std::collections::btree_map::Entry::Vacant(new) => {
+                    let total = match cpu_of_process(pid) {
+                        Ok(total) => total,
+                        Err(source) if pid == self.root => {
+                            return Err(TreeError::Clock { pid, source });
+                        }
+                        // It has just ended, before anything was known of it.
+                        Err(_) => continue,
+                    };
+                    new.insert(Member::new(stat.starttime, total))
+                }
+            };
+            member.usage.cpu.user = Nanos(self.tick.0.saturating_mul(stat.utime));
+            member.usage.cpu.system = Nanos(self.tick.0.saturating_mul(stat.stime));
+            member.read_threads(&process);
+            reading.memory = reading.memory + memory(&process);
+            reading.threads += u32::try_from(stat.num_threads).unwrap_or_default();
+        }
+        reading.processes = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+        reading.ended = self.ended;
+        reading.usage = self.members.values().fold(self.past, |sum, member| sum + member.usage());
+        Ok(reading)
+    }
+
+    /// Numbers of the processes, as of the last reading.
+    pub fn pids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.members.keys().copied()
+    }
+
+    fn let_go(&mut self, found: &BTreeMap<u32, Stat>) {
+        self.members.retain(|pid, member| {
+            let is_there = found.get(pid).is_some_and(|stat| stat.starttime == member.started);
+            if !is_there {
+                self.past = self.past + member.usage();
+                self.ended = self.ended.saturating_add(1);
+            }
+            is_there
+        });
+    }
+}
+
+impl Member {
+    fn new(started: u64, total: Nanos) -> Self {
+        let usage = Usage { cpu: Cpu { total, ..Cpu::default() }, ..Usage::default() };
+        Self { started, usage, threads: BTreeMap::new(), past: Waits::default() }
+    }
+
+    fn usage(&self) -> Usage {
+        let waits = self.threads.values().fold(self.past, |sum, waits| sum.and(*waits));
+        Usage {
+            waited: waits.queued,
+            voluntary_switches: waits.voluntary,
+            involuntary_switches: waits.involuntary,
+            ..self.usage
+        }
+    }
+
+    fn read_threads(&mut self, process: &Process) {
+        let Ok(tasks) = process.tasks() else { return };
+        let seen: BTreeMap<i32, Waits> =
+            tasks.flatten().filter_map(|task| Some((task.tid, waits(&task)?))).collect();
+        for (tid, last) in std::mem::replace(&mut self.threads, seen) {
+            // A number that is used again begins below what its former thread had.
+            let goes_on =
+                |now: &Waits| now.queued >= last.queued && now.voluntary >= last.voluntary;
+            if !self.threads.get(&tid).is_some_and(goes_on) {
+                self.past = self.past.and(last);
+            }
+        }
+    }
+}
+
+impl Waits {
+    fn and(self, more: Self) -> Self {
+        Self {
+            queued: self.queued + more.queued,
+            voluntary: self.voluntary.saturating_add(more.voluntary),
+            involuntary: self.involuntary.saturating_add(more.involuntary),
+        }
+    }
+}
+
+/// What a process has used up to now of all others.
+#[derive(Debug)]
+pub struct Others {
+    begun: BTreeMap<(u32, u64), Nanos>,
+}
+
+/// A process that is none of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Other {
+    /// Its number.
+    pub pid: u32,
+    /// Its name, as the kernel has it.
+    pub name: String,
+    /// The CPU time that it used meanwhile.
+    pub cpu: Nanos,
+}
+
+impl Others {
+    /// Reads the clocks of all processes.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn begin() -> Result<Self, TreeError> {
+        let clock =
+            |(pid, stat): (u32, Stat)| Some(((pid, stat.starttime), cpu_of_process(pid).ok()?));
+        Ok(Self { begun: all_stats()?.into_iter().filter_map(clock).collect() })
+    }
+
+    /// What each process used since then that is not among `ours`, the busiest first; those that used
+    /// nothing are left out, and so are those that have ended.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn since(&self, ours: impl Fn(u32) -> bool) -> Result<Vec<Other>, TreeError> {
+        let mut others: Vec<Other> = all_stats()?
+            .into_iter()
+            .filter(|(pid, _)| !ours(*pid))
+            .filter_map(|(pid, stat)| {
+                let now = cpu_of_process(pid).ok()?;
+                let before = self.begun.get(&(pid, stat.starttime)).copied().unwrap_or_default();
+                Some(Other { pid, name: stat.comm, cpu: now - before })
+            })
+            .filter(|other| other.cpu > Nanos(0))
+            .collect();
+        others.sort_by_key(|other| std::cmp::Reverse(other.cpu));
+        Ok(others)
+    }
+}
+
+/// The process and those below it, at any depth.
+fn descendants(root: u32) -> Result<BTreeMap<u32, Stat>, TreeError> {
+    let mut all = all_stats()?;
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (pid, stat) in &all {
+        children.entry(u32::try_from(stat.ppid).unwrap_or_default()).or_default().push(*pid);
+    }
+    let mut found = BTreeMap::new();
+    let mut next = vec![root];
+    while let Some(pid) = next.pop() {
+        if let Some(stat) = all.remove(&pid) {
+            found.insert(pid, stat);
+            next.extend(children.remove(&pid).unwrap_or_default());
+        }
+    }
+    if found.is_empty() { Err(TreeError::Gone { pid: root }) } else { Ok(found) }
+}
+
+fn all_stats() -> Result<BTreeMap<u32, Stat>, TreeError> {
+    let all = procfs::process::all_processes().map_err(TreeError::List)?;
+    // Processes may end while they are listed.
+    let stats = all.flatten().filter_map(|process| process.stat().ok());
+    Ok(stats.filter_map(|stat| Some((u32::try_from(stat.pid).ok()?, stat))).collect())
+}
+
+fn memory(process: &Process) -> Memory {
+    let Ok(status) = process.status() else { return Memory::default() };
+    let bytes = |kib: Option<u64>| kib.unwrap_or_default().saturating_mul(1024);
+    Memory { resident_bytes: bytes(status.vmrss), peak_bytes: bytes(status.vmhwm) }
+}
+
+fn waits(task: &Task) -> Option<Waits> {
+    let status = task.status().ok()?;
+    Some(Waits {
+        // A kernel without scheduler statistics has no such file.
+        queued: Nanos(task.schedstat().map_or(0, |stat| stat.run_delay)),
+        voluntary: status.voluntary_ctxt_switches.unwrap_or_default(),
+        involuntary: status.nonvoluntary_ctxt_switches.unwrap_or_default(),
+    })
+}
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests;
