@@ -3,10 +3,12 @@
 //! The round is the unit of analysis. Intervals cover 95 %.
 
 mod student;
+mod paired;
 
 use serde::{Deserialize, Serialize};
 
-pub use student::t_quantile;
+pub use paired::{BOOTSTRAP_MIN, holm, sign_flip_test, studentised_bootstrap, t_test};
+pub use student::{t_quantile, t_tails};
 
 /// An estimate with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

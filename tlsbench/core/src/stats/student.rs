@@ -14,9 +14,8 @@ pub fn t_quantile(probability: f64, freedom: f64) -> Option<f64> {
     if probability < 0.5 {
         return t_quantile(1.0 - probability, freedom).map(|t| -t);
     }
-    // Both tails together; I_x(f/2, 1/2) with x = f / (f + t²) falls as t rises.
     let tails = 2.0 * (1.0 - probability);
-    let above = |t: f64| incomplete_beta(freedom / (freedom + t * t), freedom / 2.0, 0.5) > tails;
+    let above = |t: f64| tails_beyond(t, freedom) > tails;
     let (mut low, mut high) = (0.0, 1.0);
     while above(high) {
         (low, high) = (high, high * 2.0);
@@ -30,6 +29,20 @@ pub fn t_quantile(probability: f64, freedom: f64) -> Option<f64> {
         if above(middle) { low = middle } else { high = middle }
     }
     Some(f64::midpoint(low, high))
+}
+
+/// How likely a t-distributed number is at least as far from zero as `t`, on either side.
+///
+/// Nothing unless the degrees of freedom are above 0 and `t` is a number; an infinite one has 0.
+#[must_use]
+pub fn t_tails(t: f64, freedom: f64) -> Option<f64> {
+    let is_fit = freedom > 0.0 && freedom.is_finite() && !t.is_nan();
+    is_fit.then(|| if t.is_infinite() { 0.0 } else { tails_beyond(t, freedom) })
+}
+
+/// Both tails together: I_x(f/2, 1/2) with x = f / (f + t²), which falls as t rises.
+fn tails_beyond(t: f64, freedom: f64) -> f64 {
+    incomplete_beta(freedom / (freedom + t * t), freedom / 2.0, 0.5)
 }
 
 /// The regularised incomplete beta function `I_x(a, b)`, by the continued fraction of Abramowitz
@@ -108,6 +121,19 @@ mod tests {
             count += 1;
         }
         assert!(count > 100);
+    }
+
+    #[test]
+    fn tails_are_what_quantiles_leave() {
+        for (probability, freedom) in [(0.6, 3.0), (0.975, 7.0), (0.9995, 19.0), (0.99, 0.7)] {
+            let t = t_quantile(probability, freedom).unwrap();
+            for t in [t, -t] {
+                let tails = t_tails(t, freedom).unwrap();
+                assert!((tails - 2.0 * (1.0 - probability)).abs() < 1e-12, "{t}: {tails}");
+            }
+        }
+        assert_eq!((t_tails(0.0, 3.0), t_tails(f64::NEG_INFINITY, 3.0)), (Some(1.0), Some(0.0)));
+        assert_eq!((t_tails(f64::NAN, 3.0), t_tails(1.0, 0.0)), (None, None));
     }
 
     #[test]
