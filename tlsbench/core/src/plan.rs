@@ -18,6 +18,7 @@ mod draft;
 mod check;
 mod file;
 mod finish;
+pub mod hop;
 #[cfg(test)]
 mod tests;
 
