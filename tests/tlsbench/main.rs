@@ -14,6 +14,7 @@ mod doctor;
 mod faults;
 mod http2;
 mod negotiation;
+mod pki;
 mod ports;
 mod record_hdr;
 mod refusals;

@@ -3,11 +3,14 @@
 mod report;
 mod run;
 
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tlsbench_core::plan::is_dns_name;
 
-use crate::settings::{Output, Settings};
+use crate::settings::{Output, Pki, Settings};
 
 /// Measures what TLS costs at the load balancer, the ingress and the backend.
 ///
@@ -52,6 +55,27 @@ enum Verb {
         #[arg(long, value_name = "FILE.json")]
         record: PathBuf,
     },
+    /// Make certificates for a lab: a root, servers and clients with each kind of key.
+    ///
+    /// Writes PEM files, and the same as Secrets for Kubernetes. Keys are readable by their owner
+    /// only; the authority's own keys are not kept.
+    Pki {
+        /// A directory that has none yet.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+
+        /// A further DNS name or address of the servers; can be given several times.
+        #[arg(long = "name", value_name = "NAME", value_parser = server_name)]
+        names: Vec<String>,
+
+        /// How long the certificates are valid.
+        #[arg(long, default_value = "90", value_parser = clap::value_parser!(u32).range(1..=3_650))]
+        days: u32,
+
+        /// The namespace of the Secrets: the one that trustd trusts.
+        #[arg(long, default_value = "cert-manager", value_parser = namespace)]
+        namespace: String,
+    },
     /// Make documents from recorded runs: no network, nothing is measured.
     #[command(after_help = report::NOTES)]
     Report(report::Report),
@@ -81,6 +105,12 @@ impl Cli {
             Verb::Merge { records, record } => {
                 Settings::Merge { records: records.clone(), record: record.clone() }
             }
+            Verb::Pki { folder, names, days, namespace } => Settings::Pki(Pki {
+                folder: folder.clone(),
+                names: names.clone(),
+                days: NonZeroU32::new(*days).unwrap_or(NonZeroU32::MIN),
+                namespace: namespace.clone(),
+            }),
             Verb::Report(report) => Settings::Report(report.settings()),
             Verb::Run(run) => Settings::Run(Box::new(run.settings())),
         }
@@ -93,6 +123,28 @@ impl From<Format> for Output {
             Format::Json => Self::Json,
             Format::Table => Self::Table,
         }
+    }
+}
+
+/// What can stand in a server's certificate: an address, or a DNS name with or without a wildcard.
+fn server_name(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("*.").unwrap_or(text);
+    if text.parse::<IpAddr>().is_ok() || is_dns_name(host) {
+        Ok(text.to_owned())
+    } else {
+        Err("write a DNS name, one with a wildcard as its first label, or an address".to_owned())
+    }
+}
+
+/// A DNS label (RFC 1123), as Kubernetes asks of namespaces.
+fn namespace(text: &str) -> Result<String, String> {
+    let is_inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let has_ends = text.bytes().next().is_some_and(|byte| is_inner(&byte))
+        && text.bytes().last().is_some_and(|byte| is_inner(&byte));
+    if has_ends && text.len() <= 63 && text.bytes().all(|byte| is_inner(&byte) || byte == b'-') {
+        Ok(text.to_owned())
+    } else {
+        Err("write up to 63 of a-z, 0-9 and `-`, with neither end a `-`".to_owned())
     }
 }
 

@@ -9,6 +9,7 @@ use crate::store;
 mod calibrate;
 mod doctor;
 mod merge;
+mod pki;
 mod report;
 mod run;
 
@@ -33,6 +34,10 @@ pub fn run(settings: &Settings, out: &mut impl Write) -> anyhow::Result<Exit> {
         }
         Settings::Merge { records, record } => {
             let text = merge::merge(records, record)?;
+            (out.write_all(text.as_bytes()), Exit::Fine)
+        }
+        Settings::Pki(settings) => {
+            let text = pki::pki(settings)?;
             (out.write_all(text.as_bytes()), Exit::Fine)
         }
         Settings::Report(settings) => {

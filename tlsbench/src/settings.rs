@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use tlsbench_core::plan::Draft;
@@ -28,10 +29,25 @@ pub enum Settings {
         /// Where the sum goes.
         record: PathBuf,
     },
+    /// Make the lab's certificates.
+    Pki(Pki),
     /// Make documents from records.
     Report(Report),
     /// Measure endpoints.
     Run(Box<Run>),
+}
+
+/// What `pki` is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pki {
+    /// Where the files go.
+    pub folder: PathBuf,
+    /// Further names and addresses of servers.
+    pub names: Vec<String>,
+    /// How long certificates are valid.
+    pub days: NonZeroU32,
+    /// The namespace of the manifests.
+    pub namespace: String,
 }
 
 /// What `report` is to do.

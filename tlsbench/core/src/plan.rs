@@ -28,6 +28,7 @@ pub use draft::{
 };
 pub use problem::Problem;
 pub use secret::redact;
+pub use url::is_dns_name;
 pub use words::NoSuchWord;
 use words::words;
 

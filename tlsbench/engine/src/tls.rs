@@ -19,12 +19,14 @@ use tlsbench_core::plan;
 mod failure;
 mod negotiated;
 mod pki;
+mod lab;
 mod provider;
 mod roots;
 mod store;
 mod verify;
 
 pub use failure::{failure_of, failure_of_io};
+pub use lab::Lab;
 pub use negotiated::{Kind, Negotiated};
 pub use pki::{Issued, Issuer, KeyKind, LabPki, PkiError, Purpose, Subject, Validity};
 pub use provider::crypto_provider;

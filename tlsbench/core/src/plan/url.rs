@@ -90,7 +90,8 @@ fn port_number(digits: &str) -> Result<u16, Refusal> {
 }
 
 /// Whether a text can be a name in DNS (RFC 1123, and underscores, which clusters use).
-pub(super) fn is_dns_name(text: &str) -> bool {
+#[must_use]
+pub fn is_dns_name(text: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')

@@ -1,6 +1,8 @@
 //! A certification authority made in memory, for tests and for the lab. Its keys leave the process
 //! only where a hop needs them as files.
 
+use std::time::{Duration, SystemTime};
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, date_time_ymd,
@@ -22,11 +24,22 @@ impl LabPki {
     /// # Errors
     /// Fails when there is no randomness.
     pub fn generate() -> Result<Self, PkiError> {
-        let root = CertifiedIssuer::self_signed(authority("root")?, key(KeyKind::EcdsaP256)?)
-            .map_err(|source| PkiError::Certificate { source })?;
+        Self::valid(Validity::Now)
+    }
+
+    /// Makes a root and an intermediate that are valid in that span; any other validity is for what
+    /// they sign, and they outlast it.
+    ///
+    /// # Errors
+    /// Fails when there is no randomness.
+    pub fn valid(validity: Validity) -> Result<Self, PkiError> {
+        let failed = |source| PkiError::Certificate { source };
+        let (root, intermediate) = (key(KeyKind::EcdsaP256)?, key(KeyKind::EcdsaP256)?);
+        let root = CertifiedIssuer::self_signed(authority("root", validity)?, root);
+        let root = root.map_err(failed)?;
+        let params = authority("intermediate", validity)?;
         let intermediate =
-            CertifiedIssuer::signed_by(authority("intermediate")?, key(KeyKind::EcdsaP256)?, &root)
-                .map_err(|source| PkiError::Certificate { source })?;
+            CertifiedIssuer::signed_by(params, intermediate, &root).map_err(failed)?;
         Ok(Self { root, intermediate })
     }
 
@@ -52,11 +65,7 @@ impl LabPki {
             Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
             Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
         }];
-        (params.not_before, params.not_after) = match subject.validity {
-            Validity::Expired => (date_time_ymd(2000, 1, 1), date_time_ymd(2001, 1, 1)),
-            Validity::NotYet => (date_time_ymd(3000, 1, 1), date_time_ymd(3001, 1, 1)),
-            Validity::Now => (date_time_ymd(2000, 1, 1), date_time_ymd(3000, 1, 1)),
-        };
+        subject.validity.write(&mut params);
         let (issuer, above) = match subject.issuer {
             Issuer::Intermediate => (&self.intermediate, Some(&self.intermediate)),
             Issuer::Root => (&self.root, None),
@@ -138,6 +147,24 @@ pub enum KeyKind {
     Rsa3072,
 }
 
+impl KeyKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] =
+        [Self::EcdsaP256, Self::EcdsaP384, Self::Ed25519, Self::Rsa2048, Self::Rsa3072];
+
+    /// The kind as flags and file names spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EcdsaP256 => "ecdsa-p256",
+            Self::EcdsaP384 => "ecdsa-p384",
+            Self::Ed25519 => "ed25519",
+            Self::Rsa2048 => "rsa2048",
+            Self::Rsa3072 => "rsa3072",
+        }
+    }
+}
+
 /// When a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Validity {
@@ -147,6 +174,23 @@ pub enum Validity {
     NotYet,
     /// Now.
     Now,
+    /// Then, in whole seconds; not before 1970.
+    Between(SystemTime, SystemTime),
+}
+
+impl Validity {
+    fn write(self, params: &mut CertificateParams) {
+        let at = |time: SystemTime| {
+            let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            date_time_ymd(1970, 1, 1) + Duration::from_secs(since.as_secs())
+        };
+        (params.not_before, params.not_after) = match self {
+            Self::Expired => (date_time_ymd(2000, 1, 1), date_time_ymd(2001, 1, 1)),
+            Self::NotYet => (date_time_ymd(3000, 1, 1), date_time_ymd(3001, 1, 1)),
+            Self::Now => (date_time_ymd(2000, 1, 1), date_time_ymd(3000, 1, 1)),
+            Self::Between(from, to) => (at(from), at(to)),
+        };
+    }
 }
 
 /// Who signs a certificate.
@@ -190,12 +234,15 @@ pub enum PkiError {
     RsaAbsent,
 }
 
-fn authority(name: &str) -> Result<CertificateParams, PkiError> {
+fn authority(name: &str, validity: Validity) -> Result<CertificateParams, PkiError> {
     let mut params =
         CertificateParams::new(Vec::new()).map_err(|source| PkiError::Certificate { source })?;
     params.distinguished_name.push(DnType::CommonName, format!("tlsbench lab {name}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    if matches!(validity, Validity::Between(..)) {
+        validity.write(&mut params);
+    }
     Ok(params)
 }
 
