@@ -5,6 +5,7 @@
 pub mod units;
 mod random;
 pub mod plan;
+pub mod proxyconf;
 pub mod pace;
 pub mod tally;
 pub mod usage;
