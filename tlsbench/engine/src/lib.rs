@@ -13,6 +13,7 @@ pub mod wire;
 mod session;
 mod drive;
 pub mod probe;
+pub mod process;
 pub mod calibrate;
 pub mod fake;
 pub mod run;
