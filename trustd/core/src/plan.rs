@@ -105,6 +105,9 @@ pub enum Write {
         ownership: Ownership,
         /// Whether fields of other managers are overwritten.
         force: bool,
+        /// Keys of ours that it should not hold and that an apply would leave behind, as those of a
+        /// release.
+        by_patch: Vec<DataKey>,
     },
 }
 

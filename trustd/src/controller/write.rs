@@ -96,8 +96,12 @@ impl Writer {
     ) -> Result<Landed, Fault> {
         match &job.write {
             Write::Create(_) => self.create(job, leadership).await,
-            Write::Update { seen, ownership, force, .. } => {
-                let apply = Apply { seen: Some(seen), ownership: *ownership, force: *force };
+            Write::Update { seen, ownership, force, by_patch, .. } => {
+                let seen = match self.take_out(job, seen, by_patch, leadership).await? {
+                    TakenOut::Of(seen) => seen,
+                    TakenOut::Not(landed) => return Ok(landed),
+                };
+                let apply = Apply { seen: Some(&seen), ownership: *ownership, force: *force };
                 let answer = self.apply(job, &apply, leadership).await?;
                 Ok(Landed::As(Box::new(answer.observed())))
             }
@@ -192,6 +196,29 @@ impl Writer {
         }
     }
 
+    /// Takes out by a patch those keys that an apply would leave behind, if there are any.
+    async fn take_out(
+        &self,
+        job: &Job,
+        seen: &Seen,
+        keys: &[DataKey],
+        leadership: &Leadership,
+    ) -> Result<TakenOut, Fault> {
+        if keys.is_empty() {
+            return Ok(TakenOut::Of(seen.clone()));
+        }
+        // A fresh look, for the patch must know under which field each key stands.
+        let Some(fresh) = self.look(&job.unit).await? else {
+            return Ok(TakenOut::Not(Landed::Gone));
+        };
+        if fresh.seen().uid != seen.uid {
+            return Ok(TakenOut::Not(Landed::Met(Box::new(fresh.observed()))));
+        }
+        let patch = removal(&fresh.metadata, keys);
+        let permit = leadership.permit(WRITE_TIMEOUT)?;
+        Ok(TakenOut::Of(self.requests.patch(&job.unit, &patch, &permit).await?.seen()))
+    }
+
     /// Gives up every field of ours, and with a patch those keys that an apply would leave behind.
     async fn release(
         &self,
@@ -200,17 +227,10 @@ impl Writer {
         by_patch: &[DataKey],
         leadership: &Leadership,
     ) -> Result<Landed, Fault> {
-        let mut version = seen.clone();
-        if !by_patch.is_empty() {
-            // A fresh look, for the patch must know under which field each key stands.
-            let Some(fresh) = self.look(&job.unit).await? else { return Ok(Landed::Gone) };
-            if fresh.seen().uid != seen.uid {
-                return Ok(Landed::Met(Box::new(fresh.observed())));
-            }
-            let patch = removal(&fresh.metadata, by_patch);
-            let permit = leadership.permit(WRITE_TIMEOUT)?;
-            version = self.requests.patch(&job.unit, &patch, &permit).await?.seen();
-        }
+        let version = match self.take_out(job, seen, by_patch, leadership).await? {
+            TakenOut::Of(seen) => seen,
+            TakenOut::Not(landed) => return Ok(landed),
+        };
         let mut bare = ObjectMeta {
             name: Some(job.unit.bundle.to_string()),
             namespace: Some(job.unit.namespace.to_string()),
@@ -227,6 +247,14 @@ impl Writer {
             Err(fault) => Err(fault),
         }
     }
+}
+
+/// What came of taking keys out.
+enum TakenOut {
+    /// They are not in the object any more, which is this one now.
+    Of(Seen),
+    /// The object is not the one that was seen.
+    Not(Landed),
 }
 
 /// How to apply.

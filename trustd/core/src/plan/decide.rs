@@ -84,6 +84,7 @@ fn wanted(
         rendered: Arc::clone(rendered),
         ownership: if stays_ours { Ownership::Ours } else { Ownership::Shared },
         force: ours || observed.allow_overwrite,
+        by_patch: by_patch(observed, |key| rendered.data.contains_key(key)),
     }
 }
 
@@ -101,7 +102,8 @@ pub(super) fn is_adopted(prepared: &Prepared<'_>, kind: Kind, observed: &Observe
 
 /// What follows for an object that should not be there.
 fn unwanted(spec: &Spec, owner: Owner, observed: &Observed) -> Option<Write> {
-    let release = || Write::Release { seen: seen(observed), by_patch: by_patch(observed) };
+    let release =
+        || Write::Release { seen: seen(observed), by_patch: by_patch(observed, |_| false) };
     let target = spec.target.as_ref();
     let was_ours = |key: &DataKey| {
         target.is_some_and(|target| {
@@ -123,7 +125,7 @@ fn unwanted(spec: &Spec, owner: Owner, observed: &Observed) -> Option<Write> {
 /// What to do with what a Bundle left behind: no more than taking ours out of what others own.
 pub(super) fn orphaned(bundle: &BundleName, observed: &Observed) -> Option<Write> {
     let ours = observed.shared && observed.label.as_ref() == Some(bundle) && !observed.deleting;
-    ours.then(|| Write::Release { seen: seen(observed), by_patch: by_patch(observed) })
+    ours.then(|| Write::Release { seen: seen(observed), by_patch: by_patch(observed, |_| false) })
 }
 
 /// Whether the Bundle itself, and not a namesake from before a restore, is the controlling owner.
@@ -210,8 +212,10 @@ fn too_large(rendered: &Rendered) -> Option<Refusal> {
     }
 }
 
-fn by_patch(observed: &Observed) -> Vec<DataKey> {
-    observed.managed.iter().flat_map(|managed| managed.updated.iter().cloned()).collect()
+/// Keys of ours that came by an update, but for those that stay.
+fn by_patch(observed: &Observed, stays: impl Fn(&DataKey) -> bool) -> Vec<DataKey> {
+    let updated = observed.managed.iter().flat_map(|managed| &managed.updated);
+    updated.filter(|key| !stays(key)).cloned().collect()
 }
 
 fn seen(observed: &Observed) -> Seen {

@@ -709,13 +709,15 @@ fn carried_out(spec: &Spec, plan: &Plan, mut world: World) -> World {
             Write::Create(rendered) => drop(targets.insert(id, written(spec, rendered))),
             Write::Delete(_) | Write::Release { .. } => drop(targets.remove(&id)),
             Write::Keep | Write::Refuse(_) => {}
-            Write::Update { rendered, ownership, .. } => {
-                let others = targets
-                    .get(&id)
-                    .and_then(|o| o.managed.clone())
-                    .map(|m| m.others.into_iter().filter(|k| !rendered.data.contains_key(k)));
+            Write::Update { rendered, ownership, by_patch, .. } => {
+                let before = targets.get(&id).and_then(|o| o.managed.clone()).unwrap_or_default();
                 let mut after = written(spec, rendered);
-                after.managed.as_mut().unwrap().others = others.into_iter().flatten().collect();
+                let managed = after.managed.as_mut().unwrap();
+                let stays = |key: &DataKey| !rendered.data.contains_key(key);
+                managed.others = before.others.into_iter().filter(stays).collect();
+                // An apply takes no key out that came by an update.
+                let stays = |key: &DataKey| !by_patch.contains(key);
+                managed.updated = before.updated.into_iter().filter(stays).collect();
                 if *ownership == Ownership::Shared {
                     after.shared = true;
                     after.owner = OwnerReference::None;

@@ -127,7 +127,8 @@ fn seen() -> Seen {
 }
 
 fn update(ownership: Ownership, force: bool) -> Write {
-    Write::Update { seen: seen(), rendered: rendered(Kind::ConfigMap), ownership, force }
+    let (rendered, by_patch) = (rendered(Kind::ConfigMap), Vec::new());
+    Write::Update { seen: seen(), rendered, ownership, force, by_patch }
 }
 
 async fn carry_out(script: &Script, write: Write) -> Result<Landed, Fault> {
@@ -261,6 +262,29 @@ async fn a_release_gives_up_every_field_and_patches_out_what_an_apply_would_keep
         ])
     );
     assert_eq!(asked[2].body["metadata"]["resourceVersion"], "7");
+}
+
+#[tokio::test]
+async fn an_update_patches_out_what_an_apply_would_keep_before_it_applies() {
+    let mut write = update(Ownership::Ours, true);
+    let Write::Update { by_patch, .. } = &mut write else { unreachable!() };
+    by_patch.push("old".into());
+    let fresh = meta(&json!({ "resourceVersion": "6",
+        "managedFields": [entry("trust-manager", "Update", "old")] }));
+    let patched = meta(&json!({ "resourceVersion": "7" }));
+    let script = Script::new([(200, fresh), (200, patched.clone()), (200, meta(&json!({})))]);
+    carry_out(&script, write.clone()).await.unwrap();
+    let asked = script.asked();
+    assert_eq!(asked[1].body[1], json!({ "op": "remove", "path": "/data/old" }));
+    assert_eq!(asked[2].body["metadata"]["resourceVersion"], "7");
+    assert_eq!(asked[2].body["data"]["ca.crt"], "pem \"quoted\"\n");
+
+    // Another object stands there now: nothing is written.
+    let script = Script::new([(200, meta(&json!({ "uid": "u2" })))]);
+    assert!(matches!(carry_out(&script, write.clone()).await.unwrap(), Landed::Met(_)));
+    script.asked();
+    let script = Script::new([not_found()]);
+    assert_eq!(carry_out(&script, write).await.unwrap(), Landed::Gone);
 }
 
 #[tokio::test]

@@ -1,0 +1,31 @@
+//! Certificates, and the bundle that they should come to.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use cluster::assets::repository;
+use trustd_core::certificate::Sha256;
+
+/// The text of fixture certificates, one after the other.
+pub(crate) fn pem(names: &[&str]) -> String {
+    let read = |name: &&str| {
+        fs::read_to_string(repository().join(format!("tests/fixtures/peer/ca/{name}.pem"))).unwrap()
+    };
+    names.iter().map(read).collect()
+}
+
+/// What a target holds for these certificates: ascending by SHA-256, without a newline at the end.
+pub(crate) fn bundle(names: &[&str]) -> String {
+    let by_digest: BTreeMap<Vec<u8>, String> = names
+        .iter()
+        .map(|name| {
+            let text = pem(&[name]).trim_end().to_owned();
+            let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+            let der = BASE64_STANDARD.decode(body).unwrap();
+            (Sha256::of(&der).to_string().into_bytes(), text)
+        })
+        .collect();
+    by_digest.into_values().collect::<Vec<_>>().join("\n")
+}
