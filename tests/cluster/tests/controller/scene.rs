@@ -94,7 +94,6 @@ pub(crate) struct Scene {
     /// The name of its Bundle, and how everything of it begins.
     pub(crate) name: String,
     user: String,
-    begin: Mark,
 }
 
 /// A scene, or the end of the test where there is no control plane to run.
@@ -130,7 +129,6 @@ impl Scene {
             client: cluster.admin().await?,
             name: format!("{base}-{}", NUMBER.fetch_add(1, Ordering::Relaxed)),
             user: account.user(),
-            begin: cluster.audit().mark()?,
         }))
     }
 
@@ -351,11 +349,6 @@ impl Scene {
         let mut events = self.writes(mark)?;
         events.retain(|event| event.resource != "bundles");
         Ok(events)
-    }
-
-    /// Since the scene began.
-    pub(crate) fn begin(&self) -> Mark {
-        self.begin
     }
 
     /// The events on the scene's Bundle, as (type, reason, note).

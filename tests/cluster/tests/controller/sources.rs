@@ -44,6 +44,16 @@ async fn a_source_made_invalid_freezes_its_targets_until_it_is_mended() -> Resul
     let message = scene.says("False", "SourceBuildError").await?;
     assert!(message.contains("this is a `PRIVATE KEY` block"), "{message}");
     assert!(!message.contains("c2VjcmV0"), "the content of a source is quoted: {message}");
+    let status = scene.status().await?;
+    assert_eq!(status["targets"], json!({"desired": 1, "synced": 0, "failed": 0, "refused": 0}));
+    assert!(status["certificates"].is_null(), "{status}");
+    eventually("the event", SOON, async || {
+        let events = scene.events().await?;
+        let said = ("Warning".to_owned(), "SourceBuildError".to_owned(), message.clone());
+        ensure!(events.iter().filter(|event| **event == said).count() == 1, "{events:#?}");
+        Ok(())
+    })
+    .await?;
 
     // Clean-up goes on meanwhile, and so does the repair of what is known.
     scene.namespace("new").await?;

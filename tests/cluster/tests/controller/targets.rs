@@ -70,7 +70,7 @@ async fn all_is_dealt_with(scene: &Scene) -> Result<()> {
 async fn what_others_change_is_mended_with_one_write() -> Result<()> {
     let scene = with_template!("tampered");
     let wanted = shape(&scene.target("a").await?)?;
-    assert_eq!(wanted["annotations"].as_object().map(|it| it.len()), Some(3));
+    assert_eq!(wanted["annotations"].as_object().map(serde_json::Map::len), Some(3));
     let labels = |key: &str, value: Json| json!({"metadata": {"labels": {key: value}}});
     let annotations = |key: &str, value: Json| json!({"metadata": {"annotations": {key: value}}});
     let cases = [
