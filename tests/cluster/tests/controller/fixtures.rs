@@ -6,6 +6,7 @@ use std::fs;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use cluster::assets::repository;
+use serde_json::Value as Json;
 use trustd_core::certificate::Sha256;
 
 /// The text of fixture certificates, one after the other.
@@ -28,4 +29,15 @@ pub(crate) fn bundle(names: &[&str]) -> String {
         })
         .collect();
     by_digest.into_values().collect::<Vec<_>>().join("\n")
+}
+
+/// The objects of this name that the peer left behind, its Bundle first, with managedFields.
+pub(crate) fn objects(name: &str) -> Vec<Json> {
+    let path = repository().join("tests/fixtures/peer/objects/v0.25.0.json");
+    let list: Json = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let items = list["items"].as_array().unwrap().iter();
+    let mut found: Vec<Json> =
+        items.filter(|item| item["metadata"]["name"] == name).cloned().collect();
+    found.sort_by_key(|item| item["kind"] != "Bundle");
+    found
 }

@@ -14,6 +14,7 @@
 mod alone;
 mod example;
 mod fixtures;
+mod ownership;
 mod scene;
 mod sources;
 mod targets;

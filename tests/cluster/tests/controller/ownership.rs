@@ -1,0 +1,450 @@
+//! Whose object a target is: what is shared, released, taken over and left alone.
+
+use anyhow::{Context as _, Result, ensure};
+use cluster::{TRUST_NAMESPACE, eventually};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
+use serde_json::{Value as Json, json};
+
+use crate::alone::alone;
+use crate::fixtures::{bundle, objects, pem};
+use crate::scene::{self, KEY, SOON, Scene, apply, bundles, says, scene, synced};
+
+const SHARED: &str = "trust.cert-manager.io/shared";
+
+/// A ConfigMap of the tenant's, where the scene's target should be in namespace `a`, which nothing
+/// selects yet.
+async fn tenant(scene: &Scene, data: Json) -> Result<ConfigMap> {
+    scene.cluster.namespace(&scene.place("a"), &[]).await?;
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": scene.name, "labels": {"mine": "x"}}, "data": data,
+    });
+    apply(&scene.maps("a"), &scene.name, "tenant", &object).await
+}
+
+/// Lets the scene's Bundle select namespace `a` and read alpha.
+async fn select(scene: &Scene) -> Result<()> {
+    scene.source(&["alpha"]).await?;
+    scene.namespace("a").await?;
+    scene.bundle(scene.spec()).await?;
+    Ok(())
+}
+
+fn is_shared(target: &ConfigMap) -> Result<()> {
+    let annotations = target.metadata.annotations.clone().unwrap_or_default();
+    ensure!(annotations.get(SHARED).is_some_and(|it| it == "true"), "not shared: {annotations:?}");
+    let owners = target.metadata.owner_references.clone().unwrap_or_default();
+    ensure!(owners.is_empty(), "it has owners: {owners:?}");
+    Ok(())
+}
+
+/// The object as the tenant made it, with nothing of ours.
+fn is_as_before(before: &ConfigMap, now: &ConfigMap) -> Result<()> {
+    let of = |map: &ConfigMap| {
+        let metadata = map.metadata.clone();
+        (metadata.uid, metadata.labels, metadata.owner_references, map.data.clone())
+    };
+    ensure!(of(before) == of(now), "{:?} and {:?}", of(before), of(now));
+    ensure!(now.metadata.annotations.iter().flatten().next().is_none(), "annotations are left");
+    let manager = |entry: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry| {
+        entry.manager.as_deref() == Some("trust-manager")
+    };
+    let ours = now.metadata.managed_fields.iter().flatten().find(manager);
+    ensure!(ours.is_none(), "fields of ours are left: {ours:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_object_of_somebody_else_is_shared_and_released() -> Result<()> {
+    let scene = scene!("shared");
+    let before = tenant(&scene, json!({"theirs": "1"})).await?;
+    let mark = scene.mark()?;
+    select(&scene).await?;
+    let shared = scene.holds("a", &["alpha"]).await?;
+    is_shared(&shared)?;
+    assert_eq!(shared.data.as_ref().context("no data")?["theirs"], "1");
+    assert_eq!(shared.metadata.uid, before.metadata.uid);
+    scene.says("True", "Synced").await?;
+    scene.counts(1, 1).await?;
+    let writes = scene.target_writes(mark)?;
+    ensure!(writes.len() == 1 && writes[0].uri.contains("force=false"), "{writes:#?}");
+    scene.source(&["beta"]).await?;
+    is_shared(&scene.holds("a", &["beta"]).await?)?;
+
+    let released = "what was shared is released";
+    let mark = scene.mark()?;
+    scene.cluster.namespace(&scene.place("a"), &[]).await?;
+    scene.becomes(released, "a", |now| is_as_before(&before, now)).await?;
+    // And so it is when the Bundle goes.
+    scene.namespace("a").await?;
+    is_shared(&scene.holds("a", &["beta"]).await?)?;
+    scene.bundles().delete(&scene.name, &DeleteParams::default()).await?;
+    scene.becomes(released, "a", |now| is_as_before(&before, now)).await?;
+    let writes = scene.target_writes(mark)?;
+    assert!(writes.iter().all(|write| write.verb == "patch"), "{writes:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_that_somebody_else_holds_is_refused_until_its_owner_allows_it() -> Result<()> {
+    let scene = scene!("refused");
+    let before = tenant(&scene, json!({KEY: "theirs"})).await?;
+    scene.namespace("b").await?;
+    select(&scene).await?;
+    let message = scene.says("False", "TargetRefused").await?;
+    assert_eq!(
+        message,
+        format!(
+            "Target belongs to somebody else: ConfigMap in {}: key \"{KEY}\" holds another manager's \
+             value; remove it there, or allow it to be overwritten",
+            scene.place("a")
+        )
+    );
+    scene.holds("b", &["alpha"]).await?;
+    scene.counts_all(2, 1, 0, 1).await?;
+    let now = scene.target("a").await?;
+    assert_eq!(now.metadata.resource_version, before.metadata.resource_version);
+
+    let allow =
+        json!({"metadata": {"annotations": {"trust.cert-manager.io/allow-overwrite": "true"}}});
+    let params = PatchParams { field_manager: Some("tenant".to_owned()), ..PatchParams::default() };
+    scene.maps("a").patch(&scene.name, &params, &Patch::Merge(allow)).await?;
+    // Another content is another chance; without it the target is probed every five minutes.
+    scene.source(&["beta"]).await?;
+    is_shared(&scene.holds("a", &["beta"]).await?)?;
+    scene.says("True", "Synced").await?;
+    scene.counts(2, 2).await
+}
+
+#[tokio::test]
+async fn a_key_that_holds_what_it_should_is_held_by_both() -> Result<()> {
+    let scene = scene!("agreed");
+    let before = tenant(&scene, json!({KEY: bundle(&["alpha"])})).await?;
+    select(&scene).await?;
+    scene.says("True", "Synced").await?;
+    is_shared(&scene.target("a").await?)?;
+    scene.cluster.namespace(&scene.place("a"), &[]).await?;
+    scene.becomes("it is theirs alone again", "a", |now| is_as_before(&before, now)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_object_with_another_controlling_owner_keeps_it() -> Result<()> {
+    let scene = scene!("owned");
+    scene.cluster.namespace(&scene.place("a"), &[]).await?;
+    let place = scene.place("a");
+    scene.cluster.kubectl(["create", "configmap", "landlord", "--namespace", &place]).await?;
+    let landlord = scene.maps("a").get("landlord").await?;
+    let owned = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "data": {"theirs": "1"},
+        "metadata": {"name": scene.name, "ownerReferences": [{
+            "apiVersion": "v1", "kind": "ConfigMap", "name": "landlord", "controller": true,
+            "uid": landlord.metadata.uid,
+        }]},
+    });
+    let before = apply(&scene.maps("a"), &scene.name, "tenant", &owned).await?;
+    select(&scene).await?;
+    let now = scene.holds("a", &["alpha"]).await?;
+    assert_eq!(now.metadata.owner_references, before.metadata.owner_references);
+    scene.says("True", "Synced").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn deleting_a_bundle_leaves_the_targets_to_the_garbage_collector() -> Result<()> {
+    let scene = synced!("gone");
+    let before = {
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": scene.name},
+            "data": {"theirs": "1"},
+        });
+        scene.cluster.namespace(&scene.place("b"), &[]).await?;
+        apply(&scene.maps("b"), &scene.name, "tenant", &object).await?
+    };
+    scene.namespace("b").await?;
+    scene.holds("b", &["alpha"]).await?;
+    let mark = scene.mark()?;
+    scene.bundles().delete(&scene.name, &DeleteParams::default()).await?;
+    scene.is_gone("a").await?;
+    scene.becomes("the shared one is released", "b", |now| is_as_before(&before, now)).await?;
+    let writes = scene.target_writes(mark)?;
+    ensure!(writes.len() == 1 && writes[0].namespace == scene.place("b"), "{writes:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn deleting_a_bundle_without_its_dependents_keeps_all_of_them() -> Result<()> {
+    let scene = synced!("orphaned");
+    let before = scene.target("a").await?;
+    let mark = scene.mark()?;
+    let orphan = DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Orphan),
+        ..DeleteParams::default()
+    };
+    scene.bundles().delete(&scene.name, &orphan).await?;
+    eventually("the Bundle is gone", SOON, async || {
+        ensure!(scene.bundles().get_opt(&scene.name).await?.is_none(), "it is there");
+        Ok(())
+    })
+    .await?;
+    let now = scene.target("a").await?;
+    assert_eq!((&now.metadata.uid, &now.data), (&before.metadata.uid, &before.data));
+    assert_eq!(now.metadata.owner_references, None);
+    assert_eq!(scene.target_writes(mark)?, []);
+    // A Bundle of that name takes them up again.
+    scene.bundle(scene.spec()).await?;
+    scene.says("True", "Synced").await?;
+    let now = scene.target("a").await?;
+    assert_eq!(now.metadata.uid, before.metadata.uid);
+    assert_eq!(now.metadata.owner_references.map(|owners| owners.len()), Some(1));
+    Ok(())
+}
+
+/// Waits until the target in `a` is owned by the Bundle as it is now, and by nothing else.
+async fn is_owned(scene: &Scene) -> Result<()> {
+    let uid = scene.bundles().get(&scene.name).await?.metadata.uid;
+    scene
+        .becomes("the target is the Bundle's", "a", |target| {
+            let owners = target.metadata.owner_references.iter().flatten();
+            let owners: Vec<_> = owners.map(|owner| Some(owner.uid.clone())).collect();
+            ensure!(owners == [uid.clone()], "its owners are {owners:?}, not {uid:?}");
+            ensure!(target.metadata.deletion_timestamp.is_none(), "it is going");
+            let held = target.data.as_ref().and_then(|data| data.get(KEY));
+            ensure!(held.is_some(), "it holds {:?}", target.data);
+            Ok(())
+        })
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bundle_made_again_at_once_has_its_targets() -> Result<()> {
+    let scene = synced!("again");
+    for _ in 0..5 {
+        scene.bundles().delete(&scene.name, &DeleteParams::default()).await?;
+        scene.bundle(scene.spec()).await?;
+        is_owned(&scene).await?;
+        scene.says("True", "Synced").await?;
+    }
+    scene.source(&["beta"]).await?;
+    scene.holds("a", &["beta"]).await?;
+    is_owned(&scene).await
+}
+
+#[tokio::test]
+async fn an_owner_reference_of_a_restored_backup_is_replaced() -> Result<()> {
+    let scene = synced!("restored");
+    let stale = "00000000-0000-4000-8000-000000000000";
+    // As it comes back with etcd, under our own name.
+    let mut restored = json!(scene.target("a").await?);
+    restored["metadata"]["ownerReferences"][0]["uid"] = stale.into();
+    for part in ["managedFields", "resourceVersion", "uid", "creationTimestamp"] {
+        restored["metadata"].as_object_mut().unwrap().remove(part);
+    }
+    apply(&scene.maps("a"), &scene.name, "trust-manager", &restored).await?;
+    is_owned(&scene).await?;
+    // As a backup program writes it, under its own.
+    let owners = json!({"metadata": {"ownerReferences": restored["metadata"]["ownerReferences"]}});
+    let params =
+        PatchParams { field_manager: Some("restore".to_owned()), ..PatchParams::default() };
+    scene.maps("a").patch(&scene.name, &params, &Patch::Merge(owners)).await?;
+    is_owned(&scene).await?;
+    scene.says("True", "Synced").await?;
+    scene.counts(1, 1).await
+}
+
+/// An object as the fixtures have it, managedFields and all, owned by this Bundle.
+async fn restore<K>(api: &Api<K>, object: &Json, owner: &str) -> Result<K>
+where
+    K: Clone + serde::de::DeserializeOwned + serde::Serialize + std::fmt::Debug,
+{
+    let old = object["metadata"]["ownerReferences"][0]["uid"].as_str().context("no owner")?;
+    let mut object: Json = serde_json::from_str(&object.to_string().replace(old, owner))?;
+    let name = object["metadata"]["name"].as_str().context("no name")?.to_owned();
+    for part in ["resourceVersion", "uid", "creationTimestamp"] {
+        object["metadata"].as_object_mut().unwrap().remove(part);
+    }
+    let whole: K = serde_json::from_value(object)?;
+    api.create(&Default::default(), &whole).await?;
+    // Whoever creates an object holds its fields. An update may say who does.
+    Ok(api.replace(&name, &Default::default(), &whole).await?)
+}
+
+#[tokio::test]
+async fn what_the_peer_adopted_is_left_alone_shared_when_due_and_never_deleted() -> Result<()> {
+    let turn = alone!();
+    let cluster = turn.cluster();
+    let client = cluster.admin().await?;
+    let account = scene::install(cluster, "secret-targets").await?;
+    cluster.namespace("shop", &[(turn.label().0, &turn.label().1)]).await?;
+    cluster.namespace("leaver", &[(turn.label().0, &turn.label().1)]).await?;
+    let secrets = Api::<Secret>::namespaced(client.clone(), TRUST_NAMESPACE);
+    let source = |ca: &str| {
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "internal-ca-secret"},
+               "stringData": {"ca.crt": pem(&[ca])}})
+    };
+    apply(&secrets, "internal-ca-secret", "tests", &source("alpha")).await?;
+    for name in ["adopted", "half-released"] {
+        for object in objects(name) {
+            let owner = match bundles(&client).get_opt(name).await? {
+                Some(bundle) => bundle.metadata.uid.context("no uid")?,
+                None => String::new(),
+            };
+            let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+            match object["kind"].as_str() {
+                Some("Bundle") => {
+                    let spec = json!({
+                        "apiVersion": object["apiVersion"], "kind": "Bundle",
+                        "metadata": {"name": name}, "spec": object["spec"],
+                    });
+                    apply(&bundles(&client), name, "tests", &spec).await?;
+                    let status = json!({
+                        "apiVersion": object["apiVersion"], "kind": "Bundle",
+                        "metadata": {"name": name}, "status": object["status"],
+                    });
+                    let params = PatchParams::apply("trust-manager").force();
+                    bundles(&client).patch_status(name, &params, &Patch::Apply(&status)).await?;
+                }
+                Some("ConfigMap") => {
+                    let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+                    restore(&api, &object, &owner).await?;
+                }
+                _ => {
+                    let api = Api::<Secret>::namespaced(client.clone(), namespace);
+                    restore(&api, &object, &owner).await?;
+                }
+            }
+        }
+    }
+    let maps = Api::<ConfigMap>::namespaced(client.clone(), "shop");
+    let before = maps.get("adopted").await?;
+
+    let mark = cluster.audit().mark()?;
+    let flags = ["--secret-targets-enabled=true", "--log-format=json"];
+    let trustd = scene::start(cluster, &account, flags)?;
+    trustd.ready(SOON).await?;
+    // What the peer half released lets go of the tenant's objects.
+    let leavers = Api::<ConfigMap>::namespaced(client.clone(), "leaver");
+    let left_secrets = Api::<Secret>::namespaced(client.clone(), "leaver");
+    eventually("the tenant's own is released", SOON, async || {
+        let metadata = [
+            leavers.get("half-released").await?.metadata,
+            left_secrets.get("half-released").await?.metadata,
+        ];
+        for metadata in metadata {
+            let owners = metadata.owner_references.unwrap_or_default();
+            ensure!(owners.is_empty(), "it has owners: {owners:?}");
+            ensure!(metadata.labels.unwrap_or_default().is_empty(), "it has labels");
+        }
+        Ok(())
+    })
+    .await?;
+    says(&client, "adopted", "True", "Synced").await?;
+    let writes = cluster.audit().writes_of(&account.user(), mark)?;
+    let in_shop: Vec<_> = writes.iter().filter(|write| write.namespace == "shop").collect();
+    assert!(in_shop.is_empty(), "{in_shop:#?}");
+    assert_eq!(
+        maps.get("adopted").await?.metadata.resource_version,
+        before.metadata.resource_version
+    );
+    let log = trustd.process().log();
+    assert!(log.contains("\"reason\":\"Adopted\""), "{log}");
+
+    // The next write that is due makes it shared.
+    apply(&secrets, "internal-ca-secret", "tests", &source("beta")).await?;
+    let shared = eventually("the adopted object is shared", SOON, async || {
+        let now = maps.get("adopted").await?;
+        is_shared(&now)?;
+        Ok(now)
+    })
+    .await?;
+    let data = shared.data.unwrap_or_default();
+    assert_eq!(data["settings.ini"], "colour = blue");
+    assert_eq!(data[KEY], bundle(&["beta"]));
+    says(&client, "adopted", "True", "Synced").await?;
+    bundles(&client).delete("adopted", &DeleteParams::default()).await?;
+    eventually("it is the tenant's alone", SOON, async || {
+        let now = maps.get("adopted").await?;
+        let data = now.data.unwrap_or_default();
+        ensure!(data.keys().eq(["settings.ini"]), "{:?}", data.keys());
+        let annotations = now.metadata.annotations.unwrap_or_default();
+        ensure!(annotations.keys().eq(["example.test/note"]), "{annotations:?}");
+        ensure!(now.binary_data.is_some_and(|data| data.contains_key("logo.bin")), "no logo");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn two_instances_under_one_name_stop_fighting() -> Result<()> {
+    let turn = alone!();
+    let cluster = turn.cluster();
+    let client = cluster.admin().await?;
+    let account = scene::install(cluster, "base").await?;
+    let place = turn.namespace("ring", &[]).await?;
+    let other = turn.namespace("other-trust", &[]).await?;
+    for (namespace, ca) in [(TRUST_NAMESPACE, "alpha"), (other.as_str(), "beta")] {
+        let source = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"},
+                            "data": {"ca.crt": pem(&[ca])}});
+        apply(&Api::<ConfigMap>::namespaced(client.clone(), namespace), "ca", "tests", &source)
+            .await?;
+    }
+    let name = turn.name("contested");
+    let contested = json!({
+        "apiVersion": "trust.cert-manager.io/v1alpha1", "kind": "Bundle",
+        "metadata": {"name": name},
+        "spec": {
+            "sources": [{"configMap": {"name": "ca", "key": "ca.crt"}}],
+            "target": {"configMap": {"key": KEY}, "namespaceSelector": {"matchLabels":
+                {"kubernetes.io/metadata.name": place}}},
+        },
+    });
+    apply(&bundles(&client), &name, "tests", &contested).await?;
+    let mark = cluster.audit().mark()?;
+    let one = scene::start(cluster, &account, [])?;
+    let flags = [
+        "--leader-election-namespace".to_owned(),
+        other.clone(),
+        "--trust-namespace".to_owned(),
+        other,
+    ];
+    let two = cluster::Controller::trustd(
+        cluster,
+        env!("CARGO_BIN_EXE_trustd"),
+        cluster.admin_kubeconfig(),
+        flags,
+    )?;
+    one.ready(SOON).await?;
+    two.ready(SOON).await?;
+    eventually("one of them finds the target contested", SOON, async || {
+        let metric = "trustd_targets_contested_total";
+        let counts = [one.metric(metric, &[]).await?, two.metric(metric, &[]).await?];
+        ensure!(counts.iter().flatten().sum::<f64>() >= 1.0, "{counts:?}");
+        Ok(())
+    })
+    .await?;
+    eventually("the event", SOON, async || {
+        let events = scene::events(&client, &name).await?;
+        ensure!(events.iter().any(|(_, reason, _)| reason == "TargetContested"), "{events:#?}");
+        Ok(())
+    })
+    .await?;
+    let writes = || -> Result<usize> {
+        let events = cluster.audit().since(mark)?.into_iter();
+        Ok(events.filter(|it| it.is_write() && it.namespace == place && it.name == name).count())
+    };
+    // Three flips on one side, at most as many and the first writes on the other.
+    let before = writes()?;
+    ensure!(before <= 8, "{before} writes");
+    // Others are served meanwhile, and the contested one is not written again.
+    let mut peaceful = contested.clone();
+    peaceful["metadata"]["name"] = turn.name("peaceful").into();
+    peaceful["spec"]["sources"] = json!([{"inLine": pem(&["gamma"])}]);
+    apply(&bundles(&client), &turn.name("peaceful"), "tests", &peaceful).await?;
+    says(&client, &turn.name("peaceful"), "True", "Synced").await?;
+    let after = writes()?;
+    ensure!(after <= before + 1, "{before} writes, then {after}");
+    Ok(())
+}
