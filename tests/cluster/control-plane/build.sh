@@ -2,7 +2,8 @@
 # Builds a Kubernetes control plane for tests, from the modules beside this file:
 #
 #   build.sh DIR                   puts etcd, kube-apiserver, kube-controller-manager and kubectl into DIR
-#   build.sh DIR MODULE…           only the binaries of these modules: etcd, kubernetes, kubernetes-1.33
+#   build.sh DIR MODULE…           only the binaries of these modules: etcd, kubernetes, kubernetes-1.33,
+#                                  or trust-manager, the peer that tests swap with trustd
 #
 # What is already there is left alone. KUBEBUILDER_ASSETS=DIR is how tests are told of it; without that
 # they call this script themselves. Takes some five minutes the first time.
@@ -19,6 +20,9 @@ main() {
     case $module in
       etcd) build etcd etcd go.etcd.io/etcd/server/v3 ;;
       kubernetes*) build_kubernetes "$module" ;;
+      trust-manager)
+        build trust-manager trust-manager github.com/cert-manager/trust-manager/cmd/trust-manager
+        ;;
       *)
         echo "there is no module $module in $here" >&2
         return 1

@@ -1,4 +1,4 @@
-//! The binaries of the control plane: found, or built once with Go.
+//! The binaries of the control plane, and of the peer: found, or built once with Go.
 
 use std::env;
 use std::fs::{self, File};
@@ -43,16 +43,14 @@ impl Assets {
         if found.missing().is_none() {
             return Ok(Some(found));
         }
-        if Command::new("go").arg("version").output().is_err() {
-            let cure = format!(
-                "install Go 1.26 or newer (https://go.dev/dl), or set `{ASSETS}` to a folder with {}",
-                NAMES.join(", ")
-            );
-            ensure!(variable("CI").is_none(), "there is no control plane to test against: {cure}");
-            say(&format!("skipped: tests against a Kubernetes API server; to run them, {cure}"));
+        let otherwise = format!(", or set `{ASSETS}` to a folder with {}", NAMES.join(", "));
+        if !has_go("a Kubernetes control plane", &otherwise)? {
             return Ok(None);
         }
-        found.build(&cache, modules)?;
+        let what = "a Kubernetes control plane for tests; some five minutes";
+        build(&cache, what, &[(&found.etcd, modules[0]), (&found.kubernetes, modules[1])], || {
+            found.missing()
+        })?;
         Ok(Some(found))
     }
 
@@ -73,30 +71,66 @@ impl Assets {
     pub fn program(&self, name: &str) -> PathBuf {
         if name == "etcd" { self.etcd.join(name) } else { self.kubernetes.join(name) }
     }
+}
 
-    fn build(&self, cache: &Path, modules: [&str; 2]) -> Result<()> {
-        fs::create_dir_all(cache)
-            .with_context(|| format!("cannot make the folder `{}`", cache.display()))?;
-        let lock = File::create(cache.join("lock")).context("cannot make the lock of the cache")?;
-        // Several test binaries may start at once; those that wait find everything built.
-        lock.lock().context("cannot lock the cache of the control plane")?;
-        if self.missing().is_none() {
-            return Ok(());
+/// The peer, which tests swap with trustd: from the cache below `target/`, or built into it.
+/// Nothing, at a desk without Go: then it says on standard error what to install.
+///
+/// # Errors
+/// Fails when it cannot be built, and without Go where `CI` is set.
+pub fn peer() -> Result<Option<PathBuf>> {
+    let cache = cache()?;
+    let folder = folder_of(&cache, PEER)?;
+    let program = folder.join(PEER);
+    let missing = || (!program.is_file()).then(|| program.clone());
+    if missing().is_some() {
+        if !has_go("trust-manager", "")? {
+            return Ok(None);
         }
-        say("building a Kubernetes control plane for tests; some five minutes, this once");
-        for (folder, module) in [&self.etcd, &self.kubernetes].into_iter().zip(modules) {
-            let status = Command::new("bash")
-                .arg(control_plane().join("build.sh"))
-                .arg(folder)
-                .arg(module)
-                .status()
-                .context("cannot run bash")?;
-            ensure!(status.success(), "building the module `{module}` failed: {status}");
-        }
-        match self.missing() {
-            None => Ok(()),
-            Some(path) => bail!("the build ended well, and there is no `{}`", path.display()),
-        }
+        build(&cache, "trust-manager, for comparison; a minute", &[(&folder, PEER)], missing)?;
+    }
+    Ok(Some(program))
+}
+
+/// Whether there is a Go to build this with. At a desk without, it says what to install.
+fn has_go(what: &str, otherwise: &str) -> Result<bool> {
+    let has_go = Command::new("go").arg("version").output().is_ok();
+    if !has_go {
+        let cure = format!("install Go 1.26 or newer (https://go.dev/dl){otherwise}");
+        ensure!(variable("CI").is_none(), "there is no {what} to test against: {cure}");
+        say(&format!("skipped: tests against {what}; to run them, {cure}"));
+    }
+    Ok(has_go)
+}
+
+/// Builds modules into their folders. `missing` names the first program that is not there.
+fn build(
+    cache: &Path,
+    what: &str,
+    modules: &[(&PathBuf, &str)],
+    missing: impl Fn() -> Option<PathBuf>,
+) -> Result<()> {
+    fs::create_dir_all(cache)
+        .with_context(|| format!("cannot make the folder `{}`", cache.display()))?;
+    let lock = File::create(cache.join("lock")).context("cannot make the lock of the cache")?;
+    // Several test binaries may start at once; those that wait find everything built.
+    lock.lock().context("cannot lock the cache of the control plane")?;
+    if missing().is_none() {
+        return Ok(());
+    }
+    say(&format!("building {what}, this once"));
+    for (folder, module) in modules {
+        let status = Command::new("bash")
+            .arg(control_plane().join("build.sh"))
+            .arg(folder)
+            .arg(module)
+            .status()
+            .context("cannot run bash")?;
+        ensure!(status.success(), "building the module `{module}` failed: {status}");
+    }
+    match missing() {
+        None => Ok(()),
+        Some(path) => bail!("the build ended well, and there is no `{}`", path.display()),
     }
 }
 
@@ -158,6 +192,9 @@ const NAMES: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
 const RELEASE: &str = "CLUSTER_KUBERNETES";
+
+/// The module, and the program in it.
+const PEER: &str = "trust-manager";
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
-use cluster::assets::Assets;
+use cluster::assets::{self, Assets};
 use cluster::{Cluster, Options, TRUST_NAMESPACE};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,7 +19,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Build the binaries of the control plane, where they are not there yet
+    /// Build the control plane and the peer, where they are not there yet
     Build,
     /// Run a cluster until Ctrl-C, and print how to use it
     Up {
@@ -37,7 +37,7 @@ enum Verb {
 
 fn main() -> Result<()> {
     match Cli::parse().verb {
-        Verb::Build => Assets::find().map(drop),
+        Verb::Build => assets::peer().and_then(|_| Assets::find()).map(drop),
         Verb::Up { kustomize, api_server_flag, without_crds } => {
             let options = Options {
                 api_server_flags: api_server_flag,
