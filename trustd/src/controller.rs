@@ -7,6 +7,7 @@
 mod backoff;
 mod clock;
 mod conductor;
+mod connection;
 mod desk;
 mod events;
 mod lease;
@@ -34,6 +35,7 @@ use trustd_core::world::Settings;
 use crate::telemetry::{Metrics, Pages, ServeError, Server};
 use backoff::Jitter;
 use conductor::{Conductor, Inbox};
+pub use connection::connect;
 use desk::Desk;
 use events::Scribe;
 use lease::{Elector, Leadership};
@@ -88,8 +90,8 @@ pub enum ControllerError {
 
 /// Runs until `stop` is done, then finishes the writes in flight and gives the lease back.
 ///
-/// `client` must not try again by itself (`default_retry` off): what is worth another try is decided
-/// here.
+/// `client` is one of [`connect`], and must not try again by itself (`default_retry` off): what is worth
+/// another try is decided here.
 ///
 /// # Errors
 /// When a port is taken, or a part of the controller failed.

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use trustd_core::bundle::Filters;
 use trustd_core::names::Namespace;
@@ -44,7 +43,7 @@ pub(super) fn run(arguments: &Run, surroundings: &Surroundings) -> anyhow::Resul
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let config = connect::config(&arguments.connection).await?;
-        let client = Client::try_from(config).context("cannot set up the connection")?;
+        let client = controller::connect(config).context("cannot set up the connection")?;
         if arguments.dry_run {
             let preview = controller::preview(client, options.settings).await?;
             return show(preview, surroundings);
