@@ -39,6 +39,8 @@ pub struct Event {
     pub code: u16,
     /// When the request came in, as RFC 3339 in microseconds.
     pub received: String,
+    /// When it came to this stage, in the same form.
+    pub reached: String,
     /// How far the request is: `ResponseStarted` (of watches), `ResponseComplete` or `Panic`.
     pub stage: String,
 }
@@ -78,7 +80,15 @@ impl Audit {
     ///
     /// # Errors
     /// Fails when the log cannot be read or is not what the API server writes.
-    pub fn since(&self, mark: Mark) -> Result<Vec<Event>> {
+    pub fn since(&self, mut mark: Mark) -> Result<Vec<Event>> {
+        self.read_on(&mut mark)
+    }
+
+    /// What was asked after the mark, which moves behind it.
+    ///
+    /// # Errors
+    /// Fails as [`Audit::since`].
+    pub fn read_on(&self, mark: &mut Mark) -> Result<Vec<Event>> {
         let mut text = String::new();
         let mut read = || {
             let mut file = File::open(&self.path)?;
@@ -87,7 +97,8 @@ impl Audit {
         };
         read().with_context(|| self.unreadable())?;
         // The last line may be on its way.
-        let whole = text.rfind('\n').and_then(|end| text.get(..end)).unwrap_or_default();
+        let whole = text.rfind('\n').and_then(|end| text.get(..=end)).unwrap_or_default();
+        mark.0 += u64::try_from(whole.len())?;
         whole
             .lines()
             .map(|line| {
@@ -125,6 +136,7 @@ struct Raw {
     object_ref: Option<ObjectRef>,
     response_status: Option<Status>,
     request_received_timestamp: String,
+    stage_timestamp: String,
 }
 
 #[derive(Deserialize)]
@@ -161,6 +173,7 @@ impl From<Raw> for Event {
             uri: raw.request_uri,
             code: raw.response_status.map_or(0, |status| status.code),
             received: raw.request_received_timestamp,
+            reached: raw.stage_timestamp,
             stage: raw.stage,
         }
     }
@@ -187,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    const LINE: &str = r#"{"kind":"Event","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/n/configmaps/c?force=true","verb":"patch","user":{"username":"u","groups":["g"]},"objectRef":{"resource":"configmaps","namespace":"n","name":"c","apiVersion":"v1"},"responseStatus":{"metadata":{},"code":200},"requestReceivedTimestamp":"2026-01-01T00:00:00.000001Z"}"#;
+    const LINE: &str = r#"{"kind":"Event","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/n/configmaps/c?force=true","verb":"patch","user":{"username":"u","groups":["g"]},"objectRef":{"resource":"configmaps","namespace":"n","name":"c","apiVersion":"v1"},"responseStatus":{"metadata":{},"code":200},"requestReceivedTimestamp":"2026-01-01T00:00:00.000001Z","stageTimestamp":"2026-01-01T00:00:00.000009Z"}"#;
 
     #[test]
     fn reads_whole_lines_after_the_mark() {
@@ -206,6 +219,11 @@ mod tests {
         );
         assert_eq!(audit.writes_of("u", mark).unwrap(), events);
         assert_eq!(audit.writes_of("v", mark).unwrap(), []);
+        let mut moving = mark;
+        assert_eq!(audit.read_on(&mut moving).unwrap(), events);
+        writeln!(file, "{}", LINE.get(100..).unwrap()).unwrap();
+        assert_eq!(audit.read_on(&mut moving).unwrap().len(), 1);
+        assert_eq!(audit.read_on(&mut moving).unwrap(), []);
     }
 
     #[test]
