@@ -19,6 +19,7 @@ mod check;
 mod file;
 mod finish;
 pub mod hop;
+pub mod placement;
 #[cfg(test)]
 mod tests;
 

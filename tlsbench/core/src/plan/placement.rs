@@ -1,0 +1,262 @@
+//! Where TLS ends: placements as lists of hops, and what each link between them carries.
+//!
+//! A placement says what hops do and how they are joined. Addresses, certificates and engines come with
+//! [`Wiring`].
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::hop::{Carried, HopKind};
+use super::problem::{Problem, Problems};
+use super::words::words;
+
+mod picture;
+mod wire;
+#[cfg(test)]
+mod tests;
+
+pub use wire::{Wiring, wire};
+
+/// Hops in a row, from the client on; the last is the backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Placement {
+    /// What it is called in tables.
+    pub name: String,
+    /// Its hops.
+    pub hops: Vec<Station>,
+}
+
+/// A hop of a placement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Station {
+    /// What it is there for; roles are unique within a placement.
+    pub role: Role,
+    /// What it does with connections.
+    pub kind: HopKind,
+    /// What it listens with: TLS that is ended here. A relay without passes on what it gets.
+    #[serde(default = "plain")]
+    pub listen: Carried,
+    /// What it dials with: TLS that is begun here.
+    #[serde(default = "plain")]
+    pub dial: Carried,
+    /// Whether it tells the next hop its client's address by the PROXY protocol.
+    #[serde(default)]
+    pub proxy_protocol: bool,
+}
+
+/// What a hop is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// The load balancer in front of the cluster.
+    Lb,
+    /// The ingress controller.
+    Ingress,
+    /// A proxy beside the backend, as a mesh has it.
+    Sidecar,
+    /// What answers.
+    Backend,
+}
+
+/// The placements that everybody has a name for, and their twins without TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Known {
+    /// No TLS: the twin of placements whose hops all speak HTTP.
+    Plaintext,
+    /// The load balancer ends TLS.
+    LbTerminate,
+    /// The load balancer ends TLS and begins it anew; the ingress ends that.
+    LbReencrypt,
+    /// The load balancer passes TLS on; the ingress ends it.
+    IngressTerminate,
+    /// The load balancer passes TLS on; the ingress ends it and begins it anew.
+    IngressReencrypt,
+    /// Plain outside, TLS to the backend.
+    UpstreamTls,
+    /// Load balancer and ingress pass TLS on; the backend ends it.
+    Passthrough,
+    /// TLS with certificates of both sides on each link.
+    Mtls,
+    /// No TLS, behind a load balancer that relays.
+    PlaintextL4,
+    /// No TLS, behind two relays.
+    PlaintextL4L4,
+}
+
+impl Known {
+    /// The eight that are compared, in the order of tables.
+    pub const PLACEMENTS: [Self; 8] = [
+        Self::Plaintext,
+        Self::LbTerminate,
+        Self::LbReencrypt,
+        Self::IngressTerminate,
+        Self::IngressReencrypt,
+        Self::UpstreamTls,
+        Self::Passthrough,
+        Self::Mtls,
+    ];
+    /// The twins that are not among them.
+    pub const TWINS: [Self; 2] = [Self::PlaintextL4, Self::PlaintextL4L4];
+
+    /// The placement.
+    #[must_use]
+    pub fn placement(self) -> Placement {
+        use Carried::{Mtls, Plain, Tls};
+        use HopKind::{Http, Relay, SniRelay};
+        let ((lb, lb_listen, lb_dial), (ingress, listen, dial)) = match self {
+            Self::Plaintext => ((Http, Plain, Plain), (Http, Plain, Plain)),
+            Self::LbTerminate => ((Http, Tls, Plain), (Http, Plain, Plain)),
+            Self::LbReencrypt => ((Http, Tls, Tls), (Http, Tls, Plain)),
+            Self::IngressTerminate => ((Relay, Plain, Plain), (Http, Tls, Plain)),
+            Self::IngressReencrypt => ((Relay, Plain, Plain), (Http, Tls, Tls)),
+            Self::UpstreamTls => ((Http, Plain, Plain), (Http, Plain, Tls)),
+            Self::Passthrough => ((Relay, Plain, Plain), (SniRelay, Plain, Plain)),
+            Self::Mtls => ((Http, Mtls, Mtls), (Http, Mtls, Mtls)),
+            Self::PlaintextL4 => ((Relay, Plain, Plain), (Http, Plain, Plain)),
+            Self::PlaintextL4L4 => ((Relay, Plain, Plain), (Relay, Plain, Plain)),
+        };
+        // The backend ends what the last relay passes on to it.
+        let end = if self == Self::Passthrough { Tls } else { dial };
+        let hops = vec![
+            Station::new(Role::Lb, lb, lb_listen, lb_dial),
+            Station::new(Role::Ingress, ingress, listen, dial),
+            Station::new(Role::Backend, HopKind::Backend, end, Plain),
+        ];
+        Placement { name: self.as_str().to_owned(), hops }
+    }
+}
+
+impl Station {
+    const fn new(role: Role, kind: HopKind, listen: Carried, dial: Carried) -> Self {
+        Self { role, kind, listen, dial, proxy_protocol: false }
+    }
+
+    /// Whether bytes go through as they are.
+    fn passes_on(&self) -> bool {
+        matches!(self.kind, HopKind::Relay | HopKind::SniRelay) && self.listen == Carried::Plain
+    }
+}
+
+impl Placement {
+    /// What each link carries: to the first hop, from it to the second, and so on.
+    #[must_use]
+    pub fn links(&self) -> Vec<Carried> {
+        let mut beyond = Carried::Plain;
+        let mut links: Vec<Carried> = self
+            .hops
+            .iter()
+            .rev()
+            .map(|hop| {
+                // What a relay gets is what the hop after it ends.
+                let through = hop.passes_on() && hop.dial == Carried::Plain;
+                let carried = if through { beyond } else { hop.listen };
+                beyond = carried;
+                carried
+            })
+            .collect();
+        links.reverse();
+        links
+    }
+
+    /// The same hops without TLS: what TLS costs is the difference to it. A relay by server name
+    /// becomes a plain one, for plaintext has no such name.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        let plain = |hop: &Station| Station {
+            kind: if hop.kind == HopKind::SniRelay { HopKind::Relay } else { hop.kind },
+            listen: Carried::Plain,
+            dial: Carried::Plain,
+            ..hop.clone()
+        };
+        let mut twin = Self { name: String::new(), hops: self.hops.iter().map(plain).collect() };
+        let known = [Known::Plaintext, Known::PlaintextL4, Known::PlaintextL4L4];
+        let same = known.into_iter().map(Known::placement).find(|known| known.hops == twin.hops);
+        twin.name = same.map_or_else(|| format!("{}-plain", self.name), |known| known.name);
+        twin
+    }
+
+    /// Whether there is no TLS in it.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.links().iter().all(|link| *link == Carried::Plain)
+    }
+
+    /// Everything that keeps the placement from being measured.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::default();
+        let key = |index: usize, field: &str| format!("hops[{index}].{field}");
+        if self.name.is_empty()
+            || !self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        {
+            problems.add("name", format!("`{}` is no name", self.name), "write a-z, 0-9 and `-`");
+        }
+        let last = self.hops.len().saturating_sub(1);
+        if self.hops.last().is_none_or(|hop| hop.kind != HopKind::Backend) {
+            problems.add("hops", "no backend is at their end", "let the last be a `backend`");
+        }
+        for (index, hop) in self.hops.iter().enumerate() {
+            let before = self.hops.get(..index).unwrap_or_default();
+            if before.iter().any(|other| other.role == hop.role) {
+                let seen = format!("`{}` stands there twice", hop.role);
+                problems.add(key(index, "role"), seen, "give each hop a role of its own");
+            }
+            if hop.kind == HopKind::Backend && index != last {
+                problems.add(key(index, "kind"), "a backend goes on to nowhere", "put it last");
+            }
+            if hop.kind == HopKind::SniRelay
+                && (hop.listen, hop.dial) != (Carried::Plain, Carried::Plain)
+            {
+                let seen = "an `sni-relay` takes no part in TLS";
+                problems.add(key(index, "listen"), seen, "leave out `listen` and `dial`");
+            }
+        }
+        self.check_links(&mut problems);
+        problems.0
+    }
+
+    fn check_links(&self, problems: &mut Problems) {
+        let links = self.links();
+        for (index, (hop, next)) in self.hops.iter().zip(links.iter().skip(1)).enumerate() {
+            if !hop.passes_on() && hop.dial != *next {
+                let seen = format!("it dials {}, and the next hop gets {next}", hop.dial);
+                problems.add(format!("hops[{index}].dial"), seen, "let both say the same");
+            }
+            if hop.kind == HopKind::SniRelay && *next == Carried::Plain {
+                let seen = "plaintext has no server name";
+                problems.add(format!("hops[{index}].kind"), seen, "make it a `relay`");
+            }
+            if hop.proxy_protocol && hop.kind == HopKind::Http {
+                let seen = "an `http` hop's connections serve many clients";
+                problems.add(format!("hops[{index}].proxy_protocol"), seen, "leave it out");
+            }
+        }
+    }
+}
+
+impl fmt::Display for Placement {
+    /// One line: hops, and what the links between them carry.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&picture::line(self))
+    }
+}
+
+fn plain() -> Carried {
+    Carried::Plain
+}
+
+words!(Role { Lb = "lb", Ingress = "ingress", Sidecar = "sidecar", Backend = "backend" });
+words!(Known {
+    Plaintext = "plaintext",
+    LbTerminate = "lb-terminate",
+    LbReencrypt = "lb-reencrypt",
+    IngressTerminate = "ingress-terminate",
+    IngressReencrypt = "ingress-reencrypt",
+    UpstreamTls = "upstream-tls",
+    Passthrough = "passthrough",
+    Mtls = "mtls",
+    PlaintextL4 = "plaintext-l4",
+    PlaintextL4L4 = "plaintext-l4l4",
+});

@@ -1,0 +1,169 @@
+use std::num::NonZeroU32;
+
+use super::*;
+use crate::plan::hop::{Cryptography, Forwarded, PemIdentity, PrivatePem};
+
+fn all() -> impl Iterator<Item = Known> {
+    Known::PLACEMENTS.into_iter().chain(Known::TWINS)
+}
+
+#[test]
+fn links_carry_what_the_table_says() {
+    use Carried::{Mtls, Plain, Tls};
+    // `client → LB`, `LB → ingress`, `ingress → backend`.
+    for (known, links) in [
+        (Known::Plaintext, [Plain, Plain, Plain]),
+        (Known::LbTerminate, [Tls, Plain, Plain]),
+        (Known::LbReencrypt, [Tls, Tls, Plain]),
+        (Known::IngressTerminate, [Tls, Tls, Plain]),
+        (Known::IngressReencrypt, [Tls, Tls, Tls]),
+        (Known::UpstreamTls, [Plain, Plain, Tls]),
+        (Known::Passthrough, [Tls, Tls, Tls]),
+        (Known::Mtls, [Mtls, Mtls, Mtls]),
+        (Known::PlaintextL4, [Plain; 3]),
+        (Known::PlaintextL4L4, [Plain; 3]),
+    ] {
+        assert_eq!(known.placement().links(), links, "{known}");
+    }
+}
+
+#[test]
+fn each_has_the_twin_of_its_kinds_of_hop() {
+    for (known, twin) in [
+        (Known::Plaintext, Known::Plaintext),
+        (Known::LbTerminate, Known::Plaintext),
+        (Known::LbReencrypt, Known::Plaintext),
+        (Known::IngressTerminate, Known::PlaintextL4),
+        (Known::IngressReencrypt, Known::PlaintextL4),
+        (Known::UpstreamTls, Known::Plaintext),
+        (Known::Passthrough, Known::PlaintextL4L4),
+        (Known::Mtls, Known::Plaintext),
+        (Known::PlaintextL4, Known::PlaintextL4),
+        (Known::PlaintextL4L4, Known::PlaintextL4L4),
+    ] {
+        assert_eq!(known.placement().twin(), twin.placement(), "{known}");
+        assert!(known.placement().twin().is_plain());
+    }
+    let mut own = Known::LbTerminate.placement();
+    own.name = "mine".to_owned();
+    own.hops.remove(1);
+    assert_eq!(own.twin().name, "mine-plain");
+}
+
+#[test]
+fn the_known_ones_have_no_problems_and_survive_a_scenario_file() {
+    for known in all() {
+        let placement = known.placement();
+        assert_eq!(placement.problems(), [], "{known}");
+        let text = toml::to_string(&placement).unwrap();
+        assert_eq!(toml::from_str::<Placement>(&text).unwrap(), placement, "{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_named_with_its_hop() {
+    let change = |change: &dyn Fn(&mut Placement)| {
+        let mut placement = Known::LbReencrypt.placement();
+        change(&mut placement);
+        let problems: Vec<String> =
+            placement.problems().into_iter().map(|problem| problem.key).collect();
+        problems
+    };
+    assert_eq!(change(&|_| {}), [""; 0]);
+    assert_eq!(change(&|p| p.name = "a b".to_owned()), ["name"]);
+    assert_eq!(change(&|p| p.hops.clear()), ["hops"]);
+    assert_eq!(change(&|p| p.hops[1].role = Role::Lb), ["hops[1].role"]);
+    assert_eq!(change(&|p| p.hops[0].dial = Carried::Plain), ["hops[0].dial"]);
+    assert_eq!(change(&|p| p.hops[1].listen = Carried::Mtls), ["hops[0].dial"]);
+    assert_eq!(change(&|p| p.hops[0].proxy_protocol = true), ["hops[0].proxy_protocol"]);
+    assert_eq!(
+        change(&|p| p.hops[1].kind = HopKind::Backend),
+        ["hops[1].kind"],
+        "its dial is plain, as the backend's listen"
+    );
+    let mut sni = Known::Passthrough.placement();
+    sni.hops[2].listen = Carried::Plain;
+    assert_eq!(sni.problems()[0].key, "hops[1].kind");
+    sni = Known::Passthrough.placement();
+    sni.hops[1].listen = Carried::Tls;
+    assert_eq!(sni.problems()[0].key, "hops[1].listen");
+}
+
+#[test]
+fn a_picture_shows_who_ends_tls() {
+    let lines = [
+        (Known::Plaintext, "client ──────▶ lb http ──────▶ ingress http ──────▶ backend"),
+        (Known::LbTerminate, "client ══TLS═▶ lb http ──────▶ ingress http ──────▶ backend"),
+        (Known::IngressTerminate, "client ══TLS═▶ (lb relay) ══TLS═▶ ingress http ──────▶ backend"),
+        (
+            Known::Passthrough,
+            "client ══TLS═▶ (lb relay) ══TLS═▶ (ingress sni-relay) ══TLS═▶ backend",
+        ),
+        (Known::Mtls, "client ═mTLS═▶ lb http ═mTLS═▶ ingress http ═mTLS═▶ backend"),
+    ];
+    for (known, line) in lines {
+        assert_eq!(known.placement().to_string(), line);
+    }
+}
+
+fn wiring() -> Wiring {
+    let identity = |name: &str| PemIdentity {
+        chain: format!("{name} chain"),
+        key: PrivatePem(format!("{name} key")),
+    };
+    Wiring {
+        root: "root".to_owned(),
+        server: identity("server"),
+        client: identity("client"),
+        cryptography: Cryptography::default(),
+        tickets: 2,
+        alpn: Vec::new(),
+        pool: 32,
+        response_bytes: 100,
+        workers: NonZeroU32::MIN,
+    }
+}
+
+#[test]
+fn wired_hops_are_valid_and_each_dials_the_next() {
+    let addresses: Vec<std::net::SocketAddr> =
+        [9001, 9002, 9003].map(|port| ([127, 0, 0, 1], port).into()).to_vec();
+    for known in all() {
+        let placement = known.placement();
+        let hops = wire(&placement, &addresses, &wiring());
+        assert_eq!(hops.len(), 3);
+        for (index, hop) in hops.iter().enumerate() {
+            assert_eq!(hop.problems(), [], "{known} {index}");
+            assert_eq!(hop.listen.address, addresses[index]);
+            assert_eq!(
+                hop.dial.as_ref().map(|dial| dial.address),
+                addresses.get(index + 1).copied()
+            );
+            assert_eq!(hop.listen.carried(), placement.hops[index].listen, "{known} {index}");
+        }
+        for (hop, next) in hops.iter().zip(hops.iter().skip(1)) {
+            let dial = hop.dial.as_ref().unwrap();
+            if let Some(tls) = &dial.tls {
+                let wanted = next.listen.tls.as_ref().unwrap();
+                assert_eq!(tls.identity.is_some(), wanted.client_ca.is_some(), "{known}");
+            }
+            assert_eq!(dial.pool, if hop.kind == HopKind::Http { 32 } else { 0 });
+        }
+    }
+}
+
+#[test]
+fn the_first_http_hop_sets_what_later_ones_append_to() {
+    let addresses: Vec<std::net::SocketAddr> =
+        [9001, 9002, 9003].map(|port| ([127, 0, 0, 1], port).into()).to_vec();
+    let forwarded = |known: Known| {
+        let hops = wire(&known.placement(), &addresses, &wiring());
+        hops.iter().map(|hop| hop.forwarded).collect::<Vec<_>>()
+    };
+    assert_eq!(forwarded(Known::LbTerminate), [Forwarded::Set, Forwarded::Append, Forwarded::Keep]);
+    assert_eq!(
+        forwarded(Known::IngressTerminate),
+        [Forwarded::Keep, Forwarded::Set, Forwarded::Keep]
+    );
+    assert_eq!(forwarded(Known::Passthrough), [Forwarded::Keep; 3]);
+}
