@@ -171,14 +171,21 @@ const fn cure(failure: Failure) -> &'static str {
     }
 }
 
-/// Neither success nor failure: every operation outlasted the run.
+/// Neither success nor failure: every operation outlasted the run, or no round was measured.
 fn nothing(target: &TargetRecord) -> Option<Warning> {
     let ended = target.sum(|round| round.succeeded.saturating_add(round.failures()));
+    let (cause, cure) = if target.rounds.is_empty() {
+        ("the run ended before a round of this target was over", "let it run to its end")
+    } else {
+        (
+            "the server accepts connections and does not answer, or takes longer than the run",
+            "see that it serves a single request, and raise `timing.round`",
+        )
+    };
     (ended == 0).then(|| Warning {
         seen: format!("no operation came to an end in {} rounds", target.rounds.len()),
-        cause: "the server accepts connections and does not answer, or takes longer than the run"
-            .into(),
-        cure: "see that it serves a single request, and raise `timing.round`".into(),
+        cause: cause.to_owned(),
+        cure: cure.to_owned(),
     })
 }
 

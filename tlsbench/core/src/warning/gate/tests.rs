@@ -121,6 +121,10 @@ fn a_run_in_which_nothing_ended_is_not_valid() {
     };
     assert_eq!(with(0, 0), ["nothing"]);
     assert_eq!((with(1, 0), with(0, 1)), (vec![], vec![]));
+    // Where no round was measured the server is not to blame.
+    let gates = judge(&run(CLOSED, |target| target.rounds.clear()));
+    assert_eq!((gates.len(), gates[0].name, gates[0].spoils), (1, "nothing", ALL));
+    assert_eq!(gates[0].warning.cure, "let it run to its end");
 }
 
 #[test]
