@@ -1,7 +1,7 @@
-//! When connections and requests begin: closed and open loops of one shard, over epoll.
+//! When connections and requests begin: closed and open loops of one shard.
 //!
-//! One thread, no locks, no channels, and no allocation per request. It asks `session` what became
-//! of a connection and decides what that connection does next.
+//! One thread, no locks, no channels, and no allocation per request. It hears from connections what
+//! became of them and decides what each does next; what they are and what time it is, is `Outside`.
 
 use std::io;
 
@@ -10,30 +10,31 @@ use tlsbench_core::tally::{Failure, Phase, Tally};
 use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::Lap;
 
-use crate::clock::Clock;
-use crate::session::{Session, Step, places};
+use crate::session::{Connection, Step, places};
 use crate::wire::Rendered;
 
 mod course;
 mod kit;
 mod laps;
 mod open;
+mod outside;
 mod rounds;
-mod wakeup;
+mod sockets;
 
 pub(crate) use course::{AddressBook, Course, Work};
 pub(crate) use kit::{Counts, Kit};
+pub(crate) use outside::{Name, Outside, Wake};
+pub(crate) use sockets::Sockets;
 
 use laps::Laps;
 use open::Open;
 use rounds::Rounds;
-use wakeup::{Wake, Wakeup};
 
 /// Drives one shard through its course.
-pub(crate) struct Drive<'d> {
+pub(crate) struct Drive<'d, O: Outside> {
     kit: Kit<'d>,
-    wakeup: Wakeup,
-    slots: Vec<Slot>,
+    outside: O,
+    slots: Vec<Slot<O::Connection>>,
     /// Operations under way: `width` places for each slot.
     ops: Vec<Option<Op>>,
     width: usize,
@@ -52,8 +53,8 @@ pub(crate) struct Drive<'d> {
 
 /// A place for a connection.
 #[derive(Debug)]
-struct Slot {
-    session: Session,
+struct Slot<C> {
+    session: C,
     /// How many connections this place has had.
     number: u32,
     /// The round of its last operation.
@@ -83,15 +84,17 @@ pub(crate) trait Watch {
     fn take(&mut self, round: u32, tally: Tally, lap: Lap);
 }
 
-impl<'d> Drive<'d> {
-    pub(crate) fn new(kit: Kit<'d>) -> io::Result<Self> {
+impl<'d, O: Outside> Drive<'d, O> {
+    pub(crate) fn new(mut kit: Kit<'d>, outside: O) -> Self {
+        let now = outside.now();
+        kit.refresh(now);
         let course = kit.course;
         let slots: Vec<_> = course.first_starts().into_iter().map(Slot::new).collect();
         let streams = course.request.as_ref().and_then(Rendered::streams);
         let width = streams.map_or(1, places);
         let from = after(course.begin, course.warm_up);
-        Ok(Self {
-            wakeup: Wakeup::new()?,
+        Self {
+            outside,
             ops: vec![None; slots.len().saturating_mul(width)],
             width,
             slots,
@@ -102,9 +105,9 @@ impl<'d> Drive<'d> {
             open: Open::of(course),
             live: 0,
             busy: 0,
-            now: Clock::Monotonic.now(),
+            now,
             kit,
-        })
+        }
     }
 
     /// Runs the course to its end, or until it is told to stop.
@@ -112,7 +115,7 @@ impl<'d> Drive<'d> {
         let mut drain_until = None;
         self.sweep();
         loop {
-            self.now = Clock::Monotonic.now();
+            self.now = self.outside.now();
             if drain_until.is_none() {
                 self.note_round();
             }
@@ -120,8 +123,8 @@ impl<'d> Drive<'d> {
             if self.is_done(&mut drain_until) {
                 break;
             }
-            for index in 0..self.wakeup.wait()? {
-                match self.wakeup.event(index) {
+            for index in 0..self.outside.wait()? {
+                match self.outside.event(index) {
                     None | Some(Wake::Pace) => {}
                     Some(Wake::Tick) => {
                         if !self.on_tick(watch) {
@@ -129,9 +132,7 @@ impl<'d> Drive<'d> {
                             return Ok(());
                         }
                     }
-                    Some(Wake::Socket { slot, number, hung_up }) => {
-                        self.on_socket(slot, number, hung_up);
-                    }
+                    Some(Wake::Connection { name, hung_up }) => self.on_wake(name, hung_up),
                 }
             }
         }
@@ -141,7 +142,7 @@ impl<'d> Drive<'d> {
 
     /// Looks around; whether to go on.
     fn on_tick(&mut self, watch: &mut impl Watch) -> bool {
-        self.wakeup.heard_tick();
+        self.outside.heard_tick();
         self.kit.refresh(self.now);
         self.sweep();
         self.laps.tick(self.now, self.counts);
@@ -158,7 +159,7 @@ impl<'d> Drive<'d> {
     /// Gives away the rounds that are over, or at the end all that began.
     fn give_away(&mut self, watch: &mut impl Watch, ended: bool) {
         if ended {
-            self.laps.note(0, Clock::Monotonic.now(), self.counts);
+            self.laps.note(0, self.outside.now(), self.counts);
         }
         loop {
             let round = self.next_given;
@@ -210,7 +211,7 @@ impl<'d> Drive<'d> {
 
     /// Looks for what took too long, and for places where a closed loop may connect.
     fn sweep(&mut self) {
-        self.now = Clock::Monotonic.now();
+        self.now = self.outside.now();
         for index in 0..self.slots.len() {
             let Some(slot) = self.slots.get_mut(index) else { return };
             if slot.session.is_vacant() {
@@ -226,11 +227,11 @@ impl<'d> Drive<'d> {
         }
     }
 
-    fn on_socket(&mut self, slot: u32, number: u32, hung_up: bool) {
-        let Some(index) = index_of(slot) else { return };
+    fn on_wake(&mut self, name: Name, hung_up: bool) {
+        let Some(index) = index_of(name.slot) else { return };
         let round = self.round_of(index);
         let Some(slot) = self.slots.get_mut(index) else { return };
-        if slot.number != number || slot.session.is_vacant() {
+        if slot.number != name.number || slot.session.is_vacant() {
             return;
         }
         let step = slot.session.step(hung_up, &mut self.kit.hands(round));
@@ -250,7 +251,7 @@ impl<'d> Drive<'d> {
         self.rounds.at(self.now)
     }
 
-    /// Goes on with a connection whose socket has nothing new.
+    /// Goes on with a connection of which nothing new was heard.
     fn go_on(&mut self, index: usize) {
         if let Some(step) = self.resume(index) {
             self.on_step(index, step);
@@ -269,13 +270,13 @@ impl<'d> Drive<'d> {
             next = match step {
                 Step::Waits => return,
                 Step::Ready => {
-                    self.now = Clock::Monotonic.now();
+                    self.now = self.outside.now();
                     let round = self.op(index, 0).map_or(0, |op| op.round);
                     self.ask(index, round)
                 }
                 Step::Room => self.fill(index),
                 Step::Confirmed => {
-                    self.now = Clock::Monotonic.now();
+                    self.now = self.outside.now();
                     self.finish(index, 0, Ok(()));
                     self.close(index)
                 }
@@ -285,7 +286,7 @@ impl<'d> Drive<'d> {
                     self.after_answer(index)
                 }
                 Step::Failed(failure) => {
-                    self.now = Clock::Monotonic.now();
+                    self.now = self.outside.now();
                     for place in 0..number_of(self.width) {
                         self.finish(index, place, Err(failure));
                     }
@@ -471,27 +472,23 @@ impl<'d> Drive<'d> {
         self.begin(index, 0, op);
         self.live += 1;
         let Some(slot) = self.slots.get_mut(index) else { return };
+        let name = Name { slot: number_of(index), number: slot.number };
         let opened = match self.kit.route() {
-            Some(route) => slot.session.open(route, &mut self.kit.hands(op.round)),
+            Some(route) => {
+                let hands = &mut self.kit.hands(op.round);
+                self.outside.open(&mut slot.session, name, route, hands)
+            }
             None => Err(Failure::Resolve),
         };
-        let watched = opened.and_then(|()| match slot.session.socket() {
-            Some(socket) => self
-                .wakeup
-                .watch(socket, number_of(index), slot.number)
-                .map_err(|_| Failure::ConnectOther),
-            None => Err(Failure::ConnectOther),
-        });
-        if let Err(failure) = watched {
-            slot.session.drop_link();
+        if let Err(failure) = opened {
             self.on_step(index, Step::Failed(failure));
         }
     }
 }
 
-impl Slot {
-    const fn new(rest_until: Nanos) -> Self {
-        Self { session: Session::new(), number: 0, round: 0, left: 0, listed: false, rest_until }
+impl<C: Connection> Slot<C> {
+    fn new(rest_until: Nanos) -> Self {
+        Self { session: C::vacant(), number: 0, round: 0, left: 0, listed: false, rest_until }
     }
 }
 

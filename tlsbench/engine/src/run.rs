@@ -16,7 +16,7 @@ use tlsbench_core::units::{Nanos, Ratio};
 use tlsbench_core::usage::{Cpu, Lap};
 
 use crate::clock::Clock;
-use crate::drive::{AddressBook, Counts, Course, Drive, Kit, Watch};
+use crate::drive::{AddressBook, Counts, Course, Drive, Kit, Sockets, Watch};
 use crate::shard::{self, Live};
 use crate::tls::{Alpn, ReloadingRoots, TlsClient, TlsError};
 
@@ -325,7 +325,7 @@ fn drive(
     mut look: Look<'_>,
 ) -> io::Result<()> {
     let tls = state.tls.get_mut(target).and_then(Option::as_mut);
-    let mut drive = Drive::new(Kit::new(course, tls))?;
+    let mut drive = Drive::new(Kit::new(course, tls), Sockets::new()?);
     drive.run(&mut look)?;
     look.tell(0, drive.counts);
     Ok(())

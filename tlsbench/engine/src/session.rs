@@ -3,16 +3,17 @@
 //! It moves when the socket is ready and never waits; what a connection does is decided here, when
 //! it does it by `drive`. A handshake is over when the server has confirmed it, not before.
 
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 
-use tlsbench_core::plan::Close;
-use tlsbench_core::tally::{Failure, Tally};
+use tlsbench_core::tally::Failure;
 use tlsbench_core::units::Nanos;
 
 use crate::clock::Clock;
-use crate::tls::{TlsClient, Wanted};
-use crate::wire::{Reader, Rendered};
+use crate::tls::Wanted;
+use crate::wire::Reader;
 
+mod closing;
+mod connection;
 mod dial;
 mod handshake;
 mod http1;
@@ -20,64 +21,13 @@ mod http2;
 mod link;
 mod streams;
 
-use link::{Fed, Got, Link, Unasked};
-use streams::Streams;
+pub(crate) use connection::{Connection, Hands, Route, Step};
 pub(crate) use streams::places;
 
-/// What a session works with, lent for each step.
-pub(crate) struct Hands<'h> {
-    /// Where bytes are read into; its contents mean nothing between steps.
-    pub(crate) buffer: &'h mut [u8],
-    /// Where text is made.
-    pub(crate) text: &'h mut String,
-    /// Where it is counted and timed.
-    pub(crate) tally: &'h mut Tally,
-    /// What is asked; nothing in a handshake-only run.
-    pub(crate) request: Option<&'h Rendered>,
-    /// How the connection ends.
-    pub(crate) close: Close,
-    /// Who begins TLS; nothing for plain HTTP.
-    pub(crate) tls: Option<&'h mut TlsClient>,
-}
+use link::{Fed, Link, Unasked};
+use streams::Streams;
 
-/// Where a connection goes, and how it is to begin.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Route {
-    /// The server.
-    pub(crate) to: SocketAddr,
-    /// The source address.
-    pub(crate) from: Option<IpAddr>,
-    /// Whether a session is to be resumed.
-    pub(crate) resume: bool,
-    /// Whether the first request is the last as well, for early data.
-    pub(crate) last: bool,
-}
-
-/// What a step came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// A request has its outcome; the connection goes on.
-    Answered {
-        /// The request's place on the connection.
-        place: u32,
-        /// What became of it.
-        result: Result<(), Failure>,
-    },
-    /// The server confirmed the handshake of a handshake-only run.
-    Confirmed,
-    /// It failed and is closed.
-    Failed(Failure),
-    /// It is closed, as it should be.
-    Over,
-    /// It can take a request, its first.
-    Ready,
-    /// It may take more requests at a time than before.
-    Room,
-    /// It waits for the socket.
-    Waits,
-}
-
-/// A connection, or the place of one.
+/// A connection over a socket, or the place of one.
 #[derive(Debug)]
 pub(crate) struct Session {
     stage: Stage,
@@ -128,7 +78,7 @@ enum Stage {
 }
 
 impl Session {
-    pub(crate) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             stage: Stage::Vacant,
             link: None,
@@ -191,86 +141,6 @@ impl Session {
         self.link.as_ref().map(|link| &link.socket)
     }
 
-    /// Whether there is no connection.
-    pub(crate) fn is_vacant(&self) -> bool {
-        self.stage == Stage::Vacant
-    }
-
-    /// Whether it stands and nothing is asked.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.stage == Stage::Idle || (self.stage == Stage::Streaming && !self.is_busy())
-    }
-
-    /// Whether it stands and something is asked.
-    pub(crate) fn is_busy(&self) -> bool {
-        match &self.streams {
-            Some(streams) => self.stage == Stage::Streaming && streams.open() > 0,
-            None => self.stage == Stage::Requesting,
-        }
-    }
-
-    /// Where a request can be made now; nothing when it would have to wait.
-    pub(crate) fn place(&self) -> Option<u32> {
-        match (self.stage, &self.streams) {
-            (Stage::Idle, None) => Some(0),
-            (Stage::Streaming, Some(streams)) if !self.hung_up => streams.place(),
-            _ => None,
-        }
-    }
-
-    /// The place of the request whose outcome the next step tells, where there may be several.
-    pub(crate) fn due(&self) -> Option<u32> {
-        self.streams.as_ref().and_then(|streams| streams.due())
-    }
-
-    /// When the last response ended.
-    pub(crate) const fn moment(&self) -> Nanos {
-        self.moment
-    }
-
-    /// When the current stage has taken too long.
-    pub(crate) const fn deadline(&self) -> Nanos {
-        self.deadline
-    }
-
-    /// Whether another request may be made after the response that ended.
-    pub(crate) fn is_reusable(&self) -> bool {
-        let reusable = match &self.streams {
-            Some(streams) => streams.is_reusable(),
-            None => self.reusable,
-        };
-        reusable && !self.hung_up
-    }
-
-    /// Goes on as far as the socket lets it; `hung_up` when the kernel says that no more will come.
-    pub(crate) fn step(&mut self, hung_up: bool, hands: &mut Hands<'_>) -> Step {
-        self.hung_up |= hung_up;
-        let result = match self.stage {
-            Stage::Vacant => Ok(Step::Waits),
-            Stage::Connecting => self.on_connect(hands),
-            Stage::Handshaking => self.on_handshake(hands),
-            Stage::Confirming => self.on_confirming(hands),
-            Stage::Idle => self.on_idle(hands),
-            Stage::Requesting => self.on_response(hands),
-            Stage::Streaming => {
-                self.drained = false;
-                self.on_streams(hands)
-            }
-            Stage::Closing => Ok(self.on_closing(hands)),
-        };
-        self.or_failed(result)
-    }
-
-    /// Goes on where there may be more to do although the socket has not become ready: outcomes
-    /// that came together, requests that are to go out together.
-    pub(crate) fn resume(&mut self, hands: &mut Hands<'_>) -> Option<Step> {
-        if self.stage != Stage::Streaming {
-            return None;
-        }
-        let result = self.on_streams(hands);
-        Some(self.or_failed(result))
-    }
-
     fn or_failed(&mut self, result: Result<Step, Failure>) -> Step {
         result.unwrap_or_else(|failure| {
             self.drop_link();
@@ -288,8 +158,89 @@ impl Session {
         }
     }
 
-    /// The stage took too long. Where there are several requests, those that did are due.
-    pub(crate) fn expire(&mut self) -> Step {
+    /// Notes whether a reading emptied the socket. Readiness comes by edges, so what was left there
+    /// has to be read without being told, and so has an end that was announced already.
+    fn is_drained(&mut self, length: usize, hands: &Hands<'_>) -> bool {
+        self.drained = length < hands.buffer.len() && !self.hung_up;
+        self.drained
+    }
+}
+
+impl Connection for Session {
+    fn vacant() -> Self {
+        Self::new()
+    }
+
+    fn is_vacant(&self) -> bool {
+        self.stage == Stage::Vacant
+    }
+
+    fn is_idle(&self) -> bool {
+        self.stage == Stage::Idle || (self.stage == Stage::Streaming && !self.is_busy())
+    }
+
+    fn is_busy(&self) -> bool {
+        match &self.streams {
+            Some(streams) => self.stage == Stage::Streaming && streams.open() > 0,
+            None => self.stage == Stage::Requesting,
+        }
+    }
+
+    fn place(&self) -> Option<u32> {
+        match (self.stage, &self.streams) {
+            (Stage::Idle, None) => Some(0),
+            (Stage::Streaming, Some(streams)) if !self.hung_up => streams.place(),
+            _ => None,
+        }
+    }
+
+    fn due(&self) -> Option<u32> {
+        self.streams.as_ref().and_then(|streams| streams.due())
+    }
+
+    fn moment(&self) -> Nanos {
+        self.moment
+    }
+
+    fn deadline(&self) -> Nanos {
+        self.deadline
+    }
+
+    fn is_reusable(&self) -> bool {
+        let reusable = match &self.streams {
+            Some(streams) => streams.is_reusable(),
+            None => self.reusable,
+        };
+        reusable && !self.hung_up
+    }
+
+    fn step(&mut self, hung_up: bool, hands: &mut Hands<'_>) -> Step {
+        self.hung_up |= hung_up;
+        let result = match self.stage {
+            Stage::Vacant => Ok(Step::Waits),
+            Stage::Connecting => self.on_connect(hands),
+            Stage::Handshaking => self.on_handshake(hands),
+            Stage::Confirming => self.on_confirming(hands),
+            Stage::Idle => self.on_idle(hands),
+            Stage::Requesting => self.on_response(hands),
+            Stage::Streaming => {
+                self.drained = false;
+                self.on_streams(hands)
+            }
+            Stage::Closing => Ok(self.on_closing(hands)),
+        };
+        self.or_failed(result)
+    }
+
+    fn resume(&mut self, hands: &mut Hands<'_>) -> Option<Step> {
+        if self.stage != Stage::Streaming {
+            return None;
+        }
+        let result = self.on_streams(hands);
+        Some(self.or_failed(result))
+    }
+
+    fn expire(&mut self) -> Step {
         if self.stage == Stage::Streaming {
             self.expire_streams();
             return Step::Waits;
@@ -299,14 +250,7 @@ impl Session {
         if closing { Step::Over } else { Step::Failed(Failure::Timeout) }
     }
 
-    /// Makes a request, at `now`, in the place that [`Session::place`] says; the last of the
-    /// connection says so when the server is to close.
-    pub(crate) fn request(
-        &mut self,
-        last: bool,
-        now: Nanos,
-        hands: &mut Hands<'_>,
-    ) -> Result<(), Failure> {
+    fn request(&mut self, last: bool, now: Nanos, hands: &mut Hands<'_>) -> Result<(), Failure> {
         if self.streams.is_none() {
             return self.request_next(last, now, hands);
         }
@@ -317,8 +261,7 @@ impl Session {
         Ok(())
     }
 
-    /// Nothing is to be asked for the time being.
-    pub(crate) fn rest(&mut self, hands: &mut Hands<'_>) {
+    fn rest(&mut self, hands: &mut Hands<'_>) {
         if self.stage == Stage::Streaming {
             return;
         }
@@ -330,81 +273,16 @@ impl Session {
         }
     }
 
-    /// Closes as the run closes; what is left to wait for, if anything, comes by `step`.
-    pub(crate) fn close(&mut self, hands: &mut Hands<'_>) -> Step {
-        if hands.close == Close::Fin {
-            self.say_goaway(hands);
-        }
-        let Some(link) = &mut self.link else { return Step::Over };
-        match hands.close {
-            Close::Rst => {
-                dial::reset_on_close(&link.socket);
-                self.drop_link();
-                return Step::Over;
-            }
-            Close::Fin if !self.parted => {
-                link.say_goodbye(hands.tally);
-                link.shut();
-            }
-            // Without TLS and without a request there is nothing to ask the server by.
-            Close::Server if hands.request.is_none() && link.tls.is_none() => link.shut(),
-            Close::Fin | Close::Server => {}
-        }
-        self.stage = Stage::Closing;
-        self.deadline = after(Clock::Monotonic.now(), CLOSE_MAX);
-        if self.drained && !self.hung_up { Step::Waits } else { self.on_closing(hands) }
+    fn close(&mut self, hands: &mut Hands<'_>) -> Step {
+        self.begin_to_close(hands)
     }
 
-    /// Leaves a connection on which nothing is under way.
-    pub(crate) fn leave(&mut self, hands: &mut Hands<'_>) {
+    fn leave(&mut self, hands: &mut Hands<'_>) {
         self.say_goaway(hands);
         if let Some(link) = &mut self.link {
             link.say_goodbye(hands.tally);
         }
         self.drop_link();
-    }
-
-    /// Ends at once, whatever is under way.
-    pub(crate) fn drop_link(&mut self) {
-        self.link = None;
-        self.stage = Stage::Vacant;
-        self.deadline = NEVER;
-    }
-
-    fn over(&mut self) -> Step {
-        self.drop_link();
-        Step::Over
-    }
-
-    /// Notes whether a reading emptied the socket. Readiness comes by edges, so what was left there
-    /// has to be read without being told, and so has an end that was announced already.
-    fn is_drained(&mut self, length: usize, hands: &Hands<'_>) -> bool {
-        self.drained = length < hands.buffer.len() && !self.hung_up;
-        self.drained
-    }
-
-    /// Waits for the server's end; what comes before it is of no interest any more.
-    fn on_closing(&mut self, hands: &mut Hands<'_>) -> Step {
-        loop {
-            let Some(link) = &mut self.link else { return Step::Over };
-            match link.recv(hands.buffer, hands.tally) {
-                Got::Nothing => {
-                    // OpenSSL's servers may wait for our goodbye between theirs and the end.
-                    if self.goodbye && !self.parted {
-                        link.say_goodbye(hands.tally);
-                        self.parted = true;
-                    }
-                    return Step::Waits;
-                }
-                Got::End | Got::Reset => return self.over(),
-                Got::Bytes(length) => {
-                    // Tickets that come late are taken all the same.
-                    let input = hands.buffer.get(..length).unwrap_or_default();
-                    let fed = link.feed(input, &mut Unasked);
-                    self.goodbye |= fed.is_ok_and(|fed| fed.goodbye);
-                }
-            }
-        }
     }
 }
 
@@ -419,5 +297,3 @@ const CONNECT_MAX: Nanos = Nanos::from_millis(5_000);
 const HANDSHAKE_MAX: Nanos = Nanos::from_millis(10_000);
 /// Without a byte: longer would only measure patience.
 const RESPONSE_MAX: Nanos = Nanos::from_millis(30_000);
-/// A server that does not close within this is closed.
-const CLOSE_MAX: Nanos = Nanos::from_millis(2_000);

@@ -7,7 +7,6 @@ use tlsbench_core::tally::Tally;
 use tlsbench_core::units::Nanos;
 
 use super::course::Course;
-use crate::clock::Clock;
 use crate::session::{Hands, Route};
 use crate::tls::TlsClient;
 
@@ -37,7 +36,7 @@ pub(crate) struct Kit<'k> {
 
 impl<'k> Kit<'k> {
     pub(crate) fn new(course: &'k Course, tls: Option<&'k mut TlsClient>) -> Self {
-        let mut kit = Self {
+        Self {
             course,
             tls,
             buffer: vec![0; BUFFER],
@@ -48,9 +47,7 @@ impl<'k> Kit<'k> {
             edition: 0,
             turn: 0,
             resumer: Resumer::new(course.resume),
-        };
-        kit.refresh(Clock::Monotonic.now());
-        kit
+        }
     }
 
     /// Takes over addresses and roots that have changed.

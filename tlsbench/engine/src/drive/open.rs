@@ -11,8 +11,8 @@ use tlsbench_core::units::Nanos;
 use super::course::{Course, Work};
 use super::kit::{Counts, Kit};
 use super::rounds::Rounds;
-use super::{Drive, Op, index_of};
-use crate::clock::Clock;
+use super::{Drive, Op, Outside, index_of};
+use crate::session::Connection as _;
 
 /// Arrivals, the queue for the pool, and the pool's free places.
 #[derive(Debug)]
@@ -155,7 +155,7 @@ impl Open {
     }
 }
 
-impl Drive<'_> {
+impl<O: Outside> Drive<'_, O> {
     /// Begins what an open loop should have begun by now, and sets the timer for what comes next.
     pub(super) fn begin_what_is_due(&mut self) -> io::Result<()> {
         let operations = self.kit.course.per_connection().unwrap_or(1);
@@ -169,9 +169,9 @@ impl Drive<'_> {
                 open.exhausted = true;
                 break;
             };
-            self.now = Clock::Monotonic.now();
+            self.now = self.outside.now();
             if intended > self.now {
-                self.wakeup.at(intended)?;
+                self.outside.wake_at(intended)?;
                 break;
             }
             open.advance();
@@ -213,7 +213,7 @@ impl Drive<'_> {
     }
 }
 
-impl Drive<'_> {
+impl<O: Outside> Drive<'_, O> {
     /// Begins an operation on a connection that waits for one, and may wait for more.
     fn begin_on_idle(&mut self, index: usize, op: Op) {
         let Some(slot) = self.slots.get_mut(index) else { return };

@@ -609,7 +609,8 @@ fn allocations(scenario: &Scenario, lab: Option<&Lab>, requests: u64) -> u64 {
     let stage = stage::stages(&scenario)[0];
     let book = Arc::new(AddressBook::new(inputs.addresses[0].clone()));
     let course = stage::course(&scenario, &book, None, stage, states[0].shard, now).unwrap();
-    let mut drive = Drive::new(Kit::new(&course, states[0].tls[0].as_mut())).unwrap();
+    let kit = Kit::new(&course, states[0].tls[0].as_mut());
+    let mut drive = Drive::new(kit, Sockets::new().unwrap());
     let mut taken = Forever(0);
     let info = allocation_counter::measure(|| drive.run(&mut taken).unwrap());
     assert_eq!(taken.0, requests);

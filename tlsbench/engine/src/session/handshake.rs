@@ -9,7 +9,7 @@ use tlsbench_core::units::Nanos;
 use super::http1::wording;
 use super::http2::form;
 use super::link::{Got, Unasked};
-use super::{HANDSHAKE_MAX, Hands, Session, Stage, Step, after, dial};
+use super::{Connection as _, HANDSHAKE_MAX, Hands, Session, Stage, Step, after, dial};
 use crate::clock::Clock;
 use crate::tls::{Alpn, Kind, Wanted};
 

@@ -7,7 +7,7 @@ use tlsbench_core::units::Nanos;
 
 use super::link::{Got, Link};
 use super::streams::{End, Streams};
-use super::{Hands, NEVER, RESPONSE_MAX, Session, Step, after};
+use super::{Connection as _, Hands, NEVER, RESPONSE_MAX, Session, Step, after};
 use crate::clock::Clock;
 use crate::wire::Words;
 use crate::wire::http2::Form;

@@ -1,4 +1,4 @@
-//! What a shard waits with: epoll over sockets and two timers.
+//! The world of sockets: epoll over them and two timers, by the monotonic clock.
 
 use std::io;
 use std::net::TcpStream;
@@ -9,28 +9,15 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
+use tlsbench_core::tally::Failure;
 use tlsbench_core::units::Nanos;
 
-/// What woke the shard up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wake {
-    /// The moment that was asked for has come.
-    Pace,
-    /// A socket of this slot, when it was the connection of this number, is ready.
-    Socket {
-        /// The slot.
-        slot: u32,
-        /// The connection's number in the slot.
-        number: u32,
-        /// Whether the server's side is shut.
-        hung_up: bool,
-    },
-    /// It is time to look around.
-    Tick,
-}
+use super::outside::{Name, Outside, Wake};
+use crate::clock::Clock;
+use crate::session::{Hands, Route, Session};
 
 /// Epoll, a timer that ticks, and one that is set.
-pub(crate) struct Wakeup {
+pub(crate) struct Sockets {
     epoll: OwnedFd,
     tick: OwnedFd,
     pace: OwnedFd,
@@ -38,7 +25,7 @@ pub(crate) struct Wakeup {
     events: Vec<epoll::Event>,
 }
 
-impl Wakeup {
+impl Sockets {
     pub(crate) fn new() -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let timer = || {
@@ -59,8 +46,9 @@ impl Wakeup {
     }
 
     /// Watches a new socket, by edges.
-    pub(crate) fn watch(&self, socket: &TcpStream, slot: u32, number: u32) -> io::Result<()> {
-        let data = epoll::EventData::new_u64(u64::from(number) << 32 | u64::from(slot));
+    fn watch(&self, socket: &TcpStream, name: Name) -> io::Result<()> {
+        let token = u64::from(name.number) << 32 | u64::from(name.slot);
+        let data = epoll::EventData::new_u64(token);
         let flags = epoll::EventFlags::IN
             | epoll::EventFlags::OUT
             | epoll::EventFlags::RDHUP
@@ -68,9 +56,32 @@ impl Wakeup {
         epoll::add(&self.epoll, socket, data, flags)?;
         Ok(())
     }
+}
 
-    /// Asks to be woken at a moment, which may have passed.
-    pub(crate) fn at(&mut self, moment: Nanos) -> io::Result<()> {
+impl Outside for Sockets {
+    type Connection = Session;
+
+    fn now(&self) -> Nanos {
+        Clock::Monotonic.now()
+    }
+
+    fn open(
+        &mut self,
+        session: &mut Session,
+        name: Name,
+        route: Route,
+        hands: &mut Hands<'_>,
+    ) -> Result<(), Failure> {
+        session.open(route, hands)?;
+        let watched = session.socket().is_some_and(|socket| self.watch(socket, name).is_ok());
+        if !watched {
+            session.drop_link();
+            return Err(Failure::ConnectOther);
+        }
+        Ok(())
+    }
+
+    fn wake_at(&mut self, moment: Nanos) -> io::Result<()> {
         if moment != self.pace_at {
             let once = Itimerspec { it_interval: timespec(Nanos(0)), it_value: timespec(moment) };
             timerfd_settime(&self.pace, TimerfdTimerFlags::ABSTIME, &once)?;
@@ -79,8 +90,7 @@ impl Wakeup {
         Ok(())
     }
 
-    /// Waits until something happens; how much.
-    pub(crate) fn wait(&mut self) -> io::Result<usize> {
+    fn wait(&mut self) -> io::Result<usize> {
         self.events.clear();
         let room = rustix::buffer::spare_capacity(&mut self.events);
         match epoll::wait(&self.epoll, room, None) {
@@ -89,17 +99,18 @@ impl Wakeup {
         }
     }
 
-    /// One of the things that happened.
-    pub(crate) fn event(&self, index: usize) -> Option<Wake> {
+    fn event(&self, index: usize) -> Option<Wake> {
         let event = self.events.get(index)?;
         // Copied out, because the kernel's structure is packed.
         let (data, flags) = (event.data, event.flags);
         Some(match data.u64() {
             TICK_TOKEN => Wake::Tick,
             PACE_TOKEN => Wake::Pace,
-            token => Wake::Socket {
-                slot: (token & u64::from(u32::MAX)) as u32,
-                number: (token >> 32) as u32,
+            token => Wake::Connection {
+                name: Name {
+                    slot: (token & u64::from(u32::MAX)) as u32,
+                    number: (token >> 32) as u32,
+                },
                 hung_up: flags.intersects(
                     epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR,
                 ),
@@ -107,8 +118,8 @@ impl Wakeup {
         })
     }
 
-    /// Lets the timer tick again: one that repeats goes on only after it was read.
-    pub(crate) fn heard_tick(&self) {
+    fn heard_tick(&self) {
+        // A timer that repeats is an edge again only after it was read.
         let mut expirations = [0; size_of::<u64>()];
         // Nothing to read means that it was heard before.
         let _ = rustix::io::read(&self.tick, &mut expirations);

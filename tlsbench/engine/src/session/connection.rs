@@ -1,0 +1,116 @@
+//! What the loops ask of a connection, and what they hear: no word of it names a socket.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tlsbench_core::plan::Close;
+use tlsbench_core::tally::{Failure, Tally};
+use tlsbench_core::units::Nanos;
+
+use crate::tls::TlsClient;
+use crate::wire::Rendered;
+
+/// A connection, or the place of one.
+pub(crate) trait Connection {
+    /// A place without one.
+    fn vacant() -> Self;
+
+    /// Whether there is no connection.
+    fn is_vacant(&self) -> bool;
+
+    /// Whether it stands and nothing is asked.
+    fn is_idle(&self) -> bool;
+
+    /// Whether it stands and something is asked.
+    fn is_busy(&self) -> bool;
+
+    /// Whether another request may be made after the response that ended.
+    fn is_reusable(&self) -> bool;
+
+    /// Where a request can be made now; nothing when it would have to wait.
+    fn place(&self) -> Option<u32>;
+
+    /// The place of the request whose outcome the next step tells, where there may be several.
+    fn due(&self) -> Option<u32>;
+
+    /// When the last response ended.
+    fn moment(&self) -> Nanos;
+
+    /// When the current stage has taken too long.
+    fn deadline(&self) -> Nanos;
+
+    /// Goes on as far as it can; `hung_up` when it is known that no more will come.
+    fn step(&mut self, hung_up: bool, hands: &mut Hands<'_>) -> Step;
+
+    /// Goes on where there may be more to do although nothing new came: outcomes that came
+    /// together, requests that are to go out together.
+    fn resume(&mut self, hands: &mut Hands<'_>) -> Option<Step>;
+
+    /// The stage took too long. Where there are several requests, those that did are due.
+    fn expire(&mut self) -> Step;
+
+    /// Makes a request, at `now`, in the place that [`Connection::place`] says; the last of the
+    /// connection says so when the server is to close.
+    fn request(&mut self, last: bool, now: Nanos, hands: &mut Hands<'_>) -> Result<(), Failure>;
+
+    /// Nothing is to be asked for the time being.
+    fn rest(&mut self, hands: &mut Hands<'_>);
+
+    /// Closes as the run closes; what is left to wait for, if anything, comes by `step`.
+    fn close(&mut self, hands: &mut Hands<'_>) -> Step;
+
+    /// Leaves a connection on which nothing is under way.
+    fn leave(&mut self, hands: &mut Hands<'_>);
+}
+
+/// What a connection works with, lent for each step.
+pub(crate) struct Hands<'h> {
+    /// Where bytes are read into; its contents mean nothing between steps.
+    pub(crate) buffer: &'h mut [u8],
+    /// Where text is made.
+    pub(crate) text: &'h mut String,
+    /// Where it is counted and timed.
+    pub(crate) tally: &'h mut Tally,
+    /// What is asked; nothing in a handshake-only run.
+    pub(crate) request: Option<&'h Rendered>,
+    /// How the connection ends.
+    pub(crate) close: Close,
+    /// Who begins TLS; nothing for plain HTTP.
+    pub(crate) tls: Option<&'h mut TlsClient>,
+}
+
+/// Where a connection goes, and how it is to begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    /// The server.
+    pub(crate) to: SocketAddr,
+    /// The source address.
+    pub(crate) from: Option<IpAddr>,
+    /// Whether a session is to be resumed.
+    pub(crate) resume: bool,
+    /// Whether the first request is the last as well, for early data.
+    pub(crate) last: bool,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A request has its outcome; the connection goes on.
+    Answered {
+        /// The request's place on the connection.
+        place: u32,
+        /// What became of it.
+        result: Result<(), Failure>,
+    },
+    /// The server confirmed the handshake of a handshake-only run.
+    Confirmed,
+    /// It failed and is closed.
+    Failed(Failure),
+    /// It is closed, as it should be.
+    Over,
+    /// It can take a request, its first.
+    Ready,
+    /// It may take more requests at a time than before.
+    Room,
+    /// It waits for the server.
+    Waits,
+}
