@@ -39,6 +39,8 @@ pub(crate) struct Drive<'d, O: Outside> {
     ops: Vec<Option<Op>>,
     width: usize,
     rounds: Rounds,
+    /// When the next round begins, or the last one ends.
+    edge: Option<Nanos>,
     laps: Laps,
     /// The first round whose tally was not given away.
     next_given: u32,
@@ -93,12 +95,14 @@ impl<'d, O: Outside> Drive<'d, O> {
         let streams = course.request.as_ref().and_then(Rendered::streams);
         let width = streams.map_or(1, places);
         let from = after(course.begin, course.warm_up);
+        let rounds = Rounds::new(from, course.length, course.rounds);
         Self {
             outside,
             ops: vec![None; slots.len().saturating_mul(width)],
             width,
             slots,
-            rounds: Rounds::new(from, course.length, course.rounds),
+            edge: rounds.edge_after(now),
+            rounds,
             laps: Laps::new(),
             next_given: 1,
             counts: Counts::default(),
@@ -115,7 +119,6 @@ impl<'d, O: Outside> Drive<'d, O> {
         let mut drain_until = None;
         self.sweep();
         loop {
-            self.now = self.outside.now();
             if drain_until.is_none() {
                 self.note_round();
             }
@@ -123,7 +126,9 @@ impl<'d, O: Outside> Drive<'d, O> {
             if self.is_done(&mut drain_until) {
                 break;
             }
-            for index in 0..self.outside.wait()? {
+            let happened = self.outside.wait()?;
+            self.now = self.outside.now();
+            for index in 0..happened {
                 match self.outside.event(index) {
                     None | Some(Wake::Pace) => {}
                     Some(Wake::Tick) => {
@@ -180,6 +185,8 @@ impl<'d, O: Outside> Drive<'d, O> {
     fn is_done(&mut self, drain_until: &mut Option<Nanos>) -> bool {
         self.rounds.at(self.now);
         let over = match &self.open {
+            // A round takes its time, also when its last arrival came and went long before.
+            Some(_) if !self.rounds.is_counted() && !self.rounds.is_over() => false,
             Some(open) => open.exhausted && open.waiting.is_empty() && self.busy == 0,
             None => !self.rounds.may_start(self.now),
         };
@@ -274,7 +281,10 @@ impl<'d, O: Outside> Drive<'d, O> {
                     let round = self.op(index, 0).map_or(0, |op| op.round);
                     self.ask(index, round)
                 }
-                Step::Room => self.fill(index),
+                Step::Room => {
+                    self.now = self.outside.now();
+                    self.fill(index)
+                }
                 Step::Confirmed => {
                     self.now = self.outside.now();
                     self.finish(index, 0, Ok(()));
@@ -453,6 +463,8 @@ impl<'d, O: Outside> Drive<'d, O> {
     }
 
     fn connect_closed(&mut self, index: usize) {
+        // Others may have begun to connect since the clock was read, which takes a while with TLS.
+        self.now = self.outside.now();
         if !self.rounds.may_start(self.now) {
             return;
         }
@@ -515,3 +527,6 @@ fn index_of(number: u32) -> Option<usize> {
 const REST: Nanos = Nanos::from_millis(10);
 /// What is not counted any more is given a second to end in good order.
 const DRAIN_MAX: Nanos = Nanos::from_millis(1_000);
+
+#[cfg(test)]
+mod tests;

@@ -159,6 +159,7 @@ impl<O: Outside> Drive<'_, O> {
     /// Begins what an open loop should have begun by now, and sets the timer for what comes next.
     pub(super) fn begin_what_is_due(&mut self) -> io::Result<()> {
         let operations = self.kit.course.per_connection().unwrap_or(1);
+        let mut wake = None;
         while let Some(open) = &mut self.open {
             if open.exhausted {
                 break;
@@ -171,7 +172,7 @@ impl<O: Outside> Drive<'_, O> {
             };
             self.now = self.outside.now();
             if intended > self.now {
-                self.outside.wake_at(intended)?;
+                wake = Some(intended);
                 break;
             }
             open.advance();
@@ -183,15 +184,26 @@ impl<O: Outside> Drive<'_, O> {
             self.serve_waiting();
         }
         self.serve_waiting();
-        Ok(())
+        if self.edge.is_some_and(|edge| edge <= self.now) {
+            self.edge = self.rounds.edge_after(self.now);
+        }
+        match wake.into_iter().chain(self.edge).min() {
+            Some(moment) => self.outside.wake_at(moment),
+            None => Ok(()),
+        }
     }
 
     /// Gives connections to the starts that wait for one.
     pub(super) fn serve_waiting(&mut self) {
+        let mut is_first = true;
         while let Some(open) = &mut self.open {
             open.expire(self.now, &mut self.kit, &mut self.counts);
             if open.waiting.is_empty() {
                 return;
+            }
+            if !std::mem::take(&mut is_first) {
+                // What the one before began took a while.
+                self.now = self.outside.now();
             }
             let slots = &mut self.slots;
             let Some(place) = open.place(|slot, number| {

@@ -48,6 +48,17 @@ impl Rounds {
         (round <= self.rounds).then_some(round)
     }
 
+    /// When the next round begins after a moment, or the last one ends; nothing where only what
+    /// is done can tell.
+    pub(crate) fn edge_after(&self, now: Nanos) -> Option<Nanos> {
+        if now < self.from {
+            return Some(self.from);
+        }
+        let Length::Time(span) = self.length else { return None };
+        let round = self.of_time(now, span);
+        (round <= self.rounds).then(|| self.from + Nanos(span.0.saturating_mul(round.into())))
+    }
+
     fn of_time(&self, moment: Nanos, span: Nanos) -> u32 {
         let round = (moment - self.from).0 / span.0.max(1);
         u32::try_from(round).unwrap_or(u32::MAX).saturating_add(1)
@@ -114,6 +125,9 @@ mod tests {
         assert_eq!(rounds.of_start(Nanos(120)), None);
         assert_eq!(rounds.at(Nanos(120)), 0);
         assert!(rounds.is_over() && !rounds.may_start(Nanos(120)));
+        let edges = [0, 99, 100, 109, 110, 119, 120].map(|now| rounds.edge_after(Nanos(now)));
+        let at = |edge| Some(Nanos(edge));
+        assert_eq!(edges, [at(100), at(100), at(110), at(110), at(120), at(120), None]);
     }
 
     #[test]
@@ -130,5 +144,6 @@ mod tests {
         }
         assert!(rounds.is_over() && !rounds.may_start(Nanos(100)));
         assert_eq!(rounds.of_start(Nanos(100)), None);
+        assert_eq!([99, 100].map(|now| rounds.edge_after(Nanos(now))), [Some(Nanos(100)), None]);
     }
 }
