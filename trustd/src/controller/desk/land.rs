@@ -125,7 +125,12 @@ impl Desk {
         let mut lane = Lane::Slow;
         match consequence {
             Consequence::NotLeader => {
+                // Nothing was tried. Either the lease is lost, and then all work is laid down, or its
+                // next renewal is late and makes room for writes again.
                 target.failures = failures - 1;
+                let lane = target.lane();
+                self.queue.hold_until(now.instant.after(RENEWAL_PAUSE));
+                self.queue.push(unit, lane);
                 return;
             }
             Consequence::NamespaceGone => {
@@ -225,5 +230,7 @@ const QUIET_TRIES: u32 = 3;
 const OUTAGE: u32 = 8;
 /// How long nothing is tried in an outage.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
+/// A lease is renewed every one or two seconds.
+const RENEWAL_PAUSE: Duration = Duration::from_millis(250);
 /// Something in the cluster, such as a mutating webhook, changes what is written.
 const CHANGED: Category = Category("changed-by-others");

@@ -8,6 +8,7 @@ use trustd_core::plan::{Ownership, Refusal, Write};
 use trustd_core::world::{Managed, NamespaceState, Observed, OwnerReference, SourceObject};
 
 use super::*;
+use crate::controller::lease::NotLeader;
 use crate::controller::watch::{Object, Place};
 use crate::controller::write::{Fault, Job, Landed};
 
@@ -370,6 +371,17 @@ fn a_busy_server_is_given_the_pause_it_asks_for() {
     bench.desk.land(task.unit(), Err(busy), at(0));
     assert_eq!(bench.writes(at(6)), Vec::<String>::new(), "nor for any other target");
     assert_eq!(bench.writes(at(7)).len(), 1);
+}
+
+#[test]
+fn a_write_that_the_lease_had_no_time_for_waits_for_its_renewal() {
+    let mut bench = Bench::new(&["n"], 1);
+    bench.tasks(at(0));
+    bench.desk.land(&unit("n"), Err(Fault::NotLeader(NotLeader)), at(0));
+    assert_eq!(bench.writes(at(0)), Vec::<String>::new());
+    assert_eq!(bench.standing("n"), Some(&Standing::Pending), "nothing failed");
+    assert!(bench.desk.next(DATE).unwrap().instant.is_some(), "it wakes up for it");
+    assert_eq!(bench.writes(at(1)), ["n"]);
 }
 
 #[test]
