@@ -27,6 +27,26 @@ pub fn pin(core: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// Does something while the calling thread keeps to these cores: processes and threads that it starts
+/// meanwhile inherit them. Afterwards it has again those it had.
+///
+/// # Errors
+/// Fails when the thread may not run on one of the cores, or there are none; then nothing is done.
+pub fn keeping_to<T>(cores: &[usize], what: impl FnOnce() -> T) -> io::Result<T> {
+    let before = sched_getaffinity(None)?;
+    let mut set = CpuSet::new();
+    for core in cores {
+        if *core >= CpuSet::MAX_CPU || !before.is_set(*core) {
+            return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        }
+        set.set(*core);
+    }
+    sched_setaffinity(None, &set)?;
+    let done = what();
+    sched_setaffinity(None, &before)?;
+    Ok(done)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +63,18 @@ mod tests {
         })
         .join()
         .unwrap();
+    }
+
+    #[test]
+    fn what_is_started_meanwhile_inherits_the_cores() {
+        let before = allowed().unwrap();
+        let inner = keeping_to(&before[..1], || std::thread::spawn(allowed).join().unwrap());
+        assert_eq!(inner.unwrap().unwrap(), before[..1]);
+        assert_eq!(allowed().unwrap(), before);
+        let outside = (0..CpuSet::MAX_CPU).find(|core| !before.contains(core)).unwrap();
+        for cores in [&[outside][..], &[CpuSet::MAX_CPU], &[]] {
+            assert!(keeping_to(cores, || panic!("done all the same")).is_err(), "{cores:?}");
+        }
+        assert_eq!(allowed().unwrap(), before);
     }
 }

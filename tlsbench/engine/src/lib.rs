@@ -14,6 +14,7 @@ mod session;
 mod drive;
 pub mod probe;
 pub mod process;
+pub mod topology;
 pub mod calibrate;
 pub mod fake;
 pub mod run;

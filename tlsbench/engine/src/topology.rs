@@ -1,0 +1,256 @@
+//! A placement that stands: its hops as processes, and what each of them uses.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use tlsbench_core::plan::hop::{Hop, HopCounters, HopKind};
+use tlsbench_core::plan::placement::{Placement, Role, Wiring, wire};
+use tlsbench_core::proxyconf::{Build, Unsupported, haproxy, nginx};
+
+use crate::affinity;
+use crate::probe::{Reading, Tree, TreeError};
+use crate::process::{HopProcess, ProcessError, Proxy};
+
+/// What a hop is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// This program's own.
+    Builtin,
+    /// HAProxy: its program.
+    Haproxy(PathBuf),
+    /// nginx: its program, and what it is like.
+    Nginx(PathBuf, Build),
+}
+
+impl Engine {
+    /// Its name in records and tables.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Builtin => "builtin",
+            Self::Haproxy(_) => "haproxy",
+            Self::Nginx(..) => "nginx",
+        }
+    }
+}
+
+/// How a placement is put up.
+#[derive(Clone, Debug)]
+pub struct Ground<'a> {
+    /// This program.
+    pub tlsbench: &'a Path,
+    /// What the hop of each role is made of; builtin where nothing is said.
+    pub engines: &'a BTreeMap<Role, Engine>,
+    /// Where each hop gets a folder of its own, named after its role.
+    pub folder: &'a Path,
+    /// The cores that hops keep to; all where there are none.
+    pub cores: &'a [usize],
+    /// Whether nginx logs handshakes, which costs it some CPU time.
+    pub counts: bool,
+}
+
+/// The hops of a placement, running. They end when this is dropped.
+#[derive(Debug)]
+pub struct Topology {
+    /// In the order of the placement, but the client's side ends first when dropped.
+    hops: Vec<StandingHop>,
+}
+
+/// A hop that runs.
+#[derive(Debug)]
+pub struct StandingHop {
+    /// What it is there for.
+    pub role: Role,
+    /// What it does.
+    pub kind: HopKind,
+    /// What it is made of.
+    pub engine: &'static str,
+    /// What it does in another way than was asked for.
+    pub notes: Vec<&'static str>,
+    process: HopProcess,
+    tree: Tree,
+}
+
+/// Why a placement does not stand.
+#[derive(Debug, Error)]
+pub enum TopologyError {
+    /// No free port was found.
+    #[error("cannot find {count} free ports from {PORTS_FROM} to {PORTS_TO} on 127.0.0.1")]
+    Ports {
+        /// How many were needed.
+        count: usize,
+    },
+    /// Hops may not run on the cores that they were given.
+    #[error("cannot keep hops to the cores {cores:?}")]
+    Cores {
+        /// The cores.
+        cores: Vec<usize>,
+        /// The cause.
+        source: io::Error,
+    },
+    /// An engine cannot be this hop.
+    #[error("cannot have the {role} of `{placement}`")]
+    Unsupported {
+        /// The hop.
+        role: Role,
+        /// The placement.
+        placement: String,
+        /// What cannot be, and what to do.
+        source: Unsupported,
+    },
+    /// A hop did not start, or has ended.
+    #[error("the {role} is not there")]
+    Process {
+        /// The hop.
+        role: Role,
+        /// The cause.
+        source: ProcessError,
+    },
+    /// What a hop uses cannot be read.
+    #[error("cannot read what the {role} uses")]
+    Read {
+        /// The hop.
+        role: Role,
+        /// The cause.
+        source: TreeError,
+    },
+}
+
+impl Topology {
+    /// Starts the hops of a placement, the backend first, and waits until each answers.
+    ///
+    /// # Errors
+    /// When one of them does not; those that stand are ended.
+    pub fn start(
+        placement: &Placement,
+        wiring: &Wiring,
+        ground: &Ground<'_>,
+    ) -> Result<Self, TopologyError> {
+        let addresses = free_addresses(placement.hops.len())?;
+        let hops = wire(placement, &addresses, wiring);
+        let mut standing = Vec::with_capacity(hops.len());
+        for (station, hop) in placement.hops.iter().zip(&hops).rev() {
+            standing.push(StandingHop::start(placement, station.role, hop, ground)?);
+        }
+        standing.reverse();
+        Ok(Self { hops: standing })
+    }
+
+    /// Where a client goes.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.hops.first().map(|hop| hop.process.address())
+    }
+
+    /// The hops, from the client on.
+    #[must_use]
+    pub fn hops(&self) -> &[StandingHop] {
+        &self.hops
+    }
+
+    /// Reads what each hop used up to now, from the client on.
+    ///
+    /// # Errors
+    /// When one has ended.
+    pub fn read(&mut self) -> Result<Vec<Reading>, TopologyError> {
+        self.hops.iter_mut().map(StandingHop::read).collect()
+    }
+
+    /// What each builtin hop has counted up to now; nothing for proxies.
+    ///
+    /// # Errors
+    /// When one has ended.
+    pub fn counters(&mut self) -> Result<Vec<Option<HopCounters>>, TopologyError> {
+        self.hops.iter_mut().map(StandingHop::counters).collect()
+    }
+
+    /// Numbers of all processes, as of the last reading.
+    pub fn pids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.hops.iter().flat_map(|hop| hop.tree.pids())
+    }
+}
+
+impl StandingHop {
+    fn start(
+        placement: &Placement,
+        role: Role,
+        hop: &Hop,
+        ground: &Ground<'_>,
+    ) -> Result<Self, TopologyError> {
+        let engine = ground.engines.get(&role).unwrap_or(&Engine::Builtin);
+        let folder = ground.folder.join(role.as_str());
+        let unsupported = |source| {
+            let placement = placement.name.clone();
+            TopologyError::Unsupported { role, placement, source }
+        };
+        let proxy = match engine {
+            Engine::Builtin => None,
+            Engine::Haproxy(program) => {
+                let configuration = haproxy(hop).map_err(unsupported)?;
+                Some((Proxy::haproxy(program.clone()), configuration))
+            }
+            Engine::Nginx(program, build) => {
+                let configuration = nginx(hop, build, ground.counts).map_err(unsupported)?;
+                Some((Proxy::nginx(program.clone()), configuration))
+            }
+        };
+        let start = || match &proxy {
+            None => HopProcess::builtin(ground.tlsbench, hop, &folder),
+            Some((proxy, configuration)) => {
+                let address = hop.listen.address;
+                HopProcess::proxy(ground.tlsbench, proxy, configuration, address, &folder)
+            }
+        };
+        let started = if ground.cores.is_empty() {
+            start()
+        } else {
+            affinity::keeping_to(ground.cores, start)
+                .map_err(|source| TopologyError::Cores { cores: ground.cores.to_vec(), source })?
+        };
+        let process = started.map_err(|source| TopologyError::Process { role, source })?;
+        let tree =
+            Tree::of(process.pid()).map_err(|source| TopologyError::Read { role, source })?;
+        let notes = proxy.map(|(_, configuration)| configuration.notes).unwrap_or_default();
+        Ok(Self { role, kind: hop.kind, engine: engine.name(), notes, process, tree })
+    }
+
+    fn read(&mut self) -> Result<Reading, TopologyError> {
+        let role = self.role;
+        self.process.check().map_err(|source| TopologyError::Process { role, source })?;
+        self.tree.read().map_err(|source| TopologyError::Read { role, source })
+    }
+
+    fn counters(&mut self) -> Result<Option<HopCounters>, TopologyError> {
+        let role = self.role;
+        (self.engine == Engine::Builtin.name())
+            .then(|| self.process.counters())
+            .transpose()
+            .map_err(|source| TopologyError::Process { role, source })
+    }
+}
+
+/// Addresses that nobody listens at. They are not of the range from which the system takes ports for
+/// outgoing connections, so that none is taken before the hop has it.
+fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, TopologyError> {
+    let mut held = Vec::with_capacity(count);
+    // Runs at the same time begin at different places.
+    let span = PORTS_TO - PORTS_FROM;
+    let offset = u16::try_from(std::process::id() % u32::from(span)).unwrap_or_default();
+    for step in 0..span {
+        if held.len() == count {
+            break;
+        }
+        let port = PORTS_FROM + (offset + step) % span;
+        held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
+    }
+    let addresses: Vec<SocketAddr> =
+        held.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    if addresses.len() == count { Ok(addresses) } else { Err(TopologyError::Ports { count }) }
+}
+
+/// Above the ports of well-known services, below those of outgoing connections (32,768 on Linux).
+const PORTS_FROM: u16 = 20_000;
+const PORTS_TO: u16 = 32_000;
