@@ -12,6 +12,7 @@ pub mod tls;
 pub mod wire;
 mod session;
 mod drive;
+pub mod hop;
 pub mod probe;
 pub mod process;
 pub mod topology;

@@ -16,6 +16,7 @@ use rustls::{ClientConfig, ClientConnection};
 use thiserror::Error;
 use tlsbench_core::plan;
 
+mod ends;
 mod failure;
 mod negotiated;
 mod pki;
@@ -25,6 +26,7 @@ mod roots;
 mod store;
 mod verify;
 
+pub(crate) use ends::{client_config, server_config, ticket_keys};
 pub use failure::{failure_of, failure_of_io};
 pub use lab::Lab;
 pub use negotiated::{Kind, Negotiated};
@@ -270,6 +272,24 @@ impl Recipe {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TlsError {
+    /// A hop's certificate could not be read.
+    #[error("cannot read the certificate")]
+    CertificateChain {
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A hop's key could not be read.
+    #[error("cannot read the certificate's key")]
+    CertificateKey {
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A hop's certificate and key are of no use to the provider, or not of each other.
+    #[error("cannot use the certificate")]
+    CertificateUse {
+        /// What is wrong with them.
+        source: rustls::Error,
+    },
     /// The parts of a configuration do not fit together.
     #[error("cannot configure TLS")]
     Config {

@@ -1,0 +1,182 @@
+//! What one worker counts; others may read it at any time.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustls::HandshakeKind;
+use tlsbench_core::plan::hop::{Handshakes, HopCounters};
+
+/// Counts of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) accepted: Count,
+    pub(super) closed: Count,
+    pub(super) listened: HandshakeCounts,
+    pub(super) dialled: Count,
+    pub(super) dialled_tls: HandshakeCounts,
+    pub(super) requests: Count,
+    pub(super) reused: Count,
+    pub(super) retried: Count,
+    pub(super) up: Count,
+    pub(super) down: Count,
+    refused: [Count; Refusal::ALL.len()],
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn one(&self) {
+        self.add(1);
+    }
+
+    pub(super) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Handshakes by how they ended.
+#[derive(Debug, Default)]
+pub(super) struct HandshakeCounts {
+    full: Count,
+    resumed: Count,
+    retried: Count,
+    failed: Count,
+}
+
+impl HandshakeCounts {
+    pub(super) fn done(&self, kind: Option<HandshakeKind>) {
+        match kind {
+            Some(HandshakeKind::Resumed) => self.resumed.one(),
+            Some(HandshakeKind::FullWithHelloRetryRequest) => {
+                self.full.one();
+                self.retried.one();
+            }
+            Some(HandshakeKind::Full) | None => self.full.one(),
+        }
+    }
+
+    pub(super) fn failed(&self) {
+        self.failed.one();
+    }
+
+    fn add_to(&self, sum: &mut Handshakes) {
+        sum.full += self.full.now();
+        sum.resumed += self.resumed.now();
+        sum.retried += self.retried.now();
+        sum.failed += self.failed.now();
+    }
+}
+
+impl Counts {
+    pub(super) fn refused(&self, why: Refusal) {
+        if let Some(count) = self.refused.get(why as usize) {
+            count.one();
+        }
+    }
+}
+
+/// The counts of all workers as one.
+pub(super) fn sum<'c>(all: impl Iterator<Item = &'c Counts>) -> HopCounters {
+    let mut sum = HopCounters::default();
+    for counts in all {
+        // Closed first: what closes in between must not make more closed than accepted.
+        let closed = counts.closed.now();
+        let accepted = counts.accepted.now();
+        sum.accepted += accepted;
+        sum.open += accepted.saturating_sub(closed);
+        counts.listened.add_to(&mut sum.listened);
+        sum.dialled += counts.dialled.now();
+        counts.dialled_tls.add_to(&mut sum.dialled_tls);
+        sum.requests += counts.requests.now();
+        sum.reused += counts.reused.now();
+        sum.retried += counts.retried.now();
+        sum.bytes_up += counts.up.now();
+        sum.bytes_down += counts.down.now();
+        sum.refused = add_refused(sum.refused, counts);
+    }
+    sum
+}
+
+fn add_refused(mut sum: BTreeMap<String, u64>, counts: &Counts) -> BTreeMap<String, u64> {
+    for (why, count) in Refusal::ALL.iter().zip(&counts.refused) {
+        if count.now() > 0 {
+            *sum.entry(why.as_str().to_owned()).or_default() += count.now();
+        }
+    }
+    sum
+}
+
+/// Gives an enum its words and the list of its values.
+macro_rules! reasons {
+    ($(#[$of:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$of])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum $name { $($(#[$doc])* $variant),+ }
+
+        impl $name {
+            const ALL: [Self; [$($word),+].len()] = [$(Self::$variant),+];
+
+            /// The reason as counters spell it.
+            pub(super) const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+    };
+}
+
+reasons!(
+    /// Why a connection or a request came to nothing.
+    Refusal {
+        /// The kernel gave no connection, for want of descriptors mostly.
+        Accept = "accept",
+        /// The connection did not begin with a header of the PROXY protocol.
+        ProxyHeader = "proxy-header",
+        /// The ClientHello came too slowly.
+        HelloTimeout = "hello-timeout",
+        /// The client went away within its ClientHello.
+        HelloUnfinished = "hello-unfinished",
+        /// The ClientHello is longer than it may be.
+        HelloTooLong = "hello-too-long",
+        /// What came is TLS and no ClientHello, or a broken one.
+        HelloMalformed = "hello-malformed",
+        /// What came is not TLS.
+        HelloNotTls = "hello-not-tls",
+        /// A handshake as a server failed or took too long.
+        Handshake = "handshake",
+        /// The next hop could not be reached.
+        Dial = "dial",
+        /// The handshake with the next hop failed or took too long.
+        DialHandshake = "dial-handshake",
+        /// The connection was reset by one side, and so by us towards the other.
+        Reset = "reset",
+    }
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_of_workers_add_up() {
+        let workers = [Counts::default(), Counts::default()];
+        for counts in &workers {
+            counts.accepted.add(3);
+            counts.closed.one();
+            counts.refused(Refusal::Dial);
+            counts.listened.done(Some(HandshakeKind::FullWithHelloRetryRequest));
+            counts.listened.done(Some(HandshakeKind::Resumed));
+        }
+        workers[0].refused(Refusal::Reset);
+        let sum = sum(workers.iter());
+        assert_eq!((sum.accepted, sum.open), (6, 4));
+        assert_eq!(sum.listened, Handshakes { full: 2, resumed: 2, retried: 2, failed: 0 });
+        let refused = [("dial".to_owned(), 2), ("reset".to_owned(), 1)];
+        assert_eq!(sum.refused, BTreeMap::from(refused));
+    }
+}

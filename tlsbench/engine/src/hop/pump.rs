@@ -1,0 +1,210 @@
+//! One direction of a relay: what comes from one side goes to the other, its end included.
+//!
+//! Nothing is read while the other side does not take what was read before, so a slow peer holds
+//! back a fast one, and what waits here is at most one buffer.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustix::pipe::{SpliceFlags, splice};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::count::Count;
+use super::pipe::Pipe;
+use super::stream::Stream;
+
+/// One direction of a relay.
+pub(super) trait Direction {
+    /// Moves what can be moved now. Ready once the end was passed on.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+        count: &Count,
+    ) -> Poll<io::Result<()>>;
+}
+
+/// A direction in which bytes go on as soon as they come.
+#[derive(Debug, Default)]
+pub(super) struct Pump {
+    /// Bytes that were read and that the other side did not take yet.
+    waiting: Vec<u8>,
+    taken: usize,
+    /// A pipe through the kernel, while there is much to move.
+    pipe: Option<Pipe>,
+    /// Full buffers that were read in a row.
+    full: u8,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// The source is open.
+    #[default]
+    Open,
+    /// The source has ended, and the sink is to be told.
+    Ending,
+    /// Both have ended.
+    Ended,
+}
+
+impl Direction for Pump {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+        count: &Count,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_empty(cx, to))?;
+            match self.state {
+                State::Open => {}
+                State::Ending => {
+                    ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                    self.state = State::Ended;
+                }
+                State::Ended => return Poll::Ready(Ok(())),
+            }
+            if self.state == State::Ended {
+                continue;
+            }
+            let moved = match (from.bare(), to.bare()) {
+                (Some(from), Some(_)) if self.full >= FULL_MIN => self.poll_splice(cx, from),
+                _ => self.poll_copy(cx, from, to),
+            };
+            let Poll::Ready(moved) = moved else {
+                // TLS may have put records together that it did not send yet.
+                ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                return Poll::Pending;
+            };
+            count.add(moved? as u64);
+        }
+    }
+}
+
+impl Pump {
+    /// Whether what was read before has left.
+    fn poll_empty(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.waiting.get(self.taken..).filter(|rest| !rest.is_empty()) {
+            let written = ready!(Pin::new(&mut *to).poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.taken += written;
+        }
+        // The memory is given back: most connections wait seldom.
+        (self.waiting, self.taken) = (Vec::new(), 0);
+        if let (Some(pipe), Some(to)) = (&mut self.pipe, to.bare()) {
+            while pipe.holds > 0 {
+                let written = ready!(poll_io(cx, to, Interest::WRITABLE, || {
+                    splice(&pipe.out, None, to, None, pipe.holds, FLAGS)
+                }))?;
+                pipe.holds -= written;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads one buffer and writes as much of it as is taken at once.
+    fn poll_copy(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+    ) -> Poll<io::Result<usize>> {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            ready!(Pin::new(from).poll_read(cx, &mut read))?;
+            let data = read.filled();
+            let length = data.len();
+            match length {
+                0 => self.state = State::Ending,
+                BUFFER_BYTES => self.full = self.full.saturating_add(1),
+                _ => self.full = 0,
+            }
+            let mut rest = data;
+            while !rest.is_empty() {
+                match Pin::new(&mut *to).poll_write(cx, rest) {
+                    Poll::Ready(Ok(0)) => {
+                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                    }
+                    Poll::Ready(Ok(written)) => rest = rest.get(written..).unwrap_or_default(),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        self.waiting.extend_from_slice(rest);
+                        break;
+                    }
+                }
+            }
+            Poll::Ready(Ok(length))
+        })
+    }
+
+    /// Fills the pipe, which is empty, from the source.
+    fn poll_splice(&mut self, cx: &mut Context<'_>, from: &TcpStream) -> Poll<io::Result<usize>> {
+        let pipe = match &mut self.pipe {
+            Some(pipe) => pipe,
+            none => none.insert(Pipe::take()?),
+        };
+        let moved = ready!(poll_io(cx, from, Interest::READABLE, || {
+            splice(from, None, &pipe.into, None, pipe.bytes, FLAGS)
+        }))?;
+        pipe.holds = moved;
+        if moved == 0 {
+            self.state = State::Ending;
+        }
+        if moved < SPLICE_MIN {
+            self.full = 0;
+        }
+        Poll::Ready(Ok(moved))
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        if let Some(pipe) = self.pipe.take() {
+            pipe.give_back();
+        }
+    }
+}
+
+/// Calls a function on a socket that does not wait, until it has something to say.
+fn poll_io(
+    cx: &mut Context<'_>,
+    socket: &TcpStream,
+    interest: Interest,
+    mut call: impl FnMut() -> rustix::io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        match interest {
+            Interest::READABLE => ready!(socket.poll_read_ready(cx))?,
+            _ => ready!(socket.poll_write_ready(cx))?,
+        }
+        match socket.try_io(interest, || Ok(call()?)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return Poll::Ready(result),
+        }
+    }
+}
+
+thread_local! {
+    /// What is read is written on or kept elsewhere before anything else is read, so all
+    /// connections of a thread can share it.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER_BYTES]);
+}
+
+/// 256 KiB: a system call is then 1 to 2 % of the copying that it does, and the buffer still fits a
+/// core's cache of the second level.
+const BUFFER_BYTES: usize = 256 << 10;
+/// Full buffers in a row from which on bytes are moved by the kernel alone: a response that is
+/// shorter than half a megabyte is through before a pipe would pay.
+const FULL_MIN: u8 = 2;
+/// A splice that moves less than 32 KiB is no cheaper than a copy.
+const SPLICE_MIN: usize = 32 << 10;
+const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);

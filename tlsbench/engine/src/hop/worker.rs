@@ -1,0 +1,221 @@
+//! One thread of a hop: it accepts, ends and begins TLS, and hands connections to what the hop is.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+use tlsbench_core::plan::hop::{Hop, HopKind};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::count::{Counts, Refusal};
+use super::preamble::{self, Ends, PREAMBLE_MAX, Preamble};
+use super::relay;
+use super::stream::{Socket, Stream};
+
+/// What all workers of a hop share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) hop: Hop,
+    /// Where the hop listens, its port known.
+    pub(super) address: SocketAddr,
+    /// Where connections for a name go, in small letters.
+    pub(super) routes: BTreeMap<String, SocketAddr>,
+    /// TLS of each replica.
+    pub(super) tls: Vec<ReplicaTls>,
+}
+
+/// TLS of one replica.
+#[derive(Clone, Debug)]
+pub(super) struct ReplicaTls {
+    pub(super) server: Option<Arc<ServerConfig>>,
+    pub(super) client: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+}
+
+/// One thread's part of a hop.
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) counts: Arc<Counts>,
+    replicas: Vec<Replica>,
+    turn: AtomicUsize,
+}
+
+/// One thread's part of a replica.
+pub(super) struct Replica {
+    acceptor: Option<TlsAcceptor>,
+    connector: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+/// A connection that was accepted, with TLS on it if there is to be some.
+pub(super) struct Client {
+    pub(super) stream: Stream,
+    pub(super) ends: Ends,
+    pub(super) replica: usize,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, counts: Arc<Counts>) -> Self {
+        let replicas = shared.tls.iter().map(Replica::new).collect();
+        Self { shared, counts, replicas, turn: AtomicUsize::new(0) }
+    }
+
+    /// Serves until told to stop; connections end with the runtime.
+    pub(super) async fn run(self: Arc<Self>, listener: StdListener, mut stop: watch::Receiver<()>) {
+        let Ok(listener) = TcpListener::from_std(listener) else { return };
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stop.changed() => return,
+            };
+            match accepted {
+                Ok((tcp, from)) => {
+                    self.counts.accepted.one();
+                    let worker = Arc::clone(&self);
+                    tokio::spawn(async move {
+                        // Counted also when the runtime ends before the connection does.
+                        let _open = Open(&worker.counts);
+                        if let Err(why) = worker.serve(tcp, from).await {
+                            worker.counts.refused(why);
+                        }
+                    });
+                }
+                Err(_) => {
+                    self.counts.refused(Refusal::Accept);
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    pub(super) fn replica(&self, index: usize) -> &Replica {
+        // There is at least one, and indices come from `serve`.
+        #[expect(clippy::indexing_slicing, reason = "indices are made from the number of replicas")]
+        &self.replicas[index]
+    }
+
+    async fn serve(&self, tcp: TcpStream, from: SocketAddr) -> Result<(), Refusal> {
+        // Fails on a connection that is gone, which whatever comes next finds out.
+        let _ = tcp.set_nodelay(true);
+        let mut to = self.shared.address;
+        if to.ip().is_unspecified() {
+            to = tcp.local_addr().unwrap_or(to);
+        }
+        let mut ends = Ends { from, to };
+        let mut socket = Socket::new(tcp);
+        if self.shared.hop.listen.proxy_protocol {
+            let read = timeout(PREAMBLE_WAIT_MAX, read_preamble(&mut socket)).await;
+            ends = read.unwrap_or(Err(Refusal::ProxyHeader))?.unwrap_or(ends);
+        }
+        let replica = self.turn.fetch_add(1, Ordering::Relaxed) % self.replicas.len().max(1);
+        let stream = self.begin(self.replica(replica), socket).await?;
+        let client = Client { stream, ends, replica };
+        match (self.shared.hop.kind, &self.shared.hop.dial) {
+            (HopKind::Relay, Some(dial)) => relay::relay(self, client, dial.address).await,
+            (HopKind::SniRelay, Some(dial)) => relay::sni_relay(self, client, dial.address).await,
+            _ => Err(Refusal::Dial),
+        }
+    }
+
+    /// Ends TLS, if there is to be some.
+    async fn begin(&self, replica: &Replica, socket: Socket) -> Result<Stream, Refusal> {
+        let Some(acceptor) = &replica.acceptor else { return Ok(Stream::Plain(socket)) };
+        let Ok(Ok(tls)) = timeout(HANDSHAKE_WAIT_MAX, acceptor.accept(socket)).await else {
+            self.counts.listened.failed();
+            return Err(Refusal::Handshake);
+        };
+        let stream = Stream::Server(Box::new(tls));
+        self.counts.listened.done(stream.handshake());
+        Ok(stream)
+    }
+
+    /// Connects to the next hop.
+    pub(super) async fn dial(
+        &self,
+        replica: &Replica,
+        to: SocketAddr,
+        ends: &Ends,
+    ) -> Result<Stream, Refusal> {
+        self.counts.dialled.one();
+        let begun = timeout(CONNECT_WAIT_MAX, self.connect(to, ends)).await;
+        let Ok(Ok(tcp)) = begun else { return Err(Refusal::Dial) };
+        let Some((connector, name)) = &replica.connector else {
+            return Ok(Stream::Plain(Socket::new(tcp)));
+        };
+        let tls = connector.connect(name.clone(), Socket::new(tcp));
+        let Ok(Ok(tls)) = timeout(HANDSHAKE_WAIT_MAX, tls).await else {
+            self.counts.dialled_tls.failed();
+            return Err(Refusal::DialHandshake);
+        };
+        let stream = Stream::Client(Box::new(tls));
+        self.counts.dialled_tls.done(stream.handshake());
+        Ok(stream)
+    }
+
+    async fn connect(&self, to: SocketAddr, ends: &Ends) -> std::io::Result<TcpStream> {
+        let mut tcp = TcpStream::connect(to).await?;
+        tcp.set_nodelay(true)?;
+        if self.shared.hop.dial.as_ref().is_some_and(|dial| dial.proxy_protocol) {
+            let mut header = Vec::new();
+            preamble::write(ends, &mut header);
+            tcp.write_all(&header).await?;
+        }
+        Ok(tcp)
+    }
+}
+
+impl Replica {
+    fn new(tls: &ReplicaTls) -> Self {
+        let acceptor = tls.server.as_ref().map(|config| TlsAcceptor::from(Arc::clone(config)));
+        let connector = tls
+            .client
+            .as_ref()
+            .map(|(config, name)| (TlsConnector::from(Arc::clone(config)), name.clone()));
+        Self { acceptor, connector }
+    }
+}
+
+/// Reads a header of the PROXY protocol; what came after it is read again by others.
+async fn read_preamble(socket: &mut Socket) -> Result<Option<Ends>, Refusal> {
+    let mut bytes = Vec::with_capacity(PREAMBLE_USUAL);
+    loop {
+        match preamble::read(&bytes) {
+            Ok(Preamble::Unfinished) => {}
+            Ok(Preamble::Whole { bytes: length, ends }) => {
+                socket.unread(bytes.split_off(length));
+                return Ok(ends);
+            }
+            Err(_) => return Err(Refusal::ProxyHeader),
+        }
+        bytes.reserve(PREAMBLE_USUAL);
+        let read = socket.read_buf(&mut bytes).await;
+        if bytes.len() > PREAMBLE_MAX + PREAMBLE_USUAL || !read.is_ok_and(|length| length > 0) {
+            return Err(Refusal::ProxyHeader);
+        }
+    }
+}
+
+/// A connection that is open until this goes.
+struct Open<'c>(&'c Counts);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.closed.one();
+    }
+}
+
+/// Ten seconds each: ten times the first two retransmissions of a SYN, and a hundred times what a
+/// handshake takes on a busy machine.
+const PREAMBLE_WAIT_MAX: Duration = Duration::from_secs(10);
+const HANDSHAKE_WAIT_MAX: Duration = Duration::from_secs(10);
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Room for a header and the hello behind it.
+const PREAMBLE_USUAL: usize = 1 << 10;
+/// When descriptors are out, somebody has to close some first: 100 looks a second.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
