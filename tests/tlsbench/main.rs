@@ -25,4 +25,5 @@ mod run;
 mod servers;
 mod stall;
 mod summary;
+mod topologies;
 mod verification;

@@ -3,6 +3,7 @@
 mod report;
 mod run;
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -44,6 +45,13 @@ enum Verb {
         /// How to print the result.
         #[arg(short, long, value_enum, default_value_t = Format::Table)]
         output: Format,
+    },
+    /// Be one builtin hop, as a run starts it; see its source for what goes over its pipes.
+    #[command(hide = true)]
+    Hop {
+        /// Be a proxy's supervisor instead: run this program, and end it when the input ends.
+        #[arg(long, num_args = 1.., value_name = "PROGRAM", allow_hyphen_values = true)]
+        exec: Vec<OsString>,
     },
     /// Add the records of several generators that measured the same at the same time.
     Merge {
@@ -102,6 +110,7 @@ impl Cli {
                 Settings::Calibrate { output: (*output).into(), out: out.clone() }
             }
             Verb::Doctor { output } => Settings::Doctor { output: (*output).into() },
+            Verb::Hop { exec } => Settings::Hop { exec: exec.clone() },
             Verb::Merge { records, record } => {
                 Settings::Merge { records: records.clone(), record: record.clone() }
             }

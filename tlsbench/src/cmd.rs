@@ -8,6 +8,7 @@ use crate::store;
 
 mod calibrate;
 mod doctor;
+mod hop;
 mod merge;
 mod pki;
 mod report;
@@ -32,6 +33,7 @@ pub fn run(settings: &Settings, out: &mut impl Write) -> anyhow::Result<Exit> {
             let lines = doctor::look()?;
             (doctor::print(&lines, *output, out), doctor::exit(&lines))
         }
+        Settings::Hop { exec } => (Ok(()), hop::run(exec, out)?),
         Settings::Merge { records, record } => {
             let text = merge::merge(records, record)?;
             (out.write_all(text.as_bytes()), Exit::Fine)

@@ -1,6 +1,7 @@
 //! What the program is to do, once its arguments are read: values without syntax.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -21,6 +22,11 @@ pub enum Settings {
     Doctor {
         /// How to print it.
         output: Output,
+    },
+    /// Be a builtin hop.
+    Hop {
+        /// Be the supervisor of this program instead; none means the hop itself.
+        exec: Vec<OsString>,
     },
     /// Add records.
     Merge {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tlsbench_core::plan::hop::{Hop, HopCounters, HopKind, ListenTls, TicketKeys};
 use tokio::runtime::{self, Runtime};
@@ -86,6 +87,16 @@ impl RunningHop {
     pub fn counters(&self) -> HopCounters {
         count::sum(self.counts.iter().map(Arc::as_ref))
     }
+}
+
+/// Lets this process, and those it starts, have as many descriptors as it may ask for, up to
+/// 65,536: a connection takes one or two. HAProxy makes room for as many as it could have.
+pub fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.maximum = Some(limit.maximum.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS)));
+    limit.current = limit.maximum;
+    // What is refused leaves the limit as it was, and connections beyond it are counted as refused.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 impl Drop for RunningHop {
@@ -193,3 +204,5 @@ fn runtime() -> io::Result<Runtime> {
 
 /// Connections that wait to be accepted, as many as the kernel allows by default (`somaxconn`).
 const BACKLOG: i32 = 4_096;
+/// 10,000 connections with an upstream connection each, three times over.
+const DESCRIPTORS: u64 = 65_536;

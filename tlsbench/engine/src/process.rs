@@ -146,7 +146,7 @@ impl HopProcess {
             write(&path, text).map_err(|source| ProcessError::Write { path, source })?;
         }
         let mut command = Command::new(tlsbench);
-        command.args(["hop", "--exec", "--"]).arg(&proxy.program).args(&proxy.arguments);
+        command.args(["hop", "--exec"]).arg(&proxy.program).args(&proxy.arguments);
         let mut process = Self::spawn(&mut command, address, folder)?;
         let begun = Instant::now();
         while TcpStream::connect_timeout(&address, PAUSE).is_err() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use thiserror::Error;
 use tlsbench_core::plan::hop::{Hop, HopCounters, HopKind};
@@ -236,14 +237,15 @@ impl StandingHop {
 /// outgoing connections, so that none is taken before the hop has it.
 fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, TopologyError> {
     let mut held = Vec::with_capacity(count);
-    // Runs at the same time begin at different places.
-    let span = PORTS_TO - PORTS_FROM;
-    let offset = u16::try_from(std::process::id() % u32::from(span)).unwrap_or_default();
-    for step in 0..span {
+    // Runs at the same time begin at different places, and no port is given twice by this one until
+    // all others were.
+    let span = u32::from(PORTS_TO - PORTS_FROM);
+    for _ in 0..span {
         if held.len() == count {
             break;
         }
-        let port = PORTS_FROM + (offset + step) % span;
+        let turn = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id());
+        let port = PORTS_FROM + u16::try_from(turn % span).unwrap_or_default();
         held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
     }
     let addresses: Vec<SocketAddr> =
@@ -251,6 +253,8 @@ fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, TopologyError> {
     if addresses.len() == count { Ok(addresses) } else { Err(TopologyError::Ports { count }) }
 }
 
+/// How many ports were tried so far.
+static NEXT: AtomicU32 = AtomicU32::new(0);
 /// Above the ports of well-known services, below those of outgoing connections (32,768 on Linux).
 const PORTS_FROM: u16 = 20_000;
 const PORTS_TO: u16 = 32_000;

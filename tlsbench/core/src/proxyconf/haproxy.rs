@@ -38,8 +38,9 @@ pub fn haproxy(hop: &Hop) -> Result<Configuration, Unsupported> {
 fn global(hop: &Hop, text: &mut String) {
     line(text, "global");
     line(text, &format!("    nbthread {}", hop.workers));
-    line(text, &format!("    maxconn {CONNECTIONS}"));
-    line(text, &format!("    stats socket {STATS_SOCKET} mode 600 level operator"));
+    // Two listeners at one address would share its connections without a word.
+    line(text, "    noreuseport");
+    line(text, &format!("    stats socket unix@{STATS_SOCKET} mode 600 level operator"));
     // Like nginx and our own: tickets, and no cache beside them.
     line(text, "    tune.ssl.cachesize 0");
     line(text, "");
@@ -201,8 +202,6 @@ fn unsupported(what: &str, cure: &'static str) -> Unsupported {
 }
 
 const ENGINE: &str = "HAProxy";
-/// A connection and its upstream connection count once, 10,000 and some.
-const CONNECTIONS: u32 = 10_500;
 /// A response has to fit into one of HAProxy's buffers, 16,384 bytes less what is kept for rewriting
 /// (`tune.maxrewrite`, 1,024) and the headers.
 const RESPONSE_MAX: u64 = 15_000;

@@ -35,7 +35,6 @@ pub fn nginx(hop: &Hop, build: &Build, counts: bool) -> Result<Configuration, Un
     for line in ["daemon off;", "pid nginx.pid;", "error_log error.log;"] {
         text.line(line);
     }
-    text.line(&format!("worker_rlimit_nofile {FILES};"));
     text.block("events", |text| text.line(&format!("worker_connections {CONNECTIONS};")));
     if hop.is_http() {
         http(hop, build, counts, &mut text, &mut configuration)?;
@@ -104,7 +103,7 @@ fn listen_http(listen: &Listen, build: &Build, text: &mut Text) {
     let h2 = listen.tls.as_ref().is_some_and(|tls| tls.alpn.contains(&ProtocolName::Http2));
     let is_new = build.version >= HTTP2_DIRECTIVE;
     text.line(&format!(
-        "listen {}{}{}{} backlog={BACKLOG} reuseport;",
+        "listen {}{}{}{} backlog={BACKLOG};",
         listen.address,
         if listen.tls.is_some() { " ssl" } else { "" },
         if h2 && !is_new { " http2" } else { "" },
@@ -255,7 +254,7 @@ fn stream(
         text.block("server", |text| {
             let listen = &hop.listen;
             text.line(&format!(
-                "listen {}{}{} backlog={BACKLOG} reuseport;",
+                "listen {}{}{} backlog={BACKLOG};",
                 listen.address,
                 if listen.tls.is_some() { " ssl" } else { "" },
                 if listen.proxy_protocol { " proxy_protocol" } else { "" },
@@ -319,8 +318,6 @@ const PROXY_VERSION: &str = "nginx sends the PROXY protocol in version 1 only";
 const HTTP2_DIRECTIVE: (u32, u32, u32) = (1, 25, 1);
 /// A connection and its upstream connection, for each of 10,000 and some.
 const CONNECTIONS: u32 = 21_000;
-/// As many, and log files.
-const FILES: u32 = 21_100;
 /// More requests than a run makes.
 const ENDLESS: u32 = 1_000_000_000;
 const BACKLOG: u32 = 4_096;

@@ -20,12 +20,12 @@ fn stub() {
     std::process::exit(ended.and_then(|status| status.code()).unwrap_or(0));
 }
 
-/// A program that takes the arguments of `tlsbench hop --exec -- sh -c SCRIPT`, and supervises.
+/// A program that takes the arguments of `tlsbench hop --exec sh -c SCRIPT`, and supervises.
 fn tlsbench(folder: &Path) -> PathBuf {
     let path = folder.join("tlsbench");
     let stub = std::env::current_exe().unwrap();
     let script = format!(
-        "#!/bin/sh\nshift 5\nSTUB=\"$1\" exec {} --exact process::tests::stub --ignored --nocapture\n",
+        "#!/bin/sh\nshift 4\nSTUB=\"$1\" exec {} --exact process::tests::stub --ignored --nocapture\n",
         stub.display()
     );
     fs::write(&path, script).unwrap();

@@ -1,0 +1,176 @@
+//! Every placement on the real proxies: it serves, TLS ends where it should, and each hop's CPU time
+//! is read.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tlsbench_core::plan::Provider;
+use tlsbench_core::plan::hop::{Carried, Cryptography};
+use tlsbench_core::plan::placement::{Known, Placement, Role, Wiring};
+use tlsbench_core::plan::{Group, Suite, Version};
+use tlsbench_core::proxyconf::Build;
+use tlsbench_engine::tls::{KeyKind, Lab, Purpose};
+use tlsbench_engine::topology::{Engine, Ground, Topology, TopologyError};
+
+use crate::bench::{Bench, Ran};
+use crate::servers::installed;
+
+/// Connections of a run, each with one request.
+const CONNECTIONS: u64 = 40;
+
+fn nginx() -> Option<Engine> {
+    let program = installed("nginx", "nginx")?;
+    // Where Debian's package libnginx-mod-stream puts it; elsewhere it may be built in.
+    let module = Path::new("/usr/lib/nginx/modules/ngx_stream_module.so");
+    let stream_module = module.exists().then(|| module.display().to_string());
+    Some(Engine::Nginx(program, Build { version: (1, 22, 1), stream_module }))
+}
+
+fn haproxy() -> Option<Engine> {
+    installed("haproxy", "haproxy").map(Engine::Haproxy)
+}
+
+fn lab(folder: &Path) -> Wiring {
+    let names: Vec<String> =
+        [Role::Lb, Role::Ingress, Role::Backend].map(Role::host).into_iter().collect();
+    let now = SystemTime::now();
+    let day = Duration::from_secs(86_400);
+    let lab = Lab::make(&names, &[KeyKind::EcdsaP256], now - day, now + day).unwrap();
+    let of = |purpose| lab.identities[&(purpose, KeyKind::EcdsaP256)].clone();
+    let client = of(Purpose::Client);
+    fs::write(folder.join("ca-bundle.crt"), &lab.root).unwrap();
+    fs::write(folder.join("client.pem"), &client.chain).unwrap();
+    fs::write(folder.join("client.key"), &client.key.0).unwrap();
+    Wiring {
+        root: lab.root,
+        server: of(Purpose::Server),
+        client,
+        cryptography: Cryptography {
+            versions: vec![Version::Tls13],
+            suites: vec![Suite::Aes128Gcm],
+            groups: vec![Group::X25519],
+            provider: Provider::Ring,
+        },
+        tickets: 0,
+        alpn: Vec::new(),
+        pool: 32,
+        response_bytes: 120,
+        workers: NonZeroU32::MIN,
+    }
+}
+
+/// A run against a placement that stands, each connection with one request.
+fn run(bench: &Bench, topology: &Topology, placement: &Placement) -> Ran {
+    let address = topology.address().unwrap();
+    let carried = placement.links()[0];
+    let scheme = if carried == Carried::Plain { "http" } else { "https" };
+    let mut command = bench.bare(&["--warm-up", "0s", "--rounds", "10", "--round-count", "4"]);
+    let host = Role::Lb.host();
+    command.args(["--target", &format!("{scheme}://{host}:{}/", address.port()), "-n", "2"]);
+    command.args(["--connect-to", &address.to_string(), "--expect-bytes", "120"]);
+    if carried != Carried::Plain {
+        command.args(["--ca-bundle", "ca-bundle.crt"]);
+    }
+    if carried == Carried::Mtls {
+        command.args(["--client-certificate", "client.pem", "--client-key", "client.key"]);
+    }
+    bench.finish(command)
+}
+
+/// First requests that each nginx logged: how many connections it had, as many as a hop in front of
+/// it made.
+fn logged(folder: &Path, role: Role) -> u64 {
+    let log = fs::read_to_string(folder.join(role.as_str()).join("handshakes.log"));
+    log.unwrap_or_default().lines().count() as u64
+}
+
+fn every_placement_stands_and_serves(engine: Option<Engine>) {
+    let Some(engine) = engine else { return };
+    let bench = Bench::new();
+    let wiring = lab(&bench.file(""));
+    let roles = [Role::Lb, Role::Ingress, Role::Backend];
+    let engines: BTreeMap<Role, Engine> = roles.map(|role| (role, engine.clone())).into();
+    let tlsbench = Path::new(env!("CARGO_BIN_EXE_tlsbench"));
+    for known in Known::PLACEMENTS.into_iter().chain(Known::TWINS) {
+        let placement = known.placement();
+        let folder: PathBuf = bench.file(known.as_str());
+        let ground =
+            Ground { tlsbench, engines: &engines, folder: &folder, cores: &[], counts: true };
+        let mut topology = Topology::start(&placement, &wiring, &ground).unwrap();
+        let before = topology.read().unwrap();
+        let ran = run(&bench, &topology, &placement);
+        ran.assert_all_succeeded(CONNECTIONS);
+        let after = topology.read().unwrap();
+        for ((before, after), hop) in before.iter().zip(&after).zip(topology.hops()) {
+            let used = after.usage - before.usage;
+            assert!(used.cpu.total.0 > 100_000, "{known}: the {} did nothing: {used:?}", hop.role);
+            assert_eq!(after.ended, 0, "{known}: {}", hop.role);
+        }
+        if engine.name() == "nginx" {
+            // Whoever speaks HTTP to the client has its connections; behind it they are pooled.
+            let http: Vec<Role> = placement
+                .hops
+                .iter()
+                .filter(|hop| !matches!(hop.kind.as_str(), "relay" | "sni-relay"))
+                .map(|hop| hop.role)
+                .collect();
+            assert_eq!(logged(&folder, http[0]), CONNECTIONS, "{known}");
+            for role in &http[1..] {
+                assert!((1..10).contains(&logged(&folder, *role)), "{known}: {role}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nginx_is_every_hop_of_every_placement() {
+    every_placement_stands_and_serves(nginx());
+}
+
+#[test]
+fn haproxy_is_every_hop_of_every_placement() {
+    every_placement_stands_and_serves(haproxy());
+}
+
+#[test]
+fn a_client_without_a_certificate_is_turned_away_where_both_sides_have_one() {
+    let (Some(nginx), Some(haproxy)) = (nginx(), haproxy()) else { return };
+    let bench = Bench::new();
+    let wiring = lab(&bench.file(""));
+    let tlsbench = Path::new(env!("CARGO_BIN_EXE_tlsbench"));
+    let mut plain = Known::Mtls.placement();
+    // Seen from the client it is TLS, and it gives no certificate.
+    plain.hops[0].listen = Carried::Tls;
+    for engine in [nginx, haproxy] {
+        let engines = BTreeMap::from([(Role::Lb, engine.clone()), (Role::Backend, engine.clone())]);
+        let engines = BTreeMap::from_iter(engines.into_iter().chain([(Role::Ingress, engine)]));
+        let folder = bench.file(engines[&Role::Lb].name());
+        let ground =
+            Ground { tlsbench, engines: &engines, folder: &folder, cores: &[], counts: false };
+        let topology = Topology::start(&Known::Mtls.placement(), &wiring, &ground).unwrap();
+        let ran = run(&bench, &topology, &plain);
+        assert_eq!(ran.succeeded(), 0, "{ran:#?}");
+    }
+}
+
+#[test]
+fn a_proxy_that_refuses_its_configuration_says_why() {
+    let (Some(nginx), Some(haproxy)) = (nginx(), haproxy()) else { return };
+    let bench = Bench::new();
+    let mut wiring = lab(&bench.file(""));
+    wiring.server.chain = "no certificate".to_owned();
+    let tlsbench = Path::new(env!("CARGO_BIN_EXE_tlsbench"));
+    for engine in [nginx, haproxy] {
+        let engines = BTreeMap::from([(Role::Backend, engine.clone())]);
+        let folder = bench.file(engine.name());
+        let ground =
+            Ground { tlsbench, engines: &engines, folder: &folder, cores: &[], counts: false };
+        let error = Topology::start(&Known::Passthrough.placement(), &wiring, &ground).unwrap_err();
+        assert!(matches!(error, TopologyError::Process { role: Role::Backend, .. }), "{error}");
+        let text = format!("{:#}", anyhow::Error::from(error));
+        assert!(text.contains("server.pem"), "{text}");
+    }
+}
