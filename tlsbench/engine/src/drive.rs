@@ -249,13 +249,18 @@ impl<'d, O: Outside> Drive<'d, O> {
 
     /// The round that what a connection does next is counted in.
     fn round_of(&mut self, index: usize) -> u32 {
-        if self.open.is_some() {
-            let due = self.slots.get(index).and_then(|slot| slot.session.due());
-            if let Some(op) = self.op(index, due.unwrap_or_default()) {
-                return op.round;
-            }
+        let due = self.slots.get(index).and_then(|slot| slot.session.due());
+        match self.op(index, due.unwrap_or_default()) {
+            Some(op) => self.counted_in(op),
+            None => self.rounds.at(self.now),
         }
-        self.rounds.at(self.now)
+    }
+
+    /// The round that an operation is counted in: that of its start in an open loop, that of its end
+    /// in a closed one. What began in the warm-up is none of those that are counted out.
+    fn counted_in(&mut self, op: Op) -> u32 {
+        let is_warm = self.rounds.is_counted() && op.round == 0;
+        if self.open.is_some() || is_warm { op.round } else { self.rounds.at(self.now) }
     }
 
     /// Goes on with a connection of which nothing new was heard.
@@ -418,12 +423,7 @@ impl<'d, O: Outside> Drive<'d, O> {
         if let Some(open) = &mut self.open {
             open.end(op.round);
         }
-        let warm = self.rounds.is_counted() && op.round == 0;
-        let round = match self.open {
-            Some(_) => op.round,
-            None if warm => 0,
-            None => self.rounds.at(self.now),
-        };
+        let round = self.counted_in(op);
         let tally = self.kit.tally(round);
         // A closed loop has no schedule: what it did is what it should have done.
         tally.scheduled += u64::from(self.open.is_none());

@@ -16,6 +16,7 @@ use tlsbench_core::units::{Nanos, Rate, Ratio};
 use super::*;
 
 mod http2;
+mod samples;
 
 use crate::fake::{Answer, Fake, FakeServer, Framing, Handshake};
 use crate::tls::{LabPki, Roots, Subject};
@@ -581,22 +582,23 @@ fn a_host_without_addresses_is_refused() {
     assert_eq!(error.to_string(), "cannot resolve `no-such-host.invalid`");
 }
 
-struct Forever(u64);
+/// What a shard measured in its only round.
+#[derive(Default)]
+struct Kept(Tally);
 
-impl Watch for Forever {
+impl Watch for Kept {
     fn look(&mut self, _: u32, _: Counts) -> bool {
         true
     }
 
     fn take(&mut self, _: u32, tally: Tally, _: Lap) {
-        self.0 += tally.succeeded;
+        self.0.add(&tally);
     }
 }
 
-/// Allocations of a shard's thread that runs so many requests, everything included.
-fn allocations(scenario: &Scenario, lab: Option<&Lab>, requests: u64) -> u64 {
+/// Works with what the only shard of a scenario of one round has; when its load begins.
+fn on_a_shard(scenario: &Scenario, lab: Option<&Lab>, work: impl FnOnce(Kit<'_>)) -> Nanos {
     let mut scenario = scenario.clone();
-    scenario.timing.round = Length::Count(NonZeroU64::new(requests).unwrap());
     scenario.timing.rounds = NonZeroU32::MIN;
     scenario.shards = NonZeroU32::MIN;
     let inputs = Inputs {
@@ -606,16 +608,26 @@ fn allocations(scenario: &Scenario, lab: Option<&Lab>, requests: u64) -> u64 {
         identity: None,
     };
     let mut states = shards(&scenario, &inputs).unwrap();
-    let now = Clock::Monotonic.now();
+    let begin = Clock::Monotonic.now();
     let stage = stage::stages(&scenario)[0];
     let book = Arc::new(AddressBook::new(inputs.addresses[0].clone()));
-    let course = stage::course(&scenario, &book, None, stage, states[0].shard, now).unwrap();
-    let kit = Kit::new(&course, states[0].tls[0].as_mut());
-    let mut drive = Drive::new(kit, Sockets::new().unwrap());
-    let mut taken = Forever(0);
-    let info = allocation_counter::measure(|| drive.run(&mut taken).unwrap());
-    assert_eq!(taken.0, requests);
-    info.count_total
+    let course = stage::course(&scenario, &book, None, stage, states[0].shard, begin).unwrap();
+    work(Kit::new(&course, states[0].tls[0].as_mut()));
+    begin
+}
+
+/// Allocations of a shard's thread that runs so many requests, everything included.
+fn allocations(scenario: &Scenario, lab: Option<&Lab>, requests: u64) -> u64 {
+    let mut scenario = scenario.clone();
+    scenario.timing.round = Length::Count(NonZeroU64::new(requests).unwrap());
+    let (mut kept, mut allocations) = (Kept::default(), 0);
+    on_a_shard(&scenario, lab, |kit| {
+        let mut drive = Drive::new(kit, Sockets::new().unwrap());
+        let info = allocation_counter::measure(|| drive.run(&mut kept).unwrap());
+        allocations = info.count_total;
+    });
+    assert_eq!(kept.0.succeeded, requests);
+    allocations
 }
 
 #[test]
