@@ -23,7 +23,7 @@ use rustls::{ServerConfig, ServerConnection, SignatureScheme, SupportedCipherSui
 use tlsbench_core::plan::{
     Close, Draft, Group, Length, Provider, Scenario, Scheme, Suite, Target, Tls, Verify, Version,
 };
-use tlsbench_core::units::{Nanos, Ratio};
+use tlsbench_core::units::{Nanos, Share};
 use tlsbench_engine::calibrate::primitives;
 use tlsbench_engine::clock::Clock;
 use tlsbench_engine::fake::{Fake, FakeServer};
@@ -268,7 +268,7 @@ fn tls(provider: Provider, verify: Verify) -> Tls {
         suites: vec![Suite::Aes128Gcm],
         groups: Vec::new(),
         provider,
-        resume: Ratio::ZERO,
+        resume: Share::ZERO,
         early_data: false,
         client_certificate: None,
         ca_bundle: None,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Environment;
 use crate::stats::{Estimate, median, spread};
-use crate::units::Ratio;
+use crate::units::Share;
 
 /// The primitives of one machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,7 +82,7 @@ impl Primitive {
 pub const SCHEMA: u32 = 1;
 
 /// The margin within which costs are called equal: a figure that is less sure decides nothing.
-pub const SPREAD_MAX: Ratio = Ratio::from_percent(5);
+pub const SPREAD_MAX: Share = Share::from_percent(5);
 
 #[cfg(test)]
 mod tests {

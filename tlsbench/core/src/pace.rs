@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use crate::plan::Spread;
 use crate::random::SplitMix64;
-use crate::units::{Nanos, Rate, Ratio};
+use crate::units::{Nanos, Rate, Share};
 
 /// When something should have begun, by the shard's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,25 +137,25 @@ impl Exponentials {
 
 /// Which handshakes resume: spread evenly, not by chance.
 ///
-/// After `n` of them exactly `n` times the ratio have resumed, rounded, for every `n`.
+/// After `n` of them exactly `n` times the share have resumed, rounded, for every `n`.
 #[derive(Clone, Debug)]
 pub struct Resumer {
-    ratio: Ratio,
+    share: Share,
     decided: u64,
     resumed: u64,
 }
 
 impl Resumer {
-    /// Decisions with this ratio of resumption.
+    /// Decisions with this share of resumptions.
     #[must_use]
-    pub const fn new(ratio: Ratio) -> Self {
-        Self { ratio, decided: 0, resumed: 0 }
+    pub const fn new(share: Share) -> Self {
+        Self { share, decided: 0, resumed: 0 }
     }
 
     /// Whether the next handshake shall resume.
     pub fn decide(&mut self) -> bool {
         self.decided = self.decided.saturating_add(1);
-        let wanted = (self.ratio.as_f64() * self.decided as f64).round() as u64;
+        let wanted = (self.share.as_f64() * self.decided as f64).round() as u64;
         let resumes = wanted > self.resumed;
         self.resumed += u64::from(resumes);
         resumes
@@ -296,7 +296,7 @@ mod tests {
     proptest! {
         #[test]
         fn resumption_is_exact_at_every_handshake(ratio in 0.0..=1.0, count in 0_u64..2_000) {
-            let mut resumer = Resumer::new(Ratio::new(ratio).unwrap());
+            let mut resumer = Resumer::new(Share::new(ratio).unwrap());
             let mut resumed = 0;
             for decided in 1..=count {
                 resumed += u64::from(resumer.decide());

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
-use crate::units::{Nanos, Rate, Ratio};
+use crate::units::{Nanos, Rate, Share};
 
 mod words;
 mod problem;
@@ -55,7 +55,7 @@ pub struct Scenario {
     /// Addresses that connections come from, in turn; empty leaves the choice to the system.
     pub sources: Vec<IpAddr>,
     /// When a run against other people's machines stops by itself.
-    pub abort_errors_above: Ratio,
+    pub abort_errors_above: Share,
 }
 
 /// An endpoint.
@@ -109,7 +109,7 @@ pub struct Tls {
     /// Who does the cryptography.
     pub provider: Provider,
     /// The share of handshakes that resume a session, after the first of each.
-    pub resume: Ratio,
+    pub resume: Share,
     /// Whether a resuming TLS 1.3 handshake sends its request as early data.
     pub early_data: bool,
     /// PEM files of a client certificate with its chain, and of its key.

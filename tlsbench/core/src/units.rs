@@ -130,15 +130,27 @@ impl fmt::Display for Nanos {
     }
 }
 
-/// A part of a whole, 0 to 1.
+/// A part of a whole, 0 to 1: one that was seen, one that is asked for, or a bound on one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Share(f64);
 
 impl Share {
-    /// A number of hundredths.
+    /// Nothing of it.
+    pub const ZERO: Self = Self(0.0);
+    /// All of it.
+    pub const ONE: Self = Self(1.0);
+
+    /// A number of hundredths; more than a hundred are all.
     #[must_use]
-    pub const fn from_percent(percent: u32) -> Self {
-        Self(percent as f64 / 100.0)
+    pub const fn from_percent(percent: u8) -> Self {
+        Self(if percent < 100 { percent as f64 / 100.0 } else { 1.0 })
+    }
+
+    /// A number from 0 to 1; nothing when it is no such number.
+    #[must_use]
+    pub fn new(part: f64) -> Option<Self> {
+        // `+ 0.0` turns minus zero into zero.
+        (0.0..=1.0).contains(&part).then_some(Self(part + 0.0))
     }
 
     /// A part of a whole; nothing where there is no whole. A part above the whole is all of it.
@@ -188,42 +200,6 @@ impl Rate {
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/s", self.0)
-    }
-}
-
-/// A part that is asked for, or a bound on a part: 0 to 1. A part that was seen is a [`Share`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
-pub struct Ratio(f64);
-
-impl Ratio {
-    /// Nothing of it.
-    pub const ZERO: Self = Self(0.0);
-    /// All of it.
-    pub const ONE: Self = Self(1.0);
-
-    /// A number of hundredths; more than a hundred are all.
-    #[must_use]
-    pub const fn from_percent(percent: u8) -> Self {
-        Self(if percent < 100 { percent as f64 / 100.0 } else { 1.0 })
-    }
-
-    /// A number from 0 to 1; nothing when it is no such number.
-    #[must_use]
-    pub fn new(part: f64) -> Option<Self> {
-        // `+ 0.0` turns minus zero into zero.
-        (0.0..=1.0).contains(&part).then_some(Self(part + 0.0))
-    }
-
-    /// The ratio as a number from 0 to 1.
-    #[must_use]
-    pub const fn as_f64(self) -> f64 {
-        self.0
-    }
-}
-
-impl fmt::Display for Ratio {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 
@@ -300,15 +276,16 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_above_zero_and_a_ratio_within_one() {
+    fn a_rate_is_above_zero_and_a_share_within_one() {
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert_eq!(Rate::per_second(rate), None, "{rate}");
         }
         assert_eq!(Rate::per_second(0.5).unwrap().to_string(), "0.5/s");
-        for ratio in [-0.01, 1.01, f64::NAN] {
-            assert_eq!(Ratio::new(ratio), None, "{ratio}");
+        for share in [-0.01, 1.01, f64::NAN] {
+            assert_eq!(Share::new(share), None, "{share}");
         }
-        assert_eq!(Ratio::new(1.0), Some(Ratio::ONE));
-        assert_eq!(Ratio::new(-0.0).unwrap().to_string(), "0");
+        assert_eq!(Share::new(1.0), Some(Share::ONE));
+        assert_eq!(Share::new(-0.0).unwrap().to_string(), "0.0 %");
+        assert_eq!(Share::from_percent(101), Share::ONE);
     }
 }

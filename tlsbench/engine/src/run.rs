@@ -12,7 +12,7 @@ use thiserror::Error;
 use tlsbench_core::pace::Shard;
 use tlsbench_core::plan::{Load, Protocol, Scenario, Scheme, Target};
 use tlsbench_core::tally::Tally;
-use tlsbench_core::units::{Nanos, Ratio};
+use tlsbench_core::units::{Nanos, Share};
 use tlsbench_core::usage::{Cpu, Lap};
 
 use crate::clock::Clock;
@@ -360,7 +360,7 @@ impl Watch for Look<'_> {
 }
 
 /// Whether failures are more than the share at which a run ends by itself.
-fn too_many(failed: u64, succeeded: u64, above: Ratio) -> bool {
+fn too_many(failed: u64, succeeded: u64, above: Share) -> bool {
     let all = failed.saturating_add(succeeded);
     all >= JUDGED_FROM && failed as f64 > above.as_f64() * all as f64
 }

@@ -9,7 +9,7 @@ use super::{
     Close, Group, Length, Load, Protocol, Provider, Request, Scenario, Scheme, Target, Verify,
     Version,
 };
-use crate::units::{Nanos, Ratio};
+use crate::units::{Nanos, Share};
 
 impl Scenario {
     /// Everything that keeps this from being run; nothing for what came out of `Draft::finish`.
@@ -96,7 +96,7 @@ fn tls(scenario: &Scenario, problems: &mut Problems) {
         let seen = "asked for, and no target speaks TLS";
         problems.when(tls.client_certificate.is_some(), "tls.client_certificate", seen, cure);
         problems.when(tls.ca_bundle.is_some(), "tls.ca_bundle", seen, cure);
-        problems.when(tls.resume > Ratio::ZERO, "tls.resume", seen, cure);
+        problems.when(tls.resume > Share::ZERO, "tls.resume", seen, cure);
     }
     let paths = tls.client_certificate.iter().flat_map(|files| [&files.chain, &files.key]);
     if paths.chain(&tls.ca_bundle).any(|path| path.to_str().is_none()) {
@@ -105,7 +105,7 @@ fn tls(scenario: &Scenario, problems: &mut Problems) {
 }
 
 fn resumption(scenario: &Scenario, problems: &mut Problems) {
-    let wanted = scenario.tls.resume > Ratio::ZERO;
+    let wanted = scenario.tls.resume > Share::ZERO;
     let seen = "resumption on connections that are kept, so that none follows";
     let cure = "drop it, or `load.keep`";
     problems.when(wanted && scenario.keeps_connections(), "tls.resume", seen, cure);
@@ -120,7 +120,7 @@ fn early_data(scenario: &Scenario, problems: &mut Problems) {
     let cure = "choose `version = \"1.3\"`, or drop it";
     problems.when(tls.version == Version::Tls12, key, "early data, which TLS 1.2 has not", cure);
     let cure = "set `resume` above 0, or drop it";
-    problems.when(tls.resume == Ratio::ZERO, key, "early data without resumption", cure);
+    problems.when(tls.resume == Share::ZERO, key, "early data without resumption", cure);
     let seen = match &scenario.request {
         None => "early data in a run of handshakes only".to_owned(),
         // RFC 8470, section 4: only safe methods, for early data can be replayed.

@@ -16,7 +16,7 @@ use super::{
     Arrivals, ClientCertificate, Close, Length, Load, Protocol, Provider, Request, Scenario,
     Spread, Target, Timing, Tls, Verify, Version,
 };
-use crate::units::{Nanos, Rate, Ratio};
+use crate::units::{Nanos, Rate, Share};
 
 impl Draft {
     /// The scenario, with defaults where nothing was said; or everything that is wrong with it.
@@ -30,7 +30,7 @@ impl Draft {
         let is_lab = targets.iter().all(Target::is_lab);
         let load = load(&self.load, handshakes_only, is_lab, &mut problems);
         let request = request(&self.request, handshakes_only, &mut problems);
-        let default_abort = if is_lab { Ratio::ONE } else { ABORT_ERRORS_ELSEWHERE };
+        let default_abort = if is_lab { Share::ONE } else { ABORT_ERRORS_ELSEWHERE };
         let scenario = Scenario {
             close: self.close.unwrap_or_else(|| default_close(&load, request.as_ref())),
             targets,
@@ -41,7 +41,7 @@ impl Draft {
             shards: count("threads", self.threads, ONE, &mut problems),
             pin: self.pin.unwrap_or(false),
             sources: self.sources.clone().unwrap_or_default(),
-            abort_errors_above: ratio(
+            abort_errors_above: share(
                 "abort_errors_above",
                 self.abort_errors_above,
                 default_abort,
@@ -114,7 +114,7 @@ fn tls(draft: &TlsDraft, problems: &mut Problems) -> Tls {
         suites: draft.suites.clone().unwrap_or_default(),
         groups: draft.groups.clone().unwrap_or_default(),
         provider: draft.provider.unwrap_or(Provider::Ring),
-        resume: ratio("tls.resume", draft.resume, Ratio::ZERO, problems),
+        resume: share("tls.resume", draft.resume, Share::ZERO, problems),
         early_data: draft.early_data.unwrap_or(false),
         client_certificate,
         ca_bundle: draft.ca_bundle.clone(),
@@ -292,9 +292,9 @@ fn timing(draft: &TimingDraft, problems: &mut Problems) -> Timing {
     }
 }
 
-fn ratio(key: &str, said: Option<f64>, default: Ratio, problems: &mut Problems) -> Ratio {
+fn share(key: &str, said: Option<f64>, default: Share, problems: &mut Problems) -> Share {
     let Some(said) = said else { return default };
-    Ratio::new(said).unwrap_or_else(|| {
+    Share::new(said).unwrap_or_else(|| {
         let cure = "write a number from 0 to 1";
         problems.add(key, format!("`{said}` is no part of a whole"), cure);
         default
@@ -336,7 +336,7 @@ const POOL: NonZeroU32 = at_least_one(1_000);
 const POOL_KEPT: NonZeroU32 = at_least_one(64);
 const ROUNDS: NonZeroU32 = at_least_one(10);
 const RATE_ELSEWHERE: Rate = Rate::whole(at_least_one(50));
-const ABORT_ERRORS_ELSEWHERE: Ratio = Ratio::from_percent(10);
+const ABORT_ERRORS_ELSEWHERE: Share = Share::from_percent(10);
 const SEED: u64 = 1;
 const ROUND: Nanos = Nanos::from_millis(1_000);
 const WARM_UP: Nanos = Nanos::from_millis(1_000);

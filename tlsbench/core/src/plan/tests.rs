@@ -25,7 +25,7 @@ fn a_url_is_enough() {
             requests_per_connection: NonZeroU64::new(1),
         }
     );
-    assert_eq!((scenario.close, scenario.abort_errors_above), (Close::Server, Ratio::ONE));
+    assert_eq!((scenario.close, scenario.abort_errors_above), (Close::Server, Share::ONE));
     assert_eq!(scenario.tls.version, Version::Tls13);
     assert_eq!(scenario.timing.rounds.get(), 10);
 }
@@ -305,7 +305,7 @@ prop_compose! {
             suites,
             groups,
             provider: if ring && !needs_aws { Provider::Ring } else { Provider::AwsLcRs },
-            resume: Ratio::new(resume).unwrap(),
+            resume: Share::new(resume).unwrap(),
             early_data,
             client_certificate: certificate
                 .map(|(chain, key)| ClientCertificate { chain: chain.into(), key: key.into() }),
@@ -391,7 +391,7 @@ prop_compose! {
         pin in any::<bool>(),
         abort in 0.0..=1.0,
     ) -> Scenario {
-        let wants_tls = tls.resume > Ratio::ZERO || tls.client_certificate.is_some();
+        let wants_tls = tls.resume > Share::ZERO || tls.client_certificate.is_some();
         let is_http2 = request.as_ref().is_some_and(|r| r.protocol != Protocol::Http1);
         for (index, target) in targets.iter_mut().enumerate() {
             target.name = format!("target {index}");
@@ -408,9 +408,9 @@ prop_compose! {
             }
         }
         if request.is_some() && load.keeps_connections() {
-            tls.resume = Ratio::ZERO;
+            tls.resume = Share::ZERO;
         }
-        tls.early_data &= tls.resume > Ratio::ZERO && tls.version == Version::Tls13;
+        tls.early_data &= tls.resume > Share::ZERO && tls.version == Version::Tls13;
         match &mut request {
             Some(request) if tls.early_data => request.method = "GET".to_owned(),
             Some(_) => {}
@@ -428,7 +428,7 @@ prop_compose! {
             shards: NonZeroU32::new(shards).unwrap(),
             pin,
             sources: Vec::new(),
-            abort_errors_above: Ratio::new(abort).unwrap(),
+            abort_errors_above: Share::new(abort).unwrap(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tlsbench_core::pace::{Shard, closed_starts};
 use tlsbench_core::plan::{self, Close, Length, Spread};
-use tlsbench_core::units::{Nanos, Rate, Ratio};
+use tlsbench_core::units::{Nanos, Rate, Share};
 
 use crate::tls::ReloadingRoots;
 use crate::wire::Rendered;
@@ -59,7 +59,7 @@ pub(crate) struct Course {
     /// How connections end.
     pub(crate) close: Close,
     /// The share of handshakes that resume.
-    pub(crate) resume: Ratio,
+    pub(crate) resume: Share,
     /// When things begin.
     pub(crate) work: Work,
     /// Which of how many shards this is.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tlsbench_core::pace::{Shard, Starts};
 use tlsbench_core::plan::{Arrivals, Close, Length, Protocol, Request, Scheme, Spread, Target};
 use tlsbench_core::tally::Quantile;
-use tlsbench_core::units::{Rate, Ratio};
+use tlsbench_core::units::{Rate, Share};
 
 use super::*;
 use fake::{FakeWorld, Script, Served};
@@ -72,7 +72,7 @@ fn course(work: Work, length: Length, rounds: u32) -> Course {
         sources: vec![],
         request: Some(request()),
         close: Close::Server,
-        resume: Ratio::ZERO,
+        resume: Share::ZERO,
         work,
         shard: shard(),
         begin: BEGIN,

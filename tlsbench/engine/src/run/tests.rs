@@ -11,7 +11,7 @@ use tlsbench_core::plan::{
     Timing, Tls, Verify, Version,
 };
 use tlsbench_core::tally::{Failure, Phase, Tally};
-use tlsbench_core::units::{Nanos, Rate, Ratio};
+use tlsbench_core::units::{Nanos, Rate, Share};
 
 use super::*;
 
@@ -51,7 +51,7 @@ fn scenario(address: SocketAddr, scheme: Scheme) -> Scenario {
             suites: vec![],
             groups: vec![],
             provider: Provider::Ring,
-            resume: Ratio::ZERO,
+            resume: Share::ZERO,
             early_data: false,
             client_certificate: None,
             ca_bundle: None,
@@ -76,7 +76,7 @@ fn scenario(address: SocketAddr, scheme: Scheme) -> Scenario {
         shards: NonZeroU32::new(2).unwrap(),
         pin: false,
         sources: vec![],
-        abort_errors_above: Ratio::ONE,
+        abort_errors_above: Share::ONE,
     }
 }
 
@@ -223,7 +223,7 @@ fn an_error_share_above_the_limit_ends_the_run() {
     let mut scenario = scenario(address, Scheme::Http);
     scenario.load = closed(100, None);
     scenario.timing.round = Length::Time(Nanos::from_millis(10_000));
-    scenario.abort_errors_above = Ratio::new(0.5).unwrap();
+    scenario.abort_errors_above = Share::new(0.5).unwrap();
     let outcome = outcome(&scenario, None);
     assert_eq!(outcome.cut_short, Some(CutShort::Errors));
     assert!(outcome.wall < Nanos::from_millis(3_000));
@@ -425,7 +425,7 @@ fn the_share_of_resumption_is_the_one_asked_for() {
             scenario.load = closed(1, Some(1));
             scenario.shards = NonZeroU32::MIN;
             scenario.tls.version = version;
-            scenario.tls.resume = Ratio::new(0.75).unwrap();
+            scenario.tls.resume = Share::new(0.75).unwrap();
             if !request {
                 scenario.request = None;
             }
@@ -706,7 +706,7 @@ fn early_data_is_sent_and_accepted() {
     scenario.load = closed(1, Some(1));
     scenario.shards = NonZeroU32::MIN;
     scenario.timing.round = Length::Count(NonZeroU64::new(10).unwrap());
-    scenario.tls.resume = Ratio::ONE;
+    scenario.tls.resume = Share::ONE;
     scenario.tls.early_data = true;
     let tally = measure(&scenario, Some(&lab));
     assert_eq!((tally.succeeded, tally.failures()), (20, 0), "{:?}", tally.failed);

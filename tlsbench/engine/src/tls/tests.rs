@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use plan::{Group, Provider, Suite, Verify, Version};
 use rustls::SignatureScheme;
 use tlsbench_core::tally::Failure;
-use tlsbench_core::units::Ratio;
+use tlsbench_core::units::Share;
 
 use super::*;
 use crate::fake::{Fake, FakeServer, FakeTls, Handshake, Seen};
@@ -49,7 +49,7 @@ fn asked(version: Version) -> plan::Tls {
         suites: Vec::new(),
         groups: Vec::new(),
         provider: Provider::Ring,
-        resume: Ratio::ZERO,
+        resume: Share::ZERO,
         early_data: false,
         client_certificate: None,
         ca_bundle: None,

@@ -188,7 +188,7 @@ fn early_data_carries_the_first_request() {
     let mut scenario = with(server.address(), Scheme::Https, 2);
     (scenario.load, scenario.shards) = (closed(1, Some(2)), NonZeroU32::MIN);
     scenario.timing.round = Length::Count(NonZeroU64::new(10).unwrap());
-    (scenario.tls.resume, scenario.tls.early_data) = (Ratio::ONE, true);
+    (scenario.tls.resume, scenario.tls.early_data) = (Share::ONE, true);
     let tally = measure(&scenario, Some(&lab));
     assert_eq!((tally.succeeded, tally.failures()), (20, 0), "{:?}", tally.failed);
     assert_eq!((tally.shape.resumed, tally.shape.early_data), (9, 9), "{:?}", tally.shape);
