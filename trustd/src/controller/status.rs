@@ -99,32 +99,39 @@ pub(super) struct Report {
 
 impl Report {
     /// Whether to write `wanted` now, where the status says `before`. If not now, it is due later, or
-    /// not at all.
+    /// not at all. While targets are `pending`, what is said of them will soon be different.
     pub(super) fn begin(
         &mut self,
         before: &BundleStatus,
         wanted: &BundleStatus,
+        pending: bool,
         now: Instant,
     ) -> bool {
         self.due = None;
-        if self.in_flight || before == wanted {
+        if before == wanted {
+            self.begun_at = None;
             return false;
         }
-        let pause = if turned(before, wanted) { BETWEEN_TURNS } else { BETWEEN_COUNTS };
+        let begun = *self.begun_at.get_or_insert(now);
+        if self.in_flight {
+            return false;
+        }
+        let turn = turned(before, wanted);
+        let hurry = turn || !pending && before.certificates != wanted.certificates;
+        let pause = if hurry { BETWEEN_TURNS } else { BETWEEN_COUNTS };
         let pause = match self.failures {
             0 => pause,
             failures => pause.max(backoff::after_failures(failures)),
         };
-        // Counts alone, of a Bundle that nothing has been said of, are in no hurry.
-        let begun = *self.begun_at.get_or_insert(now);
-        let counts_only = wanted.conditions.is_empty().then_some(begun);
-        let at = self.written_at.or(counts_only).map(|last| last.after(pause));
+        let since = if pending && !turn { Some(begun) } else { None };
+        let at = self.written_at.max(since).map(|last| last.after(pause));
         if at.is_some_and(|at| at > now) {
             self.due = at;
             return false;
         }
         self.in_flight = true;
         self.written_at = Some(now);
+        self.begun_at = None;
         true
     }
 
@@ -149,7 +156,7 @@ fn turned(before: &BundleStatus, wanted: &BundleStatus) -> bool {
         let condition = status.conditions.iter().find(|c| c.type_ == labels::SYNCED);
         let condition =
             condition.map(|c| (c.status.clone(), c.reason.clone(), c.observed_generation));
-        (condition, status.default_ca_version.clone(), status.certificates.clone())
+        (condition, status.default_ca_version.clone())
     };
     core(before) != core(wanted)
 }

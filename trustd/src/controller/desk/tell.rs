@@ -65,7 +65,8 @@ impl Desk {
             bundle.said = Some((conclusion.synced, conclusion.reason.as_str().to_owned()));
             self.notices.push(notice);
         }
-        if !bundle.report.begin(&bundle.status, &wanted, now.instant) {
+        let pending = conclusion.pending > 0;
+        if !bundle.report.begin(&bundle.status, &wanted, pending, now.instant) {
             return None;
         }
         let body = json!({
