@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use cluster::assets::repository;
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, KeyPair,
+    date_time_ymd,
+};
 use serde_json::Value as Json;
 use trustd_core::certificate::Sha256;
 
@@ -40,4 +45,18 @@ pub(crate) fn objects(name: &str) -> Vec<Json> {
         items.filter(|item| item["metadata"]["name"] == name).cloned().collect();
     found.sort_by_key(|item| item["kind"] != "Bundle");
     found
+}
+
+/// A CA certificate of this name that expires then, with so many bytes of padding, as PEM.
+pub(crate) fn ca(name: &str, not_after: SystemTime, padding: usize) -> String {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_after = date_time_ymd(1970, 1, 1) + not_after.duration_since(UNIX_EPOCH).unwrap();
+    if padding > 0 {
+        let octets = vec![0; padding];
+        params.custom_extensions.push(CustomExtension::from_oid_content(&[1, 3, 9999], octets));
+    }
+    params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
 }

@@ -15,6 +15,8 @@ mod alone;
 mod example;
 mod fixtures;
 mod ownership;
+mod quiet;
+mod reactions;
 mod scene;
 mod sources;
 mod targets;
