@@ -11,6 +11,7 @@
     reason = "a test that cannot go on should stop; clippy exempts test functions, not their helpers"
 )]
 
+mod adopted;
 mod alone;
 mod example;
 mod fixtures;

@@ -2,13 +2,13 @@
 
 use anyhow::{Context as _, Result, ensure};
 use cluster::{TRUST_NAMESPACE, eventually};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
 use serde_json::{Value as Json, json};
 
 use crate::alone::alone;
-use crate::fixtures::{bundle, objects, pem};
+use crate::fixtures::{bundle, pem};
 use crate::scene::{self, KEY, SOON, Scene, apply, bundles, says, scene, synced};
 
 const SHARED: &str = "trust.cert-manager.io/shared";
@@ -32,7 +32,7 @@ async fn select(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-fn is_shared(target: &ConfigMap) -> Result<()> {
+pub(crate) fn is_shared(target: &ConfigMap) -> Result<()> {
     let annotations = target.metadata.annotations.clone().unwrap_or_default();
     ensure!(annotations.get(SHARED).is_some_and(|it| it == "true"), "not shared: {annotations:?}");
     let owners = target.metadata.owner_references.clone().unwrap_or_default();
@@ -253,128 +253,6 @@ async fn an_owner_reference_of_a_restored_backup_is_replaced() -> Result<()> {
     is_owned(&scene).await?;
     scene.says("True", "Synced").await?;
     scene.counts(1, 1).await
-}
-
-/// An object as the fixtures have it, managedFields and all, owned by this Bundle.
-async fn restore<K>(api: &Api<K>, object: &Json, owner: &str) -> Result<K>
-where
-    K: Clone + serde::de::DeserializeOwned + serde::Serialize + std::fmt::Debug,
-{
-    let old = object["metadata"]["ownerReferences"][0]["uid"].as_str().context("no owner")?;
-    let mut object: Json = serde_json::from_str(&object.to_string().replace(old, owner))?;
-    let name = object["metadata"]["name"].as_str().context("no name")?.to_owned();
-    for part in ["resourceVersion", "uid", "creationTimestamp"] {
-        object["metadata"].as_object_mut().unwrap().remove(part);
-    }
-    let whole: K = serde_json::from_value(object)?;
-    api.create(&Default::default(), &whole).await?;
-    // Whoever creates an object holds its fields. An update may say who does.
-    Ok(api.replace(&name, &Default::default(), &whole).await?)
-}
-
-#[tokio::test]
-async fn what_the_peer_adopted_is_left_alone_shared_when_due_and_never_deleted() -> Result<()> {
-    let turn = alone!();
-    let cluster = turn.cluster();
-    let client = cluster.admin().await?;
-    let account = scene::install(cluster, "secret-targets").await?;
-    cluster.namespace("shop", &[(turn.label().0, &turn.label().1)]).await?;
-    cluster.namespace("leaver", &[(turn.label().0, &turn.label().1)]).await?;
-    let secrets = Api::<Secret>::namespaced(client.clone(), TRUST_NAMESPACE);
-    let source = |ca: &str| {
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "internal-ca-secret"},
-               "stringData": {"ca.crt": pem(&[ca])}})
-    };
-    apply(&secrets, "internal-ca-secret", "tests", &source("alpha")).await?;
-    for name in ["adopted", "half-released"] {
-        for object in objects(name) {
-            let owner = match bundles(&client).get_opt(name).await? {
-                Some(bundle) => bundle.metadata.uid.context("no uid")?,
-                None => String::new(),
-            };
-            let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
-            match object["kind"].as_str() {
-                Some("Bundle") => {
-                    let spec = json!({
-                        "apiVersion": object["apiVersion"], "kind": "Bundle",
-                        "metadata": {"name": name}, "spec": object["spec"],
-                    });
-                    apply(&bundles(&client), name, "tests", &spec).await?;
-                    let status = json!({
-                        "apiVersion": object["apiVersion"], "kind": "Bundle",
-                        "metadata": {"name": name}, "status": object["status"],
-                    });
-                    let params = PatchParams::apply("trust-manager").force();
-                    bundles(&client).patch_status(name, &params, &Patch::Apply(&status)).await?;
-                }
-                Some("ConfigMap") => {
-                    let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
-                    restore(&api, &object, &owner).await?;
-                }
-                _ => {
-                    let api = Api::<Secret>::namespaced(client.clone(), namespace);
-                    restore(&api, &object, &owner).await?;
-                }
-            }
-        }
-    }
-    let maps = Api::<ConfigMap>::namespaced(client.clone(), "shop");
-    let before = maps.get("adopted").await?;
-
-    let mark = cluster.audit().mark()?;
-    let flags = ["--secret-targets-enabled=true", "--log-format=json"];
-    let trustd = scene::start(cluster, &account, flags)?;
-    trustd.ready(SOON).await?;
-    // What the peer half released lets go of the tenant's objects.
-    let leavers = Api::<ConfigMap>::namespaced(client.clone(), "leaver");
-    let left_secrets = Api::<Secret>::namespaced(client.clone(), "leaver");
-    eventually("the tenant's own is released", SOON, async || {
-        let metadata = [
-            leavers.get("half-released").await?.metadata,
-            left_secrets.get("half-released").await?.metadata,
-        ];
-        for metadata in metadata {
-            let owners = metadata.owner_references.unwrap_or_default();
-            ensure!(owners.is_empty(), "it has owners: {owners:?}");
-            ensure!(metadata.labels.unwrap_or_default().is_empty(), "it has labels");
-        }
-        Ok(())
-    })
-    .await?;
-    says(&client, "adopted", "True", "Synced").await?;
-    let writes = cluster.audit().writes_of(&account.user(), mark)?;
-    let in_shop: Vec<_> = writes.iter().filter(|write| write.namespace == "shop").collect();
-    assert!(in_shop.is_empty(), "{in_shop:#?}");
-    assert_eq!(
-        maps.get("adopted").await?.metadata.resource_version,
-        before.metadata.resource_version
-    );
-    let log = trustd.process().log();
-    assert!(log.contains("\"reason\":\"Adopted\""), "{log}");
-
-    // The next write that is due makes it shared.
-    apply(&secrets, "internal-ca-secret", "tests", &source("beta")).await?;
-    let shared = eventually("the adopted object is shared", SOON, async || {
-        let now = maps.get("adopted").await?;
-        is_shared(&now)?;
-        Ok(now)
-    })
-    .await?;
-    let data = shared.data.unwrap_or_default();
-    assert_eq!(data["settings.ini"], "colour = blue");
-    assert_eq!(data[KEY], bundle(&["beta"]));
-    says(&client, "adopted", "True", "Synced").await?;
-    bundles(&client).delete("adopted", &DeleteParams::default()).await?;
-    eventually("it is the tenant's alone", SOON, async || {
-        let now = maps.get("adopted").await?;
-        let data = now.data.unwrap_or_default();
-        ensure!(data.keys().eq(["settings.ini"]), "{:?}", data.keys());
-        let annotations = now.metadata.annotations.unwrap_or_default();
-        ensure!(annotations.keys().eq(["example.test/note"]), "{annotations:?}");
-        ensure!(now.binary_data.is_some_and(|data| data.contains_key("logo.bin")), "no logo");
-        Ok(())
-    })
-    .await
 }
 
 #[tokio::test]
