@@ -7,13 +7,16 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use tlsbench_core::plan::Provider;
 use tlsbench_core::plan::hop::{Carried, Cryptography};
 use tlsbench_core::plan::placement::{Known, Placement, Role, Wiring};
-use tlsbench_core::plan::{Group, Suite, Version};
+use tlsbench_core::plan::{Draft, LoadDraft, TargetDraft, TimingDraft, TlsDraft};
+use tlsbench_core::plan::{Group, Provider, Suite, Version};
 use tlsbench_core::proxyconf::Build;
+use tlsbench_core::units::Nanos;
+use tlsbench_engine::run::{Inputs, Stop};
 use tlsbench_engine::tls::{KeyKind, Lab, Purpose};
 use tlsbench_engine::topology::{Engine, Ground, Topology, TopologyError};
+use tlsbench_engine::trial::{HopUse, measure};
 
 use crate::bench::{Bench, Ran};
 use crate::servers::installed;
@@ -172,5 +175,78 @@ fn a_proxy_that_refuses_its_configuration_says_why() {
         assert!(matches!(error, TopologyError::Process { role: Role::Backend, .. }), "{error}");
         let text = format!("{:#}", anyhow::Error::from(error));
         assert!(text.contains("server.pem"), "{text}");
+    }
+}
+
+/// CPU time per connection of each hop, from the client on.
+fn cost(bench: &Bench, wiring: &Wiring, engine: &Engine, placement: &Placement) -> Vec<f64> {
+    let roles = [Role::Lb, Role::Ingress, Role::Backend];
+    let engines: BTreeMap<Role, Engine> = roles.map(|role| (role, engine.clone())).into();
+    let folder = bench.file(&format!("{}-{}", engine.name(), placement.name));
+    let tlsbench = Path::new(env!("CARGO_BIN_EXE_tlsbench"));
+    let ground = Ground { tlsbench, engines: &engines, folder: &folder, cores: &[], counts: false };
+    let mut topology = Topology::start(placement, wiring, &ground).unwrap();
+    let address = topology.address().unwrap();
+    let carried = placement.links()[0];
+    let scheme = if carried == Carried::Plain { "http" } else { "https" };
+    let draft = Draft {
+        target: Some(vec![TargetDraft {
+            url: format!("{scheme}://{}:{}/", Role::Lb.host(), address.port()),
+            connect_to: Some(vec![address]),
+            ..TargetDraft::default()
+        }]),
+        tls: TlsDraft {
+            ca_bundle: (carried != Carried::Plain).then(|| bench.file("ca-bundle.crt")),
+            client_certificate: (carried == Carried::Mtls).then(|| bench.file("client.pem")),
+            client_key: (carried == Carried::Mtls).then(|| bench.file("client.key")),
+            ..TlsDraft::default()
+        },
+        load: LoadDraft { connections: Some(8), ..LoadDraft::default() },
+        timing: TimingDraft {
+            rounds: Some(10),
+            round_count: Some(400),
+            warm_up: Some(Nanos::from_millis(50)),
+            ..TimingDraft::default()
+        },
+        ..Draft::default()
+    };
+    let mut scenario = draft.finish().unwrap();
+    // A trial is one round; that an interval takes ten is for whoever makes several.
+    scenario.timing.rounds = NonZeroU32::MIN;
+    let inputs = Inputs::gather(&scenario).unwrap();
+    let trial = measure(&mut topology, &scenario, &inputs, &Stop::new()).unwrap();
+    let slice = trial.slice.unwrap();
+    assert!(slice.tally.succeeded >= 400 && slice.tally.failed.is_empty(), "{:?}", slice.tally);
+    let seen: Vec<Role> = trial.hops.iter().map(|hop| hop.role).collect();
+    assert_eq!(seen, roles, "{}", placement.name);
+    let per_connection = |hop: &HopUse| hop.usage.cpu.total.0 as f64 / slice.tally.succeeded as f64;
+    trial.hops.iter().map(per_connection).collect()
+}
+
+/// A full handshake costs its server a signature and a key agreement, which is more than all else that
+/// a small request costs it: so whoever has the key shows by its CPU time.
+#[test]
+fn what_tls_costs_is_found_at_the_hop_that_ends_it() {
+    let (Some(nginx), Some(haproxy)) = (nginx(), haproxy()) else { return };
+    let bench = Bench::new();
+    let wiring = lab(&bench.file(""));
+    for engine in [nginx, haproxy] {
+        for (known, ends) in
+            [(Known::LbTerminate, 0), (Known::IngressTerminate, 1), (Known::Passthrough, 2)]
+        {
+            let placement = known.placement();
+            let with = cost(&bench, &wiring, &engine, &placement);
+            let without = cost(&bench, &wiring, &engine, &placement.twin());
+            let added: Vec<f64> = with.iter().zip(&without).map(|(a, b)| a - b).collect();
+            let others = added.iter().enumerate().filter(|(hop, _)| *hop != ends);
+            let most = others.map(|(_, added)| *added).fold(0.0, f64::max);
+            // ECDSA P-256 and X25519 take OpenSSL some 100 µs on any machine of the last ten years. A
+            // relay has more packets to pass on, which on a busy machine costs it half as much.
+            assert!(
+                added[ends] > 50_000.0 && added[ends] > 1.5 * most,
+                "{} {known}: {added:.0?} ns per connection are added",
+                engine.name()
+            );
+        }
     }
 }

@@ -19,3 +19,4 @@ pub mod topology;
 pub mod calibrate;
 pub mod fake;
 pub mod run;
+pub mod trial;

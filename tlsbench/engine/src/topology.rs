@@ -12,7 +12,7 @@ use tlsbench_core::plan::placement::{Placement, Role, Wiring, wire};
 use tlsbench_core::proxyconf::{Build, Unsupported, haproxy, nginx};
 
 use crate::affinity;
-use crate::probe::{Reading, Tree, TreeError};
+use crate::probe::{Processes, Reading, Tree, TreeError};
 use crate::process::{HopProcess, ProcessError, Proxy};
 
 /// What a hop is made of.
@@ -152,12 +152,27 @@ impl Topology {
         &self.hops
     }
 
-    /// Reads what each hop used up to now, from the client on.
+    /// Reads what each hop used up to now, from the client on: all clocks first, one right after the
+    /// other, so that no hop's span is longer than another's.
     ///
     /// # Errors
     /// When one has ended.
     pub fn read(&mut self) -> Result<Vec<Reading>, TopologyError> {
-        self.hops.iter_mut().map(StandingHop::read).collect()
+        for hop in &mut self.hops {
+            hop.tree.clocks();
+        }
+        let all = Processes::now()
+            .map_err(|source| TopologyError::Read { role: Role::Backend, source })?;
+        self.hops.iter_mut().map(|hop| hop.read(&all)).collect()
+    }
+
+    /// The same of the processes that are known, without a look for others: a fraction of a
+    /// millisecond, for the beginning of a span in which every moment counts.
+    pub fn read_known(&mut self) -> Vec<Reading> {
+        for hop in &mut self.hops {
+            hop.tree.clocks();
+        }
+        self.hops.iter_mut().map(|hop| hop.tree.reading()).collect()
     }
 
     /// What each builtin hop has counted up to now; nothing for proxies.
@@ -218,10 +233,11 @@ impl StandingHop {
         Ok(Self { role, kind: hop.kind, engine: engine.name(), notes, process, tree })
     }
 
-    fn read(&mut self) -> Result<Reading, TopologyError> {
+    fn read(&mut self, all: &Processes) -> Result<Reading, TopologyError> {
         let role = self.role;
         self.process.check().map_err(|source| TopologyError::Process { role, source })?;
-        self.tree.read().map_err(|source| TopologyError::Read { role, source })
+        self.tree.find(all).map_err(|source| TopologyError::Read { role, source })?;
+        Ok(self.tree.reading())
     }
 
     fn counters(&mut self) -> Result<Option<HopCounters>, TopologyError> {

@@ -19,6 +19,8 @@ use crate::clock::{Clock, cpu_of_process};
 pub struct Tree {
     root: u32,
     members: BTreeMap<u32, Member>,
+    /// When the clocks were read.
+    at: Nanos,
     /// What members used that have ended.
     past: Usage,
     ended: u32,
@@ -90,9 +92,9 @@ impl Tree {
     /// When the process cannot be read.
     pub fn of(pid: u32) -> Result<Self, TreeError> {
         let tick = Nanos(NANOS_PER_SECOND / procfs::ticks_per_second().max(1));
-        let mut tree =
-            Self { root: pid, members: BTreeMap::new(), past: Usage::default(), ended: 0, tick };
-        tree.read()?;
+        let (members, past, at) = (BTreeMap::new(), Usage::default(), Clock::Monotonic.now());
+        let mut tree = Self { root: pid, members, at, past, ended: 0, tick };
+        tree.find(&Processes::now()?)?;
         Ok(tree)
     }
 
@@ -102,32 +104,53 @@ impl Tree {
     /// # Errors
     /// When the first process has ended, or `/proc` cannot be read.
     pub fn read(&mut self) -> Result<Reading, TreeError> {
-        let at = Clock::Monotonic.now();
+        self.clocks();
+        self.find(&Processes::now()?)?;
+        Ok(self.reading())
+    }
+
+    /// Reads the CPU clocks of the processes that are known: a microsecond each, where the rest takes
+    /// milliseconds.
+    pub fn clocks(&mut self) {
+        self.at = Clock::Monotonic.now();
         for (pid, member) in &mut self.members {
-            // One that has ended is found out below.
+            // One that has ended keeps what it had, until it is missed.
             if let Ok(total) = cpu_of_process(*pid) {
                 member.usage.cpu.total = total;
             }
         }
-        let mut reading = Reading { at, ..Reading::default() };
-        let found = descendants(self.root)?;
+    }
+
+    /// Finds processes that are new, and misses those that have ended.
+    ///
+    /// # Errors
+    /// When the first process has ended, or its clock cannot be read.
+    pub fn find(&mut self, all: &Processes) -> Result<(), TreeError> {
+        let found = all.below(self.root);
+        if found.is_empty() {
+            return Err(TreeError::Gone { pid: self.root });
+        }
         self.let_go(&found);
         for (pid, stat) in found {
-            let Ok(process) = Process::new(stat.pid) else { continue };
-            let member = match self.members.entry(pid) {
-                std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-                std::collections::btree_map::Entry::Vacant(new) => {
-                    let total = match cpu_of_process(pid) {
-                        Ok(total) => total,
-                        Err(source) if pid == self.root => {
-                            return Err(TreeError::Clock { pid, source });
-                        }
-                        // It has just ended, before anything was known of it.
-                        Err(_) => continue,
-                    };
-                    new.insert(Member::new(stat.starttime, total))
-                }
-            };
+            if self.members.contains_key(&pid) {
+                continue;
+            }
+            match cpu_of_process(pid) {
+                Ok(total) => drop(self.members.insert(pid, Member::new(stat.starttime, total))),
+                Err(source) if pid == self.root => return Err(TreeError::Clock { pid, source }),
+                // It has just ended, before anything was known of it.
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What was used up to the last reading of the clocks, with the rest of what is known of the
+    /// processes as it is now.
+    pub fn reading(&mut self) -> Reading {
+        let mut reading = Reading { at: self.at, ended: self.ended, ..Reading::default() };
+        for (pid, member) in &mut self.members {
+            let Some((process, stat)) = member.process(*pid) else { continue };
             member.usage.cpu.user = Nanos(self.tick.0.saturating_mul(stat.utime));
             member.usage.cpu.system = Nanos(self.tick.0.saturating_mul(stat.stime));
             member.read_threads(&process);
@@ -135,9 +158,8 @@ impl Tree {
             reading.threads += u32::try_from(stat.num_threads).unwrap_or_default();
         }
         reading.processes = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
-        reading.ended = self.ended;
         reading.usage = self.members.values().fold(self.past, |sum, member| sum + member.usage());
-        Ok(reading)
+        reading
     }
 
     /// Numbers of the processes, as of the last reading.
@@ -145,7 +167,7 @@ impl Tree {
         self.members.keys().copied()
     }
 
-    fn let_go(&mut self, found: &BTreeMap<u32, Stat>) {
+    fn let_go(&mut self, found: &BTreeMap<u32, &Stat>) {
         self.members.retain(|pid, member| {
             let is_there = found.get(pid).is_some_and(|stat| stat.starttime == member.started);
             if !is_there {
@@ -161,6 +183,13 @@ impl Member {
     fn new(started: u64, total: Nanos) -> Self {
         let usage = Usage { cpu: Cpu { total, ..Cpu::default() }, ..Usage::default() };
         Self { started, usage, threads: BTreeMap::new(), past: Waits::default() }
+    }
+
+    /// It, unless it has ended.
+    fn process(&self, pid: u32) -> Option<(Process, Stat)> {
+        let process = Process::new(i32::try_from(pid).ok()?).ok()?;
+        let stat = process.stat().ok()?;
+        (stat.starttime == self.started).then_some((process, stat))
     }
 
     fn usage(&self) -> Usage {
@@ -223,7 +252,7 @@ impl Others {
     pub fn begin() -> Result<Self, TreeError> {
         let clock =
             |(pid, stat): (u32, Stat)| Some(((pid, stat.starttime), cpu_of_process(pid).ok()?));
-        Ok(Self { begun: all_stats()?.into_iter().filter_map(clock).collect() })
+        Ok(Self { begun: Processes::now()?.0.into_iter().filter_map(clock).collect() })
     }
 
     /// What each process used since then that is not among `ours`, the busiest first; those that used
@@ -232,7 +261,8 @@ impl Others {
     /// # Errors
     /// When `/proc` cannot be read.
     pub fn since(&self, ours: impl Fn(u32) -> bool) -> Result<Vec<Other>, TreeError> {
-        let mut others: Vec<Other> = all_stats()?
+        let mut others: Vec<Other> = Processes::now()?
+            .0
             .into_iter()
             .filter(|(pid, _)| !ours(*pid))
             .filter_map(|(pid, stat)| {
@@ -247,29 +277,39 @@ impl Others {
     }
 }
 
-/// The process and those below it, at any depth.
-fn descendants(root: u32) -> Result<BTreeMap<u32, Stat>, TreeError> {
-    let mut all = all_stats()?;
-    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for (pid, stat) in &all {
-        children.entry(u32::try_from(stat.ppid).unwrap_or_default()).or_default().push(*pid);
-    }
-    let mut found = BTreeMap::new();
-    let mut next = vec![root];
-    while let Some(pid) = next.pop() {
-        if let Some(stat) = all.remove(&pid) {
-            found.insert(pid, stat);
-            next.extend(children.remove(&pid).unwrap_or_default());
-        }
-    }
-    if found.is_empty() { Err(TreeError::Gone { pid: root }) } else { Ok(found) }
-}
+/// All processes that there are, as of one moment.
+#[derive(Debug)]
+pub struct Processes(BTreeMap<u32, Stat>);
 
-fn all_stats() -> Result<BTreeMap<u32, Stat>, TreeError> {
-    let all = procfs::process::all_processes().map_err(TreeError::List)?;
-    // Processes may end while they are listed.
-    let stats = all.flatten().filter_map(|process| process.stat().ok());
-    Ok(stats.filter_map(|stat| Some((u32::try_from(stat.pid).ok()?, stat))).collect())
+impl Processes {
+    /// Those of now: some milliseconds for hundreds of them.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn now() -> Result<Self, TreeError> {
+        let all = procfs::process::all_processes().map_err(TreeError::List)?;
+        // Processes may end while they are listed.
+        let stats = all.flatten().filter_map(|process| process.stat().ok());
+        let by_pid = stats.filter_map(|stat| Some((u32::try_from(stat.pid).ok()?, stat)));
+        Ok(Self(by_pid.collect()))
+    }
+
+    /// The process and those below it, at any depth; none where it is not there.
+    fn below(&self, root: u32) -> BTreeMap<u32, &Stat> {
+        let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (pid, stat) in &self.0 {
+            children.entry(u32::try_from(stat.ppid).unwrap_or_default()).or_default().push(*pid);
+        }
+        let mut found = BTreeMap::new();
+        let mut next = vec![root];
+        while let Some(pid) = next.pop() {
+            if let Some(stat) = self.0.get(&pid) {
+                found.insert(pid, stat);
+                next.extend(children.remove(&pid).unwrap_or_default());
+            }
+        }
+        found
+    }
 }
 
 fn memory(process: &Process) -> Memory {
