@@ -10,6 +10,7 @@ pub mod pace;
 pub mod tally;
 pub mod usage;
 pub mod stats;
+pub mod compare;
 pub mod record;
 pub mod calibration;
 pub mod warning;
