@@ -57,11 +57,21 @@ fn json_has_a_version_and_says_which_machine_it_is_of() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_named() {
+fn a_place_that_cannot_be_written_is_named_before_anything_is_measured() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
-    let output = calibrate(folder.path(), &["--out", "file/calibration.json"]);
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{err}");
+    // With so few descriptors nothing can be measured, which would be said if it were tried.
+    let run = "ulimit -n 4 && exec \"$0\" calibrate --out \"$1\"";
+    let calibrate = |to: &str| {
+        let mut command = Command::new("sh");
+        command.current_dir(folder.path()).args(["-c", run, env!("CARGO_BIN_EXE_tlsbench"), to]);
+        let output = command.output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{err}");
+        err
+    };
+    let err = calibrate("file/calibration.json");
     assert!(err.contains("cannot write `file/calibration.json`"), "{err}");
+    let err = calibrate("calibration.json");
+    assert!(err.contains("cannot calibrate"), "{err}");
 }

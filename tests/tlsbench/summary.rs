@@ -40,6 +40,17 @@ fn a_record_goes_to_the_folder_runs_unless_it_is_told_where() {
 }
 
 #[test]
+fn a_debug_build_says_so_in_its_record_and_beside_its_figures() {
+    let bench = Bench::new();
+    let server = server(&bench);
+    let ran = bench.run(server.address(), &["--round-count", "5"]);
+    let is_debug = cfg!(debug_assertions);
+    let program = ran.record["program"].as_str().unwrap();
+    assert_eq!(program.ends_with(" (debug build)"), is_debug, "{program}");
+    assert_eq!(ran.out.contains("warning: this is a debug build"), is_debug, "{ran:#?}");
+}
+
+#[test]
 fn secrets_stay_out_of_the_record_and_the_summary() {
     let bench = Bench::new();
     let server = server(&bench);

@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::store;
 
+mod build;
 mod calibrate;
 mod doctor;
 mod hop;
@@ -23,6 +24,9 @@ mod run;
 pub fn run(settings: &Settings, out: &mut impl Write) -> anyhow::Result<Exit> {
     let (written, exit) = match settings {
         Settings::Calibrate { output, out: file } => {
+            if let Some(path) = file {
+                store::prepare(path)?;
+            }
             let calibration = calibrate::calibrate()?;
             if let Some(path) = file {
                 store::write(path, &calibrate::json(&calibration)?)?;

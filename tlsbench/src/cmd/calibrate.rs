@@ -10,6 +10,7 @@ use tlsbench_core::units::Nanos;
 use tlsbench_engine::calibrate::{measure, primitives};
 use tlsbench_engine::probe::Machine;
 
+use super::build;
 use super::run::environment;
 use crate::exit::Exit;
 use crate::progress::StepProgress;
@@ -33,7 +34,7 @@ pub(super) fn calibrate() -> anyhow::Result<Calibration> {
     let features = Machine::read(Path::new("/")).cpu.map(|cpu| cpu.features).unwrap_or_default();
     Ok(Calibration {
         schema: SCHEMA,
-        program: PROGRAM.to_owned(),
+        program: build::PROGRAM.to_owned(),
         made: jiff::Timestamp::now().to_string(),
         machine: environment::of_process(),
         cpu_features: features.iter().map(ToString::to_string).collect(),
@@ -83,9 +84,7 @@ fn print_table(calibration: &Calibration, out: &mut impl Write) -> io::Result<()
         ]);
     }
     writeln!(out, "{}", table.trim_fmt())?;
-    if cfg!(debug_assertions) {
-        writeln!(out, "{DEBUG_BUILD}")?;
-    }
+    out.write_all(build::WARNING.as_bytes())?;
     let unsteady = calibration.primitives.iter().filter(|primitive| !primitive.steady).count();
     let of = calibration.primitives.len();
     if unsteady == 0 {
@@ -111,16 +110,6 @@ fn per_second(primitive: &Primitive) -> String {
         None => format!("{:.0}", 1e9 / primitive.ns.value),
     }
 }
-
-/// Whoever reads the document must be able to tell.
-const PROGRAM: &str = if cfg!(debug_assertions) {
-    concat!("tlsbench ", env!("CARGO_PKG_VERSION"), " (debug build)")
-} else {
-    concat!("tlsbench ", env!("CARGO_PKG_VERSION"))
-};
-/// ring's C code is compiled without optimisation then: X25519 takes ten times as long.
-const DEBUG_BUILD: &str = "warning: this is a debug build, whose figures say nothing of the \
-    machine; build with `--release`";
 
 #[cfg(test)]
 mod tests {

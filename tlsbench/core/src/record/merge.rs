@@ -31,11 +31,17 @@ pub fn merge(records: impl IntoIterator<Item = RunRecord>) -> Result<RunRecord, 
         all.environments.extend(record.environments);
         all.notes.extend(record.notes);
         all.notes.sort_by(|one, other| one.at.cmp(&other.at));
+        // One of them may be a build whose figures say nothing.
+        for program in record.program.split(BETWEEN) {
+            if !all.program.split(BETWEEN).any(|known| known == program) {
+                all.program = [all.program.as_str(), program].join(BETWEEN);
+            }
+        }
         all.started = all.started.min(record.started);
         all.ended = all.ended.max(record.ended);
         all.complete &= record.complete;
         all.interrupted = match (all.interrupted, record.interrupted) {
-            (Some(one), Some(other)) => Some(format!("{one}; {other}")),
+            (Some(one), Some(other)) => Some([one, other].join(BETWEEN)),
             (one, other) => one.or(other),
         };
     }
@@ -80,3 +86,6 @@ fn add_target(
     }));
     Ok(())
 }
+
+/// What stands between the words of several records.
+const BETWEEN: &str = "; ";

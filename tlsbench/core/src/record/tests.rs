@@ -116,9 +116,12 @@ fn histograms_of_rounds_and_generators_add_up_exactly() {
 
 #[test]
 fn merging_in_steps_is_merging_at_once() {
-    let [a, b, c] = [record(1..10), record(10..20), record(20..30)];
+    let [a, b, mut c] = [record(1..10), record(10..20), record(20..30)];
+    c.program = "tlsbench 0.1.0 (debug build)".into();
     let right = merge([b.clone(), c.clone()]).unwrap();
-    assert_eq!(merge([a.clone(), right]).unwrap(), merge([a, b, c]).unwrap());
+    let all = merge([a.clone(), b, c]).unwrap();
+    assert_eq!(merge([a, right]).unwrap(), all);
+    assert_eq!(all.program, "tlsbench 0.1.0; tlsbench 0.1.0 (debug build)");
 }
 
 #[test]
@@ -160,16 +163,8 @@ fn only_records_of_one_scenario_add_up() {
 }
 
 /// Maps whose keys are data.
-const MAPS: &[&str] = &[
-    "failed",
-    "histograms",
-    "negotiated",
-    "streams",
-    "quantiles",
-    "streams",
-    "sysctls",
-    "versions",
-];
+const MAPS: &[&str] =
+    &["failed", "histograms", "negotiated", "quantiles", "streams", "sysctls", "versions"];
 
 fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     match value {

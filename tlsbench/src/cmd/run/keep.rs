@@ -10,6 +10,7 @@ use tlsbench_core::units::Nanos;
 use tlsbench_engine::run::Slice;
 
 use super::environment;
+use crate::cmd::build;
 use crate::store;
 
 /// Keeps what a run measures: a process that is killed leaves its rounds behind.
@@ -34,7 +35,7 @@ impl Keeper {
         let targets = scenario.targets.iter().map(|target| TargetRecord::new(&*target.name));
         let record = RunRecord {
             schema: SCHEMA,
-            program: concat!("tlsbench ", env!("CARGO_PKG_VERSION")).to_owned(),
+            program: build::PROGRAM.to_owned(),
             started: started.to_string(),
             ended: started.to_string(),
             complete: false,

@@ -12,6 +12,8 @@ use tlsbench_core::tally::Phase;
 use tlsbench_core::units::Nanos;
 use tlsbench_core::warning::Gate;
 
+use crate::cmd::build;
+
 /// The summary for people.
 pub(super) fn text(scenario: &Scenario, record: &RunRecord, gates: &[Gate], path: &Path) -> String {
     let wait_max = match scenario.load {
@@ -43,6 +45,7 @@ pub(super) fn text(scenario: &Scenario, record: &RunRecord, gates: &[Gate], path
             gate.name, gate.warning
         ));
     }
+    text.push_str(build::WARNING);
     if let Some(why) = &record.interrupted {
         text.push_str(&format!("ended before its time: {why}; what was measured is kept\n"));
     }

@@ -1,0 +1,17 @@
+//! Which build of the program it is that measures: whoever reads a document must be able to tell.
+
+/// The program, with its version.
+pub(super) const PROGRAM: &str = if cfg!(debug_assertions) {
+    concat!("tlsbench ", env!("CARGO_PKG_VERSION"), " (debug build)")
+} else {
+    concat!("tlsbench ", env!("CARGO_PKG_VERSION"))
+};
+
+/// What to say beside figures of this build, as a line; nothing where they are good.
+pub(super) const WARNING: &str = if cfg!(debug_assertions) {
+    // ring's C code is compiled without optimisation then: X25519 takes ten times as long.
+    "warning: this is a debug build, whose figures say nothing of the machine; build with \
+     `--release`\n"
+} else {
+    ""
+};
