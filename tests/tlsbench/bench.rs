@@ -63,8 +63,13 @@ impl Bench {
     /// `tlsbench run` against `https://localhost/` at an address, with four connections and without
     /// a warm-up, so that what is measured is all that the server sees.
     pub(crate) fn command(&self, address: SocketAddr, flags: &[&str]) -> Command {
+        self.command_to(address, "/", flags)
+    }
+
+    /// The same for another path.
+    pub(crate) fn command_to(&self, address: SocketAddr, path: &str, flags: &[&str]) -> Command {
         let mut command = self.bare(&[]);
-        let target = format!("https://localhost:{}/", address.port());
+        let target = format!("https://localhost:{}{path}", address.port());
         command.args(["--target", &target, "--connect-to", &address.to_string()]);
         for (flag, value) in DEFAULTS {
             if !flags.contains(&flag) {

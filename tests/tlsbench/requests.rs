@@ -76,7 +76,7 @@ fn every_byte_of_a_large_body_is_read() {
     let certificate = bench.certificate();
     bench.write("large", &"x".repeat(1_000_000));
     let location = format!("alias {}/;", bench.file("").display());
-    let served = Served { location: &location, directives: "", certificate: &certificate };
+    let served = Served { location: &location, ..Served::new(&certificate) };
     let Some(server) = Nginx::start(&served) else { return };
     let target = format!("https://localhost:{}/large", server.0.address.port());
     let flags = ["--target", &target, "--connect-to", &server.0.address.to_string()];

@@ -14,6 +14,8 @@ pub(crate) struct Nginx(pub(crate) Server);
 /// What nginx is to serve.
 pub(crate) struct Served<'s> {
     pub(crate) certificate: &'s Issued,
+    /// More words of its `listen` directive.
+    pub(crate) listen: &'s str,
     /// Directives of its `server` block, each with its semicolon.
     pub(crate) directives: &'s str,
     /// What answers at `/`.
@@ -23,7 +25,7 @@ pub(crate) struct Served<'s> {
 impl<'s> Served<'s> {
     /// A short text, with nginx as it comes.
     pub(crate) fn new(certificate: &'s Issued) -> Self {
-        Self { certificate, directives: "", location: "return 200 'well met';" }
+        Self { certificate, listen: "", directives: "", location: "return 200 'well met';" }
     }
 }
 
@@ -32,9 +34,10 @@ impl Nginx {
     pub(crate) fn start(served: &Served<'_>) -> Option<Self> {
         let program = installed("nginx", "nginx")?;
         let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
-        let Served { directives, location, .. } = served;
+        let Served { listen, directives, location, .. } = served;
         let config = CONFIG
             .replace("ADDRESS", &address.to_string())
+            .replace("LISTEN", listen)
             .replace("DIRECTIVES", directives)
             .replace("LOCATION", location);
         write(&folder, "nginx.conf", &config);
@@ -49,6 +52,19 @@ impl Nginx {
     pub(crate) fn log(&self, wanted: u64) -> Vec<Json> {
         let lines = lines(&self.0.file("access.log"), wanted.try_into().unwrap());
         lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// How many lines of its log are such, once there are so many, or after a while.
+    pub(crate) fn logged(&self, wanted: u64, is_such: impl Fn(&Json) -> bool) -> u64 {
+        let mut found = 0;
+        within(super::START_MAX, || {
+            let text = std::fs::read_to_string(self.0.file("access.log")).unwrap_or_default();
+            // The last line may be half written.
+            let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+            found = lines.filter(&is_such).count() as u64;
+            found >= wanted
+        });
+        found
     }
 
     /// Serves another certificate from now on.
@@ -84,11 +100,11 @@ http {
   log_format seen escape=json '{"reused":"$ssl_session_reused","version":"$ssl_protocol",'
     '"suite":"$ssl_cipher","group":"$ssl_curve","alpn":"$ssl_alpn_protocol",'
     '"sni":"$ssl_server_name","status":$status,"nth":$connection_requests,"path":"$request_uri",'
-    '"connection":$connection,"early":"$ssl_early_data"}';
+    '"connection":$connection,"protocol":"$server_protocol","early":"$ssl_early_data"}';
   access_log access.log seen;
   keepalive_requests 100000;
   server {
-    listen ADDRESS ssl backlog=511;
+    listen ADDRESS ssl backlog=511 LISTEN;
     ssl_certificate server.pem;
     ssl_certificate_key server.key;
     ssl_protocols TLSv1.2 TLSv1.3;
