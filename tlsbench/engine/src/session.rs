@@ -129,7 +129,7 @@ impl Session {
             streams,
             wanted,
             began: now,
-            deadline: after(now, CONNECT_MAX),
+            deadline: now + CONNECT_MAX,
             last: route.last,
             ..Self::new()
         };
@@ -284,10 +284,6 @@ impl Connection for Session {
         }
         self.drop_link();
     }
-}
-
-const fn after(now: Nanos, span: Nanos) -> Nanos {
-    Nanos(now.0.saturating_add(span.0))
 }
 
 const NEVER: Nanos = Nanos(u64::MAX);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tlsbench_core::pace::{Shard, Starts};
 use tlsbench_core::plan::{Arrivals, Close, Length, Protocol, Request, Scheme, Spread, Target};
-use tlsbench_core::tally::Quantile;
+use tlsbench_core::tally::{Failure, Phase, Quantile};
 use tlsbench_core::units::{Rate, Share};
 
 use super::*;

@@ -4,7 +4,7 @@ use tlsbench_core::plan::Close;
 use tlsbench_core::units::Nanos;
 
 use super::link::{Got, Unasked};
-use super::{Hands, NEVER, Session, Stage, Step, after, dial};
+use super::{Hands, NEVER, Session, Stage, Step, dial};
 use crate::clock::Clock;
 
 impl Session {
@@ -28,7 +28,7 @@ impl Session {
             Close::Fin | Close::Server => {}
         }
         self.stage = Stage::Closing;
-        self.deadline = after(Clock::Monotonic.now(), CLOSE_MAX);
+        self.deadline = Clock::Monotonic.now() + CLOSE_MAX;
         if self.drained && !self.hung_up { Step::Waits } else { self.on_closing(hands) }
     }
 

@@ -9,7 +9,7 @@ use tlsbench_core::units::Nanos;
 use super::http1::wording;
 use super::http2::form;
 use super::link::{Got, Unasked};
-use super::{Connection as _, HANDSHAKE_MAX, Hands, Session, Stage, Step, after, dial};
+use super::{Connection as _, HANDSHAKE_MAX, Hands, Session, Stage, Step, dial};
 use crate::clock::Clock;
 use crate::tls::{Alpn, Kind, Wanted};
 
@@ -41,7 +41,7 @@ impl Session {
             }
         }
         self.stage = Stage::Handshaking;
-        self.deadline = after(self.connected, HANDSHAKE_MAX);
+        self.deadline = self.connected + HANDSHAKE_MAX;
         link.flush(hands.tally).map_err(|_| Failure::ResetInHandshake)?;
         Ok(Step::Waits)
     }

@@ -7,7 +7,7 @@ use tlsbench_core::tally::{Failure, Phase, Tally};
 use tlsbench_core::units::Nanos;
 
 use super::link::Got;
-use super::{Hands, NEVER, RESPONSE_MAX, Session, Stage, Step, after};
+use super::{Hands, NEVER, RESPONSE_MAX, Session, Stage, Step};
 use crate::clock::Clock;
 use crate::wire::{Answer, Rendered, Words};
 
@@ -27,7 +27,7 @@ impl Session {
         self.taken = 0;
         self.first_byte = false;
         self.reusable = false;
-        self.deadline = after(now, RESPONSE_MAX);
+        self.deadline = now + RESPONSE_MAX;
         if !early {
             self.sent = now;
         }
@@ -94,7 +94,7 @@ impl Session {
                 return self.on_end(rendered, hands);
             }
             if drained {
-                self.deadline = after(now, RESPONSE_MAX);
+                self.deadline = now + RESPONSE_MAX;
                 return Ok(Step::Waits);
             }
         }

@@ -7,7 +7,7 @@ use tlsbench_core::units::Nanos;
 
 use super::link::{Got, Link};
 use super::streams::{End, Streams};
-use super::{Connection as _, Hands, NEVER, RESPONSE_MAX, Session, Step, after};
+use super::{Connection as _, Hands, NEVER, RESPONSE_MAX, Session, Step};
 use crate::clock::Clock;
 use crate::wire::Words;
 use crate::wire::http2::Form;
@@ -28,7 +28,7 @@ impl Session {
             streams.request(form, now);
         }
         if self.deadline == NEVER {
-            self.deadline = after(now, RESPONSE_MAX);
+            self.deadline = now + RESPONSE_MAX;
         }
     }
 
