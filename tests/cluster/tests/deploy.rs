@@ -75,6 +75,25 @@ async fn secret_targets_add_secrets_and_nothing_else() -> Result<()> {
 }
 
 #[tokio::test]
+async fn target_namespaces_grant_nothing_in_others() -> Result<()> {
+    let turn = crate::turn!();
+    let cluster = turn.cluster();
+    cluster.kubectl(["delete", "-k", &folder("secret-targets"), "--ignore-not-found"]).await?;
+    cluster.namespace("production", &[]).await?;
+    cluster.apply(folder("target-namespaces").as_ref()).await?;
+    let mut rows = BASE.to_vec();
+    rows.retain(|(_, resource, ..)| *resource != "configmaps");
+    rows.extend::<[Row; 5]>([
+        ("", "configmaps", "", "b", &[]),
+        ("", "configmaps", "production", "b", TARGET),
+        ("", "configmaps", TRUST_NAMESPACE, "b", READ),
+        ("", "secrets", "production", "b", &[]),
+        ("", "secrets", "", "s", &[]),
+    ]);
+    check(&turn, &rows).await
+}
+
+#[tokio::test]
 async fn the_pods_satisfy_the_restricted_standard() -> Result<()> {
     let turn = crate::turn!();
     turn.cluster().apply(folder("base").as_ref()).await?;

@@ -318,6 +318,21 @@ async fn a_percent_sign_in_an_event_stays_one() -> Result<()> {
 }
 
 #[tokio::test]
+async fn inline_text_that_must_not_be_distributed_is_told() -> Result<()> {
+    let scene = synced!("inline");
+    let mut spec = scene.spec();
+    let key = "-----BEGIN EC PRIVATE KEY-----\nc2VjcmV0\n-----END EC PRIVATE KEY-----\n";
+    spec["sources"] = json!([{"inLine": pem(&["beta"])}, {"inLine": key}]);
+    scene.bundle(spec).await?;
+    let message = scene.says("False", "SourceBuildError").await?;
+    let wanted = "Failed to build bundle sources: spec.sources[1].inLine, line 1: only CERTIFICATE \
+                  blocks may be distributed, and this is a `EC PRIVATE KEY` block; remove it";
+    assert_eq!(message, wanted);
+    scene.holds("a", &["alpha"]).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_paused_bundle_is_not_written() -> Result<()> {
     let scene = synced!("paused");
     let paused = json!({"trust.cert-manager.io/paused": "true"});

@@ -67,9 +67,13 @@ impl Stage {
     }
 }
 
-/// Applies a folder of `deploy/` and gives trustd's account.
+/// Applies a folder of `deploy/`, with no more permissions than are in there, and gives trustd's
+/// account.
 pub(crate) async fn install(cluster: &Cluster, folder: &str) -> Result<Account> {
     cluster.namespace(TRUST_NAMESPACE, &[]).await?;
+    let bindings = "clusterrolebindings,rolebindings";
+    let ours = "--selector=app.kubernetes.io/part-of=trustd";
+    cluster.kubectl(["delete", bindings, "--all-namespaces", ours]).await?;
     cluster.apply(&repository().join("deploy").join(folder)).await?;
     cluster.service_account(TRUST_NAMESPACE, "trustd").await
 }
