@@ -53,7 +53,7 @@ pub(super) fn start(
     let bundles = ApiResource::from_gvk_with_plural(&gvk, BUNDLES);
     let watch = |name| Watch { name, selector: None, metrics: metrics.clone(), tell: tell.clone() };
     let all = Api::<DynamicObject>::all_with(client.clone(), &bundles);
-    tasks.spawn(watch("bundles").run(all, reduce::bundle));
+    tasks.spawn(watch(BUNDLES).run(all, reduce::bundle));
     let namespaces = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
     tasks.spawn(watch("namespaces").run(namespaces, reduce::namespace));
     let trust = settings.trust_namespace.as_str();
@@ -154,13 +154,31 @@ impl Watch {
         if matches!(error, watcher::Error::WatchError(status) if status.code == 410) {
             return;
         }
-        let reason = crate::exit::chain(error);
+        let reason = self.why(error);
         // The first failure of a series is often a server that restarts.
         if failures < 2 {
             tracing::info!(watch = self.name, error = reason, "a watch was cut, tries again");
         } else {
             tracing::warn!(watch = self.name, error = reason, "cannot watch, tries again");
         }
+    }
+
+    /// Why it failed, in the server's words where there are some.
+    fn why(&self, error: &watcher::Error) -> String {
+        use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+        let status = match error {
+            InitialListFailed(kube::Error::Api(status))
+            | WatchFailed(kube::Error::Api(status))
+            | WatchStartFailed(kube::Error::Api(status))
+            | WatchError(status) => status,
+            other => return crate::exit::chain(other),
+        };
+        if status.code == 404 && self.name == BUNDLES {
+            // Its text is that of a web server without such a page.
+            return "the cluster has no Bundle resource; apply the CRD that `trustd crd` prints"
+                .into();
+        }
+        format!("the API server answered {}: {}", status.code, status.message)
     }
 }
 
@@ -230,7 +248,7 @@ impl Known {
     }
 }
 
-/// The plural of Bundle, as URLs have it.
+/// The plural of Bundle, as URLs have it, and the name of its watch.
 const BUNDLES: &str = "bundles";
 
 #[cfg(test)]

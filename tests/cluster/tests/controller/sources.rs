@@ -301,6 +301,8 @@ async fn a_crd_that_comes_late_is_picked_up() -> Result<()> {
         Ok(())
     })
     .await?;
+    let log = trustd.process().log();
+    assert!(log.contains("no Bundle resource; apply the CRD that `trustd crd` prints"), "{log}");
     assert_eq!(trustd.probe("/readyz").await?.status, 503);
     assert_eq!(trustd.probe("/healthz").await?.status, 200);
 
