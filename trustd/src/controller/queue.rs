@@ -36,6 +36,10 @@ pub(super) enum Lane {
 #[derive(Debug)]
 pub(super) struct Queue {
     slots: usize,
+    /// How many of the slots are used: fewer for a while after the server had too much to do.
+    window: usize,
+    /// Writes that went well since the window was changed.
+    went_well: usize,
     slow_slots: usize,
     fast: VecDeque<Unit>,
     slow: VecDeque<Unit>,
@@ -61,6 +65,8 @@ impl Queue {
     pub(super) fn new(slots: NonZeroUsize) -> Self {
         Self {
             slots: slots.get(),
+            window: slots.get(),
+            went_well: 0,
             slow_slots: (slots.get() / SLOW_SHARE).max(1),
             fast: VecDeque::new(),
             slow: VecDeque::new(),
@@ -121,17 +127,42 @@ impl Queue {
         self.held_until = self.held_until.max(Some(instant));
     }
 
+    /// The server has too much to do and asks for a pause until then. After it half as many writes are
+    /// in flight at once; those that were sent together count as one.
+    pub(super) fn throttle(&mut self, now: Instant, until: Instant) {
+        if self.held_until.is_none_or(|held| held <= now) {
+            self.window = (self.window.min(self.flights.len() + 1) / 2).max(1);
+            self.went_well = 0;
+        }
+        self.hold_until(until);
+    }
+
+    /// A write went well: after as many of them as there are slots, one more may be in flight.
+    pub(super) fn relax(&mut self) {
+        self.went_well += 1;
+        if self.went_well >= self.slots {
+            self.went_well = 0;
+            self.window = (self.window + 1).min(self.slots);
+        }
+    }
+
     /// The next unit to write, if one is due and a slot is free. It is in flight from now on.
     pub(super) fn pop(&mut self, now: Instant) -> Option<Unit> {
         self.wake(now);
-        if self.held_until.is_some_and(|until| until > now) || self.flights.len() >= self.slots {
+        if self.held_until.is_some_and(|until| until > now) || self.flights.len() >= self.window {
             return None;
         }
         self.held_until = None;
-        let slow = if self.slow_flights() < self.slow_slots { self.take(Lane::Slow) } else { None };
+        let slow =
+            if self.slow_flights() < self.slow_room() { self.take(Lane::Slow) } else { None };
         let (unit, lane) = match slow {
             Some(unit) => (unit, Lane::Slow),
-            None => (self.take(Lane::Fast)?, Lane::Fast),
+            None => match self.take(Lane::Fast) {
+                Some(unit) => (unit, Lane::Fast),
+                // A window too narrow to be shared goes to the slow ones when nobody else wants it.
+                None if self.slow_flights() == 0 => (self.take(Lane::Slow)?, Lane::Slow),
+                None => return None,
+            },
         };
         self.flights.insert(unit.clone(), Flight { lane, since: now, again: None });
         Some(unit)
@@ -149,7 +180,7 @@ impl Queue {
     /// Looks for writes in the fast lane that take longer than `patience`: they move over to the slow
     /// lane as long as it has room. Those for which it has none are returned, to be given up.
     pub(super) fn stalled(&mut self, now: Instant, patience: Duration) -> Vec<Unit> {
-        let mut free = self.slow_slots.saturating_sub(self.slow_flights());
+        let mut free = self.slow_room().saturating_sub(self.slow_flights());
         let mut late = Vec::new();
         for (unit, flight) in &mut self.flights {
             if flight.lane == Lane::Fast && now.since(flight.since) >= patience {
@@ -211,6 +242,11 @@ impl Queue {
         }
     }
 
+    /// How many slow ones may be in flight.
+    const fn slow_room(&self) -> usize {
+        if self.window < self.slots { self.window / SLOW_SHARE } else { self.slow_slots }
+    }
+
     fn slow_flights(&self) -> usize {
         self.flights.values().filter(|flight| flight.lane == Lane::Slow).count()
     }
@@ -243,6 +279,50 @@ mod tests {
 
     fn drain(queue: &mut Queue, now: Instant) -> Vec<String> {
         std::iter::from_fn(|| queue.pop(now)).map(|unit| unit.namespace.to_string()).collect()
+    }
+
+    #[test]
+    fn a_busy_server_gets_half_as_many_writes_at_once_and_slowly_more_again() {
+        let mut queue = queue(8);
+        let units: Vec<Unit> = (0..100).map(|n| unit(&format!("n{n:03}"))).collect();
+        let land = |queue: &mut Queue, names: &[String]| {
+            for name in names {
+                queue.land(&unit(name));
+            }
+        };
+        for unit in &units {
+            queue.push(unit, Lane::Fast);
+        }
+        let first = drain(&mut queue, at(0));
+        assert_eq!(first.len(), 8);
+        for name in &first {
+            queue.land(&unit(name));
+            queue.throttle(at(0), at(1));
+        }
+        assert_eq!(drain(&mut queue, at(0)), Vec::<String>::new(), "the pause");
+        let second = drain(&mut queue, at(1));
+        assert_eq!(second.len(), 4, "halved once for all of them");
+        land(&mut queue, &second);
+        (0..7).for_each(|_| queue.relax());
+        let third = drain(&mut queue, at(1));
+        assert_eq!(third.len(), 4);
+        queue.relax();
+        assert_eq!(drain(&mut queue, at(1)).len(), 1, "one more");
+        land(&mut queue, &third);
+        (0..800).for_each(|_| queue.relax());
+        assert_eq!(drain(&mut queue, at(1)).len(), 7, "never more than there are slots");
+    }
+
+    #[test]
+    fn a_narrow_window_goes_to_the_fast_ones_first() {
+        let mut queue = queue(8);
+        drain(&mut queue, at(0));
+        (0..4).for_each(|n| queue.throttle(at(n), at(n + 1)));
+        queue.push(&unit("slow"), Lane::Slow);
+        queue.push(&unit("fast"), Lane::Fast);
+        assert_eq!(drain(&mut queue, at(9)), ["fast"]);
+        queue.land(&unit("fast"));
+        assert_eq!(drain(&mut queue, at(9)), ["slow"]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ impl Desk {
         match outcome {
             Ok(landed) => {
                 self.unreachable = 0;
+                self.queue.relax();
                 self.landed(unit, landed, again, now);
             }
             Err(fault) => self.failed(unit, &fault, again, now),
@@ -165,7 +166,7 @@ impl Desk {
                 if failures > QUIET_TRIES {
                     target.standing = failed(Category("throttled"));
                 }
-                self.queue.hold_until(now.instant.after(asked));
+                self.queue.throttle(now.instant, now.instant.after(asked));
                 // Nothing is wrong with the target itself.
                 (pause, lane) = (asked, Lane::Fast);
             }
