@@ -10,8 +10,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::{Client, ResourceExt as _};
 
-/// Watches targets from its start to its end. It goes on from where it was when the API server comes
-/// back, so it misses no version.
+/// Watches targets from its start to its end, and goes on from where it was when a watch ends. A server
+/// that was started again may not remember so much: then it looks anew at what is there.
 pub(crate) struct History {
     seen: Arc<Mutex<Seen>>,
     task: tokio::task::JoinHandle<()>,
@@ -22,29 +22,23 @@ struct Seen {
     /// What each namespace's target has held, one after the other.
     held: BTreeMap<String, Vec<String>>,
     version: String,
-    lost: Option<String>,
 }
 
 impl History {
     /// Begins with what is there now. `key` is the data key to look at.
     pub(crate) async fn begin(client: Client, selector: &str, key: &'static str) -> Result<Self> {
         let maps = Api::<ConfigMap>::all(client);
-        let now = maps.list(&ListParams::default().labels(selector)).await?;
-        let version = now.metadata.resource_version.unwrap_or_default();
-        let mut seen = Seen { version, ..Seen::default() };
-        for target in now.items {
-            seen.note(&target, key);
-        }
-        let seen = Arc::new(Mutex::new(seen));
+        let seen = Arc::new(Mutex::new(Seen::default()));
         let shared = Arc::clone(&seen);
-        let params = WatchParams::default().labels(selector).timeout(290);
+        look(&maps, selector, key, &shared).await?;
+        let selector = selector.to_owned();
         let task = tokio::spawn(async move {
-            while shared.lock().unwrap().lost.is_none() {
+            let params = WatchParams::default().labels(&selector).timeout(290);
+            loop {
                 let version = shared.lock().unwrap().version.clone();
                 if let Err(error) = follow(&maps, &params, &version, key, &shared).await {
-                    let gone = matches!(&error, kube::Error::Api(status) if status.code == 410);
-                    if gone {
-                        shared.lock().unwrap().lost = Some(error.to_string());
+                    if matches!(&error, kube::Error::Api(status) if status.code == 410) {
+                        let _ = look(&maps, &selector, key, &shared).await;
                     }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -59,7 +53,6 @@ impl History {
         let wanted: u64 = version.parse()?;
         cluster::eventually("all versions are seen", Duration::from_secs(60), async || {
             let seen = self.seen.lock().unwrap();
-            ensure!(seen.lost.is_none(), "the history is lost: {:?}", seen.lost);
             let is: u64 = seen.version.parse()?;
             ensure!(is >= wanted, "seen up to {is} of {wanted}");
             Ok(())
@@ -97,6 +90,21 @@ impl Drop for History {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+async fn look(
+    maps: &Api<ConfigMap>,
+    selector: &str,
+    key: &str,
+    shared: &Mutex<Seen>,
+) -> kube::Result<()> {
+    let now = maps.list(&ListParams::default().labels(selector)).await?;
+    let mut seen = shared.lock().unwrap();
+    seen.version = now.metadata.resource_version.unwrap_or_default();
+    for target in &now.items {
+        seen.note(target, key);
+    }
+    Ok(())
 }
 
 async fn follow(
