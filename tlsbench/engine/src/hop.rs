@@ -25,6 +25,8 @@ mod pump;
 mod delay;
 mod hello;
 mod preamble;
+mod http;
+mod backend;
 mod relay;
 mod worker;
 #[cfg(test)]

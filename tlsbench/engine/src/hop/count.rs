@@ -153,6 +153,16 @@ reasons!(
         Dial = "dial",
         /// The handshake with the next hop failed or took too long.
         DialHandshake = "dial-handshake",
+        /// A request is malformed, or is none that we can serve.
+        Request = "request",
+        /// A request's body is malformed or cut short.
+        RequestBody = "request-body",
+        /// A request's head came too slowly.
+        RequestTimeout = "request-timeout",
+        /// The next hop's response is malformed or was cut short.
+        Response = "response",
+        /// The next hop did not answer in time.
+        ResponseTimeout = "response-timeout",
         /// The connection was reset by one side, and so by us towards the other.
         Reset = "reset",
     }

@@ -18,6 +18,9 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::RunningHop;
 use crate::tls::{Issued, LabPki, Subject};
 
+mod bytes;
+mod http;
+mod bodies;
 mod relays;
 mod tls;
 

@@ -16,9 +16,11 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::count::{Counts, Refusal};
+use super::http::forward;
+use super::http::pool::Pool;
 use super::preamble::{self, Ends, PREAMBLE_MAX, Preamble};
-use super::relay;
 use super::stream::{Socket, Stream};
+use super::{backend, relay};
 
 /// What all workers of a hop share.
 #[derive(Debug)]
@@ -49,6 +51,7 @@ pub(super) struct Worker {
 
 /// One thread's part of a replica.
 pub(super) struct Replica {
+    pub(super) pool: Pool,
     acceptor: Option<TlsAcceptor>,
     connector: Option<(TlsConnector, ServerName<'static>)>,
 }
@@ -62,7 +65,10 @@ pub(super) struct Client {
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, counts: Arc<Counts>) -> Self {
-        let replicas = shared.tls.iter().map(Replica::new).collect();
+        let replicas = {
+            let idle_max = shared.hop.dial.as_ref().map_or(0, |dial| dial.pool);
+            shared.tls.iter().map(|tls| Replica::new(tls, idle_max)).collect()
+        };
         Self { shared, counts, replicas, turn: AtomicUsize::new(0) }
     }
 
@@ -119,7 +125,9 @@ impl Worker {
         match (self.shared.hop.kind, &self.shared.hop.dial) {
             (HopKind::Relay, Some(dial)) => relay::relay(self, client, dial.address).await,
             (HopKind::SniRelay, Some(dial)) => relay::sni_relay(self, client, dial.address).await,
-            _ => Err(Refusal::Dial),
+            (HopKind::Http, _) => forward::forward(self, client).await,
+            (HopKind::Backend, _) => backend::answer(self, client).await,
+            (HopKind::Relay | HopKind::SniRelay, None) => Err(Refusal::Dial),
         }
     }
 
@@ -171,13 +179,14 @@ impl Worker {
 }
 
 impl Replica {
-    fn new(tls: &ReplicaTls) -> Self {
+    fn new(tls: &ReplicaTls, idle_max: u32) -> Self {
         let acceptor = tls.server.as_ref().map(|config| TlsAcceptor::from(Arc::clone(config)));
         let connector = tls
             .client
             .as_ref()
             .map(|(config, name)| (TlsConnector::from(Arc::clone(config)), name.clone()));
-        Self { acceptor, connector }
+        let pool = Pool::new(usize::try_from(idle_max).unwrap_or(usize::MAX));
+        Self { pool, acceptor, connector }
     }
 }
 

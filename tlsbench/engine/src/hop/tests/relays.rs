@@ -5,59 +5,8 @@ use tlsbench_core::units::Nanos;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
 use tokio::join;
 
+use super::bytes::{BLOCK, BYTES, Endless, Random};
 use super::*;
-
-/// Random bytes without an end: a block over and over, whose length no buffer's divides.
-struct Endless {
-    block: Vec<u8>,
-    at: usize,
-}
-
-impl Endless {
-    fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
-        Self { block: (0..BLOCK).map(|_| random.next() as u8).collect(), at: 0 }
-    }
-
-    /// The next bytes, at most so many.
-    fn next(&mut self, max: usize) -> &[u8] {
-        let begin = self.at;
-        let end = self.block.len().min(begin + max);
-        self.at = end % self.block.len();
-        &self.block[begin..end]
-    }
-
-    fn assert_next(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let part = self.next(bytes.len());
-            assert!(part == &bytes[..part.len()], "other bytes than were sent");
-            bytes = &bytes[part.len()..];
-        }
-    }
-}
-
-/// Marsaglia's xorshift: the same numbers each time.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    /// Sometimes a pause, so that now one side is the slower and now the other.
-    async fn pause(&mut self) {
-        if self.below(200) == 0 {
-            tokio::time::sleep(Duration::from_micros(self.below(3_000))).await;
-        }
-    }
-}
 
 /// Sends so much and ends its half, while it reads so much and then the other half's end.
 async fn exchange(peer: Peer, out: (u64, u64), input: (u64, u64), seed: u64) {
@@ -220,13 +169,20 @@ fn who_cannot_be_passed_on_is_reset() {
 
 #[test]
 fn who_reads_nothing_holds_back_who_writes() {
+    // With a delay, bytes wait in a queue, which has a limit too.
+    for (delay, queue) in [(Nanos(0), 0), (Nanos::from_millis(1), 16 << 20)] {
+        hold_back(delay, held_max() + queue);
+    }
+}
+
+fn hold_back(delay: Nanos, held_max: u64) {
     run(async {
         let (listener, to) = listen().await;
-        let hop = start(&hop(HopKind::Relay, to));
+        let hop = start(&Hop { delay, ..hop(HopKind::Relay, to) });
         let (client, server) = join!(connect(hop.address(), None), accept(&listener, None));
         let (mut client, mut server) = (client.unwrap(), server.unwrap());
         let mut bytes = Endless::new(5);
-        let (mut sent, held_max) = (0, held_max());
+        let mut sent = 0;
         // A second in which nothing more is taken is the sign of being held back.
         while let Ok(written) = timeout(HELD_BACK, client.write(bytes.next(100_000))).await {
             let written = written.unwrap();
@@ -289,7 +245,7 @@ fn idle_connections_are_held_as_many_as_descriptors_allow() {
 }
 
 /// Other tests of this process run at the same time and need some too: half are left to them.
-fn descriptors_left() -> u64 {
+pub(super) fn descriptors_left() -> u64 {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     limit.unwrap_or(40_000) / 2
 }
@@ -378,8 +334,4 @@ fn names_lead_where_their_route_says_and_all_others_to_the_default() {
     });
 }
 
-/// 1 GiB in the build that counts; a thirty-second of it where nothing is optimised.
-const BYTES: u64 = if cfg!(debug_assertions) { 32 << 20 } else { 1 << 30 };
-/// A prime.
-const BLOCK: usize = 1_000_003;
 const HELD_BACK: Duration = Duration::from_secs(1);

@@ -1,0 +1,138 @@
+//! A backend: every request is answered by as many bytes as were asked for.
+//!
+//! The path `/bytes/N` asks for N bytes, any other for as many as the configuration says. Bodies of
+//! requests are read and forgotten.
+
+use tlsbench_core::plan::hop::RESPONSE_BYTES_MAX;
+use tokio::io::AsyncWriteExt as _;
+
+use super::count::{Counts, Refusal};
+use super::http::body::{BadBody, Decoder, Piece};
+use super::http::conn::Conn;
+use super::http::head::RequestFacts;
+use super::http::reply::Reply;
+use super::http::serve::{self, Next};
+use super::worker::{Client, Worker};
+
+/// Serves a client that speaks HTTP/1.1.
+pub(super) async fn answer(worker: &Worker, client: Client) -> Result<(), Refusal> {
+    let counts = &worker.counts;
+    let usual = worker.shared.hop.response_bytes;
+    let mut client = Conn::new(client.stream);
+    let mut out = Vec::new();
+    loop {
+        let next = serve::next(&mut client, |request, _| {
+            Ok(bytes(request.path.unwrap_or_default(), usual))
+        });
+        let (facts, bytes) = match next.await {
+            Next::End => break,
+            Next::Refuse(why) => return serve::refuse(client, counts, why, false).await,
+            Next::Request(facts, bytes) => (facts, bytes),
+        };
+        counts.requests.one();
+        let Some(bytes) = bytes else {
+            return serve::refuse(client, counts, Reply::BadRequest, facts.is_head).await;
+        };
+        match read_body(&mut client, counts, &facts).await {
+            Ok(()) => {}
+            Err(Unread::Bad) => {
+                return serve::refuse(client, counts, Reply::BadRequestBody, facts.is_head).await;
+            }
+            Err(Unread::Cut) => return Err(Refusal::RequestBody),
+        }
+        put_head(&facts, bytes, &mut out);
+        let body = if facts.is_head { 0 } else { bytes };
+        if write(&mut client, &mut out, body).await.is_err() {
+            return Err(Refusal::Reset);
+        }
+        counts.down.add(body);
+        if !facts.keeps {
+            break;
+        }
+    }
+    serve::end(client).await;
+    Ok(())
+}
+
+/// The length of body that a path asks for; nothing when it asks for nonsense.
+pub(super) fn bytes(path: &str, usual: u64) -> Option<u64> {
+    let path = path.split('?').next().unwrap_or_default();
+    let Some(asked) = path.strip_prefix("/bytes/") else { return Some(usual) };
+    let is_number = asked.bytes().all(|byte| byte.is_ascii_digit());
+    asked.parse().ok().filter(|&bytes| is_number && bytes <= RESPONSE_BYTES_MAX)
+}
+
+/// Why a request's body could not be read.
+enum Unread {
+    /// It is malformed.
+    Bad,
+    /// The client went away within it.
+    Cut,
+}
+
+impl From<BadBody> for Unread {
+    fn from(_: BadBody) -> Self {
+        Self::Bad
+    }
+}
+
+async fn read_body(client: &mut Conn, counts: &Counts, facts: &RequestFacts) -> Result<(), Unread> {
+    let mut decoder = Decoder::new(facts.framing);
+    if facts.expects && client.data().is_empty() {
+        let asked = client.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+        asked.map_err(|_| Unread::Cut)?;
+        client.stream.flush().await.map_err(|_| Unread::Cut)?;
+    }
+    loop {
+        match decoder.next(client.data())? {
+            Piece::End => return Ok(()),
+            Piece::Skip(bytes) => client.take(bytes),
+            Piece::Data(bytes) => {
+                counts.up.add(bytes as u64);
+                client.take(bytes);
+            }
+            Piece::More => match client.fill(ROOM_BODY).await {
+                Ok(0) | Err(_) => return Err(Unread::Cut),
+                Ok(_) => {}
+            },
+        }
+    }
+}
+
+fn put_head(facts: &RequestFacts, bytes: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n");
+    let connection = match (facts.keeps, facts.is_old) {
+        (false, _) => "Connection: close\r\n",
+        (true, true) => "Connection: keep-alive\r\n",
+        (true, false) => "",
+    };
+    out.extend_from_slice(format!("Content-Length: {bytes}\r\n{connection}\r\n").as_bytes());
+}
+
+/// Writes a head, and a body behind it; what is small leaves at once.
+async fn write(client: &mut Conn, out: &mut Vec<u8>, mut body: u64) -> std::io::Result<()> {
+    while body > 0 && out.len() < OUT_MAX {
+        body -= put_some(out, body.min((OUT_MAX - out.len()) as u64));
+    }
+    client.stream.write_all(out).await?;
+    out.clear();
+    while body > 0 {
+        let block = BLOCK.get(..usize::try_from(body).unwrap_or(usize::MAX)).unwrap_or(&BLOCK);
+        client.stream.write_all(block).await?;
+        body -= block.len() as u64;
+    }
+    client.stream.flush().await
+}
+
+fn put_some(out: &mut Vec<u8>, bytes: u64) -> u64 {
+    let part = BLOCK.get(..usize::try_from(bytes).unwrap_or(usize::MAX)).unwrap_or(&BLOCK);
+    out.extend_from_slice(part);
+    part.len() as u64
+}
+
+/// What bodies are made of.
+pub(super) static BLOCK: [u8; 64 << 10] = [b'x'; 64 << 10];
+/// A body that fits is copied behind its head, so that both leave by one system call.
+const OUT_MAX: usize = 16 << 10;
+/// Room for a body's next part, which is forgotten at once.
+const ROOM_BODY: usize = 64 << 10;

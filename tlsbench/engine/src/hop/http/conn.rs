@@ -1,0 +1,102 @@
+//! A connection with what was read from it and not used yet.
+
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use crate::hop::stream::Stream;
+
+/// A connection and its buffer.
+#[derive(Debug)]
+pub(in crate::hop) struct Conn {
+    pub(in crate::hop) stream: Stream,
+    buffer: Vec<u8>,
+    taken: usize,
+    /// Whether it has carried a request before.
+    pub(in crate::hop) is_used: bool,
+}
+
+impl Conn {
+    pub(in crate::hop) fn new(stream: Stream) -> Self {
+        Self { stream, buffer: Vec::new(), taken: 0, is_used: false }
+    }
+
+    /// What was read and not taken.
+    pub(in crate::hop) fn data(&self) -> &[u8] {
+        self.buffer.get(self.taken..).unwrap_or_default()
+    }
+
+    /// Takes bytes from the front.
+    pub(in crate::hop) fn take(&mut self, bytes: usize) {
+        self.taken += bytes;
+        if self.taken >= self.buffer.len() {
+            self.taken = 0;
+            self.buffer.clear();
+        }
+    }
+
+    /// Reads more, with room for so many bytes; how many came, 0 at the end.
+    pub(in crate::hop) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        if self.buffer.capacity() - self.buffer.len() < room / 2 {
+            self.buffer.drain(..self.taken);
+            self.taken = 0;
+            self.buffer.reserve(room);
+        }
+        pin!(self.stream.read_buf(&mut self.buffer)).poll(cx)
+    }
+
+    /// Reads more.
+    pub(in crate::hop) async fn fill(&mut self, room: usize) -> io::Result<usize> {
+        std::future::poll_fn(|cx| self.poll_fill(cx, room)).await
+    }
+
+    /// Gives memory back that only a large body needed.
+    pub(in crate::hop) fn shrink(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > 2 * ROOM_USUAL {
+            self.buffer = Vec::new();
+        }
+    }
+
+    /// Whether a connection that waits for a request can still carry one: the other side has neither
+    /// ended it nor said anything.
+    pub(in crate::hop) fn is_idle(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.data().is_empty() && self.poll_fill(&mut cx, ROOM_USUAL).is_pending()
+    }
+
+    /// Ends our half, and then reads and forgets for a while: to close with bytes unread would reset
+    /// the connection, and what we said last might never be read.
+    pub(in crate::hop) async fn linger(mut self) {
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let reading = async {
+            let mut left = LINGER_BYTES;
+            while left > 0 {
+                let length = self.data().len();
+                self.take(length);
+                match self.fill(ROOM_USUAL).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(length) => left = left.saturating_sub(length),
+                }
+            }
+        };
+        // Whoever goes on sending after that is not listening.
+        let _ = timeout(LINGER_MAX, reading).await;
+    }
+}
+
+/// Room for a head: most requests have 100 to 600 bytes.
+pub(in crate::hop) const ROOM_USUAL: usize = 2 << 10;
+/// A second: several round trips around the earth.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+/// 1 MiB: what may be under way of a body that nobody wants.
+const LINGER_BYTES: usize = 1 << 20;

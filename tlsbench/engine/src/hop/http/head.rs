@@ -1,0 +1,305 @@
+//! Heads of HTTP/1.1, read strictly: what two readers could take for two things is refused.
+//!
+//! httparse splits heads into fields; what may not be together is decided here (RFC 9112, sections
+//! 2.2, 3.2, 5.1, 6.1 and 6.3).
+
+use std::mem::MaybeUninit;
+
+use httparse::{Error, Header, ParserConfig, Request, Response, Status};
+use thiserror::Error as ThisError;
+
+use super::body::Framing;
+
+/// What a request's head says about itself and its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::hop) struct RequestFacts {
+    /// The head's length.
+    pub(in crate::hop) bytes: usize,
+    /// How its body ends.
+    pub(in crate::hop) framing: Framing,
+    /// Whether the response has no body, whatever its head says.
+    pub(in crate::hop) is_head: bool,
+    /// Whether it may be sent twice (RFC 9110, section 9.2.2).
+    pub(in crate::hop) is_idempotent: bool,
+    /// Whether it is of HTTP/1.0, which knows no chunks.
+    pub(in crate::hop) is_old: bool,
+    /// Whether the client wants the connection to be kept.
+    pub(in crate::hop) keeps: bool,
+    /// Whether the client waits for a 100 before it sends the body.
+    pub(in crate::hop) expects: bool,
+}
+
+/// What a response's head says about itself and its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::hop) struct ResponseFacts {
+    /// The head's length.
+    pub(in crate::hop) bytes: usize,
+    /// The status.
+    pub(in crate::hop) status: u16,
+    /// How its body ends.
+    pub(in crate::hop) framing: Framing,
+    /// Whether the connection can carry another request afterwards.
+    pub(in crate::hop) keeps: bool,
+}
+
+/// Why a head is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
+pub(in crate::hop) enum BadHead {
+    /// It is ambiguous or no HTTP.
+    #[error("the head is malformed")]
+    Malformed,
+    /// It has more bytes or fields than a head may have.
+    #[error("the head has more than {HEAD_MAX} bytes or {FIELDS_MAX} fields")]
+    TooLong,
+    /// It asks for a transfer coding or a method that we do not have.
+    #[error("an unknown transfer coding, or CONNECT")]
+    Unknown,
+    /// It is of another version.
+    #[error("another version than HTTP/1.0 and 1.1")]
+    Version,
+}
+
+/// Fields that a proxy has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::hop) enum Field {
+    Connection,
+    ContentLength,
+    Expect,
+    ForwardedFor,
+    /// X-Forwarded-Port and -Proto, and what says the same in other words.
+    ForwardedOther,
+    ForwardedPort,
+    ForwardedProto,
+    /// Of one connection only (RFC 9110, section 7.6.1).
+    HopByHop,
+    Host,
+    Other,
+    TransferEncoding,
+}
+
+impl Field {
+    /// The field of a name. Underscores stand for hyphens where a forged name must not get through:
+    /// many servers hand both on as the same variable.
+    pub(in crate::hop) fn of(name: &str) -> Self {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        match name.len() {
+            2 if is("te") => Self::HopByHop,
+            4 if is("host") => Self::Host,
+            6 if is("expect") => Self::Expect,
+            7 if is("upgrade") => Self::HopByHop,
+            9 if is("forwarded") => Self::ForwardedOther,
+            10 if is("connection") => Self::Connection,
+            10 if is("keep-alive") => Self::HopByHop,
+            14 if is("content-length") => Self::ContentLength,
+            15 if is_alike(name, "x-forwarded-for") => Self::ForwardedFor,
+            16 if is("proxy-connection") => Self::HopByHop,
+            16 if is_alike(name, "x-forwarded-port") => Self::ForwardedPort,
+            16 if is_alike(name, "x-forwarded-host") => Self::ForwardedOther,
+            17 if is_alike(name, "x-forwarded-proto") => Self::ForwardedProto,
+            17 if is("transfer-encoding") => Self::TransferEncoding,
+            _ => Self::Other,
+        }
+    }
+}
+
+fn is_alike(name: &str, known: &str) -> bool {
+    let same = |(a, b): (u8, u8)| a.eq_ignore_ascii_case(&b) || (a == b'_' && b == b'-');
+    name.bytes().zip(known.bytes()).all(same)
+}
+
+/// Whether a text can be the name of a field.
+pub(in crate::hop) fn is_token(name: &str) -> bool {
+    let is_mark = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || is_mark(byte))
+}
+
+/// Reads a request's head and hands its fields on; nothing while it is not whole.
+///
+/// # Errors
+/// Fails when it is refused.
+pub(in crate::hop) fn request<T>(
+    bytes: &[u8],
+    then: impl FnOnce(&Request<'_, '_>, &RequestFacts) -> Result<T, BadHead>,
+) -> Result<Option<(RequestFacts, T)>, BadHead> {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut request = Request::new(&mut []);
+    let parsed = request.parse_with_uninit_headers(bytes, &mut fields);
+    let Some(length) = whole(bytes, parsed)? else { return Ok(None) };
+    let facts = request_facts(&request, length)?;
+    let then = then(&request, &facts)?;
+    Ok(Some((facts, then)))
+}
+
+/// Reads a response's head and hands its fields on; nothing while it is not whole.
+///
+/// # Errors
+/// Fails when it is refused.
+pub(in crate::hop) fn response<T>(
+    bytes: &[u8],
+    to_head: bool,
+    then: impl FnOnce(&Response<'_, '_>, &ResponseFacts) -> T,
+) -> Result<Option<(ResponseFacts, T)>, BadHead> {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut response = Response::new(&mut []);
+    let parsed = ParserConfig::default().parse_response_with_uninit_headers(
+        &mut response,
+        bytes,
+        &mut fields,
+    );
+    let Some(length) = whole(bytes, parsed)? else { return Ok(None) };
+    let facts = response_facts(&response, length, to_head)?;
+    let then = then(&response, &facts);
+    Ok(Some((facts, then)))
+}
+
+/// The length of a head that ends as it should.
+fn whole(bytes: &[u8], parsed: httparse::Result<usize>) -> Result<Option<usize>, BadHead> {
+    let length = match parsed {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) if bytes.len() >= HEAD_MAX => return Err(BadHead::TooLong),
+        Ok(Status::Partial) => return Ok(None),
+        Err(Error::TooManyHeaders) => return Err(BadHead::TooLong),
+        Err(Error::Version) => return Err(BadHead::Version),
+        Err(_) => return Err(BadHead::Malformed),
+    };
+    let head = bytes.get(..length).unwrap_or_default();
+    // httparse takes a bare LF for the end of a line; the next reader may not.
+    let is_strict = memchr::memchr_iter(b'\n', head)
+        .all(|end| end.checked_sub(1).and_then(|cr| head.get(cr)) == Some(&b'\r'));
+    match is_strict {
+        _ if length > HEAD_MAX => Err(BadHead::TooLong),
+        true => Ok(Some(length)),
+        false => Err(BadHead::Malformed),
+    }
+}
+
+fn request_facts(request: &Request<'_, '_>, bytes: usize) -> Result<RequestFacts, BadHead> {
+    let method = request.method.unwrap_or_default();
+    let is_old = request.version == Some(0);
+    let said = Said::by(request.headers)?;
+    if method == "CONNECT" {
+        return Err(BadHead::Unknown);
+    }
+    // One host in HTTP/1.1, at most one in 1.0.
+    if said.hosts > 1 || (said.hosts == 0 && !is_old) || (is_old && said.chunked) {
+        return Err(BadHead::Malformed);
+    }
+    let framing = match said.framing()? {
+        Framing::UntilClose => Framing::None,
+        framing => framing,
+    };
+    Ok(RequestFacts {
+        bytes,
+        framing,
+        is_head: method == "HEAD",
+        is_idempotent: matches!(method, "DELETE" | "GET" | "HEAD" | "OPTIONS" | "PUT" | "TRACE"),
+        is_old,
+        keeps: if is_old { said.keeps && !said.closes } else { !said.closes },
+        expects: said.expects && !is_old && !matches!(framing, Framing::None | Framing::Length(0)),
+    })
+}
+
+fn response_facts(
+    response: &Response<'_, '_>,
+    bytes: usize,
+    to_head: bool,
+) -> Result<ResponseFacts, BadHead> {
+    let status = response.code.unwrap_or_default();
+    let said = Said::by(response.headers)?;
+    let is_old = response.version == Some(0);
+    let framing = said.framing()?;
+    let framing = match status {
+        100..200 | 204 | 304 => Framing::None,
+        _ if to_head => Framing::None,
+        _ if is_old && said.chunked => return Err(BadHead::Malformed),
+        _ => framing,
+    };
+    let keeps = !is_old && !said.closes && framing != Framing::UntilClose;
+    Ok(ResponseFacts { bytes, status, framing, keeps })
+}
+
+/// What the fields of one head say together.
+#[derive(Debug, Default)]
+struct Said {
+    chunked: bool,
+    closes: bool,
+    expects: bool,
+    hosts: u32,
+    keeps: bool,
+    length: Option<u64>,
+}
+
+impl Said {
+    fn by(fields: &[Header<'_>]) -> Result<Self, BadHead> {
+        let mut said = Self::default();
+        for field in fields {
+            match Field::of(field.name) {
+                Field::Host => {
+                    said.hosts += 1;
+                    if !is_host(field.value) {
+                        return Err(BadHead::Malformed);
+                    }
+                }
+                Field::ContentLength => {
+                    if said.length.is_some() {
+                        return Err(BadHead::Malformed);
+                    }
+                    said.length = Some(length(field.value).ok_or(BadHead::Malformed)?);
+                }
+                Field::TransferEncoding => {
+                    if said.chunked {
+                        return Err(BadHead::Malformed);
+                    }
+                    if !field.value.eq_ignore_ascii_case(b"chunked") {
+                        return Err(BadHead::Unknown);
+                    }
+                    said.chunked = true;
+                }
+                Field::Connection => {
+                    for option in options(field.value) {
+                        said.closes |= option.eq_ignore_ascii_case("close");
+                        said.keeps |= option.eq_ignore_ascii_case("keep-alive");
+                    }
+                }
+                Field::Expect => said.expects |= field.value.eq_ignore_ascii_case(b"100-continue"),
+                _ => {}
+            }
+        }
+        Ok(said)
+    }
+
+    /// A length beside chunks is how requests are smuggled.
+    fn framing(&self) -> Result<Framing, BadHead> {
+        match (self.chunked, self.length) {
+            (true, Some(_)) => Err(BadHead::Malformed),
+            (true, None) => Ok(Framing::Chunked),
+            (false, Some(length)) => Ok(Framing::Length(length)),
+            (false, None) => Ok(Framing::UntilClose),
+        }
+    }
+}
+
+/// The options of a field such as Connection.
+pub(in crate::hop) fn options(value: &[u8]) -> impl Iterator<Item = &str> {
+    let parts = value.split(|&byte| byte == b',');
+    parts.filter_map(|part| str::from_utf8(part.trim_ascii()).ok()).filter(|part| !part.is_empty())
+}
+
+/// Digits only: no sign, no list, nothing that overflows.
+fn length(value: &[u8]) -> Option<u64> {
+    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    if is_number { str::from_utf8(value).ok()?.parse().ok() } else { None }
+}
+
+/// Whether a value can be a host with a port.
+pub(super) fn is_host(value: &[u8]) -> bool {
+    value.iter().all(|&byte| byte.is_ascii_alphanumeric() || b".-_:[]%~!$&'()*+;=".contains(&byte))
+}
+
+/// 32 KiB: four times what nginx takes by default.
+pub(in crate::hop) const HEAD_MAX: usize = 32 << 10;
+/// As many as browsers and proxies ever send, three times over.
+const FIELDS_MAX: usize = 100;
+
+#[cfg(test)]
+mod tests;
