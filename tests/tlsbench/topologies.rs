@@ -129,6 +129,11 @@ fn every_placement_stands_and_serves(engine: Option<Engine>) {
 }
 
 #[test]
+fn builtin_hops_are_every_hop_of_every_placement() {
+    every_placement_stands_and_serves(Some(Engine::Builtin));
+}
+
+#[test]
 fn nginx_is_every_hop_of_every_placement() {
     every_placement_stands_and_serves(nginx());
 }
@@ -230,7 +235,7 @@ fn what_tls_costs_is_found_at_the_hop_that_ends_it() {
     let (Some(nginx), Some(haproxy)) = (nginx(), haproxy()) else { return };
     let bench = Bench::new();
     let wiring = lab(&bench.file(""));
-    for engine in [nginx, haproxy] {
+    for engine in [Engine::Builtin, nginx, haproxy] {
         for (known, ends) in
             [(Known::LbTerminate, 0), (Known::IngressTerminate, 1), (Known::Passthrough, 2)]
         {
