@@ -25,6 +25,8 @@ pub struct Comparison {
     pub rounds: Vec<(f64, f64)>,
     /// Whether it was declared before the run.
     pub declared: bool,
+    /// Whether something spoils what was measured.
+    pub spoiled: bool,
     /// How far apart they may be and still be called equal; nothing where they never are.
     pub margin: Option<Share>,
 }
@@ -82,6 +84,8 @@ pub enum Verdict {
 pub enum Silence {
     /// Neighbouring rounds are alike, so they count for less than they are.
     Drifting,
+    /// A gate spoils what was measured.
+    Spoiled,
     /// There are too few rounds, or values that are not above zero.
     TooLittle,
     /// Nobody had asked before the run.
@@ -136,6 +140,9 @@ impl Finding {
         if !comparison.declared {
             return silent(Silence::Undeclared);
         }
+        if comparison.spoiled {
+            return silent(Silence::Spoiled);
+        }
         let (Some(chance), Some(ratio)) = (self.chance, self.ratio) else {
             return silent(Silence::TooLittle);
         };
@@ -184,6 +191,7 @@ impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Drifting => "neighbouring rounds are alike, so something drifts",
+            Self::Spoiled => "a gate spoils what was measured",
             Self::TooLittle => "too few rounds",
             Self::Undeclared => "not declared before the run",
         })

@@ -14,4 +14,5 @@ pub mod compare;
 pub mod record;
 pub mod calibration;
 pub mod warning;
+pub mod verdicts;
 pub mod report;

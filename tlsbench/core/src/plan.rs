@@ -20,6 +20,7 @@ mod file;
 mod finish;
 pub mod hop;
 pub mod placement;
+pub mod lab;
 #[cfg(test)]
 mod tests;
 

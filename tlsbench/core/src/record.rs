@@ -2,6 +2,7 @@
 //!
 //! `docs/record.md` says what each field means; a test holds the two together.
 
+pub mod lab;
 mod merge;
 mod series;
 #[cfg(test)]

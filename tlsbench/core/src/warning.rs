@@ -9,7 +9,7 @@ use std::fmt;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-pub use gate::{Family, Gate, judge};
+pub use gate::{Family, Gate, judge, judge_target};
 
 /// Something that spoils a measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]

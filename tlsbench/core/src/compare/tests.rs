@@ -3,7 +3,8 @@ use crate::random::SplitMix64;
 
 fn comparison(rounds: Vec<(f64, f64)>) -> Comparison {
     let margin = Some(Share::from_percent(5));
-    Comparison { name: "b".into(), against: "a".into(), rounds, declared: true, margin }
+    let (name, against) = ("b".to_owned(), "a".to_owned());
+    Comparison { name, against, rounds, declared: true, spoiled: false, margin }
 }
 
 fn verdict(comparison: &Comparison) -> Verdict {
@@ -48,6 +49,9 @@ fn nothing_is_said_of_what_was_not_asked_or_is_too_little_or_drifts() {
     assert_eq!(finding.verdict, Verdict::None { why: Silence::Undeclared });
     assert_eq!(finding.chance, None);
     assert!(finding.ratio.unwrap().low > 1.4, "intervals are for all");
+
+    let spoiled = Comparison { spoiled: true, ..comparison(rounds(1.5, 0.01)) };
+    assert_eq!(verdict(&spoiled), Verdict::None { why: Silence::Spoiled });
 
     let few = comparison(rounds(1.5, 0.01)[..5].to_vec());
     assert_eq!(verdict(&few), Verdict::None { why: Silence::TooLittle });

@@ -72,27 +72,31 @@ pub fn judge(record: &RunRecord) -> Vec<Gate> {
             }];
         }
     };
+    record.targets.iter().flat_map(|target| judge_target(target, &scenario)).collect()
+}
+
+/// Everything that spoils what was measured of a target.
+#[must_use]
+pub fn judge_target(target: &TargetRecord, scenario: &Scenario) -> Vec<Gate> {
     let mut gates = Vec::new();
-    for target in &record.targets {
-        let mut add = |name, spoils, warning: Option<Warning>| {
-            let target = Some(target.name.clone());
-            gates.extend(warning.map(|warning| Gate { name, target, warning, spoils }));
-        };
-        let asked = scenario.targets.iter().find(|asked| asked.name == target.name);
-        add("addresses", ALL, addresses(target));
-        add("errors", ALL, errors(target));
-        add("nothing", ALL, nothing(target));
-        if let Load::Open { wait_max, .. } = scenario.load {
-            add("achieved", OPEN, achieved(target));
-            add("generator-busy", OPEN, generator_busy(target));
-            add("send-lag", LATENCY, send_lag(target, wait_max));
-        }
-        if let Some(asked) = asked.filter(|asked| asked.scheme == Scheme::Https) {
-            add("resumption", ALL, resumption(target, &scenario));
-            add("shape", ALL, shape(target, &scenario, asked));
-        }
-        add("steady", ALL, steady(target, &scenario.load));
+    let mut add = |name, spoils, warning: Option<Warning>| {
+        let target = Some(target.name.clone());
+        gates.extend(warning.map(|warning| Gate { name, target, warning, spoils }));
+    };
+    let asked = scenario.targets.iter().find(|asked| asked.name == target.name);
+    add("addresses", ALL, addresses(target));
+    add("errors", ALL, errors(target));
+    add("nothing", ALL, nothing(target));
+    if let Load::Open { wait_max, .. } = scenario.load {
+        add("achieved", OPEN, achieved(target));
+        add("generator-busy", OPEN, generator_busy(target));
+        add("send-lag", LATENCY, send_lag(target, wait_max));
     }
+    if let Some(asked) = asked.filter(|asked| asked.scheme == Scheme::Https) {
+        add("resumption", ALL, resumption(target, scenario));
+        add("shape", ALL, shape(target, scenario, asked));
+    }
+    add("steady", ALL, steady(target, &scenario.load));
     gates
 }
 

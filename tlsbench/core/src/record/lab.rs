@@ -1,0 +1,148 @@
+//! The record of a run over placements: what clients and hops did in each slice.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Environment, Note, RecordError, SCHEMA, TargetRecord};
+use crate::plan::hop::HopKind;
+use crate::plan::lab::{EngineName, Lab, Workload};
+use crate::plan::placement::{Placement, Role};
+use crate::units::Nanos;
+use crate::usage::{Memory, Usage};
+
+/// A run over placements.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LabRecord {
+    /// The version of this format, [`SCHEMA`].
+    pub schema: u32,
+    /// Which kind of record it is: `placements`.
+    pub kind: String,
+    /// The program that wrote it, and its version.
+    pub program: String,
+    /// When the run began: RFC 3339, in UTC with `Z`.
+    pub started: String,
+    /// When it ended, likewise.
+    pub ended: String,
+    /// Whether every round was measured.
+    pub complete: bool,
+    /// Why not, in a run that was interrupted.
+    pub interrupted: Option<String>,
+    /// What was to be measured.
+    pub lab: Lab,
+    /// Where it ran.
+    pub environment: Environment,
+    /// What happened meanwhile and may matter, in order.
+    pub notes: Vec<Note>,
+    /// Cores that the load generator kept to; none where it had no core to itself.
+    pub generator_cores: Vec<u32>,
+    /// Cores that hops kept to.
+    pub hop_cores: Vec<u32>,
+    /// Who else used the CPUs.
+    pub others: Option<Others>,
+    /// What was measured: each placement under each workload that suits it.
+    pub trials: Vec<TrialRecord>,
+}
+
+/// CPU time of other processes over the whole run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Others {
+    /// All of it, as a part of what the machine had: 0 to 1.
+    pub share: f64,
+    /// The name of the process that used most.
+    pub top: String,
+    /// What it used, in nanoseconds.
+    pub top_ns: Nanos,
+}
+
+/// One placement under one workload, over all rounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialRecord {
+    /// The placement's name.
+    pub placement: String,
+    /// The workload.
+    pub workload: Workload,
+    /// What the load engine was told, TOML.
+    pub scenario: String,
+    /// What came of it at the client.
+    pub client: TargetRecord,
+    /// Its hops, from the client on.
+    pub hops: Vec<HopRecord>,
+}
+
+/// A hop of a placement under one workload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HopRecord {
+    /// What it is there for.
+    pub role: Role,
+    /// What it does.
+    pub kind: HopKind,
+    /// What it is made of.
+    pub engine: EngineName,
+    /// What it does in another way than was asked for.
+    pub notes: Vec<String>,
+    /// What it used, round by round, as the client's rounds.
+    pub rounds: Vec<HopRound>,
+}
+
+/// What a hop used in one round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HopRound {
+    /// Which round, from 0.
+    pub round: u32,
+    /// CPU time, waiting and switches.
+    #[serde(flatten)]
+    pub usage: Usage,
+    /// Memory at its end.
+    #[serde(flatten)]
+    pub memory: Memory,
+}
+
+impl LabRecord {
+    /// The kind of these records.
+    pub const KIND: &str = "placements";
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// When it is none, or one of another schema.
+    pub fn from_json(text: &str) -> Result<Self, RecordError> {
+        let record: Self = serde_json::from_str(text).map_err(RecordError::Read)?;
+        match record.schema {
+            SCHEMA => Ok(record),
+            seen => Err(RecordError::Schema { seen: seen.into() }),
+        }
+    }
+
+    /// The record as JSON.
+    ///
+    /// # Errors
+    /// When a number cannot be written, which no finite one is.
+    pub fn to_json(&self) -> Result<String, RecordError> {
+        serde_json::to_string_pretty(self).map_err(RecordError::Read)
+    }
+
+    /// What was measured of a placement under a workload.
+    #[must_use]
+    pub fn trial(&self, placement: &str, workload: Workload) -> Option<&TrialRecord> {
+        let is_it =
+            |trial: &&TrialRecord| trial.placement == placement && trial.workload == workload;
+        self.trials.iter().find(is_it)
+    }
+
+    /// A placement of the run.
+    #[must_use]
+    pub fn placement(&self, name: &str) -> Option<&Placement> {
+        self.lab.placements.iter().find(|placement| placement.name == name)
+    }
+}
+
+impl TrialRecord {
+    /// In each round: which, operations that succeeded, and CPU time of all hops together.
+    pub fn rounds(&self) -> impl Iterator<Item = (u32, u64, Nanos)> + '_ {
+        self.client.rounds.iter().map(|round| {
+            let of_round = self.hops.iter().flat_map(|hop| &hop.rounds);
+            let used = of_round.filter(|used| used.round == round.round);
+            let cpu = used.fold(Nanos(0), |sum, used| sum + used.usage.cpu.total);
+            (round.round, round.succeeded, cpu)
+        })
+    }
+}
