@@ -15,6 +15,7 @@ mod faults;
 mod http2;
 mod negotiation;
 mod pki;
+mod placements;
 mod ports;
 mod record_hdr;
 mod refusals;

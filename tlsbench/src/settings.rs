@@ -1,12 +1,14 @@
 //! What the program is to do, once its arguments are read: values without syntax.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use tlsbench_core::plan::Draft;
+use tlsbench_core::plan::lab::{EngineName, Workload};
+use tlsbench_core::plan::placement::{Known, Role};
 
 /// One verb with everything it needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,6 +109,23 @@ pub struct Run {
     pub record: Option<PathBuf>,
     /// How the result is printed.
     pub output: Output,
+    /// What is said of placements on this machine.
+    pub lab: LabRun,
+}
+
+/// What `run` is to do where no endpoint is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabRun {
+    /// The placements, whose twins come along; none means all.
+    pub placements: Vec<Known>,
+    /// The workloads; none means all.
+    pub workloads: Vec<Workload>,
+    /// What hops are made of, by role; builtin where nothing is said.
+    pub engines: BTreeMap<Role, EngineName>,
+    /// A directory of `tlsbench pki`.
+    pub pki: Option<PathBuf>,
+    /// Draw the placements and measure nothing.
+    pub show: bool,
 }
 
 /// How results are printed.

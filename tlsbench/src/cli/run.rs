@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
+use tlsbench_core::plan::lab::{EngineName, Workload};
+use tlsbench_core::plan::placement::{Known, Role};
 use tlsbench_core::plan::{
     Close, Draft, Group, LoadDraft, LoopName, ProtocolName, Provider, RequestDraft, SpreadName,
     Suite, TargetDraft, TimingDraft, TlsDraft, Verify, Version,
@@ -36,6 +38,9 @@ pub(super) struct Run {
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 
+    #[command(flatten, next_help_heading = "Placements, where no endpoint is named")]
+    placements: Placements,
+
     #[command(flatten, next_help_heading = "Connections")]
     connections: Connections,
 
@@ -50,6 +55,37 @@ pub(super) struct Run {
 
     #[command(flatten, next_help_heading = "Time")]
     timing: Timing,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Placements {
+    /// Placements to measure, with their twins [default: all eight; --show draws them].
+    #[arg(long = "placement", value_name = "NAME,…", value_delimiter = ',')]
+    placements: Vec<Known>,
+
+    /// Workloads: `full` handshakes, `keep-alive` requests, `resumed` handshakes [default: all].
+    #[arg(long = "workload", value_name = "NAME,…", value_delimiter = ',')]
+    workloads: Vec<Workload>,
+
+    /// What every hop is made of: `builtin`, `nginx` or `haproxy` [default: builtin].
+    #[arg(long, value_name = "NAME")]
+    engine: Option<EngineName>,
+
+    /// What the load balancer is made of.
+    #[arg(long, value_name = "NAME")]
+    lb: Option<EngineName>,
+
+    /// What the ingress is made of, and the backend where --engine does not say.
+    #[arg(long, value_name = "NAME")]
+    ingress: Option<EngineName>,
+
+    /// Use the certificates of a directory that `tlsbench pki` made.
+    #[arg(long, value_name = "DIR")]
+    pki: Option<PathBuf>,
+
+    /// Draw the placements and measure nothing.
+    #[arg(long)]
+    show: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -252,6 +288,25 @@ impl Run {
             print_scenario: self.print_scenario,
             record: self.record.clone(),
             output: self.output.into(),
+            lab: self.placements.settings(),
+        }
+    }
+}
+
+impl Placements {
+    fn settings(&self) -> settings::LabRun {
+        let backend = self.engine.or(self.ingress);
+        let engines = [
+            (Role::Lb, self.lb.or(self.engine)),
+            (Role::Ingress, self.ingress.or(self.engine)),
+            (Role::Backend, backend),
+        ];
+        settings::LabRun {
+            placements: self.placements.clone(),
+            workloads: self.workloads.clone(),
+            engines: engines.into_iter().filter_map(|(role, name)| Some((role, name?))).collect(),
+            pki: self.pki.clone(),
+            show: self.show,
         }
     }
 }

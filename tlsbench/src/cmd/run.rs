@@ -2,6 +2,7 @@
 
 pub(super) mod environment;
 mod keep;
+mod lab;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use tlsbench_engine::run::{self, CutShort, Inputs, Progress, Stop};
 
 use crate::exit::Exit;
 use crate::progress::RunProgress;
-use crate::settings::{Output, Run};
+use crate::settings::{LabRun, Output, Run};
 use crate::store;
 
 use keep::Keeper;
@@ -31,6 +32,15 @@ pub(super) struct Answer {
 
 /// Measures what the settings say, or prints it.
 pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
+    if settings.flags.target.is_none() && settings.scenario.is_none() && !settings.print_scenario {
+        return lab::answer(settings);
+    }
+    if settings.lab != LabRun::default() {
+        bail!(
+            "--placement, --workload, --engine, --pki and --show are for placements on this \
+             machine, and an endpoint is named; leave out one or the other"
+        );
+    }
     let draft = draft(settings)?;
     let scenario = match draft.finish() {
         Ok(scenario) => scenario,

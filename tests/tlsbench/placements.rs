@@ -1,0 +1,206 @@
+//! `tlsbench run` without an endpoint: placements on this machine, as a user has them.
+
+use std::fs;
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+use crate::servers::{installed, within};
+
+use std::time::Duration;
+
+/// Slices that are over soon, in a run of one round. Without optimisation and beside other tests a
+/// handshake through three hops takes 10 ms and more.
+const SHORT: [&str; 8] =
+    ["--rounds", "1", "--round", "600ms", "--warm-up", "50ms", "--record", "run.json"];
+
+fn command(folder: &TempDir, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
+    command.current_dir(folder.path()).arg("run").args(flags).stdin(Stdio::null());
+    command
+}
+
+fn run(flags: &[&str]) -> (Output, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = command(&folder, flags).output().unwrap();
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{output:?}");
+    (output, folder)
+}
+
+fn record(folder: &TempDir) -> Json {
+    serde_json::from_str(&fs::read_to_string(folder.path().join("run.json")).unwrap()).unwrap()
+}
+
+/// Runs two placements with their twins, and holds the record against what was asked.
+fn measured(engines: &[&str], wanted: [&str; 3]) {
+    let chosen = ["--placement", "lb-terminate,passthrough", "--workload", "full,resumed"];
+    let (output, folder) = run(&[&SHORT[..], &chosen, engines].concat());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    // A busy machine may shut a gate: then it says so, and measures all the same.
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+    let record = record(&folder);
+    assert_eq!(record["complete"], true, "{said}");
+    let trials = record["trials"].as_array().unwrap();
+    let names: Vec<String> = trials
+        .iter()
+        .map(|trial| format!("{}/{}", text(&trial["placement"]), text(&trial["workload"])))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "lb-terminate/full",
+            "lb-terminate/resumed",
+            "passthrough/full",
+            "passthrough/resumed",
+            "plaintext/full",
+            "plaintext-l4l4/full"
+        ]
+    );
+    for (trial, name) in trials.iter().zip(&names) {
+        let hops = trial["hops"].as_array().unwrap();
+        let engines: Vec<&str> = hops.iter().map(|hop| text(&hop["engine"])).collect();
+        assert_eq!(engines, wanted, "{name}");
+        for hop in hops {
+            for round in hop["rounds"].as_array().unwrap() {
+                assert!(round["total_ns"].as_u64().unwrap() > 0, "{name} {hop}");
+                assert!(round["resident_bytes"].as_u64().unwrap() > 100_000, "{name} {hop}");
+            }
+        }
+        let rounds = trial["client"]["rounds"].as_array().unwrap();
+        assert_eq!(rounds.len(), hops[0]["rounds"].as_array().unwrap().len(), "{name}");
+        let sum = |of: &dyn Fn(&Json) -> &Json| -> u64 {
+            rounds.iter().map(|round| of(round).as_u64().unwrap_or_default()).sum()
+        };
+        assert!(sum(&|round| &round["succeeded"]) > 0, "{name}: {said}");
+        let (full, resumed) =
+            (sum(&|round| &round["shape"]["full"]), sum(&|round| &round["shape"]["resumed"]));
+        match name.rsplit('/').next() {
+            _ if name.starts_with("plaintext") => assert_eq!((full, resumed), (0, 0), "{name}"),
+            Some("full") => assert!(full > 0 && resumed == 0, "{name}: {full} {resumed}"),
+            _ => assert!(resumed > full, "{name}: {full} {resumed}"),
+        }
+    }
+    assert!(said.contains("passthrough beside lb-terminate"), "{said}");
+    // Nothing is left running.
+    let pids = Command::new("pgrep").arg("-f").arg(folder.path()).output();
+    assert!(pids.is_err() || pids.is_ok_and(|pids| pids.stdout.is_empty()));
+}
+
+fn text(value: &Json) -> &str {
+    value.as_str().unwrap()
+}
+
+#[test]
+fn builtin_hops_are_measured_with_nothing_installed() {
+    measured(&[], ["builtin"; 3]);
+}
+
+#[test]
+fn nginx_and_haproxy_are_measured_also_mixed() {
+    if installed("nginx", "nginx").is_none() || installed("haproxy", "haproxy").is_none() {
+        return;
+    }
+    measured(&["--engine", "nginx"], ["nginx"; 3]);
+    measured(&["--engine", "haproxy"], ["haproxy"; 3]);
+    measured(&["--lb", "haproxy", "--ingress", "nginx"], ["haproxy", "nginx", "nginx"]);
+}
+
+#[test]
+fn what_the_hops_were_told_is_kept_beside_the_record() {
+    if installed("nginx", "nginx").is_none() {
+        return;
+    }
+    let chosen = ["--placement", "ingress-reencrypt", "--workload", "keep-alive"];
+    let (output, folder) = run(&[&SHORT[..], &chosen, &["--engine", "nginx"]].concat());
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+    let file = |path: &str| fs::read_to_string(folder.path().join("run").join(path)).unwrap();
+    assert!(file("ingress-reencrypt/ingress/nginx.conf").contains("proxy_pass https://next"));
+    assert!(file("plaintext-l4/lb/nginx.conf").contains("stream {"));
+    assert!(text(&record(&folder)["notes"][0]["text"]).starts_with("nginx 1."));
+}
+
+#[test]
+fn placements_are_drawn_without_measuring() {
+    let (output, folder) = run(&["--show", "--placement", "passthrough"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let drawn = "client ══TLS═▶ (lb relay) ══TLS═▶ (ingress sni-relay) ══TLS═▶ backend";
+    assert!(said.contains(drawn) && said.contains("plaintext-l4l4"), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn certificates_of_pki_are_used_and_a_bundle_that_trusts_them_is_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let tlsbench = env!("CARGO_BIN_EXE_tlsbench");
+    let made = Command::new(tlsbench).args(["pki", "lab"]).current_dir(folder.path()).output();
+    assert!(made.unwrap().status.success());
+    // As when something else distributes the root under another name.
+    fs::rename(folder.path().join("lab/ca-bundle.crt"), folder.path().join("trusted.crt")).unwrap();
+    let flags = ["--placement", "mtls", "--workload", "full", "--pki", "lab"];
+    let all = [&SHORT[..], &flags, &["--ca-bundle", "trusted.crt"]].concat();
+    let output = command(&folder, &all).output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+    let record = record(&folder);
+    let mtls = &record["trials"][0];
+    assert!(text(&mtls["scenario"]).contains("trusted.crt"), "{mtls}");
+    let rounds = mtls["client"]["rounds"].as_array().unwrap();
+    assert!(rounds.iter().any(|round| round["succeeded"].as_u64() > Some(0)), "{mtls}");
+
+    let others = tempfile::tempdir().unwrap();
+    let stranger = Command::new(tlsbench).args(["pki", "lab"]).current_dir(others.path()).output();
+    assert!(stranger.unwrap().status.success());
+    fs::copy(others.path().join("lab/ca-bundle.crt"), folder.path().join("trusted.crt")).unwrap();
+    let output = command(&folder, &all).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("certificate_unknown_ca"));
+}
+
+#[test]
+fn ctrl_c_keeps_what_was_measured_and_leaves_no_hop_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--placement", "lb-terminate", "--workload", "full", "--rounds", "500"];
+    let mut child =
+        command(&folder, &[&flags[..], &["--round", "50ms", "--record", "run.json"]].concat())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+    let record_is_there =
+        within(Duration::from_secs(60), || folder.path().join("run.json").exists());
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert!(record_is_there, "no round ended within a minute");
+    let ended = within(Duration::from_secs(60), || child.try_wait().unwrap().is_some());
+    if !ended {
+        child.kill().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(ended && matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+    let record = record(&folder);
+    assert_eq!(record["complete"], false);
+    assert_eq!(record["interrupted"], "it was asked to stop");
+    assert!(!record["trials"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_with_a_cure() {
+    for (flags, wanted) in [
+        (&["--placement", "somewhere"][..], "`somewhere` is none of `plaintext`"),
+        (&["--engine", "envoy"], "`envoy` is none of `builtin`"),
+        (&["--workload", "all"], "`all` is none of `full`"),
+        (&["--rounds", "0"], "write 1 to 1,000"),
+        (&["-n", "4"], "--target"),
+        (&["--sni", "a.test"], "--target"),
+        (&["--ca-bundle", "ca.crt"], "--pki DIR"),
+        (&["--pki", "nowhere"], "nowhere/"),
+        (&["--engine", "nginx", "--target", "http://127.0.0.1:1/"], "an endpoint is named"),
+    ] {
+        let (output, folder) = run(flags);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{flags:?}: {output:?}");
+        assert!(said.contains(wanted), "{flags:?}: {said}");
+        let left = fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name());
+        let left: Vec<_> = left.filter(|name| name != "runs").collect();
+        assert_eq!(left, [""; 0], "{flags:?}");
+    }
+}

@@ -1,0 +1,106 @@
+//! The certificates of a run: made for it, or those of `--pki`.
+
+use std::fs;
+use std::num::NonZeroU32;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use tlsbench_core::plan::hop::{PemIdentity, PrivatePem};
+use tlsbench_core::plan::lab::{ClientFiles, Lab};
+use tlsbench_core::plan::placement::{Role, Wiring};
+use tlsbench_engine::tls::{self, KeyKind, Purpose};
+
+use crate::settings::Run;
+
+/// What hops and clients trust and show.
+pub(super) fn wiring(
+    lab: &Lab,
+    settings: &Run,
+    folder: &Path,
+) -> anyhow::Result<(Wiring, ClientFiles)> {
+    let (root, server, client, files) = match &settings.lab.pki {
+        Some(pki) => existing(settings, pki)?,
+        None => made(folder)?,
+    };
+    let wiring = Wiring {
+        root,
+        server,
+        client,
+        cryptography: Lab::cryptography(),
+        tickets: TICKETS,
+        alpn: Vec::new(),
+        pool: lab.pool,
+        response_bytes: lab.response_bytes,
+        workers: NonZeroU32::MIN,
+    };
+    Ok((wiring, files))
+}
+
+type Certificates = (String, PemIdentity, PemIdentity, ClientFiles);
+
+/// Those of a directory that `tlsbench pki` made; the bundle may be another file that trusts them, such
+/// as what trustd made of its root.
+fn existing(settings: &Run, pki: &Path) -> anyhow::Result<Certificates> {
+    let read = |name: &str| {
+        let path = pki.join(name);
+        let hint = "make the directory with `tlsbench pki`";
+        fs::read_to_string(&path)
+            .with_context(|| format!("cannot read `{}`; {hint}", path.display()))
+    };
+    let identity = |who: &str| -> anyhow::Result<PemIdentity> {
+        let chain = read(&format!("{who}-{KEY}.crt"))?;
+        Ok(PemIdentity { chain, key: PrivatePem(read(&format!("{who}-{KEY}.key"))?) })
+    };
+    let files = ClientFiles {
+        ca_bundle: settings.flags.tls.ca_bundle.clone().unwrap_or(pki.join("ca-bundle.crt")),
+        certificate: pki.join(format!("client-{KEY}.crt")),
+        key: pki.join(format!("client-{KEY}.key")),
+    };
+    let root = fs::read_to_string(&files.ca_bundle)
+        .with_context(|| format!("cannot read `{}`", files.ca_bundle.display()))?;
+    Ok((root, identity("server")?, identity("client")?, files))
+}
+
+fn made(folder: &Path) -> anyhow::Result<Certificates> {
+    let now = SystemTime::now();
+    let span = |by: Duration| (now.checked_sub(by), now.checked_add(by));
+    let (Some(from), Some(to)) = span(A_WEEK) else { anyhow::bail!("this machine's clock is off") };
+    let names: Vec<String> = Role::ALL.iter().map(|role| role.host()).collect();
+    let mut lab = tls::Lab::make(&names, &[KeyKind::EcdsaP256], from, to)?;
+    let mut identity = |purpose| {
+        let identity = lab.identities.remove(&(purpose, KeyKind::EcdsaP256));
+        identity.context("a certificate was not made")
+    };
+    let (server, client) = (identity(Purpose::Server)?, identity(Purpose::Client)?);
+    let files = ClientFiles {
+        ca_bundle: folder.join("ca-bundle.crt"),
+        certificate: folder.join("client.crt"),
+        key: folder.join("client.key"),
+    };
+    let all = [
+        (&files.ca_bundle, &lab.root),
+        (&files.certificate, &client.chain),
+        (&files.key, &client.key.0),
+    ];
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make the directory `{}`", folder.display()))?;
+    for (path, text) in all {
+        let mut options = fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+        file.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
+    Ok((lab.root, server, client, files))
+}
+
+/// The kind of key that a default run has.
+const KEY: &str = "ecdsa-p256";
+/// As many as OpenSSL gives.
+const TICKETS: u8 = 2;
+/// Longer than any run, and soon of no use.
+const A_WEEK: Duration = Duration::from_secs(7 * 86_400);

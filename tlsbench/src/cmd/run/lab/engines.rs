@@ -1,0 +1,88 @@
+//! The programs that hops are made of, found on this machine.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use tlsbench_core::plan::lab::{EngineName, Lab};
+use tlsbench_core::plan::placement::Role;
+use tlsbench_core::proxyconf::Build;
+use tlsbench_engine::probe::proxies;
+use tlsbench_engine::topology::Engine;
+
+/// What the hop of each role is made of.
+pub(super) struct Engines {
+    by_role: BTreeMap<Role, Engine>,
+    notes: Vec<String>,
+}
+
+impl Engines {
+    /// Finds what the lab asks for.
+    pub(super) fn find(lab: &Lab) -> anyhow::Result<Self> {
+        let path = path();
+        let mut notes = Vec::new();
+        let mut by_role = BTreeMap::new();
+        for (role, name) in &lab.engines {
+            let engine = match name {
+                EngineName::Builtin => Engine::Builtin,
+                EngineName::Haproxy => Engine::Haproxy(program(&path, "haproxy", "haproxy")?),
+                EngineName::Nginx => {
+                    let program = program(&path, "nginx", "nginx and libnginx-mod-stream")?;
+                    Engine::Nginx(program, build(&path)?)
+                }
+            };
+            by_role.insert(*role, engine);
+        }
+        for proxy in proxies(&path) {
+            let version = proxy.version.unwrap_or_else(|| "of an unknown version".to_owned());
+            if by_role.values().any(|engine| engine.name() == proxy.name) {
+                notes.push(format!("{} {version}", proxy.name));
+            }
+        }
+        Ok(Self { by_role, notes })
+    }
+
+    pub(super) fn by_role(&self) -> &BTreeMap<Role, Engine> {
+        &self.by_role
+    }
+
+    /// What a reader should know of them: their versions.
+    pub(super) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+/// Where programs are looked for; servers lie where only root's `PATH` leads.
+fn path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/local/sbin:/usr/sbin:/sbin");
+    path
+}
+
+fn program(path: &OsString, name: &str, package: &str) -> anyhow::Result<PathBuf> {
+    let found = std::env::split_paths(path).map(|folder| folder.join(name)).find(|p| p.is_file());
+    found.with_context(|| {
+        format!(
+            "`{name}` is not on PATH; install it (in Debian {package}), or use --engine builtin"
+        )
+    })
+}
+
+fn build(path: &OsString) -> anyhow::Result<Build> {
+    let known = proxies(path).into_iter().find(|proxy| proxy.name == "nginx");
+    let version =
+        known.and_then(|nginx| nginx.version).context("nginx does not tell its version")?;
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
+    let mut next = || numbers.next().unwrap_or_default();
+    let version = (next(), next(), next());
+    let module = STREAM_MODULES.into_iter().find(|module| Path::new(module).exists());
+    Ok(Build { version, stream_module: module.map(str::to_owned) })
+}
+
+/// Where distributions put nginx's stream module when they pack it by itself: Debian, Fedora, Alpine.
+const STREAM_MODULES: [&str; 3] = [
+    "/usr/lib/nginx/modules/ngx_stream_module.so",
+    "/usr/lib64/nginx/modules/ngx_stream_module.so",
+    "/var/lib/nginx/modules/ngx_stream_module.so",
+];
