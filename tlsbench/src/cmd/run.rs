@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use tlsbench_core::plan::{Draft, Scenario};
+use anyhow::{Context as _, anyhow};
+use tlsbench_core::plan::{Draft, Problem, Scenario};
 use tlsbench_core::record::RunRecord;
 use tlsbench_core::warning::{Gate, judge};
 use tlsbench_engine::run::{self, CutShort, Inputs, Progress, Stop};
@@ -41,14 +41,7 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
              machine, and an endpoint is named; leave out one or the other"
         );
     }
-    let draft = draft(settings)?;
-    let scenario = match draft.finish() {
-        Ok(scenario) => scenario,
-        Err(problems) => {
-            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            bail!("this cannot be measured:\n{}", problems.join("\n"));
-        }
-    };
+    let scenario = scenario(settings)?;
     if settings.print_scenario {
         let text = scenario.to_toml().context("cannot print the scenario")?;
         return Ok(Answer { text, exit: Exit::Fine });
@@ -69,20 +62,38 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
     Ok(Answer { text, exit: exit(&record, &gates) })
 }
 
-fn draft(settings: &Run) -> anyhow::Result<Draft> {
-    let mut draft = settings.flags.clone();
-    if let Some(path) = &settings.scenario {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read `{}`", path.display()))?;
-        let file = Draft::from_toml(&text)
-            .with_context(|| format!("cannot use scenario `{}`", path.display()))?;
-        draft = draft.or(file);
-    }
+/// What the file and the flags come to. Lines of the file are named where it is to blame.
+fn scenario(settings: &Run) -> anyhow::Result<Scenario> {
+    let Some(path) = &settings.scenario else {
+        let finished = draft(settings, Draft::default()).finish();
+        return finished.map_err(|problems| refused("this", &problems));
+    };
+    let name = format!("scenario `{}`", path.display());
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read `{}`", path.display()))?;
+    let file = Draft::from_toml(&text).with_context(|| format!("cannot use {name}"))?;
+    draft(settings, file).finish().map_err(|problems| {
+        let is_of_flags = |problem: &Problem| problem.key == "target.sni" && settings.sni.is_some();
+        let placed = problems.into_iter().map(|problem| match is_of_flags(&problem) {
+            true => problem,
+            false => problem.in_file(&text, &settings.flags),
+        });
+        refused(&name, &placed.collect::<Vec<_>>())
+    })
+}
+
+fn draft(settings: &Run, file: Draft) -> Draft {
+    let mut draft = settings.flags.clone().or(file);
     for target in draft.target.iter_mut().flatten() {
         target.sni = settings.sni.clone().or(target.sni.take());
         target.connect_to = settings.connect_to.clone().or(target.connect_to.take());
     }
-    Ok(draft)
+    draft
+}
+
+fn refused(what: &str, problems: &[Problem]) -> anyhow::Error {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    anyhow!("{what} cannot be measured:\n{}", problems.join("\n"))
 }
 
 /// Asks the run to end when the process is asked to. It takes a moment until all is written down,

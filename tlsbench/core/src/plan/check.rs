@@ -42,7 +42,7 @@ impl Scenario {
 
 fn targets(scenario: &Scenario, problems: &mut Problems) {
     let targets = &scenario.targets;
-    problems.when(targets.is_empty(), "target", "no target", "write at least one `[[target]]`");
+    problems.when(targets.is_empty(), "target", "no target", NO_TARGET);
     let many = targets.len() > TARGETS_MAX;
     problems.when(many, "target", "more than 64 targets", "split them over several runs");
     let mut names = BTreeSet::new();
@@ -297,6 +297,8 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
+const NO_TARGET: &str =
+    "write `--target NAME=https://host/path`, or a `[[target]]` in a scenario file";
 const SAFE_METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];
 const TARGETS_MAX: usize = 64;
 const NAME_MAX: usize = 100;

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use toml::de::DeTable;
 
 use super::draft::{
     Draft, LoadDraft, LoopName, ProtocolName, RequestDraft, SpreadName, TargetDraft, TimingDraft,
@@ -19,6 +20,17 @@ impl Draft {
     /// The first thing that is no scenario, with its line and key.
     pub fn from_toml(text: &str) -> Result<Self, Problem> {
         toml::from_str(text).map_err(|error| problem(text, &error))
+    }
+}
+
+impl Problem {
+    /// The same with its line in the scenario file, where that said the key and the flags, which win
+    /// over it, did not.
+    #[must_use]
+    pub fn in_file(self, text: &str, flags: &Draft) -> Self {
+        let path: Vec<&str> = self.key.split('.').collect();
+        let line = self.line.or_else(|| line_of(text, &path).filter(|_| !says(flags, &path)));
+        Self { line, ..self }
     }
 }
 
@@ -175,10 +187,42 @@ impl From<&Timing> for TimingDraft {
     }
 }
 
+/// The line that says a key. Nothing where none does, or where it may be any of several tables.
+fn line_of(text: &str, path: &[&str]) -> Option<usize> {
+    let (last, tables) = path.split_last()?;
+    let root = DeTable::parse(text).ok()?;
+    let mut table = root.get_ref();
+    for name in tables {
+        let (_, value) = table.iter().find(|(key, _)| key.get_ref() == name)?;
+        let value = match value.get_ref().as_array() {
+            Some(several) if several.len() > 1 => return None,
+            Some(one) => one.first()?,
+            None => value,
+        };
+        table = value.get_ref().as_table()?;
+    }
+    let (key, _) = table.iter().find(|(key, _)| key.get_ref() == last)?;
+    line_at(text, key.span().start)
+}
+
+/// Whether a draft says a key, in any of several tables.
+fn says(draft: &Draft, path: &[&str]) -> bool {
+    fn within(value: &toml::Value, path: &[&str]) -> bool {
+        match (path, value) {
+            ([], _) => true,
+            (path, toml::Value::Array(several)) => several.iter().any(|one| within(one, path)),
+            ([name, rest @ ..], table) => table.get(name).is_some_and(|value| within(value, rest)),
+        }
+    }
+    toml::Value::try_from(draft).is_ok_and(|value| within(&value, path))
+}
+
+fn line_at(text: &str, start: usize) -> Option<usize> {
+    Some(text.get(..start)?.matches('\n').count() + 1)
+}
+
 fn problem(text: &str, error: &toml::de::Error) -> Problem {
-    let start = error.span().map(|span| span.start);
-    let before = start.and_then(|start| text.get(..start));
-    let line = before.map(|before| before.matches('\n').count() + 1);
+    let line = error.span().and_then(|span| line_at(text, span.start));
     let source = line.and_then(|line| text.lines().nth(line - 1)).unwrap_or_default();
     let key = key_at(text, line, source);
     let message = error.message();

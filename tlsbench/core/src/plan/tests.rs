@@ -1,5 +1,7 @@
 //! Scenarios: what is taken, what is refused, and that what is printed reads back.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -248,6 +250,33 @@ fn a_fault_in_the_file_names_line_key_and_cure() {
     let problem = Draft::from_toml("[load]\nratee = 5").unwrap_err();
     let text = "line 2: `load.ratee`: no such key\nhint: did you mean `rate`?";
     assert_eq!(problem.to_string(), text);
+}
+
+#[test]
+fn what_cannot_be_measured_together_is_named_by_the_line_that_says_it() {
+    let file = "threads = 0\n[[target]]\nurl = 'https://localhost/'\nsni = '127.0.0.1'\n\n[tls]\n\
+                version = '1.2'\nearly_data = true\n[load]\nkeep=true\nrequests_per_connection = 3";
+    let lines = |file: &str, flags: &str| {
+        let flags = Draft::from_toml(flags).unwrap();
+        let draft = flags.clone().or(Draft::from_toml(file).unwrap());
+        let problems = draft.finish().unwrap_err().into_iter();
+        let placed = problems.map(|problem| problem.in_file(file, &flags));
+        placed.map(|problem| (problem.key, problem.line)).collect::<BTreeMap<_, _>>()
+    };
+    let line = |key: &str, line| (key.to_owned(), line);
+    let early = line("tls.early_data", Some(8));
+    let load = line("load.requests_per_connection", Some(11));
+    let (threads, sni) = (line("threads", Some(1)), line("target.sni", Some(4)));
+    let all = [early.clone(), load.clone(), threads, sni.clone()];
+    assert_eq!(lines(file, ""), all.into());
+    // What a flag says is not the file's fault.
+    let threads = line("threads", None);
+    assert_eq!(lines(file, "threads = 0"), [early, load, threads, sni].into());
+    let flags = "[[target]]\nurl = 'https://localhost/'\nsni = '127.0.0.2'";
+    assert_eq!(lines(file, flags).get("target.sni"), Some(&None));
+    // Of several targets it may be any.
+    let two = "[[target]]\nurl = 'x://a'\n[[target]]\nurl = 'https://localhost/'";
+    assert_eq!(lines(two, ""), [line("target.url", None)].into());
 }
 
 #[test]
