@@ -204,6 +204,17 @@ fn records_of_two_generators_add_up_and_strangers_do_not() {
     let err = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{err}");
     assert!(err.contains("record 1 has another scenario"), "{err}");
+    // No record is lost, and none counts twice.
+    fs::copy(file("b.json"), file("run.json")).unwrap();
+    for (records, fault) in [
+        (["a.json", "./run.json"], "`./run.json` is a record of this sum"),
+        (["a.json", "./a.json"], "`./a.json` is named twice"),
+    ] {
+        let output = merge(&records);
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), err.contains(fault)), (Some(2), true), "{err}");
+    }
+    assert_eq!(fs::read(file("run.json")).unwrap(), fs::read(file("b.json")).unwrap());
     fs::write(file("odd.json"), "{}").unwrap();
     let err = String::from_utf8(merge(&["a.json", "odd.json"]).stderr).unwrap();
     assert!(err.contains("`odd.json`"), "{err}");

@@ -112,6 +112,15 @@ pub fn prepare(path: &Path) -> Result<(), StoreError> {
     temporary(path).map(drop).map_err(failed)
 }
 
+/// Whether two paths lead to one file; a path that leads nowhere is no other's.
+#[must_use]
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    match (fs::canonicalize(one), fs::canonicalize(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}
+
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut file = temporary(path)?;
     file.write_all(text.as_bytes())?;

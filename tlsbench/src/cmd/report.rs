@@ -3,8 +3,7 @@
 mod csv;
 mod markdown;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use tlsbench_core::record::RunRecord;
@@ -59,7 +58,7 @@ fn places(settings: &settings::Report) -> anyhow::Result<Vec<(Format, Option<Pat
         if !is_single {
             place.as_mut_os_string().push(format!(".{}", format.extension()));
         }
-        if settings.records.iter().any(|record| is_same(record, &place)) {
+        if settings.records.iter().any(|record| store::is_same(record, &place)) {
             bail!("`{}` is a record of this report; write to another file", place.display());
         }
         if place.is_dir() {
@@ -68,12 +67,4 @@ fn places(settings: &settings::Report) -> anyhow::Result<Vec<(Format, Option<Pat
         places.push((format, Some(place)));
     }
     Ok(places)
-}
-
-/// Whether two paths lead to one file; a path that leads nowhere is no other's.
-fn is_same(one: &Path, other: &Path) -> bool {
-    match (fs::canonicalize(one), fs::canonicalize(other)) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => false,
-    }
 }
