@@ -221,6 +221,45 @@ fn records_of_two_generators_add_up_and_strangers_do_not() {
 }
 
 #[test]
+fn the_defaults_that_help_names_are_those_of_a_printed_scenario() {
+    let tlsbench = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
+        let output = command.arg("run").args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // However wide the terminal is.
+    let help = tlsbench(&["--help"]).split_whitespace().collect::<Vec<_>>().join(" ");
+    let said: Vec<(&str, &str)> = help
+        .split(" --")
+        .filter_map(|part| {
+            let default = part.split_once("[default: ")?.1;
+            Some((part.split(' ').next()?, default.split([']', ';']).next()?))
+        })
+        .filter(|(flag, _)| !NOT_OF_THE_SCENARIO.contains(flag))
+        .collect();
+    assert_eq!(said.len(), 20, "{said:?}");
+    let print = |flags: &[&str]| {
+        let target = ["--print-scenario", "--target", "https://localhost/"];
+        tlsbench(&[&target[..], flags].concat())
+    };
+    let random = ["--rate", "5", "--spread", "poisson"];
+    let printed = [&[][..], &["--rate", "5"], &random, &["--protocol", "h2"]].map(print).concat();
+    for (flag, default) in said {
+        let key = match flag {
+            "max-wait" => "wait_max".to_owned(),
+            "tls-version" => "version".to_owned(),
+            flag => flag.replace('-', "_"),
+        };
+        let forms = [default.to_owned(), format!("\"{default}\""), format!("{default}.0")];
+        let is_there = |form: &String| printed.contains(&format!("\n{key} = {form}\n"));
+        assert!(forms.iter().any(is_there), "--{flag}: {default}, and not in\n{printed}");
+    }
+}
+
+/// Flags whose defaults are another matter: files, the platform, what anything counts as.
+const NOT_OF_THE_SCENARIO: [&str; 4] = ["record", "output", "ca-bundle", "expect-status"];
+
+#[test]
 fn a_printed_scenario_is_one_that_can_be_read() {
     let stage = Stage::new(|_, _| {});
     let print = |flags: &[&str]| {

@@ -94,7 +94,8 @@ struct Connections {
     #[arg(long)]
     handshakes_only: bool,
 
-    /// How a connection ends: `server`, `fin` or `rst`.
+    /// How a connection ends: `server`, `fin` or `rst` [default: server; fin where the server
+    /// cannot be asked to].
     #[arg(long, value_name = "HOW")]
     close: Option<Close>,
 
@@ -106,7 +107,7 @@ struct Connections {
     #[arg(long, value_name = "ADDRESS,…", value_delimiter = ',')]
     sources: Vec<IpAddr>,
 
-    /// Threads, each with its own loop, TLS configuration, sessions and histograms.
+    /// Threads, each with its own loop, TLS configuration, sessions and histograms [default: 1].
     #[arg(long, value_name = "NUMBER")]
     threads: Option<u32>,
 
@@ -114,14 +115,15 @@ struct Connections {
     #[arg(long)]
     pin: bool,
 
-    /// Share of failed operations, 0 to 1, above which the run stops.
+    /// Share of failed operations, 0 to 1, above which the run stops [default: 1; 0.1 where a
+    /// target is not on this machine or in a private network].
     #[arg(long, value_name = "SHARE")]
     abort_errors_above: Option<f64>,
 }
 
 #[derive(Args, Clone, Debug)]
 struct Tls {
-    /// The one version that is offered: `1.2` or `1.3`.
+    /// The one version that is offered: `1.2` or `1.3` [default: 1.3].
     #[arg(long, value_name = "VERSION")]
     tls_version: Option<Version>,
 
@@ -133,11 +135,11 @@ struct Tls {
     #[arg(long, value_name = "GROUP,…", value_delimiter = ',')]
     groups: Vec<Group>,
 
-    /// Who does the cryptography: `ring` or `aws-lc-rs`.
+    /// Who does the cryptography: `ring` or `aws-lc-rs` [default: ring].
     #[arg(long, value_name = "PROVIDER")]
     provider: Option<Provider>,
 
-    /// Share of handshakes that resume a session, 0 to 1.
+    /// Share of handshakes that resume a session, 0 to 1 [default: 0].
     #[arg(long, value_name = "SHARE")]
     resume: Option<f64>,
 
@@ -158,7 +160,8 @@ struct Tls {
     #[arg(long, value_name = "FILE")]
     ca_bundle: Option<PathBuf>,
 
-    /// How much of a chain is verified how often: `every`, `same-chain`, `first` or `off`.
+    /// How much of a chain is verified how often: `every`, `same-chain`, `first` or `off`
+    /// [default: every].
     #[arg(long, value_name = "HOW")]
     verify: Option<Verify>,
 
@@ -169,15 +172,15 @@ struct Tls {
 
 #[derive(Args, Clone, Debug)]
 struct Request {
-    /// `http/1.1` or `h2`.
+    /// `http/1.1` or `h2` [default: http/1.1].
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<ProtocolName>,
 
-    /// Requests at a time on an HTTP/2 connection.
+    /// Requests at a time on an HTTP/2 connection [default: 1].
     #[arg(long, value_name = "NUMBER")]
     streams: Option<u32>,
 
-    /// The method.
+    /// The method [default: GET].
     #[arg(short = 'X', long, value_name = "METHOD")]
     method: Option<String>,
 
@@ -204,23 +207,24 @@ struct Load {
     #[arg(long, value_name = "PER SECOND")]
     rate: Option<f64>,
 
-    /// How arrivals are spread: `even` or `poisson`.
+    /// How arrivals are spread: `even` or `poisson` [default: even].
     #[arg(long, value_name = "HOW", requires = "rate")]
     spread: Option<SpreadName>,
 
-    /// Seed of a Poisson process.
+    /// Seed of a Poisson process [default: 1].
     #[arg(long, value_name = "NUMBER", requires = "rate")]
     seed: Option<u64>,
 
-    /// Most connections of an open loop at a time.
+    /// Most connections of an open loop at a time [default: 1000; 64 with --keep-alive].
     #[arg(long, value_name = "NUMBER", requires = "rate")]
     pool: Option<u32>,
 
-    /// How long a start may wait for the pool before it counts as missed.
+    /// How long a start may wait for the pool before it counts as missed [default: 5s].
     #[arg(long, value_name = "TIME", requires = "rate")]
     max_wait: Option<Nanos>,
 
-    /// Connections of a closed loop.
+    /// Connections of a closed loop [default: 16; 10 where a target is not on this machine or in a
+    /// private network].
     #[arg(short = 'n', long, value_name = "NUMBER", conflicts_with = "rate")]
     connections: Option<u32>,
 
@@ -228,14 +232,14 @@ struct Load {
     #[arg(short, long)]
     keep_alive: bool,
 
-    /// Requests on each connection before it is closed.
+    /// Requests on each connection before it is closed [default: 1].
     #[arg(long, value_name = "NUMBER", conflicts_with = "keep_alive")]
     requests_per_connection: Option<u64>,
 }
 
 #[derive(Args, Clone, Debug)]
 struct Timing {
-    /// How long each round is measured.
+    /// How long each round is measured [default: 1s].
     #[arg(long, value_name = "TIME")]
     round: Option<Nanos>,
 
@@ -243,15 +247,15 @@ struct Timing {
     #[arg(long, value_name = "NUMBER", conflicts_with = "round")]
     round_count: Option<u64>,
 
-    /// Rounds of each target; an interval needs at least 10.
+    /// Rounds of each target; an interval needs at least 10 [default: 10].
     #[arg(long, value_name = "NUMBER")]
     rounds: Option<u32>,
 
-    /// Time before the first round that is not measured.
+    /// Time before the first round that is not measured [default: 1s].
     #[arg(long, value_name = "TIME")]
     warm_up: Option<Nanos>,
 
-    /// Time from its beginning over which the load rises.
+    /// Time from the warm-up's beginning over which the load rises [default: 0s].
     #[arg(long, value_name = "TIME")]
     ramp: Option<Nanos>,
 }
