@@ -1,6 +1,7 @@
 //! What a run says of itself: its exit code, its summary, and what its record holds besides counts.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value as Json;
 use tlsbench_engine::fake::{Answer, Fake, FakeServer};
@@ -62,6 +63,26 @@ fn secrets_stay_out_of_the_record_and_the_summary() {
         ran.assert_all_succeeded(10);
         let text = fs::read_to_string(bench.file("run.json")).unwrap() + &ran.out;
         assert!(text.contains("redacted") && !text.contains("hunter"), "{text}");
+    }
+}
+
+#[test]
+fn a_run_that_cannot_be_pinned_says_so() {
+    let bench = Bench::new();
+    let server = server(&bench);
+    for (threads, is_pinned) in [("1", true), ("2", false)] {
+        let flags = ["--pin", "--threads", threads, "--round-count", "8"];
+        let run = bench.command(server.address(), &flags);
+        let mut on_one_cpu = Command::new("taskset");
+        on_one_cpu.args(["-c", "0"]).arg(run.get_program()).args(run.get_args());
+        let output = on_one_cpu.current_dir(run.get_current_dir().unwrap()).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        let record = fs::read_to_string(bench.file("run.json")).unwrap();
+        let record: Json = serde_json::from_str(&record).unwrap();
+        let said = record["notes"].to_string();
+        for text in [&err, &said] {
+            assert_eq!(!text.contains("not pinned: 2 threads"), is_pinned, "{threads}: {text}");
+        }
     }
 }
 

@@ -141,6 +141,12 @@ pub fn run(
     let resolver =
         Resolver::start(scenario, inputs).map_err(|source| RunError::Shard { source })?;
     let cores = if scenario.pin { shard::cores(shards.len()) } else { None };
+    if scenario.pin && cores.is_none() {
+        progress(Progress::Note(format!(
+            "not pinned: {} threads, and fewer CPUs that this process may use; lower `threads`",
+            shards.len()
+        )));
+    }
     let mut bundle = BundleWatch::new(inputs);
     let mut cut_short = None;
     for stage in stage::stages(scenario) {
