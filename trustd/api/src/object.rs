@@ -157,7 +157,8 @@ fn managed(entries: Option<&[ManagedFieldsEntry]>) -> Option<Managed> {
             (false, _) => &mut managed.others,
         };
         let Some(fields) = &entry.fields_v1 else { continue };
-        for part in ["f:data", "f:binaryData"] {
+        // Who applied `stringData` is on record for that alone, and its keys are in `data`.
+        for part in ["f:data", "f:binaryData", "f:stringData"] {
             let held = fields.0.get(part).and_then(Json::as_object).into_iter().flatten();
             // `.` is the map itself.
             keys.extend(held.filter_map(|(key, _)| key.strip_prefix("f:")).map(DataKey::from));
@@ -303,6 +304,8 @@ mod tests {
               "fieldsV1": { "f:data": { ".": {}, "f:old": {} } } },
             { "manager": "kubectl", "operation": "Apply",
               "fieldsV1": { "f:data": { "f:theirs": {} }, "f:metadata": {} } },
+            { "manager": "flux", "operation": "Apply",
+              "fieldsV1": { "f:stringData": { "f:password": {} } } },
             { "manager": "nobody", "operation": "Update" },
         ]});
         let observed = observed(&metadata(fields(entries)));
@@ -311,7 +314,7 @@ mod tests {
             Some(Managed {
                 applied: keys(&["a.jks", "ca.crt"]),
                 updated: keys(&["old"]),
-                others: keys(&["theirs"]),
+                others: keys(&["password", "theirs"]),
             })
         );
         assert_eq!(super::observed(&metadata(serde_json::json!({ "name": "b" }))).managed, None);

@@ -91,8 +91,9 @@ pub enum Write {
     Release {
         /// What was seen.
         seen: Seen,
-        /// Keys of ours that an apply without them would leave behind, as they were written by an
-        /// update under our name.
+        /// The keys that are ours alone. An apply without them would leave those behind that were
+        /// written by an update under our name, and with the last of them take along what nobody is
+        /// on record for.
         by_patch: Vec<DataKey>,
     },
     /// It is there and not as it should be.
@@ -105,8 +106,8 @@ pub enum Write {
         ownership: Ownership,
         /// Whether fields of other managers are overwritten.
         force: bool,
-        /// Keys of ours that it should not hold and that an apply would leave behind, as those of a
-        /// release.
+        /// Keys of ours that it should not hold and that an apply would leave behind, for they were
+        /// written by an update under our name.
         by_patch: Vec<DataKey>,
     },
 }

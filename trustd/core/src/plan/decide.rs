@@ -102,8 +102,7 @@ pub(super) fn is_adopted(prepared: &Prepared<'_>, kind: Kind, observed: &Observe
 
 /// What follows for an object that should not be there.
 fn unwanted(spec: &Spec, owner: Owner, observed: &Observed) -> Option<Write> {
-    let release =
-        || Write::Release { seen: seen(observed), by_patch: by_patch(observed, |_| false) };
+    let release = || Write::Release { seen: seen(observed), by_patch: ours_alone(observed) };
     let target = spec.target.as_ref();
     let was_ours = |key: &DataKey| {
         target.is_some_and(|target| {
@@ -125,7 +124,7 @@ fn unwanted(spec: &Spec, owner: Owner, observed: &Observed) -> Option<Write> {
 /// What to do with what a Bundle left behind: no more than taking ours out of what others own.
 pub(super) fn orphaned(bundle: &BundleName, observed: &Observed) -> Option<Write> {
     let ours = observed.shared && observed.label.as_ref() == Some(bundle) && !observed.deleting;
-    ours.then(|| Write::Release { seen: seen(observed), by_patch: by_patch(observed, |_| false) })
+    ours.then(|| Write::Release { seen: seen(observed), by_patch: ours_alone(observed) })
 }
 
 /// Whether the Bundle itself, and not a namesake from before a restore, is the controlling owner.
@@ -167,7 +166,9 @@ fn keys_are_current(rendered: &Rendered, observed: &Observed) -> bool {
     match (&observed.managed, &observed.data) {
         (Some(managed), _) => {
             let ours = |key| managed.applied.contains(key) || managed.updated.contains(key);
-            let mut held = managed.applied.iter().chain(&managed.updated);
+            // What came by an update and is held by others too, they keep.
+            let ours_alone = managed.updated.difference(&managed.others);
+            let mut held = managed.applied.iter().chain(ours_alone);
             rendered.data.keys().all(ours) && held.all(|key| rendered.data.contains_key(key))
         }
         (None, Some(data)) => rendered.data.keys().all(|key| data.contains_key(key)),
@@ -214,8 +215,15 @@ fn too_large(rendered: &Rendered) -> Option<Refusal> {
 
 /// Keys of ours that came by an update, but for those that stay.
 fn by_patch(observed: &Observed, stays: impl Fn(&DataKey) -> bool) -> Vec<DataKey> {
-    let updated = observed.managed.iter().flat_map(|managed| &managed.updated);
+    let managed = observed.managed.iter();
+    let updated = managed.flat_map(|managed| managed.updated.difference(&managed.others));
     updated.filter(|key| !stays(key)).cloned().collect()
+}
+
+/// All keys that we hold and nobody else does.
+fn ours_alone(observed: &Observed) -> Vec<DataKey> {
+    let others = |key: &&DataKey| observed.managed.iter().any(|m| m.others.contains(*key));
+    observed.ours().into_iter().filter(|key| !others(key)).cloned().collect()
 }
 
 fn seen(observed: &Observed) -> Seen {

@@ -283,13 +283,26 @@ fn what_is_no_longer_wanted_is_deleted_if_ours_alone_and_else_released() {
     used.managed.as_mut().unwrap().others.insert("settings".into());
     used.managed.as_mut().unwrap().updated.insert("edited".into());
     put(&mut world, "dev", used);
-    let release = Write::Release { seen: seen.clone(), by_patch: vec!["edited".into()] };
+    let by_patch = vec![KEY.into(), "edited".into()];
+    let release = Write::Release { seen: seen.clone(), by_patch };
+    assert_eq!(writes(&plan_of(&world))[0], ("dev", &release));
+
+    // A key that others hold too is not taken from them.
+    let mut agreed = ours.clone();
+    agreed.managed.as_mut().unwrap().others.extend([
+        KEY.into(),
+        "settings".into(),
+        "edited".into(),
+    ]);
+    agreed.managed.as_mut().unwrap().updated.insert("edited".into());
+    put(&mut world, "dev", agreed);
+    let release = Write::Release { seen: seen.clone(), by_patch: Vec::new() };
     assert_eq!(writes(&plan_of(&world))[0], ("dev", &release));
 
     // Never deleted, even when nothing of others is in it.
     let shared = Observed { shared: true, owner: OwnerReference::None, ..ours.clone() };
     put(&mut world, "dev", shared);
-    let release = Write::Release { seen, by_patch: Vec::new() };
+    let release = Write::Release { seen, by_patch: vec![KEY.into()] };
     assert_eq!(writes(&plan_of(&world))[0], ("dev", &release));
 
     // Somebody else's: with our label copied onto it, it still is.
