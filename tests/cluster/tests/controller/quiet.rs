@@ -1,6 +1,8 @@
 //! That nothing is written which need not be.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
 use cluster::access::Account;
 use cluster::audit::Event;
 use cluster::{Controller, Turn, eventually};
@@ -11,7 +13,9 @@ use serde_json::json;
 
 use crate::alone::alone;
 use crate::fixtures::pem;
-use crate::scene::{self, KEY, SOON, apply, bundles, says, synced};
+use crate::scene::{
+    self, KEY, SOON, Stage, UNTOUCHED, UNTOUCHED_NAMESPACES, apply, bundles, says, synced,
+};
 
 #[tokio::test]
 async fn one_apply_for_each_target_and_content() -> Result<()> {
@@ -64,6 +68,67 @@ async fn what_does_not_matter_moves_nothing() -> Result<()> {
     scene.counts(1, 1).await?;
     let writes = scene.target_writes(mark)?;
     ensure!(writes.len() == 1, "{writes:#?}");
+    Ok(())
+}
+
+/// While all other tests go on around it.
+#[tokio::test]
+async fn a_minute_in_which_nothing_happens_to_a_bundle_is_one_without_a_write() -> Result<()> {
+    let Some(stage) = Stage::shared()? else { return Ok(()) };
+    let (since, mark) = stage.untouched;
+    tokio::time::sleep(MINUTE.saturating_sub(since.elapsed())).await;
+    let mut writes = stage.cluster.audit().writes_of(&stage.account.user(), mark)?;
+    writes.retain(|it| it.name == UNTOUCHED || it.namespace.starts_with(UNTOUCHED));
+    assert_eq!(writes, []);
+    let client = stage.cluster.admin().await?;
+    let events = scene::events(&client, UNTOUCHED).await?;
+    let reasons: Vec<&str> = events.iter().map(|(_, reason, _)| reason.as_str()).collect();
+    assert_eq!(reasons, ["Synced"]);
+    let targets = bundles(&client).get(UNTOUCHED).await?.data["status"]["targets"].clone();
+    let all = 2 * UNTOUCHED_NAMESPACES;
+    assert_eq!(targets, json!({"desired": all, "synced": all, "failed": 0, "refused": 0}));
+    Ok(())
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_label_on_one_of_many_namespaces_plans_its_own_targets_alone() -> Result<()> {
+    let turn = alone!();
+    let cluster = turn.cluster();
+    let client = cluster.admin().await?;
+    let account = scene::install(cluster, "base").await?;
+    let mut places = Vec::new();
+    for at in 0..20 {
+        places.push(turn.namespace(&format!("n{at}"), &[("in", "yes")]).await?);
+    }
+    let last = turn.namespace("last", &[]).await?;
+    for (name, label) in [("one", "in"), ("two", "in"), ("three", "out")] {
+        let bundle = json!({
+            "apiVersion": "trust.cert-manager.io/v1alpha1", "kind": "Bundle",
+            "metadata": {"name": name},
+            "spec": {"sources": [{"inLine": pem(&["alpha"])}], "target": {
+                "configMap": {"key": KEY}, "namespaceSelector": {"matchLabels": {label: "yes"}},
+            }},
+        });
+        apply(&bundles(&client), name, "tests", &bundle).await?;
+    }
+    let trustd = scene::start(cluster, &account, [])?;
+    for name in ["one", "two", "three"] {
+        says(&client, name, "True", "Synced").await?;
+    }
+    let planned = async || {
+        let planned = trustd.metric("trustd_targets_planned_total", &[]).await?;
+        planned.context("no such metric")
+    };
+    let before = planned().await?;
+    let (key, value) = turn.label();
+    cluster.namespace(&last, &[(key, &value), ("in", "yes")]).await?;
+    for name in ["one", "two"] {
+        eventually("the target", SOON, async || Ok(maps(&client, &last).get(name).await?)).await?;
+    }
+    // A ConfigMap and, to see whether there is one to clean up, a Secret for each Bundle.
+    assert_eq!(planned().await? - before, 4.0);
     Ok(())
 }
 

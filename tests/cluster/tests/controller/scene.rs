@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use base64::Engine as _;
@@ -35,7 +35,15 @@ pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
     pub(crate) account: Account,
     pub(crate) trustd: Controller,
+    /// Since when [`UNTOUCHED`] is synced, and where the audit log ended then.
+    pub(crate) untouched: (Instant, Mark),
 }
+
+/// A Bundle with [`UNTOUCHED_NAMESPACES`] that no test does anything to.
+pub(crate) const UNTOUCHED: &str = "untouched";
+
+/// How many there are.
+pub(crate) const UNTOUCHED_NAMESPACES: usize = 50;
 
 impl Stage {
     /// The one that all scenes share, set up by the first that asks. Nothing where there is no
@@ -63,8 +71,28 @@ impl Stage {
         let flags = ["--secret-targets-enabled=true", "--log-format=json", "-v=5"];
         let trustd = start(&cluster, &account, flags)?;
         trustd.ready(SOON).await?;
-        Ok(Self { cluster, account, trustd })
+        let untouched = leave_untouched(&cluster).await?;
+        Ok(Self { cluster, account, trustd, untouched })
     }
+}
+
+async fn leave_untouched(cluster: &Cluster) -> Result<(Instant, Mark)> {
+    for number in 0..UNTOUCHED_NAMESPACES {
+        cluster.namespace(&format!("{UNTOUCHED}-{number}"), &[(LABEL, UNTOUCHED)]).await?;
+    }
+    let client = cluster.admin().await?;
+    let bundle = json!({
+        "apiVersion": "trust.cert-manager.io/v1alpha1", "kind": "Bundle",
+        "metadata": {"name": UNTOUCHED},
+        "spec": {
+            "sources": [{"inLine": fixtures::pem(&["alpha", "beta"])}],
+            "target": {"configMap": {"key": KEY}, "secret": {"key": KEY}, "namespaceSelector":
+                {"matchLabels": {LABEL: UNTOUCHED}}},
+        },
+    });
+    apply(&bundles(&client), UNTOUCHED, "tests", &bundle).await?;
+    says(&client, UNTOUCHED, "True", "Synced").await?;
+    Ok((Instant::now(), cluster.audit().mark()?))
 }
 
 /// Applies a folder of `deploy/`, with no more permissions than are in there, and gives trustd's
@@ -126,7 +154,7 @@ impl Scene {
     pub(crate) async fn new(base: &str) -> Result<Option<Self>> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let Some(stage) = Stage::shared()? else { return Ok(None) };
-        let Stage { cluster, account, trustd } = stage;
+        let Stage { cluster, account, trustd, .. } = stage;
         Ok(Some(Self {
             cluster,
             trustd,

@@ -1,12 +1,13 @@
 //! What others do to a target, and whether trustd mends it.
 
 use anyhow::{Result, ensure};
+use cluster::eventually;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value as Json, json};
 
 use crate::fixtures::bundle;
-use crate::scene::{KEY, Scene, apply, shape, synced};
+use crate::scene::{KEY, SOON, Scene, apply, scene, shape, synced};
 
 const HASH: &str = "trust.cert-manager.io/hash";
 const CONTENT: &str = "trust.cert-manager.io/content";
@@ -229,4 +230,62 @@ async fn what_others_add_stays() -> Result<()> {
     assert_eq!(found.data.unwrap_or_default()["mine"], "z");
     assert_eq!(found.metadata.labels.unwrap_or_default()["mine"], "x");
     Ok(())
+}
+
+#[tokio::test]
+async fn secrets_are_mended_shared_and_released_as_config_maps_are() -> Result<()> {
+    let scene = scene!("secrets");
+    scene.source(&["alpha"]).await?;
+    for suffix in ["a", "b"] {
+        scene.cluster.namespace(&scene.place(suffix), &[]).await?;
+    }
+    let theirs = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": scene.name},
+        "type": "example.com/theirs", "stringData": {"theirs": "1"},
+    });
+    let before = apply(&scene.secrets("b"), &scene.name, "tenant", &theirs).await?;
+    let mut spec = scene.spec();
+    spec["target"] = json!({"secret": {"key": KEY}, "namespaceSelector": scene.selector()});
+    scene.bundle(spec).await?;
+    for suffix in ["a", "b"] {
+        scene.namespace(suffix).await?;
+        secret_holds(&scene, suffix, &["alpha"]).await?;
+    }
+    let own = scene.secrets("a").get(&scene.name).await?;
+    assert_eq!(own.type_.as_deref(), Some("Opaque"));
+    assert_eq!(own.metadata.owner_references.map(|owners| owners.len()), Some(1));
+    let shared = scene.secrets("b").get(&scene.name).await?;
+    assert_eq!(shared.metadata.owner_references, None);
+    assert_eq!(shared.type_, before.type_);
+
+    let broken = Patch::Merge(json!({"data": {KEY: "bm90aGluZw=="}}));
+    let params = PatchParams { field_manager: Some("tenant".to_owned()), ..PatchParams::default() };
+    scene.secrets("a").patch(&scene.name, &params, &broken).await?;
+    secret_holds(&scene, "a", &["alpha"]).await?;
+    scene.source(&["beta"]).await?;
+    for suffix in ["a", "b"] {
+        secret_holds(&scene, suffix, &["beta"]).await?;
+        scene.cluster.namespace(&scene.place(suffix), &[]).await?;
+    }
+    eventually("ours is gone and theirs is theirs alone", SOON, async || {
+        let left = scene.secrets("a").get_opt(&scene.name).await?.map(|it| it.metadata);
+        ensure!(left.is_none(), "{left:?} is left");
+        let now = scene.secrets("b").get(&scene.name).await?;
+        let keys: Vec<_> = now.data.iter().flat_map(|data| data.keys()).collect();
+        ensure!(keys == ["theirs"], "it has {keys:?}");
+        ensure!(now.metadata.labels == before.metadata.labels, "{:?}", now.metadata.labels);
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until the Secret there holds exactly these certificates.
+async fn secret_holds(scene: &Scene, suffix: &str, names: &[&str]) -> Result<()> {
+    eventually(&format!("the Secret in `{suffix}` holds {names:?}"), SOON, async || {
+        let data = scene.secrets(suffix).get(&scene.name).await?.data.unwrap_or_default();
+        let held = data.get(KEY).map(|held| String::from_utf8_lossy(&held.0).into_owned());
+        ensure!(held == Some(bundle(names)), "it holds {held:?}");
+        Ok(())
+    })
+    .await
 }
