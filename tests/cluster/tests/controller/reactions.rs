@@ -13,7 +13,7 @@ use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value as Json, json};
 
 use crate::fixtures::{bundle, ca, pem};
-use crate::scene::{KEY, LABEL, SOON, Scene, apply, scene, synced};
+use crate::scene::{KEY, LABEL, SOON, Scene, apply, says, scene, synced};
 
 /// A century: as long as the fixtures live.
 const LONG: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -261,7 +261,7 @@ async fn bundles_that_read_one_another_are_refused_by_name() -> Result<()> {
     scene.bundle_as(&two, spec(&one), json!({})).await?;
     let message = scene.says("False", "SourceCycle").await?;
     assert!(message.contains(&two), "{message}");
-    crate::scene::says(&scene.client, &two, "False", "SourceCycle").await?;
+    says(&scene.client, &two, "False", "SourceCycle").await?;
     // Broken at one place, both are well.
     let mut open = spec(&one);
     open["sources"] = json!([{"inLine": pem(&["beta"])}]);
@@ -330,6 +330,53 @@ async fn inline_text_that_must_not_be_distributed_is_told() -> Result<()> {
     assert_eq!(message, wanted);
     scene.holds("a", &["alpha"]).await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn a_name_that_no_label_can_hold_is_told() -> Result<()> {
+    let scene = synced!("long");
+    let name = format!("{}-{}", scene.name, "x".repeat(60));
+    scene.bundle_as(&name, scene.spec(), json!({})).await?;
+    let message = says(&scene.client, &name, "False", "InvalidSpec").await?;
+    assert!(message.contains("metadata.name: Invalid value"), "{message}");
+    assert!(message.contains("must be no more than 63 characters"), "{message}");
+    assert!(scene.maps("a").get_opt(&name).await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_source_of_the_bundles_own_name_is_shared_with_its_target() -> Result<()> {
+    let scene = scene!("namesake");
+    scene.namespace("a").await?;
+    scene.source(&["alpha"]).await?;
+    let names = [TRUST_NAMESPACE, &scene.place("a")];
+    let mut spec = scene.spec();
+    spec["sources"] = json!([{"configMap": {"name": scene.name, "includeAllKeys": true}}]);
+    spec["target"]["namespaceSelector"] = json!({"matchExpressions": [
+        {"key": "kubernetes.io/metadata.name", "operator": "In", "values": names},
+    ]});
+    scene.bundle(spec).await?;
+    scene.says("True", "Synced").await?;
+    let sources = scene.api::<ConfigMap>(TRUST_NAMESPACE);
+    let both = sources.get(&scene.name).await?;
+    assert_eq!(both.metadata.owner_references, None, "it would go with the Bundle");
+    let data = both.data.unwrap_or_default();
+    assert_eq!((&data["ca.crt"], &data[KEY]), (&pem(&["alpha"]), &bundle(&["alpha"])));
+    scene.source(&["beta"]).await?;
+    scene.holds("a", &["beta"]).await?;
+    eventually("so does the one beside its source", SOON, async || {
+        let data = sources.get(&scene.name).await?.data.unwrap_or_default();
+        ensure!(data[KEY] == bundle(&["beta"]), "{data:?}");
+        Ok(())
+    })
+    .await?;
+    scene.bundles().delete(&scene.name, &DeleteParams::default()).await?;
+    eventually("the source is as it was", SOON, async || {
+        let data = sources.get(&scene.name).await?.data.unwrap_or_default();
+        ensure!(data.keys().eq(["ca.crt"]), "{:?}", data.keys());
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

@@ -16,6 +16,12 @@ use crate::v1alpha1::{self, BundleSpec, LabelSelector, LabelSelectorRequirement,
 pub(super) fn resolve(bundle: &Node<'_>, spec: BundleSpec) -> Result<Spec, Vec<FieldError>> {
     let metadata = bundle.get("metadata");
     let text = |field: &str| metadata.as_ref().and_then(|metadata| metadata.text(field));
+    let name = text("name").unwrap_or_default();
+    // Not for the API server to say: it would refuse the status of a Bundle that is there already.
+    if spec.target.is_some() && name.len() > syntax::NAME_PART_MAX {
+        let detail = "must be no more than 63 characters, for targets bear it as a label";
+        return Err(vec![FieldError::invalid("metadata.name", name, detail)]);
+    }
     let mut sources = Vec::new();
     for (index, item) in spec.sources.into_iter().enumerate() {
         let nothing = || vec![FieldError::new(format!("spec.sources[{index}]"), "Required value")];
@@ -25,7 +31,7 @@ pub(super) fn resolve(bundle: &Node<'_>, spec: BundleSpec) -> Result<Spec, Vec<F
     }
     let period = spec.retention.and_then(|kept| syntax::period_seconds(&kept.period));
     Ok(Spec {
-        name: text("name").unwrap_or_default().into(),
+        name: name.into(),
         uid: text("uid").map(Into::into),
         deleting: text("deletionTimestamp").is_some(),
         paused: is_paused(bundle),

@@ -114,7 +114,8 @@ fn is_dns_label(label: &str) -> bool {
         && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-const NAME_PART_MAX: usize = 63;
+/// Of a label value too.
+pub(super) const NAME_PART_MAX: usize = 63;
 const SUBDOMAIN_MAX: usize = 253;
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric \
