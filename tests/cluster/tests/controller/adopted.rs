@@ -101,13 +101,13 @@ async fn what_the_peer_adopted_is_left_alone_shared_when_due_and_never_deleted()
     let maps = Api::<ConfigMap>::namespaced(client.clone(), "shop");
     let before = maps.get("adopted").await?;
 
-    let mark = cluster.audit().mark()?;
+    let mark = scene::mark(cluster).await?;
     let flags = ["--secret-targets-enabled=true", "--log-format=json"];
     let trustd = scene::start(cluster, &account, flags)?;
     trustd.ready(SOON).await?;
     half_released_is_let_go(&client).await?;
     says(&client, "adopted", "True", "Synced").await?;
-    let writes = cluster.audit().writes_of(&account.user(), mark)?;
+    let writes = scene::writes(cluster, &account.user(), mark).await?;
     let in_shop: Vec<_> = writes.iter().filter(|write| write.namespace == "shop").collect();
     assert!(in_shop.is_empty(), "{in_shop:#?}");
     assert_eq!(

@@ -67,7 +67,7 @@ async fn target_namespaces_are_all_that_trustd_asks_for() -> Result<()> {
     let account = scene::install(cluster, "target-namespaces").await?;
     let flags = deployed_flags(&client).await?;
     assert!(flags.contains(&"--target-namespaces=production".to_owned()), "{flags:?}");
-    let mark = cluster.audit().mark()?;
+    let mark = scene::mark(cluster).await?;
     let trustd = scene::start(cluster, &account, flags.iter().map(String::as_str))?;
     trustd.ready(SOON).await?;
     let beta = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"},
@@ -180,11 +180,11 @@ async fn a_dry_run_tells_what_would_be_written_and_writes_nothing() -> Result<()
             {"matchLabels": {"kubernetes.io/metadata.name": place}}})
     };
     bundle_with(&client, "dry", "alpha", target(KEY)).await?;
-    let mark = cluster.audit().mark()?;
+    let mark = scene::mark(cluster).await?;
     let (code, text) = dry_run(&turn, &account).await?;
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("create") && text.contains(&place), "{text}");
-    assert_eq!(cluster.audit().writes_of(&account.user(), mark)?, [], "not even a lease");
+    assert_eq!(scene::writes(cluster, &account.user(), mark).await?, [], "not even a lease");
 
     let trustd = scene::start(cluster, &account, [])?;
     says(&client, "dry", "True", "Synced").await?;

@@ -60,7 +60,7 @@ fn is_as_before(before: &ConfigMap, now: &ConfigMap) -> Result<()> {
 async fn an_object_of_somebody_else_is_shared_and_released() -> Result<()> {
     let scene = scene!("shared");
     let before = tenant(&scene, json!({"theirs": "1"})).await?;
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     select(&scene).await?;
     let shared = scene.holds("a", &["alpha"]).await?;
     is_shared(&shared)?;
@@ -68,13 +68,13 @@ async fn an_object_of_somebody_else_is_shared_and_released() -> Result<()> {
     assert_eq!(shared.metadata.uid, before.metadata.uid);
     scene.says("True", "Synced").await?;
     scene.counts(1, 1).await?;
-    let writes = scene.target_writes(mark)?;
+    let writes = scene.target_writes(mark).await?;
     ensure!(writes.len() == 1 && writes[0].uri.contains("force=false"), "{writes:#?}");
     scene.source(&["beta"]).await?;
     is_shared(&scene.holds("a", &["beta"]).await?)?;
 
     let released = "what was shared is released";
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     scene.cluster.namespace(&scene.place("a"), &[]).await?;
     scene.becomes(released, "a", |now| is_as_before(&before, now)).await?;
     // And so it is when the Bundle goes.
@@ -82,7 +82,7 @@ async fn an_object_of_somebody_else_is_shared_and_released() -> Result<()> {
     is_shared(&scene.holds("a", &["beta"]).await?)?;
     scene.bundles().delete(&scene.name, &DeleteParams::default()).await?;
     scene.becomes(released, "a", |now| is_as_before(&before, now)).await?;
-    let writes = scene.target_writes(mark)?;
+    let writes = scene.target_writes(mark).await?;
     assert!(writes.iter().all(|write| write.verb == "patch"), "{writes:#?}");
     Ok(())
 }
@@ -165,11 +165,11 @@ async fn deleting_a_bundle_leaves_the_targets_to_the_garbage_collector() -> Resu
     };
     scene.namespace("b").await?;
     scene.holds("b", &["alpha"]).await?;
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     scene.bundles().delete(&scene.name, &DeleteParams::default()).await?;
     scene.is_gone("a").await?;
     scene.becomes("the shared one is released", "b", |now| is_as_before(&before, now)).await?;
-    let writes = scene.target_writes(mark)?;
+    let writes = scene.target_writes(mark).await?;
     // A patch for the key and an apply for the rest.
     let verbs: Vec<&str> = writes.iter().map(|write| write.verb.as_str()).collect();
     ensure!(verbs == ["patch", "patch"], "{writes:#?}");
@@ -181,7 +181,7 @@ async fn deleting_a_bundle_leaves_the_targets_to_the_garbage_collector() -> Resu
 async fn deleting_a_bundle_without_its_dependents_keeps_all_of_them() -> Result<()> {
     let scene = synced!("orphaned");
     let before = scene.target("a").await?;
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     let orphan = DeleteParams {
         propagation_policy: Some(PropagationPolicy::Orphan),
         ..DeleteParams::default()
@@ -195,7 +195,7 @@ async fn deleting_a_bundle_without_its_dependents_keeps_all_of_them() -> Result<
     let now = scene.target("a").await?;
     assert_eq!((&now.metadata.uid, &now.data), (&before.metadata.uid, &before.data));
     assert_eq!(now.metadata.owner_references, None);
-    assert_eq!(scene.target_writes(mark)?, []);
+    assert_eq!(scene.target_writes(mark).await?, []);
     // A Bundle of that name takes them up again.
     scene.bundle(scene.spec()).await?;
     scene.says("True", "Synced").await?;
@@ -283,7 +283,7 @@ async fn two_instances_under_one_name_stop_fighting() -> Result<()> {
         },
     });
     apply(&bundles(&client), &name, "tests", &contested).await?;
-    let mark = cluster.audit().mark()?;
+    let mark = scene::mark(cluster).await?;
     let one = scene::start(cluster, &account, [])?;
     let flags = [
         "--leader-election-namespace".to_owned(),

@@ -27,14 +27,14 @@ async fn one_apply_for_each_target_and_content() -> Result<()> {
         scene.holds(suffix, &["alpha"]).await?;
     }
     scene.counts(4, 4).await?;
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     scene.source(&["beta"]).await?;
     for suffix in ["a", "b", "c", "d"] {
         scene.holds(suffix, &["beta"]).await?;
     }
     scene.counts(4, 4).await?;
     let mut places: Vec<String> =
-        scene.target_writes(mark)?.into_iter().map(|write| write.namespace).collect();
+        scene.target_writes(mark).await?.into_iter().map(|write| write.namespace).collect();
     places.sort();
     assert_eq!(places, ["a", "b", "c", "d"].map(|suffix| scene.place(suffix)));
 
@@ -53,7 +53,7 @@ async fn one_apply_for_each_target_and_content() -> Result<()> {
 async fn what_does_not_matter_moves_nothing() -> Result<()> {
     let scene = synced!("calm");
     scene.counts(1, 1).await?;
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     let params = PatchParams { field_manager: Some("tenant".to_owned()), ..PatchParams::default() };
     let note = Patch::Merge(json!({"metadata": {"annotations": {"example.com/note": "x"}}}));
     scene.namespaces().patch(&scene.place("a"), &params, &note).await?;
@@ -66,7 +66,7 @@ async fn what_does_not_matter_moves_nothing() -> Result<()> {
     scene.source(&["beta"]).await?;
     scene.holds("a", &["beta"]).await?;
     scene.counts(1, 1).await?;
-    let writes = scene.target_writes(mark)?;
+    let writes = scene.target_writes(mark).await?;
     ensure!(writes.len() == 1, "{writes:#?}");
     Ok(())
 }
@@ -77,7 +77,7 @@ async fn a_minute_in_which_nothing_happens_to_a_bundle_is_one_without_a_write() 
     let Some(stage) = Stage::shared()? else { return Ok(()) };
     let (since, mark) = stage.untouched;
     tokio::time::sleep(MINUTE.saturating_sub(since.elapsed())).await;
-    let mut writes = stage.cluster.audit().writes_of(&stage.account.user(), mark)?;
+    let mut writes = scene::writes(&stage.cluster, &stage.account.user(), mark).await?;
     writes.retain(|it| it.name == UNTOUCHED || it.namespace.starts_with(UNTOUCHED));
     assert_eq!(writes, []);
     let client = stage.cluster.admin().await?;
@@ -209,7 +209,7 @@ async fn a_restart_and_a_relist_over_a_synced_cluster_write_nothing() -> Result<
     let account = scene::install(cluster, "base").await?;
     let places = synced_cluster(&turn, &account).await?;
 
-    let mark = cluster.audit().mark()?;
+    let mark = scene::mark(cluster).await?;
     let proxy = cluster.proxy()?;
     let flags = ["--leader-election-namespace=cert-manager"];
     let binary = env!("CARGO_BIN_EXE_trustd");
@@ -220,11 +220,11 @@ async fn a_restart_and_a_relist_over_a_synced_cluster_write_nothing() -> Result<
     let others = |lines: Vec<String>| -> Vec<String> {
         lines.into_iter().filter(|line| !probe(line)).collect()
     };
-    let writes = said(cluster.audit().writes_of(&account.user(), mark)?);
+    let writes = said(scene::writes(cluster, &account.user(), mark).await?);
     assert_eq!(others(writes), Vec::<String>::new(), "after a restart");
 
     // A server that has forgotten where the watches were: everything is listed again.
-    let mark = cluster.audit().mark()?;
+    let mark = scene::mark(cluster).await?;
     let before = trustd.metric("trustd_targets_planned_total", &[]).await?;
     proxy.refuse();
     for (at, data) in [(0, json!({"theirs": "2"})), (1, json!({"more": "1"}))] {
@@ -243,7 +243,7 @@ async fn a_restart_and_a_relist_over_a_synced_cluster_write_nothing() -> Result<
     })
     .await?;
     is_settled(&trustd, 15.0).await?;
-    let writes = said(cluster.audit().writes_of(&account.user(), mark)?);
+    let writes = said(scene::writes(cluster, &account.user(), mark).await?);
     assert_eq!(others(writes), Vec::<String>::new(), "after a relist");
     Ok(())
 }

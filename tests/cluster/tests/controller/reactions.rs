@@ -156,11 +156,11 @@ async fn nothing_is_written_into_a_namespace_that_is_going() -> Result<()> {
     scene.is_gone("b").await?;
     scene.counts(1, 1).await?;
     // It stays on its way out while another content goes round.
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     scene.source(&["beta"]).await?;
     scene.holds("a", &["beta"]).await?;
     scene.says("True", "Synced").await?;
-    let writes = scene.target_writes(mark)?;
+    let writes = scene.target_writes(mark).await?;
     ensure!(writes.len() == 1 && writes[0].namespace == scene.place("a"), "{writes:#?}");
     let free = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held"}});
     apply(&scene.maps("b"), "held", "tests", &free).await?;
@@ -186,19 +186,19 @@ async fn what_is_too_large_is_not_even_tried() -> Result<()> {
         names.iter().map(|name| json!({"configMap": {"name": name, "key": "ca.crt"}})).collect()
     };
     let mut spec = scene.spec();
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     spec["sources"] = of(&names).into();
     scene.bundle(spec.clone()).await?;
     let message = scene.says("False", "TargetTooLarge").await?;
     assert!(message.contains("the API server takes 1048576"), "{message}");
     scene.counts_all(1, 0, 0, 1).await?;
     scene.holds("a", &["alpha"]).await?;
-    assert_eq!(scene.target_writes(mark)?, []);
+    assert_eq!(scene.target_writes(mark).await?, []);
     spec["sources"] = of(&names[..2]).into();
     scene.bundle(spec).await?;
     scene.says("True", "Synced").await?;
     scene.counts(1, 1).await?;
-    assert_eq!(scene.target_writes(mark)?.len(), 1);
+    assert_eq!(scene.target_writes(mark).await?.len(), 1);
     Ok(())
 }
 
@@ -385,13 +385,13 @@ async fn a_paused_bundle_is_not_written() -> Result<()> {
     let paused = json!({"trust.cert-manager.io/paused": "true"});
     scene.bundle_as(&scene.name, scene.spec(), paused).await?;
     scene.says("False", "Paused").await?;
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     scene.source(&["beta"]).await?;
     scene.namespace("b").await?;
     scene.cluster.namespace(&scene.place("a"), &[]).await?;
     scene.counts_all(1, 0, 0, 0).await?;
     scene.holds("a", &["alpha"]).await?;
-    assert_eq!(scene.target_writes(mark)?, []);
+    assert_eq!(scene.target_writes(mark).await?, []);
     scene.bundle(scene.spec()).await?;
     scene.holds("b", &["beta"]).await?;
     scene.is_gone("a").await?;

@@ -92,7 +92,7 @@ async fn leave_untouched(cluster: &Cluster) -> Result<(Instant, Mark)> {
     });
     apply(&bundles(&client), UNTOUCHED, "tests", &bundle).await?;
     says(&client, UNTOUCHED, "True", "Synced").await?;
-    Ok((Instant::now(), cluster.audit().mark()?))
+    Ok((Instant::now(), mark(cluster).await?))
 }
 
 /// Applies a folder of `deploy/`, with no more permissions than are in there, and gives trustd's
@@ -365,20 +365,20 @@ impl Scene {
     }
 
     /// Where the audit log ends now.
-    pub(crate) fn mark(&self) -> Result<Mark> {
-        self.cluster.audit().mark()
+    pub(crate) async fn mark(&self) -> Result<Mark> {
+        mark(self.cluster).await
     }
 
     /// What trustd wrote of this scene after the mark, events aside: those have no name in the log.
-    pub(crate) fn writes(&self, mark: Mark) -> Result<Vec<Event>> {
-        let mut events = self.cluster.audit().writes_of(&self.user, mark)?;
+    pub(crate) async fn writes(&self, mark: Mark) -> Result<Vec<Event>> {
+        let mut events = writes(self.cluster, &self.user, mark).await?;
         events.retain(|event| event.name == self.name || event.namespace.starts_with(&self.name));
         Ok(events)
     }
 
     /// As [`Scene::writes`], of targets alone.
-    pub(crate) fn target_writes(&self, mark: Mark) -> Result<Vec<Event>> {
-        let mut events = self.writes(mark)?;
+    pub(crate) async fn target_writes(&self, mark: Mark) -> Result<Vec<Event>> {
+        let mut events = self.writes(mark).await?;
         events.retain(|event| event.resource != "bundles");
         Ok(events)
     }
@@ -387,6 +387,34 @@ impl Scene {
     pub(crate) async fn events(&self) -> Result<Vec<(String, String, String)>> {
         events(&self.client, &self.name).await
     }
+}
+
+/// Where the audit log ends, with everything in it that was answered so far.
+pub(crate) async fn mark(cluster: &Cluster) -> Result<Mark> {
+    let audit = cluster.audit();
+    let before = audit.mark()?;
+    caught_up(cluster, before).await?;
+    audit.mark()
+}
+
+/// What this user asked to change after the mark, up to now.
+pub(crate) async fn writes(cluster: &Cluster, user: &str, mark: Mark) -> Result<Vec<Event>> {
+    caught_up(cluster, mark).await?;
+    cluster.audit().writes_of(user, mark)
+}
+
+/// Waits until the audit log holds a request that is made now: it is written after the answer.
+async fn caught_up(cluster: &Cluster, mark: Mark) -> Result<()> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let path = format!("/version?caught-up={}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let request = http::Request::get(&path).body(Vec::new())?;
+    cluster.admin().await?.request_text(request).await?;
+    eventually("the audit log has caught up", SOON, async || {
+        let events = cluster.audit().since(mark)?;
+        ensure!(events.iter().any(|event| event.uri == path), "{path} is not in it");
+        Ok(())
+    })
+    .await
 }
 
 pub(crate) fn bundles(client: &Client) -> Api<DynamicObject> {

@@ -84,11 +84,11 @@ async fn sources_added_to_a_bundle_and_taken_out_of_it_change_its_targets() -> R
     scene.bundle(spec).await?;
     scene.holds("a", &["beta"]).await?;
     // What is no source any more moves nothing.
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     scene.source(&["delta"]).await?;
     scene.secret(&other, &[("tls.crt", &pem(&["epsilon"]))]).await?;
     scene.holds("a", &["epsilon"]).await?;
-    assert_eq!(scene.target_writes(mark)?.len(), 1);
+    assert_eq!(scene.target_writes(mark).await?.len(), 1);
     Ok(())
 }
 
@@ -164,7 +164,7 @@ async fn selected_sources_come_and_go_with_their_labels() -> Result<()> {
 #[tokio::test]
 async fn a_renamed_key_and_another_kind_leave_nothing_behind() -> Result<()> {
     let scene = synced!("reshaped");
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     let mut spec = scene.spec();
     spec["target"]["configMap"]["key"] = "roots.pem".into();
     scene.bundle(spec.clone()).await?;
@@ -176,7 +176,7 @@ async fn a_renamed_key_and_another_kind_leave_nothing_behind() -> Result<()> {
         })
         .await?;
     scene.says("True", "Synced").await?;
-    assert_eq!(scene.target_writes(mark)?.len(), 1, "one apply takes the old key along");
+    assert_eq!(scene.target_writes(mark).await?.len(), 1, "one apply takes the old key along");
 
     spec["target"]["secret"] = json!({"key": "ca.pem"});
     scene.bundle(spec.clone()).await?;
@@ -226,14 +226,15 @@ async fn namespaces_are_labelled_in_and_out_made_and_deleted() -> Result<()> {
     let scene = synced!("moving");
     let away = scene.place("away");
     scene.cluster.namespace(&away, &[("color", "red")]).await?;
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     scene.namespace("away").await?;
     scene.holds("away", &["alpha"]).await?;
     // A label that does not matter moves nothing.
     scene.cluster.namespace(&away, &[(LABEL, &scene.name), ("color", "blue")]).await?;
     scene.cluster.namespace(&away, &[]).await?;
     scene.is_gone("away").await?;
-    let verbs: Vec<String> = scene.target_writes(mark)?.into_iter().map(|it| it.verb).collect();
+    let verbs: Vec<String> =
+        scene.target_writes(mark).await?.into_iter().map(|it| it.verb).collect();
     assert_eq!(verbs, ["patch", "delete"]);
     scene.counts(1, 1).await?;
 

@@ -89,11 +89,11 @@ async fn what_others_change_is_mended_with_one_write() -> Result<()> {
         ("a label that names another Bundle", labels(BUNDLE, "another".into())),
     ];
     for (what, patch) in cases {
-        let mark = scene.mark()?;
+        let mark = scene.mark().await?;
         edit(&scene, "tenant", patch).await?;
         is_mended(&scene, what, &wanted).await?;
         scene.counts(1, 1).await?;
-        let writes = scene.target_writes(mark)?;
+        let writes = scene.target_writes(mark).await?;
         // The tenant's own edit is not among them: they are trustd's.
         ensure!(writes.len() == 1, "{what}: {writes:#?}");
     }
@@ -104,12 +104,12 @@ async fn what_others_change_is_mended_with_one_write() -> Result<()> {
 async fn a_deleted_target_is_made_anew() -> Result<()> {
     let scene = synced!("deleted");
     let before = scene.target("a").await?;
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     scene.maps("a").delete(&scene.name, &DeleteParams::default()).await?;
     let after = scene.holds("a", &["alpha"]).await?;
     assert_ne!(before.metadata.uid, after.metadata.uid);
     assert_eq!(shape(&before)?, shape(&after)?);
-    assert_eq!(scene.target_writes(mark)?.len(), 1);
+    assert_eq!(scene.target_writes(mark).await?.len(), 1);
     Ok(())
 }
 
@@ -126,12 +126,12 @@ async fn an_apply_by_force_is_mended_where_it_changed_something() -> Result<()> 
         apply(&scene.maps("a"), &scene.name, manager, &object).await
     };
     // The same value: it is held by both from now on, and nothing is wrong with it.
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     let shared = apply_as("tenant", &bundle(&["alpha"])).await?;
     all_is_dealt_with(&scene).await?;
     let found = scene.target("a").await?;
     assert_eq!(found.metadata.resource_version, shared.metadata.resource_version);
-    let writes = scene.target_writes(mark)?;
+    let writes = scene.target_writes(mark).await?;
     assert!(writes.iter().all(|it| it.namespace == scene.place("fence")), "{writes:#?}");
 
     // Another value: taken back, and ours alone again.
@@ -154,7 +154,7 @@ async fn an_edit_under_our_own_name_that_keeps_keys_and_marks_is_not_noticed() -
     let scene = synced!("own-name");
     scene.namespace("fence").await?;
     scene.holds("fence", &["alpha"]).await?;
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     edit(&scene, "trust-manager", json!({"data": {KEY: "nothing"}})).await?;
     let mut whole = json!(scene.target("a").await?);
     whole["data"][KEY] = "nothing at all".into();
@@ -165,7 +165,7 @@ async fn an_edit_under_our_own_name_that_keeps_keys_and_marks_is_not_noticed() -
     all_is_dealt_with(&scene).await?;
     let found = scene.target("a").await?;
     assert_eq!(found.data.unwrap_or_default()[KEY], "nothing at all");
-    let writes = scene.target_writes(mark)?;
+    let writes = scene.target_writes(mark).await?;
     assert!(writes.iter().all(|it| it.namespace == scene.place("fence")), "{writes:#?}");
 
     // With the next content it is right again.
@@ -210,7 +210,7 @@ async fn what_others_add_stays() -> Result<()> {
     let scene = synced!("extended");
     scene.namespace("fence").await?;
     scene.holds("fence", &["alpha"]).await?;
-    let mark = scene.mark()?;
+    let mark = scene.mark().await?;
     let extended = edit(
         &scene,
         "tenant",
@@ -221,7 +221,7 @@ async fn what_others_add_stays() -> Result<()> {
     all_is_dealt_with(&scene).await?;
     let found = scene.target("a").await?;
     assert_eq!(found.metadata.resource_version, extended.metadata.resource_version);
-    let writes = scene.target_writes(mark)?;
+    let writes = scene.target_writes(mark).await?;
     assert!(writes.iter().all(|it| it.namespace == scene.place("fence")), "{writes:#?}");
     scene.source(&["beta"]).await?;
     let found = scene.holds("a", &["beta"]).await;
