@@ -205,6 +205,51 @@ async fn deleting_a_bundle_without_its_dependents_keeps_all_of_them() -> Result<
     Ok(())
 }
 
+#[tokio::test]
+async fn deleting_a_bundle_after_its_dependents_comes_to_an_end() -> Result<()> {
+    let scene = synced!("foreground");
+    let foreground = DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Foreground),
+        ..DeleteParams::default()
+    };
+    scene.bundles().delete(&scene.name, &foreground).await?;
+    eventually("the Bundle is gone", SOON, async || {
+        ensure!(scene.bundles().get_opt(&scene.name).await?.is_none(), "it is there");
+        Ok(())
+    })
+    .await?;
+    scene.is_gone("a").await
+}
+
+#[tokio::test]
+async fn a_bundle_that_is_going_is_written_no_more() -> Result<()> {
+    let scene = synced!("going");
+    let finalizers = |names: &[&str]| Patch::Merge(json!({"metadata": {"finalizers": names}}));
+    let params = PatchParams::default();
+    scene.bundles().patch(&scene.name, &params, &finalizers(&["tests.trustd/held"])).await?;
+    scene.bundles().delete(&scene.name, &DeleteParams::default()).await?;
+    let mark = scene.mark().await?;
+    scene.namespace("b").await?;
+    scene.source(&["beta"]).await?;
+    // What another Bundle makes of the same changes shows that they have been seen.
+    let other = scene.place("other");
+    scene.bundle_as(&other, scene.spec(), json!({})).await?;
+    says(&scene.client, &other, "True", "Synced").await?;
+    scene.source(&["gamma"]).await?;
+    eventually("the other one follows", SOON, async || {
+        let data = scene.maps("b").get(&other).await?.data.unwrap_or_default();
+        ensure!(data[KEY] == bundle(&["gamma"]), "{data:?}");
+        Ok(())
+    })
+    .await?;
+    let mut writes = scene.writes(mark).await?;
+    writes.retain(|write| write.name == scene.name);
+    assert_eq!(writes, [], "neither targets nor a status");
+    scene.holds("a", &["alpha"]).await?;
+    scene.bundles().patch(&scene.name, &params, &finalizers(&[])).await?;
+    scene.is_gone("a").await
+}
+
 /// Waits until the target in `a` is owned by the Bundle as it is now, and by nothing else.
 async fn is_owned(scene: &Scene) -> Result<()> {
     let uid = scene.bundles().get(&scene.name).await?.metadata.uid;
