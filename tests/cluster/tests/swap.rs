@@ -51,6 +51,7 @@ async fn what_the_peer_synced_is_taken_over_and_given_back_without_a_write() -> 
     let mark = stage.mark()?;
     let trustd = stage.trustd()?;
     stage.settled(has_counts).await?;
+    rested(&trustd).await?;
     stage.nothing_written(&stage.trustd, mark, |_| true)?;
     let mut statuses = BTreeMap::new();
     for event in cluster.audit().writes_of(&stage.trustd.user(), mark)? {
@@ -67,14 +68,8 @@ async fn what_the_peer_synced_is_taken_over_and_given_back_without_a_write() -> 
     let mut writes = stage.writes(&stage.trustd, mark)?;
     writes.retain(|event| event.name == "single-secret");
     ensure!(writes.len() == 1 && writes[0].code == 200, "{writes:?}");
-    for gauge in ["trustd_queue_depth", "trustd_writes_in_flight"] {
-        eventually("other Bundles of the same source are synced", SOON, async || {
-            let left = trustd.metric(gauge, &[]).await?;
-            ensure!(left == Some(0.0), "{gauge} is {left:?}");
-            Ok(())
-        })
-        .await?;
-    }
+    // Other Bundles read the same source.
+    rested(&trustd).await?;
     ensure!(trustd.terminate(SOON).await?.success(), "trustd did not end well");
 
     let mark = stage.mark()?;
@@ -98,8 +93,9 @@ async fn what_v0_24_of_the_peer_wrote_is_taken_over_without_a_write() -> Result<
     let placed = stage.place_targets().await?;
     ensure!(placed.len() >= 50, "only {} targets were recorded", placed.len());
     let mark = stage.mark()?;
-    let _trustd = stage.trustd()?;
+    let trustd = stage.trustd()?;
     stage.settled(has_counts).await?;
+    rested(&trustd).await?;
     // In namespaces that the recording leaves out, such as `default`, it may write.
     let recorded = |event: &Event| placed.contains(&(event.namespace.clone(), event.name.clone()));
     stage.nothing_written(&stage.trustd, mark, recorded)?;
@@ -394,10 +390,22 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// Whether trustd has been there: the peer counts no targets.
 fn has_counts(status: &Json) -> bool {
-    let targets = &status["targets"];
-    targets["desired"].is_u64() && targets["synced"] == targets["desired"]
-        || status["conditions"][0]["status"] == "False" && targets["desired"].is_u64()
+    status["targets"]["desired"].is_u64()
+}
+
+/// Waits until a trustd that has planned everything has nothing left to write.
+async fn rested(trustd: &Controller) -> Result<()> {
+    for gauge in ["trustd_queue_depth", "trustd_writes_in_flight"] {
+        eventually("nothing is left to write", SOON, async || {
+            let left = trustd.metric(gauge, &[]).await?;
+            ensure!(left == Some(0.0), "{gauge} is {left:?}");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 /// Kind, name, place and content, without what the server adds.

@@ -173,21 +173,7 @@ async fn namespaces_that_refuse_are_counted_and_keep_nobody_else_from_being_righ
     namespaces.delete("going", &DeleteParams::default()).await?;
     let (full, denied, immutable) = ([10, 11, 12], [20, 21, 22], 30);
     for number in full {
-        target(&fleet, number).delete(BUNDLE, &DeleteParams::default()).await?;
-        let quotas = Api::<ResourceQuota>::namespaced(client.clone(), &name(number));
-        let quota = json!({
-            "apiVersion": "v1", "kind": "ResourceQuota",
-            "metadata": {"name": "full", "labels": {LABEL: "fault"}},
-            "spec": {"hard": {"configmaps": "1"}},
-        });
-        apply(&quotas, quota).await?;
-        eventually("the quota is in force", SOON, async || {
-            let used = quotas.get("full").await?.status.and_then(|status| status.used);
-            let used = used.and_then(|used| used.get("configmaps").cloned());
-            ensure!(used.as_ref().is_some_and(|used| used.0 == "1"), "used: {used:?}");
-            Ok(())
-        })
-        .await?;
+        fill(&fleet, number).await?;
     }
     for number in denied {
         label(&fleet, number, json!({"denied": "yes"})).await?;
@@ -229,6 +215,25 @@ async fn namespaces_that_refuse_are_counted_and_keep_nobody_else_from_being_righ
     namespaces.patch("going", &PatchParams::default(), &free).await?;
     fleet.only_forward(history).await?;
     trustd.process().must_run()
+}
+
+/// Takes away the target in a namespace of the fleet, and the room for another.
+async fn fill(fleet: &Fleet, number: usize) -> Result<()> {
+    target(fleet, number).delete(BUNDLE, &DeleteParams::default()).await?;
+    let quotas = Api::<ResourceQuota>::namespaced(fleet.client.clone(), &name(number));
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota",
+        "metadata": {"name": "full", "labels": {LABEL: "fault"}},
+        "spec": {"hard": {"configmaps": "1"}},
+    });
+    apply(&quotas, quota).await?;
+    eventually("the quota is in force", SOON, async || {
+        let used = quotas.get("full").await?.status.and_then(|status| status.used);
+        let used = used.and_then(|used| used.get("configmaps").cloned());
+        ensure!(used.as_ref().is_some_and(|used| used.0 == "1"), "used: {used:?}");
+        Ok(())
+    })
+    .await
 }
 
 /// Puts a policy in force that denies everything in namespaces with the label `denied`.
