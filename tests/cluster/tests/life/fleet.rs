@@ -10,10 +10,11 @@ use cluster::access::Account;
 use cluster::assets::repository;
 use cluster::audit::{Event, Mark};
 use cluster::pki::Authority;
-use cluster::{Cluster, Controller, LABEL, TRUST_NAMESPACE, eventually};
+use cluster::{Cluster, Controller, LABEL, Options, TRUST_NAMESPACE, eventually};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value as Json, json};
@@ -21,49 +22,64 @@ use tokio::sync::{Mutex as Turns, MutexGuard};
 
 use crate::history::{History, normal};
 
-/// A test's turn on the fleet.
+/// A test's turn on a fleet.
 pub(crate) struct Fleet {
     pub(crate) cluster: &'static Cluster,
     pub(crate) client: Client,
     /// Two accounts with trustd's roles, so that the audit log tells two processes apart.
     pub(crate) accounts: [Account; 2],
-    _turn: MutexGuard<'static, Option<[Account; 2]>>,
+    ground: MutexGuard<'static, Ground>,
 }
 
-static TURNS: Turns<Option<[Account; 2]>> = Turns::const_new(None);
+/// What is kept from turn to turn.
+struct Ground {
+    built: Option<(&'static Cluster, [Account; 2])>,
+    /// The CAs that the source has held, in order.
+    generations: Mutex<Vec<String>>,
+}
 
-/// The CAs that the source has held, in order.
-static GENERATIONS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Two, each with a control plane and a fleet: most of what these tests do is waiting.
+static GROUNDS: [Turns<Ground>; 2] =
+    [Turns::const_new(Ground::new()), Turns::const_new(Ground::new())];
+
+impl Ground {
+    const fn new() -> Self {
+        Self { built: None, generations: Mutex::new(Vec::new()) }
+    }
+}
 
 impl Fleet {
-    /// Waits for the tests before, and mends what they may have left broken.
+    /// Waits until a ground is free, and mends what the test before may have left broken.
     pub(crate) async fn turn() -> Result<Option<Self>> {
-        let mut turn = TURNS.lock().await;
-        let Some(cluster) = Cluster::shared()? else { return Ok(None) };
+        let [first, second] = &GROUNDS;
+        let mut ground = tokio::select! {
+            biased;
+            ground = first.lock() => ground,
+            ground = second.lock() => ground,
+        };
+        if ground.built.is_none() {
+            let Some(cluster) = Cluster::start(&Options::default())? else { return Ok(None) };
+            // It is there until the process ends, and the kernel ends its programs then.
+            let cluster: &'static Cluster = Box::leak(Box::new(cluster));
+            ground.built = Some((cluster, build(cluster).await?));
+        }
+        let (cluster, accounts) = ground.built.clone().context("it was just built")?;
         if cluster.admin().await?.apiserver_version().await.is_err() {
             let _ = cluster.resume_server();
             cluster.stop_server();
             cluster.start_server().await?;
         }
-        if turn.is_none() {
-            *turn = Some(build(cluster).await?);
-        }
-        let accounts = turn.clone().context("it was just built")?;
-        let fleet = Self { cluster, client: cluster.admin().await?, accounts, _turn: turn };
+        let client = cluster.admin().await?;
         let marked = format!("{LABEL}=fault");
-        for kinds in [
-            "validatingwebhookconfigurations,validatingadmissionpolicybindings,\
-             validatingadmissionpolicies,flowschemas,prioritylevelconfigurations",
-            "resourcequotas",
-        ] {
-            fleet.cluster.kubectl(["delete", kinds, "-A", "-l", &marked, "--wait=false"]).await?;
-        }
+        let kinds = "validatingwebhookconfigurations,validatingadmissionpolicybindings,\
+                     validatingadmissionpolicies,flowschemas,prioritylevelconfigurations,\
+                     resourcequotas";
+        let delete = ["delete", kinds, "-A", "-l", &marked, "--wait=false"];
+        cluster.kubectl(delete).await?;
         // Nobody is left from the test before.
-        fleet
-            .cluster
-            .kubectl(["delete", "lease", LEASE, "-n", TRUST_NAMESPACE, "--ignore-not-found"])
-            .await?;
-        Ok(Some(fleet))
+        let leases = Api::<Lease>::namespaced(client.clone(), TRUST_NAMESPACE);
+        leases.delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
+        Ok(Some(Self { cluster, client, accounts, ground }))
     }
 
     /// Starts a trustd that competes with nobody.
@@ -88,7 +104,7 @@ impl Fleet {
     pub(crate) async fn rotate(&self) -> Result<usize> {
         let pem = Authority::new()?.certificate();
         let generation = {
-            let mut generations = GENERATIONS.lock().unwrap();
+            let mut generations = self.ground.generations.lock().unwrap();
             generations.push(normal(&pem));
             generations.len() - 1
         };
@@ -106,7 +122,7 @@ impl Fleet {
     pub(crate) async fn held(&self) -> Result<BTreeMap<String, usize>> {
         let targets = Api::<ConfigMap>::all(self.client.clone());
         let targets = targets.list(&ListParams::default().labels(SELECTOR)).await?;
-        let generations = GENERATIONS.lock().unwrap();
+        let generations = self.ground.generations.lock().unwrap();
         let held = targets.items.into_iter().filter_map(|target| {
             let text = normal(target.data.as_ref()?.get(KEY)?);
             let generation = generations.iter().position(|known| *known == text)?;
@@ -134,6 +150,10 @@ impl Fleet {
             let others: Vec<_> = names()
                 .filter(|name| !but.contains(name) && held.get(name) != Some(&generation))
                 .collect();
+            if !others.is_empty() {
+                // A list of 500 is no small thing for a server that is being tested.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
             let some: Vec<_> = others.iter().take(3).map(|name| (name, held.get(name))).collect();
             ensure!(others.is_empty(), "{} do not, such as {some:?}", others.len());
             Ok(())
@@ -158,7 +178,7 @@ impl Fleet {
         let newest = targets.list_metadata(&ListParams::default().labels(SELECTOR)).await?;
         let versions = newest.items.iter().filter_map(|it| it.resource_version()?.parse().ok());
         let version: u64 = versions.max().context("there are no targets")?;
-        let order = GENERATIONS.lock().unwrap().clone();
+        let order = self.ground.generations.lock().unwrap().clone();
         history.only_forward(&order, &version.to_string()).await
     }
 

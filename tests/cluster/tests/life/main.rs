@@ -2,7 +2,7 @@
 //! must hold whatever happens: every target that can be right is right soon after, none ever goes back
 //! to older content, and the status counts tell.
 //!
-//! The tests share a control plane and a [`fleet`] of namespaces, and take turns on it.
+//! The tests share two control planes with a [`fleet`] of namespaces each, and take turns on them.
 
 #![allow(
     clippy::indexing_slicing,
@@ -17,7 +17,7 @@ mod history;
 mod hook;
 mod lead;
 
-/// The fleet, alone, or nothing where there is no control plane to run.
+/// One of the fleets, alone, or nothing where there is no control plane to run.
 macro_rules! turn {
     () => {
         match crate::fleet::Fleet::turn().await? {
