@@ -13,3 +13,4 @@ pub(super) mod reply;
 pub(super) mod upstream;
 pub(super) mod serve;
 pub(super) mod forward;
+pub(super) mod http2;

@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
+use crate::tls::Alpn;
+
 /// A socket, and bytes that were read from it before whoever reads it now.
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -124,6 +126,16 @@ impl Stream {
         }
     }
 
+    /// Whether both sides agreed on HTTP/2 when the other side began TLS.
+    pub(super) fn speaks_http2(&self) -> bool {
+        match self {
+            Self::Client(_) | Self::Plain(_) => false,
+            Self::Server(tls) => {
+                tls.get_ref().1.alpn_protocol() == Some(Alpn::Http2.as_str().as_bytes())
+            }
+        }
+    }
+
     /// Makes closing a reset, so that the other side learns that this is no orderly end.
     pub(super) fn reset_on_close(&self) {
         // A socket that refuses this is gone already.
@@ -167,5 +179,35 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         forward!(self, poll_shutdown, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn bytes_that_were_read_before_come_first_in_pieces_of_any_size() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut peer, b"ij").await.unwrap();
+            drop(peer);
+            let mut socket = Socket::new(listener.accept().await.unwrap().0);
+            socket.unread(b"abcdefgh".to_vec());
+            let mut seen = Vec::new();
+            let mut piece = [0; 3];
+            loop {
+                match socket.read(&mut piece).await.unwrap() {
+                    0 => break,
+                    length => seen.extend_from_slice(&piece[..length]),
+                }
+            }
+            assert_eq!(seen, b"abcdefghij");
+        });
     }
 }

@@ -16,8 +16,8 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::count::{Counts, Refusal};
-use super::http::forward;
 use super::http::pool::Pool;
+use super::http::{forward, http2};
 use super::preamble::{self, Ends, PREAMBLE_MAX, Preamble};
 use super::stream::{Socket, Stream};
 use super::{backend, relay};
@@ -106,7 +106,7 @@ impl Worker {
         &self.replicas[index]
     }
 
-    async fn serve(&self, tcp: TcpStream, from: SocketAddr) -> Result<(), Refusal> {
+    async fn serve(self: &Arc<Self>, tcp: TcpStream, from: SocketAddr) -> Result<(), Refusal> {
         // Fails on a connection that is gone, which whatever comes next finds out.
         let _ = tcp.set_nodelay(true);
         let mut to = self.shared.address;
@@ -122,6 +122,9 @@ impl Worker {
         let replica = self.turn.fetch_add(1, Ordering::Relaxed) % self.replicas.len().max(1);
         let stream = self.begin(self.replica(replica), socket).await?;
         let client = Client { stream, ends, replica };
+        if client.stream.speaks_http2() {
+            return http2::serve(self, client).await;
+        }
         match (self.shared.hop.kind, &self.shared.hop.dial) {
             (HopKind::Relay, Some(dial)) => relay::relay(self, client, dial.address).await,
             (HopKind::SniRelay, Some(dial)) => relay::sni_relay(self, client, dial.address).await,

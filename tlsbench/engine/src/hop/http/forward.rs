@@ -11,7 +11,7 @@ use super::head::{self, RequestFacts, ResponseFacts};
 use super::reply::Reply;
 use super::rewrite::{self, Rewrite};
 use super::serve::{self, Next};
-use super::transfer::{Broken, Transfer};
+use super::transfer::{Broken, FromClient, Transfer};
 use super::upstream::{self, Interim, NoResponse};
 use crate::hop::count::Refusal;
 use crate::hop::preamble::Ends;
@@ -123,9 +123,10 @@ impl Exchange<'_> {
         client: &mut Conn,
         upstream: &mut Conn,
     ) -> Result<(), NoResponse> {
-        let (counts, is_head) = (&self.worker.counts, self.facts.is_head);
+        let count = &self.worker.counts.up;
         loop {
-            match upstream::begin(counts, request, client, upstream, is_head).await? {
+            let mut sending = FromClient { transfer: &mut *request, client: &mut *client, count };
+            match upstream::begin(&mut sending, upstream, self.facts.is_head).await? {
                 Interim::Begun => return Ok(()),
                 Interim::Continue if self.waits => {
                     self.waits = false;

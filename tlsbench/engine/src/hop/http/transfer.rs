@@ -26,6 +26,32 @@ pub(in crate::hop) struct Transfer {
     done: bool,
 }
 
+/// A request under way to the next hop, wherever it comes from.
+pub(in crate::hop) trait Sending {
+    /// Moves what can be moved now. Ready once everything has left.
+    fn poll_send(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<Result<(), Broken>>;
+
+    /// Whether everything has left.
+    fn is_sent(&self) -> bool;
+}
+
+/// A request of HTTP/1.1, with the connection that it comes from.
+pub(in crate::hop) struct FromClient<'c> {
+    pub(in crate::hop) transfer: &'c mut Transfer,
+    pub(in crate::hop) client: &'c mut Conn,
+    pub(in crate::hop) count: &'c Count,
+}
+
+impl Sending for FromClient<'_> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<Result<(), Broken>> {
+        self.transfer.poll(cx, self.client, to, self.count)
+    }
+
+    fn is_sent(&self) -> bool {
+        self.transfer.is_done()
+    }
+}
+
 /// Why a message did not arrive.
 #[derive(Debug, Error)]
 pub(in crate::hop) enum Broken {

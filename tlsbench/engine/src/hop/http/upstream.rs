@@ -10,8 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::conn::{Conn, ROOM_USUAL};
 use super::head;
 use super::reply::Reply;
-use super::transfer::{Broken, Transfer};
-use crate::hop::count::Counts;
+use super::transfer::{Broken, Sending};
 use crate::hop::preamble::Ends;
 use crate::hop::worker::{Replica, Worker};
 
@@ -54,17 +53,15 @@ pub(in crate::hop) async fn connection(
 /// Sends a request, and reads until a response's head is whole or more of the body is asked for.
 /// The body goes on meanwhile, so neither side waits for the other in vain.
 pub(in crate::hop) async fn begin(
-    counts: &Counts,
-    request: &mut Transfer,
-    client: &mut Conn,
+    request: &mut impl Sending,
     upstream: &mut Conn,
     to_head: bool,
 ) -> Result<Interim, NoResponse> {
-    let mut sends = !request.is_done();
+    let mut sends = !request.is_sent();
     let mut wait = pin!(sleep(RESPONSE_WAIT_MAX));
     poll_fn(|cx| {
         if sends {
-            match request.poll(cx, client, &mut upstream.stream, &counts.up) {
+            match request.poll_send(cx, &mut upstream.stream) {
                 // The next hop may have answered before it stopped to listen.
                 Poll::Ready(Ok(()) | Err(Broken::Sink { .. })) => sends = false,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(NoResponse::Client)),

@@ -2,7 +2,7 @@ use tlsbench_core::plan::hop::Forwarded;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::join;
 
-use super::bytes::{BYTES, Endless, Random};
+use super::endless::{BYTES, Endless, Random};
 use super::*;
 
 /// Writes a message of so many bytes, in chunks or after its length, with pauses.

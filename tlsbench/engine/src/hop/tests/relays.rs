@@ -5,7 +5,7 @@ use tlsbench_core::units::Nanos;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
 use tokio::join;
 
-use super::bytes::{BLOCK, BYTES, Endless, Random};
+use super::endless::{BLOCK, BYTES, Endless, Random};
 use super::*;
 
 /// Sends so much and ends its half, while it reads so much and then the other half's end.
