@@ -12,6 +12,7 @@ mod calibrate;
 mod client_certificates;
 mod doctor;
 mod faults;
+mod hop;
 mod http2;
 mod negotiation;
 mod pki;

@@ -92,8 +92,10 @@ fn a_client_without_a_certificate_or_a_server_without_a_name_gets_no_further() {
         let asking = ListenTls { client_ca: Some(pki.root.clone()), ..pki.listen_tls() };
         hop_listens.listen.tls = Some(asking);
         let hop_listens = start(&hop_listens);
-        let mut client = connect(hop_listens.address(), Some(&pki.connector(false))).await.unwrap();
-        assert!(client.read(&mut [0]).await.is_err());
+        // By TLS 1.3 the client learns of it after its own handshake, or at the end of it.
+        if let Ok(mut client) = connect(hop_listens.address(), Some(&pki.connector(false))).await {
+            assert!(client.read(&mut [0]).await.is_err());
+        }
         counted(&hop_listens, |counters| counters.listened.failed == 1);
         let mut hop_dials = hop(HopKind::Relay, to);
         let other = DialTls { name: "other.test".to_owned(), ..pki.dial_tls() };
