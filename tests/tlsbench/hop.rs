@@ -36,7 +36,7 @@ impl HopProcess {
     }
 
     fn line(&self) -> String {
-        self.lines.recv_timeout(ANSWER_MAX).expect("a line on standard output")
+        self.lines.recv_timeout(ANSWER_MAX).unwrap()
     }
 
     fn counters(&mut self) -> HopCounters {

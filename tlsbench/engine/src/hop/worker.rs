@@ -75,6 +75,13 @@ impl Worker {
     /// Serves until told to stop; connections end with the runtime.
     pub(super) async fn run(self: Arc<Self>, listener: StdListener, mut stop: watch::Receiver<()>) {
         let Ok(listener) = TcpListener::from_std(listener) else { return };
+        // A timer that is due before all others makes tokio wake its own loop by a system call. With
+        // one that is always due sooner, none of the long ones of connections ever is.
+        tokio::spawn(async {
+            loop {
+                sleep(TICK).await;
+            }
+        });
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -229,5 +236,7 @@ const HANDSHAKE_WAIT_MAX: Duration = Duration::from_secs(10);
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Room for a header and the hello behind it.
 const PREAMBLE_USUAL: usize = 1 << 10;
+/// A second is shorter than every wait of a connection, and too long to cost anything.
+const TICK: Duration = Duration::from_secs(1);
 /// When descriptors are out, somebody has to close some first: 100 looks a second.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);

@@ -12,7 +12,7 @@ use super::reply::Reply;
 use super::rewrite::{self, Rewrite};
 use super::serve::{self, Next};
 use super::transfer::{Broken, FromClient, Transfer};
-use super::upstream::{self, Interim, NoResponse};
+use super::upstream::{self, Interim, NoResponse, Patience};
 use crate::hop::count::Refusal;
 use crate::hop::preamble::Ends;
 use crate::hop::stream::Stream;
@@ -30,6 +30,7 @@ pub(in crate::hop) async fn forward(worker: &Worker, client: Client) -> Result<(
     };
     let mut client = Conn::new(stream);
     let mut head = Vec::new();
+    let mut patience = Patience::new();
     loop {
         let next = serve::next(&mut client, |request, facts| {
             head.clear();
@@ -42,7 +43,8 @@ pub(in crate::hop) async fn forward(worker: &Worker, client: Client) -> Result<(
         };
         worker.counts.requests.one();
         let waits = facts.expects;
-        let mut exchange = Exchange { worker, replica, ends, facts, head: &head, waits };
+        let mut exchange =
+            Exchange { worker, replica, ends, facts, head: &head, waits, patience: &mut patience };
         match exchange.run(&mut client).await {
             After::Keep => {}
             After::End => {
@@ -85,6 +87,7 @@ struct Exchange<'e> {
     head: &'e [u8],
     /// Whether the client waits for leave to send the body, and may never send it.
     waits: bool,
+    patience: &'e mut Patience,
 }
 
 impl Exchange<'_> {
@@ -126,7 +129,8 @@ impl Exchange<'_> {
         let count = &self.worker.counts.up;
         loop {
             let mut sending = FromClient { transfer: &mut *request, client: &mut *client, count };
-            match upstream::begin(&mut sending, upstream, self.facts.is_head).await? {
+            match upstream::begin(&mut sending, upstream, self.facts.is_head, self.patience).await?
+            {
                 Interim::Begun => return Ok(()),
                 Interim::Continue if self.waits => {
                     self.waits = false;

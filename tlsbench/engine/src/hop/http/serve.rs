@@ -35,22 +35,37 @@ pub(in crate::hop) async fn next<T>(
             Ok(_) => {}
         }
     }
+    // Most heads come whole, and then there is no need of a timer.
+    if let Some(next) = parse(client, &mut then) {
+        return next;
+    }
     let reading = async {
         loop {
-            match head::request(client.data(), &mut then) {
-                Ok(Some((facts, then))) => {
-                    client.take(facts.bytes);
-                    return Next::Request(facts, then);
-                }
-                Ok(None) => match client.fill(ROOM_USUAL).await {
-                    Ok(0) | Err(_) => return Next::End,
-                    Ok(_) => {}
-                },
-                Err(bad) => return Next::Refuse(bad.into()),
+            match client.fill(ROOM_USUAL).await {
+                Ok(0) | Err(_) => return Next::End,
+                Ok(_) => {}
+            }
+            if let Some(next) = parse(client, &mut then) {
+                return next;
             }
         }
     };
     timeout(HEAD_WAIT_MAX, reading).await.unwrap_or(Next::Refuse(Reply::RequestTimeout))
+}
+
+/// Takes a head, or finds that there is none to come; nothing while it is not whole.
+fn parse<T>(
+    client: &mut Conn,
+    then: impl FnOnce(&httparse::Request<'_, '_>, &RequestFacts) -> Result<T, BadHead>,
+) -> Option<Next<T>> {
+    match head::request(client.data(), then) {
+        Ok(Some((facts, then))) => {
+            client.take(facts.bytes);
+            Some(Next::Request(facts, then))
+        }
+        Ok(None) => None,
+        Err(bad) => Some(Next::Refuse(bad.into())),
+    }
 }
 
 /// Ends a connection whose requests were all answered.

@@ -1,11 +1,11 @@
 //! One request to the next hop, until its response begins.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::conn::{Conn, ROOM_USUAL};
 use super::head;
@@ -24,6 +24,24 @@ pub(in crate::hop) enum NoResponse {
     Stale,
     /// Anything else, for the client to hear of.
     Reply(Reply),
+}
+
+/// How long a response is waited for. One for all requests of a connection: to move a timer is much
+/// cheaper than to make one.
+pub(in crate::hop) struct Patience(Pin<Box<Sleep>>);
+
+impl Patience {
+    pub(in crate::hop) fn new() -> Self {
+        Self(Box::pin(sleep(RESPONSE_WAIT_MAX)))
+    }
+
+    fn begin(&mut self) {
+        self.0.as_mut().reset(Instant::now() + RESPONSE_WAIT_MAX);
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
 }
 
 /// What the client is asked or told while it waits.
@@ -56,9 +74,10 @@ pub(in crate::hop) async fn begin(
     request: &mut impl Sending,
     upstream: &mut Conn,
     to_head: bool,
+    patience: &mut Patience,
 ) -> Result<Interim, NoResponse> {
     let mut sends = !request.is_sent();
-    let mut wait = pin!(sleep(RESPONSE_WAIT_MAX));
+    patience.begin();
     poll_fn(|cx| {
         if sends {
             match request.poll_send(cx, &mut upstream.stream) {
@@ -66,11 +85,11 @@ pub(in crate::hop) async fn begin(
                 Poll::Ready(Ok(()) | Err(Broken::Sink { .. })) => sends = false,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(NoResponse::Client)),
                 // While the body moves, nobody is late.
-                Poll::Pending => wait.as_mut().reset(Instant::now() + RESPONSE_WAIT_MAX),
+                Poll::Pending => patience.begin(),
             }
         }
         match poll_head(cx, upstream, to_head) {
-            Poll::Pending if wait.as_mut().poll(cx).is_ready() => {
+            Poll::Pending if patience.poll_end(cx).is_ready() => {
                 Poll::Ready(Err(NoResponse::Reply(Reply::GatewayTimeout)))
             }
             polled => polled,

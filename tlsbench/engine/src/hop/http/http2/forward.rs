@@ -17,7 +17,7 @@ use crate::hop::http::head::{self, RequestFacts, ResponseFacts};
 use crate::hop::http::reply::Reply;
 use crate::hop::http::rewrite::Rewrite;
 use crate::hop::http::transfer::{Broken, Sending as _};
-use crate::hop::http::upstream::{self, Interim, NoResponse};
+use crate::hop::http::upstream::{self, Interim, NoResponse, Patience};
 use crate::hop::preamble::Ends;
 use crate::hop::worker::Worker;
 
@@ -76,7 +76,8 @@ pub(super) async fn forward(
 
 /// Waits for the head of the final response; clients of HTTP/2 need no leave.
 async fn begin(upload: &mut Upload<'_>, conn: &mut Conn, is_head: bool) -> Result<(), NoResponse> {
-    while let Interim::Continue = upstream::begin(upload, conn, is_head).await? {}
+    let mut patience = Patience::new();
+    while let Interim::Continue = upstream::begin(upload, conn, is_head, &mut patience).await? {}
     Ok(())
 }
 
