@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use tlsbench_core::plan::{Draft, Problem, Scenario};
 use tlsbench_core::record::RunRecord;
 use tlsbench_core::warning::{Gate, judge};
