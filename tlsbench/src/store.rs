@@ -103,7 +103,7 @@ pub fn write(path: &Path, text: &str) -> Result<(), StoreError> {
 /// measuring, not after.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn prepare(path: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::Write { path: path.to_owned(), source };
     if path.is_dir() {

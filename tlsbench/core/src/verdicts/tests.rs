@@ -1,5 +1,7 @@
 //! Over records that were made up, so that what comes out is known.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::compare::{Silence, Verdict};
 use crate::plan::lab::{ClientFiles, Lab};
@@ -195,4 +197,44 @@ fn a_record_survives_being_written_and_rounds_that_are_missing_are_left_out() {
     let judged = verdicts(&record);
     let finding = judged.findings.iter().find(|f| f.finding.name == "lb-terminate").unwrap();
     assert_eq!(finding.finding.difference.unwrap().runs, 7);
+}
+
+/// Paths of all fields, as the page writes them: names that are data are `*`.
+fn paths(value: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {
+    use serde_json::Value::{Array, Object};
+    match value {
+        // Described elsewhere.
+        _ if ["trials[].client", "environment", "notes[]"].contains(&path) => {}
+        Object(fields) if path == "lab.engines" => {
+            fields.values().for_each(|value| paths(value, "lab.engines.*", found));
+        }
+        Object(fields) => {
+            for (name, value) in fields {
+                let dot = if path.is_empty() { "" } else { "." };
+                paths(value, &format!("{path}{dot}{name}"), found);
+            }
+        }
+        Array(values) => values.iter().for_each(|value| paths(value, &format!("{path}[]"), found)),
+        _ => drop(found.insert(path.to_owned())),
+    }
+}
+
+#[test]
+fn the_page_names_every_field_and_no_other() {
+    let mut full = record();
+    full.lab.engines.insert(Role::Lb, EngineName::Nginx);
+    full.others = Some(Others { share: 0.1, top: "other".to_owned(), top_ns: Nanos(1) });
+    full.trials[0].hops[0].notes.push("its own way".to_owned());
+    let mut written = BTreeSet::new();
+    paths(&serde_json::to_value(&full).unwrap(), "", &mut written);
+    let page = include_str!("../../../../docs/placements.md");
+    let named: BTreeSet<String> = page
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
+        .collect();
+    let (missing, unknown) = (
+        written.difference(&named).collect::<Vec<_>>(),
+        named.difference(&written).collect::<Vec<_>>(),
+    );
+    assert!(missing.is_empty() && unknown.is_empty(), "missing {missing:?}, unknown {unknown:?}");
 }
