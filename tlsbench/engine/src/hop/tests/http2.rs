@@ -157,7 +157,7 @@ fn no_byte_is_lost_of_bodies_that_go_both_ways_at_once() {
     let pki = Pki::new();
     run(async {
         let (hop, mut client, listener) = proxy(&pki).await;
-        let (up, down) = (BYTES / 8 + 3, BYTES / 8 - 3);
+        let (up, down) = (BYTES / 2 + 3, BYTES / 2 - 3);
         let mut post = request(Method::POST, "/");
         post.headers_mut().insert("content-length", up.into());
         let (response, to) = client.send_request(post, false).unwrap();

@@ -72,6 +72,23 @@ fn a_relay_loses_no_byte_and_passes_each_end_on_by_itself() {
 }
 
 #[test]
+fn a_peer_that_takes_little_at_a_time_gets_all_of_it() {
+    run(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(8).unwrap();
+        let hop = start(&hop(HopKind::Relay, listener.local_addr().unwrap()));
+        let (client, server) = join!(connect(hop.address(), None), accept(&listener, None));
+        let up = BYTES / 64;
+        join!(
+            exchange(client.unwrap(), (1, up), (2, 0), 11),
+            exchange(server.unwrap(), (2, 0), (1, up), 13),
+        );
+    });
+}
+
+#[test]
 fn a_relay_that_ends_and_begins_tls_loses_no_byte() {
     let pki = Pki::new();
     run(async {
@@ -99,12 +116,12 @@ fn an_sni_relay_loses_no_byte_and_leaves_tls_to_the_ends() {
         hop.routes = vec![Route { name: "HOP.test".to_owned(), address: to }];
         let hop = start(&hop);
         let tls = (pki.connector(false), pki.acceptor(false));
-        let each = BYTES / 4;
+        let (up, down) = (BYTES * 3 / 4, BYTES / 4);
         let (client, server) =
             join!(connect(hop.address(), Some(&tls.0)), accept(&listener, Some(&tls.1)));
         join!(
-            exchange(client.unwrap(), (1, each), (2, 5), 11),
-            exchange(server.unwrap(), (2, 5), (1, each), 13),
+            exchange(client.unwrap(), (1, up), (2, down), 11),
+            exchange(server.unwrap(), (2, down), (1, up), 13),
         );
         counted(&hop, |counters| counters.open == 0 && counters.refused.is_empty());
     });
