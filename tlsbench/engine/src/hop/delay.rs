@@ -125,6 +125,7 @@ impl Direction for Delayed {
         cx: &mut Context<'_>,
         from: &mut Stream,
         to: &mut Stream,
+        _last: bool,
         count: &Count,
     ) -> Poll<io::Result<()>> {
         if self.ended {

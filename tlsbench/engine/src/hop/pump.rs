@@ -18,12 +18,14 @@ use super::stream::Stream;
 
 /// One direction of a relay.
 pub(super) trait Direction {
-    /// Moves what can be moved now. Ready once the end was passed on.
+    /// Moves what can be moved now. Ready once the end was passed on, or is about to be: of the
+    /// last direction, closing the connections passes it on.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut Stream,
         to: &mut Stream,
+        last: bool,
         count: &Count,
     ) -> Poll<io::Result<()>>;
 }
@@ -58,12 +60,14 @@ impl Direction for Pump {
         cx: &mut Context<'_>,
         from: &mut Stream,
         to: &mut Stream,
+        last: bool,
         count: &Count,
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.poll_empty(cx, to))?;
             match self.state {
                 State::Open => {}
+                State::Ending if last && to.bare().is_some() => self.state = State::Ended,
                 State::Ending => {
                     ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
                     self.state = State::Ended;

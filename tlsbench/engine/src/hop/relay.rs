@@ -82,13 +82,12 @@ async fn both<D: Direction>(
     worker: &Worker,
 ) -> io::Result<()> {
     let counts: &Counts = &worker.counts;
+    let mut ended = [false; 2];
     poll_fn(|cx| {
-        let up = up.poll(cx, near, far, &counts.up)?;
-        let down = down.poll(cx, far, near, &counts.down)?;
-        match (up, down) {
-            (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
-            _ => Poll::Pending,
-        }
+        let [up_ended, down_ended] = &mut ended;
+        *up_ended = up.poll(cx, near, far, *down_ended, &counts.up)?.is_ready();
+        *down_ended = down.poll(cx, far, near, *up_ended, &counts.down)?.is_ready();
+        if *up_ended && *down_ended { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
     .await
 }

@@ -114,8 +114,6 @@ impl Worker {
     }
 
     async fn serve(self: &Arc<Self>, tcp: TcpStream, from: SocketAddr) -> Result<(), Refusal> {
-        // Fails on a connection that is gone, which whatever comes next finds out.
-        let _ = tcp.set_nodelay(true);
         let mut to = self.shared.address;
         if to.ip().is_unspecified() {
             to = tcp.local_addr().unwrap_or(to);

@@ -288,6 +288,35 @@ fn a_pooled_connection_that_was_closed_is_no_reason_to_fail_what_may_be_repeated
 }
 
 #[test]
+fn a_request_is_repeated_over_a_new_connection_and_not_another_old_one() {
+    run(async {
+        let (hop, listener) = proxy(|_| {}).await;
+        let mut clients = Vec::new();
+        for _ in 0..2 {
+            let mut client = connect(hop.address(), None).await.unwrap();
+            say(&mut client, GET).await;
+            let mut server = accept(&listener, None).await.unwrap();
+            read_until(&mut server, "\r\n\r\n").await;
+            clients.push((client, server));
+        }
+        for (client, server) in &mut clients {
+            say(server, OK).await;
+            read_until(client, "ok").await;
+        }
+        // The last that was used is taken first.
+        let ((mut client, mut last), (_, mut other)) =
+            (clients.pop().unwrap(), clients.pop().unwrap());
+        say(&mut client, GET).await;
+        read_until(&mut last, "\r\n\r\n").await;
+        drop(last);
+        tokio::select! {
+            accepted = accept(&listener, None) => drop(accepted.unwrap()),
+            read = other.read_u8() => panic!("it went over an old connection: {read:?}"),
+        }
+    });
+}
+
+#[test]
 fn a_request_is_repeated_once_only() {
     run(async {
         let (hop, listener) = proxy(|_| {}).await;
