@@ -288,23 +288,7 @@ async fn a_webhook_that_hangs_in_some_namespaces_delays_no_others() -> Result<()
     let history = fleet.history().await?;
     // Every twentieth, which are 5 %.
     let hung: Vec<usize> = (0..SIZE).step_by(20).collect();
-    let labelled =
-        stream::iter(&hung).map(|number| label(&fleet, *number, json!({"hangs": "yes"})));
-    labelled.buffer_unordered(16).try_collect::<()>().await?;
-    let authority = fleet.cluster.plane().authority();
-    let hook = Hook::serve(authority)?;
-    let hooks = Api::<ValidatingWebhookConfiguration>::all(fleet.client.clone());
-    apply(&hooks, hook.configuration(authority, "hangs")).await?;
-    eventually("the webhook is asked", SOON, async || {
-        let dry_run = PostParams { dry_run: true, field_manager: None };
-        let probe = serde_json::from_value(json!({"metadata": {"name": "probe"}}))?;
-        let maps = target(&fleet, hung[0]);
-        let asked = tokio::time::timeout(Duration::from_millis(500), maps.create(&dry_run, &probe));
-        ensure!(asked.await.is_err() && hook.asked() > 0, "nobody asks it");
-        Ok(())
-    })
-    .await?;
-
+    let hook = hang(&fleet, &hung).await?;
     let generation = fleet.rotate().await?;
     let but: Vec<String> = hung.iter().map(|number| name(*number)).collect();
     fleet.all_hold(generation, &but).await?;
@@ -324,6 +308,26 @@ async fn a_webhook_that_hangs_in_some_namespaces_delays_no_others() -> Result<()
     fleet.counts([SIZE, SIZE, 0, 0]).await?;
     fleet.only_forward(history).await?;
     trustd.process().must_run()
+}
+
+/// Makes a webhook hang in these namespaces of the fleet.
+pub(crate) async fn hang(fleet: &Fleet, hung: &[usize]) -> Result<Hook> {
+    let labelled = stream::iter(hung).map(|number| label(fleet, *number, json!({"hangs": "yes"})));
+    labelled.buffer_unordered(16).try_collect::<()>().await?;
+    let authority = fleet.cluster.plane().authority();
+    let hook = Hook::serve(authority)?;
+    let hooks = Api::<ValidatingWebhookConfiguration>::all(fleet.client.clone());
+    apply(&hooks, hook.configuration(authority, "hangs")).await?;
+    eventually("the webhook is asked", SOON, async || {
+        let dry_run = PostParams { dry_run: true, field_manager: None };
+        let probe = serde_json::from_value(json!({"metadata": {"name": "probe"}}))?;
+        let maps = target(fleet, hung[0]);
+        let asked = tokio::time::timeout(Duration::from_millis(500), maps.create(&dry_run, &probe));
+        ensure!(asked.await.is_err() && hook.asked() > 0, "nobody asks it");
+        Ok(())
+    })
+    .await?;
+    Ok(hook)
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
-use crate::fleet::{Fleet, LEASE, SIZE, SOON, metric};
+use crate::fleet::{Fleet, LEASE, SIZE, SOON, metric, name};
 
 /// So slow that a fan-out takes some seconds.
 const SLOW: Duration = Duration::from_millis(80);
@@ -150,12 +150,30 @@ async fn at_the_end_writes_are_finished_and_the_lease_is_given_back() -> Result<
     let trustd = fleet.candidate(&fleet.accounts[0].through(&proxy)?)?;
     leads(&trustd).await?;
     fleet.all_hold(fleet.rotate().await?, &[]).await?;
+    let hook = crate::faults::hang(&fleet, &[0]).await?;
+    let asked = hook.asked();
     proxy.delay(SLOW);
     let mark = fleet.cluster.audit().mark()?;
     let generation = fleet.rotate().await?;
-    fleet.midst(generation).await?;
-    let status = trustd.terminate(SOON).await?;
+    eventually("a write is held up by the webhook", SOON, async || {
+        ensure!(hook.asked() > asked, "it is not");
+        Ok(())
+    })
+    .await?;
+    trustd.signal(Signal::TERM)?;
+    eventually("it is on its way out", SOON, async || {
+        let log = trustd.process().log();
+        ensure!(log.contains("finishes the writes in flight"), "it is not");
+        Ok(())
+    })
+    .await?;
+    // The server drops a write whose sender has gone, once it has heard of that: this one lands only if
+    // it is waited for.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    hook.release();
+    let status = trustd.process().wait(SOON).await?;
     ensure!(status.code() == Some(0), "{status}: {}", trustd.process().end_of_log());
+    ensure!(fleet.held().await?.get(&name(0)) == Some(&generation), "a write was not finished");
 
     let leases = Api::<Lease>::namespaced(fleet.client.clone(), TRUST_NAMESPACE);
     let lease = leases.get(LEASE).await?.spec.unwrap_or_default();
