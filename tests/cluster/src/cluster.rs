@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::access::{self, Account, Credential};
 use crate::assets::{self, Assets};
-use crate::audit::Audit;
+use crate::audit::{Audit, Event, Mark};
 use crate::eventually;
 use crate::folder::Folder;
 use crate::plane::Plane;
@@ -125,6 +125,45 @@ impl Cluster {
     #[must_use]
     pub fn audit(&self) -> Audit {
         self.plane.audit()
+    }
+
+    /// Where the audit log ends, with everything in it that has been answered.
+    ///
+    /// # Errors
+    /// Fails when the API server does not answer, or the log does not catch up.
+    pub async fn mark(&self) -> Result<Mark> {
+        let before = self.audit().mark()?;
+        self.asked_since(before).await?;
+        self.audit().mark()
+    }
+
+    /// What was asked after the mark and has been answered. It makes a request of its own and waits for
+    /// that, for an event is written after its answer.
+    ///
+    /// # Errors
+    /// Fails when the API server does not answer, or the log does not catch up.
+    pub async fn asked_since(&self, mark: Mark) -> Result<Vec<Event>> {
+        static NUMBER: atomic::AtomicU32 = atomic::AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, atomic::Ordering::Relaxed);
+        let path = format!("/version?asked-since={number}");
+        let request = ::http::Request::get(&path).body(Vec::new())?;
+        self.admin().await?.request_text(request).await?;
+        eventually("the audit log has caught up", SOON, async || {
+            let events = self.audit().since(mark)?;
+            ensure!(events.iter().any(|event| event.uri == path), "{path} is not in it");
+            Ok(events)
+        })
+        .await
+    }
+
+    /// What this user asked to change after the mark, as [`Cluster::asked_since`].
+    ///
+    /// # Errors
+    /// Fails as [`Cluster::asked_since`].
+    pub async fn writes_of(&self, user: &str, mark: Mark) -> Result<Vec<Event>> {
+        let mut events = self.asked_since(mark).await?;
+        events.retain(|event| event.user == user && event.is_write());
+        Ok(events)
     }
 
     /// A proxy to the API server.

@@ -48,13 +48,13 @@ async fn what_the_peer_synced_is_taken_over_and_given_back_without_a_write() -> 
     let there = stage.targets().await?.len();
     ensure!(there >= 50, "the peer made only {there} targets");
 
-    let mark = stage.mark()?;
+    let mark = cluster.mark().await?;
     let trustd = stage.trustd()?;
     stage.settled(has_counts).await?;
     rested(&trustd).await?;
-    stage.nothing_written(&stage.trustd, mark, |_| true)?;
+    stage.nothing_written(&stage.trustd, mark, |_| true).await?;
     let mut statuses = BTreeMap::new();
-    for event in cluster.audit().writes_of(&stage.trustd.user(), mark)? {
+    for event in cluster.writes_of(&stage.trustd.user(), mark).await? {
         if event.resource == "bundles" {
             *statuses.entry(event.name).or_insert(0) += 1;
         }
@@ -62,17 +62,17 @@ async fn what_the_peer_synced_is_taken_over_and_given_back_without_a_write() -> 
     let twice: Vec<_> = statuses.iter().filter(|(_, count)| **count > 1).collect();
     ensure!(twice.is_empty(), "statuses written more than once: {twice:?}");
     // It is in charge: what changes now is written, once.
-    let mark = stage.mark()?;
+    let mark = cluster.mark().await?;
     stage.change_a_source().await?;
     stage.changed().await?;
-    let mut writes = stage.writes(&stage.trustd, mark)?;
+    let mut writes = stage.writes(&stage.trustd, mark).await?;
     writes.retain(|event| event.name == "single-secret");
     ensure!(writes.len() == 1 && writes[0].code == 200, "{writes:?}");
     // Other Bundles read the same source.
     rested(&trustd).await?;
     ensure!(trustd.terminate(SOON).await?.success(), "trustd did not end well");
 
-    let mark = stage.mark()?;
+    let mark = cluster.mark().await?;
     let second = stage.peer(&peer)?;
     let bundles = reasons.len() as f64;
     eventually("the peer has looked at every Bundle", SOON, async || {
@@ -83,7 +83,7 @@ async fn what_the_peer_synced_is_taken_over_and_given_back_without_a_write() -> 
         Ok(())
     })
     .await?;
-    stage.nothing_written(&stage.peer, mark, |_| true)
+    stage.nothing_written(&stage.peer, mark, |_| true).await
 }
 
 #[tokio::test]
@@ -92,13 +92,13 @@ async fn what_v0_24_of_the_peer_wrote_is_taken_over_without_a_write() -> Result<
     let stage = Stage::set(cluster.turn().await?, "v0.24.0").await?;
     let placed = stage.place_targets().await?;
     ensure!(placed.len() >= 50, "only {} targets were recorded", placed.len());
-    let mark = stage.mark()?;
+    let mark = cluster.mark().await?;
     let trustd = stage.trustd()?;
     stage.settled(has_counts).await?;
     rested(&trustd).await?;
     // In namespaces that the recording leaves out, such as `default`, it may write.
     let recorded = |event: &Event| placed.contains(&(event.namespace.clone(), event.name.clone()));
-    stage.nothing_written(&stage.trustd, mark, recorded)?;
+    stage.nothing_written(&stage.trustd, mark, recorded).await?;
     stage.change_a_source().await?;
     stage.changed().await
 }
@@ -116,7 +116,7 @@ async fn under_the_peers_crd_targets_are_synced_and_the_status_is_the_peers() ->
     });
     cluster.install_crd(&crd.to_string()).await?;
     let outcome = async {
-        let mark = stage.mark()?;
+        let mark = cluster.mark().await?;
         stage.change_a_source().await?;
         stage.changed().await?;
         // Something to say, so that it finds out what can be said.
@@ -138,7 +138,7 @@ async fn under_the_peers_crd_targets_are_synced_and_the_status_is_the_peers() ->
         })
         .await?;
         // Not a status that the server cuts short, again and again.
-        let statuses = cluster.audit().writes_of(&stage.trustd.user(), mark)?;
+        let statuses = cluster.writes_of(&stage.trustd.user(), mark).await?;
         let of_one = statuses.iter().filter(|event| event.name == "single-secret");
         let of_one = of_one.filter(|event| event.subresource == "status").count();
         ensure!(of_one <= 6, "{of_one} statuses for three turns");
@@ -305,10 +305,6 @@ impl<'a> Stage<'a> {
         Controller::peer(self.turn.cluster(), binary, self.peer.kubeconfig(), FLAGS)
     }
 
-    fn mark(&self) -> Result<Mark> {
-        self.turn.cluster().audit().mark()
-    }
-
     async fn status(&self, bundle: &str) -> Result<Json> {
         Ok(api(&self.client, "Bundle", None)?.get(bundle).await?.data["status"].clone())
     }
@@ -338,19 +334,19 @@ impl<'a> Stage<'a> {
     }
 
     /// What an account has asked to change in targets since the mark.
-    fn writes(&self, account: &Account, mark: Mark) -> Result<Vec<Event>> {
-        let mut writes = self.turn.cluster().audit().writes_of(&account.user(), mark)?;
+    async fn writes(&self, account: &Account, mark: Mark) -> Result<Vec<Event>> {
+        let mut writes = self.turn.cluster().writes_of(&account.user(), mark).await?;
         writes.retain(|event| matches!(event.resource.as_str(), "configmaps" | "secrets"));
         Ok(writes)
     }
 
-    fn nothing_written(
+    async fn nothing_written(
         &self,
         account: &Account,
         mark: Mark,
         counts: impl Fn(&Event) -> bool,
     ) -> Result<()> {
-        let mut writes = self.writes(account, mark)?;
+        let mut writes = self.writes(account, mark).await?;
         writes.retain(counts);
         let some: Vec<String> = writes.iter().take(5).map(ToString::to_string).collect();
         ensure!(writes.is_empty(), "{} writes, such as {some:#?}", writes.len());

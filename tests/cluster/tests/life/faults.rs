@@ -49,7 +49,7 @@ async fn cut_watches_and_a_forgotten_past_lose_nothing() -> Result<()> {
     fleet.cluster.compact().await?;
     fleet.cluster.stop_server();
     fleet.cluster.start_server().await?;
-    let mark = fleet.cluster.audit().mark()?;
+    let mark = fleet.cluster.mark().await?;
     proxy.unblock();
     let but = [name(2)];
     fleet.all_hold(generation, &but).await?;
@@ -63,7 +63,7 @@ async fn cut_watches_and_a_forgotten_past_lose_nothing() -> Result<()> {
     fleet.all_hold(generation, &[]).await?;
     trustd.process().must_run()?;
 
-    let events = fleet.cluster.audit().since(mark)?;
+    let events = fleet.cluster.asked_since(mark).await?;
     let lists: Vec<_> = events
         .iter()
         .filter(|event| event.user == fleet.accounts[0].user())
@@ -135,11 +135,11 @@ async fn a_server_with_too_much_to_do_is_obeyed_and_everything_gets_written() ->
         Ok(())
     })
     .await?;
-    let mark = fleet.cluster.audit().mark()?;
+    let mark = fleet.cluster.mark().await?;
     bundles(&fleet.client).patch("few", &manager(), &Patch::Apply(few)).await?;
     counts(&fleet.client, "few", [FEW, FEW, 0, 0]).await?;
     bundles(&fleet.client).delete("few", &DeleteParams::default()).await?;
-    let writes = fleet.writes(&fleet.accounts[0], mark)?;
+    let writes = fleet.writes(&fleet.accounts[0], mark).await?;
     let refused = writes.iter().filter(|event| event.code == 429).count();
     ensure!(refused > 0, "the server never had too much to do");
     // Each refusal pauses all: no more than a burst of the slots between two of them.
@@ -360,11 +360,11 @@ async fn content_that_fits_into_no_object_is_refused_without_a_write() -> Result
     all.patch("large", &manager(), &Patch::Apply(bundle(&["large-1"]))).await?;
     counts(&fleet.client, "large", [1, 1, 0, 0]).await?;
     let before = target(&fleet, 0).get("large").await?;
-    let mark = fleet.cluster.audit().mark()?;
+    let mark = fleet.cluster.mark().await?;
     all.patch("large", &manager(), &Patch::Apply(bundle(&["large-1", "large-2"]))).await?;
     let condition = counts(&fleet.client, "large", [1, 0, 0, 1]).await?;
     ensure!(condition["reason"] == "TargetTooLarge", "{condition}");
-    let writes = fleet.writes(&fleet.accounts[0], mark)?;
+    let writes = fleet.writes(&fleet.accounts[0], mark).await?;
     ensure!(!writes.iter().any(|event| event.resource == "configmaps"), "{writes:?}");
     ensure!(target(&fleet, 0).get("large").await? == before, "its last content did not stay");
     all.patch("large", &manager(), &Patch::Apply(bundle(&["large-2"]))).await?;

@@ -183,8 +183,8 @@ impl Fleet {
     }
 
     /// What an account has asked to change since the mark, its lease left out.
-    pub(crate) fn writes(&self, account: &Account, mark: Mark) -> Result<Vec<Event>> {
-        let mut writes = self.cluster.audit().writes_of(&account.user(), mark)?;
+    pub(crate) async fn writes(&self, account: &Account, mark: Mark) -> Result<Vec<Event>> {
+        let mut writes = self.cluster.writes_of(&account.user(), mark).await?;
         writes.retain(|event| event.resource != "leases");
         Ok(writes)
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use cluster::audit::{Event, Mark};
+use cluster::audit::Event;
 use cluster::process::Signal;
 use cluster::{Controller, TRUST_NAMESPACE, eventually};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -36,7 +36,7 @@ async fn another_takes_over_from_a_leader_that_was_killed_in_the_midst() -> Resu
     let (proxy, first, second) = two(&fleet).await?;
     fleet.all_hold(fleet.rotate().await?, &[]).await?;
     let history = fleet.history().await?;
-    let mark = fleet.cluster.audit().mark()?;
+    let mark = fleet.cluster.mark().await?;
     proxy.delay(SLOW);
     let generation = fleet.rotate().await?;
     fleet.midst(generation).await?;
@@ -45,7 +45,7 @@ async fn another_takes_over_from_a_leader_that_was_killed_in_the_midst() -> Resu
     fleet.all_hold(generation, &[]).await?;
     fleet.counts([SIZE, SIZE, 0, 0]).await?;
     fleet.only_forward(history).await?;
-    let writes = fleet.writes(&fleet.accounts[1], mark)?;
+    let writes = fleet.writes(&fleet.accounts[1], mark).await?;
     let targets = writes.iter().filter(|event| event.resource == "configmaps").count();
     ensure!((1..SIZE).contains(&targets), "the second wrote {targets}: not what was left over");
     Ok(())
@@ -66,7 +66,7 @@ async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_more() -> Resul
     let generation = fleet.rotate().await?;
     fleet.all_hold(generation, &[]).await?;
 
-    let mark = fleet.cluster.audit().mark()?;
+    let mark = fleet.cluster.mark().await?;
     first.signal(Signal::CONT)?;
     metric(&first, "trustd_leader", 0.0).await?;
     // It has seen the newest content, and would have written if it wrote at all.
@@ -74,7 +74,7 @@ async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_more() -> Resul
     fleet.all_hold(generation, &[]).await?;
     // What had passed its last check when the process was stopped is sent when it goes on, and runs
     // into the version that it carries.
-    let mut writes = fleet.writes(&fleet.accounts[0], mark)?;
+    let mut writes = fleet.writes(&fleet.accounts[0], mark).await?;
     writes.retain(|event| event.code != 409);
     ensure!(writes.is_empty(), "the old leader wrote {writes:?}");
 
@@ -92,7 +92,7 @@ async fn a_stolen_lease_ends_writes_until_it_is_won_back() -> Result<()> {
     let trustd = fleet.candidate(fleet.accounts[0].kubeconfig())?;
     leads(&trustd).await?;
     fleet.all_hold(fleet.rotate().await?, &[]).await?;
-    let mark = fleet.cluster.audit().mark()?;
+    let mark = fleet.cluster.mark().await?;
     let leases = Api::<Lease>::namespaced(fleet.client.clone(), TRUST_NAMESPACE);
     let theft = json!({"spec": {"holderIdentity": "a thief", "leaseDurationSeconds": 1}});
     leases.patch(LEASE, &PatchParams::default(), &Patch::Merge(theft)).await?;
@@ -108,7 +108,7 @@ async fn a_stolen_lease_ends_writes_until_it_is_won_back() -> Result<()> {
     trustd.process().must_run()?;
 
     // From the theft to the claim that won the lease back there is no write.
-    let events = fleet.cluster.audit().writes_of(&fleet.accounts[0].user(), mark)?;
+    let events = fleet.cluster.writes_of(&fleet.accounts[0].user(), mark).await?;
     let won = events.iter().position(|event| event.resource == "leases" && event.code == 200);
     let won = won.unwrap_or(events.len());
     let claimed = &events[won].received;
@@ -153,7 +153,7 @@ async fn at_the_end_writes_are_finished_and_the_lease_is_given_back() -> Result<
     let hook = crate::faults::hang(&fleet, &[0]).await?;
     let asked = hook.asked();
     proxy.delay(SLOW);
-    let mark = fleet.cluster.audit().mark()?;
+    let mark = fleet.cluster.mark().await?;
     let generation = fleet.rotate().await?;
     eventually("a write is held up by the webhook", SOON, async || {
         ensure!(hook.asked() > asked, "it is not");
@@ -178,7 +178,7 @@ async fn at_the_end_writes_are_finished_and_the_lease_is_given_back() -> Result<
     let leases = Api::<Lease>::namespaced(fleet.client.clone(), TRUST_NAMESPACE);
     let lease = leases.get(LEASE).await?.spec.unwrap_or_default();
     ensure!(lease.holder_identity.as_deref() == Some(""), "{lease:?}");
-    let events = events(&fleet, mark)?;
+    let events = fleet.cluster.writes_of(&fleet.accounts[0].user(), mark).await?;
     let writes: Vec<&Event> = events.iter().filter(|event| event.verb == "patch").collect();
     let cut_short: Vec<_> = writes.iter().filter(|event| event.code != 200).collect();
     ensure!(cut_short.is_empty(), "{cut_short:?}");
@@ -189,8 +189,4 @@ async fn at_the_end_writes_are_finished_and_the_lease_is_given_back() -> Result<
     let late: Vec<_> = events.iter().filter(|event| event.reached > *released).skip(1).collect();
     ensure!(late.is_empty(), "after the release there was {late:?}");
     Ok(())
-}
-
-fn events(fleet: &Fleet, mark: Mark) -> Result<Vec<Event>> {
-    fleet.cluster.audit().writes_of(&fleet.accounts[0].user(), mark)
 }
