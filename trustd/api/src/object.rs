@@ -150,6 +150,7 @@ fn managed(entries: Option<&[ManagedFieldsEntry]>) -> Option<Managed> {
     let mut managed = Managed::default();
     for entry in entries.filter(|entries| !entries.is_empty())? {
         let ours = entry.manager.as_deref() == Some(labels::FIELD_MANAGER);
+        managed.any |= ours;
         let applied = entry.operation.as_deref() == Some("Apply");
         let keys = match (ours, applied) {
             (true, true) => &mut managed.applied,
@@ -312,6 +313,7 @@ mod tests {
         assert_eq!(
             observed.managed,
             Some(Managed {
+                any: true,
                 applied: keys(&["a.jks", "ca.crt"]),
                 updated: keys(&["old"]),
                 others: keys(&["password", "theirs"]),

@@ -133,12 +133,22 @@ pub enum OwnerReference {
 /// Who manages the data keys of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Managed {
+    /// Whether our field manager holds anything at all, be it in the metadata.
+    pub any: bool,
     /// Keys that an Apply entry under our field manager holds.
     pub applied: BTreeSet<DataKey>,
     /// Keys that another entry under our field manager holds (an edit under our name).
     pub updated: BTreeSet<DataKey>,
     /// Keys that other managers hold.
     pub others: BTreeSet<DataKey>,
+}
+
+impl Managed {
+    /// Whether there is something of ours in the object that could be given up.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.any || !self.applied.is_empty() || !self.updated.is_empty()
+    }
 }
 
 impl Observed {

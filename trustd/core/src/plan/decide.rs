@@ -6,7 +6,7 @@ use super::{Owner, Ownership, Prepared, Refusal, Seen, Write};
 use crate::format::{ANNOTATION_BYTES_MAX, DATA_BYTES_MAX, Rendered};
 use crate::names::{BundleName, DataKey, Kind, Namespace};
 use crate::spec::Spec;
-use crate::world::{NamespaceState, Observed, OwnerReference};
+use crate::world::{Managed, NamespaceState, Observed, OwnerReference};
 
 /// What to do with one target; nothing means: leave it alone.
 pub(super) fn decide(
@@ -102,7 +102,6 @@ pub(super) fn is_adopted(prepared: &Prepared<'_>, kind: Kind, observed: &Observe
 
 /// What follows for an object that should not be there.
 fn unwanted(spec: &Spec, owner: Owner, observed: &Observed) -> Option<Write> {
-    let release = || Write::Release { seen: seen(observed), by_patch: ours_alone(observed) };
     let target = spec.target.as_ref();
     let was_ours = |key: &DataKey| {
         target.is_some_and(|target| {
@@ -111,20 +110,27 @@ fn unwanted(spec: &Spec, owner: Owner, observed: &Observed) -> Option<Write> {
     };
     match owner {
         Owner::Absent | Owner::Foreign => None,
-        Owner::Shared => Some(release()),
+        Owner::Shared => release(observed),
         // What the Bundle owned goes with it, by the cluster's garbage collector.
         Owner::Ours if spec.deleting => None,
         Owner::Ours if observed.foreign_keys(&was_ours).is_empty() => {
             Some(Write::Delete(seen(observed)))
         }
-        Owner::Ours => Some(release()),
+        Owner::Ours => release(observed),
     }
 }
 
 /// What to do with what a Bundle left behind: no more than taking ours out of what others own.
 pub(super) fn orphaned(bundle: &BundleName, observed: &Observed) -> Option<Write> {
     let ours = observed.shared && observed.label.as_ref() == Some(bundle) && !observed.deleting;
-    ours.then(|| Write::Release { seen: seen(observed), by_patch: ours_alone(observed) })
+    ours.then(|| release(observed)).flatten()
+}
+
+/// Gives up what is ours. There is nothing to give up in a copy that somebody made of a target, marks
+/// and all.
+fn release(observed: &Observed) -> Option<Write> {
+    let held = observed.managed.as_ref().is_none_or(Managed::is_held);
+    held.then(|| Write::Release { seen: seen(observed), by_patch: ours_alone(observed) })
 }
 
 /// Whether the Bundle itself, and not a namesake from before a restore, is the controlling owner.

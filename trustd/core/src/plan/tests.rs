@@ -287,6 +287,17 @@ fn what_is_no_longer_wanted_is_deleted_if_ours_alone_and_else_released() {
     let release = Write::Release { seen: seen.clone(), by_patch };
     assert_eq!(writes(&plan_of(&world))[0], ("dev", &release));
 
+    // Somebody's copy, marks and all: there is nothing of ours in it to give up.
+    for shared in [false, true] {
+        let copied = Managed { others: [KEY.into()].into(), ..Managed::default() };
+        put(&mut world, "dev", Observed { shared, managed: Some(copied.clone()), ..ours.clone() });
+        assert_eq!(writes(&plan_of(&world)).len(), 1, "only the create in prod");
+        // The peer leaves its marks in objects that it half released.
+        let marked = Managed { any: true, ..copied };
+        put(&mut world, "dev", Observed { shared, managed: Some(marked), ..ours.clone() });
+        assert!(matches!(writes(&plan_of(&world))[0], ("dev", Write::Release { .. })));
+    }
+
     // A key that others hold too is not taken from them.
     let mut agreed = ours.clone();
     agreed.managed.as_mut().unwrap().others.extend([
@@ -756,11 +767,9 @@ fn any_observed() -> impl Strategy<Value = Observed> {
         OwnerReference::Bundle("old".into()),
     ]);
     let label = proptest::sample::select(vec![None, Some("b"), Some("other")]);
-    let managed = (keys(), keys(), keys()).prop_map(|(applied, updated, others)| Managed {
-        applied,
-        updated,
-        others,
-    });
+    let held = (any::<bool>(), keys(), keys(), keys());
+    let managed =
+        held.prop_map(|(any, applied, updated, others)| Managed { any, applied, updated, others });
     (owner, label, any::<(bool, bool, bool)>(), proptest::option::of(managed)).prop_map(
         |(owner, label, (shared, allow_overwrite, deleting), managed)| Observed {
             uid: Some("uid-target".into()),
