@@ -250,6 +250,39 @@ async fn a_bundle_that_is_going_is_written_no_more() -> Result<()> {
     scene.is_gone("a").await
 }
 
+#[tokio::test]
+async fn a_copy_of_a_target_where_none_is_wanted_is_left_alone() -> Result<()> {
+    let scene = synced!("copied");
+    scene.cluster.namespace(&scene.place("elsewhere"), &[]).await?;
+    let mut copy = json!(scene.target("a").await?);
+    copy["metadata"]["namespace"] = scene.place("elsewhere").into();
+    for part in ["managedFields", "resourceVersion", "uid", "creationTimestamp"] {
+        copy["metadata"].as_object_mut().unwrap().remove(part);
+    }
+    let mark = scene.mark().await?;
+    let maps = scene.maps("elsewhere");
+    let before = maps.create(&Default::default(), &serde_json::from_value(copy.clone())?).await?;
+    // And one of a shared target.
+    let shared = scene.place("shared");
+    copy["metadata"]["name"] = shared.as_str().into();
+    copy["metadata"]["labels"]["trust.cert-manager.io/bundle"] = shared.as_str().into();
+    copy["metadata"]["annotations"][SHARED] = "true".into();
+    copy["metadata"].as_object_mut().unwrap().remove("ownerReferences");
+    maps.create(&Default::default(), &serde_json::from_value(copy)?).await?;
+    scene.bundle_as(&shared, scene.spec(), json!({})).await?;
+    says(&scene.client, &shared, "True", "Synced").await?;
+
+    scene.source(&["beta"]).await?;
+    scene.holds("a", &["beta"]).await?;
+    scene.counts(1, 1).await?;
+    let mut writes = scene.target_writes(mark).await?;
+    writes.retain(|write| write.namespace == scene.place("elsewhere"));
+    assert_eq!(writes, []);
+    let now = maps.get(&scene.name).await?;
+    assert_eq!(now.metadata.resource_version, before.metadata.resource_version);
+    Ok(())
+}
+
 /// Waits until the target in `a` is owned by the Bundle as it is now, and by nothing else.
 async fn is_owned(scene: &Scene) -> Result<()> {
     let uid = scene.bundles().get(&scene.name).await?.metadata.uid;
