@@ -64,6 +64,7 @@ mod flags;
 mod ownership;
 mod quiet;
 mod reactions;
+mod restart;
 mod scene;
 mod secrecy;
 mod sources;
