@@ -69,3 +69,4 @@ mod scene;
 mod secrecy;
 mod sources;
 mod targets;
+mod untouched;

@@ -1,7 +1,5 @@
 //! That nothing is written which need not be.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use cluster::access::Account;
 use cluster::audit::Event;
@@ -13,9 +11,7 @@ use serde_json::json;
 
 use crate::alone::alone;
 use crate::fixtures::pem;
-use crate::scene::{
-    self, KEY, SOON, Stage, UNTOUCHED, UNTOUCHED_NAMESPACES, apply, bundles, says, synced,
-};
+use crate::scene::{self, KEY, SOON, apply, bundles, says, synced};
 
 #[tokio::test]
 async fn one_apply_for_each_target_and_content() -> Result<()> {
@@ -70,27 +66,6 @@ async fn what_does_not_matter_moves_nothing() -> Result<()> {
     ensure!(writes.len() == 1, "{writes:#?}");
     Ok(())
 }
-
-/// While all other tests go on around it.
-#[tokio::test]
-async fn a_minute_in_which_nothing_happens_to_a_bundle_is_one_without_a_write() -> Result<()> {
-    let Some(stage) = Stage::shared()? else { return Ok(()) };
-    let (since, mark) = stage.untouched;
-    tokio::time::sleep(MINUTE.saturating_sub(since.elapsed())).await;
-    let mut writes = scene::writes(&stage.cluster, &stage.account.user(), mark).await?;
-    writes.retain(|it| it.name == UNTOUCHED || it.namespace.starts_with(UNTOUCHED));
-    assert_eq!(writes, []);
-    let client = stage.cluster.admin().await?;
-    let events = scene::events(&client, UNTOUCHED).await?;
-    let reasons: Vec<&str> = events.iter().map(|(_, reason, _)| reason.as_str()).collect();
-    assert_eq!(reasons, ["Synced"]);
-    let targets = bundles(&client).get(UNTOUCHED).await?.data["status"]["targets"].clone();
-    let all = 2 * UNTOUCHED_NAMESPACES;
-    assert_eq!(targets, json!({"desired": all, "synced": all, "failed": 0, "refused": 0}));
-    Ok(())
-}
-
-const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_label_on_one_of_many_namespaces_plans_its_own_targets_alone() -> Result<()> {
