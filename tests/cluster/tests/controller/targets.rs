@@ -188,6 +188,20 @@ async fn an_apply_under_our_own_name_that_drops_our_marks_is_mended() -> Result<
 }
 
 #[tokio::test]
+async fn an_apply_under_our_own_name_that_adds_a_key_is_mended() -> Result<()> {
+    let scene = synced!("own-added");
+    let target = scene.target("a").await?;
+    let wanted = shape(&target)?;
+    let mut whole = json!(target);
+    whole["data"]["other"] = "more".into();
+    for part in ["managedFields", "resourceVersion", "uid", "creationTimestamp"] {
+        whole["metadata"].as_object_mut().unwrap().remove(part);
+    }
+    apply(&scene.maps("a"), &scene.name, "trust-manager", &whole).await?;
+    is_mended(&scene, "a key too many", &wanted).await
+}
+
+#[tokio::test]
 async fn a_key_that_was_edited_under_our_own_name_goes_when_it_is_renamed() -> Result<()> {
     let scene = synced!("own-renamed");
     edit(&scene, "trust-manager", json!({"data": {KEY: "nothing"}})).await?;
