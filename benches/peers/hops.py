@@ -3,7 +3,7 @@
 
 One proxy with one thread on the first core, load and backend on the second, by turns, the median of RUNS each. CPU
 time is the proxy's own clock, so only ratios of one run are worth quoting. Needs nginx, haproxy, openssl and
-taskset; loads 127.0.0.1 only, for about two minutes.
+taskset; loads 127.0.0.1 only, for about a minute.
 
     cargo build --release -p tlsbench && benches/peers/hops.py target/release/tlsbench [ROWS WITH THIS TEXT]
 """
