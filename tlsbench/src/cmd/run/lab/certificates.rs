@@ -58,8 +58,12 @@ fn existing(settings: &Run, pki: &Path) -> anyhow::Result<Certificates> {
         certificate: pki.join(format!("client-{KEY}.crt")),
         key: pki.join(format!("client-{KEY}.key")),
     };
-    let root = fs::read_to_string(&files.ca_bundle)
-        .with_context(|| format!("cannot read `{}`", files.ca_bundle.display()))?;
+    let root = match &settings.flags.tls.ca_bundle {
+        Some(path) => {
+            fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?
+        }
+        None => read("ca-bundle.crt")?,
+    };
     Ok((root, identity("server")?, identity("client")?, files))
 }
 
