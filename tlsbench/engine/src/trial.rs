@@ -47,13 +47,17 @@ pub enum TrialError {
     /// A hop ended, or cannot be read.
     #[error("a hop is missing")]
     Topology(#[from] TopologyError),
+    /// The round was over before anybody looked, so nobody knows what hops used meanwhile.
+    #[error("the round was over before its hops were read; make it longer")]
+    Unread,
 }
 
 /// Runs the scenario's first target, which is this topology, and reads what its hops use while a round
 /// is measured.
 ///
 /// # Errors
-/// When the load cannot be made, or a hop ends.
+/// When the load cannot be made, a hop ends, or the round is too short to be read: rounds of a time are
+/// read at their edges, counted ones within 50 ms of them.
 pub fn measure(
     topology: &mut Topology,
     scenario: &Scenario,
@@ -70,6 +74,9 @@ pub fn measure(
         Progress::Note(_) | Progress::Counts { .. } => {}
     })?;
     let ended = ended.transpose()?.unwrap_or_default();
+    if outcome.cut_short.is_none() && (begun.is_empty() || ended.is_empty()) {
+        return Err(TrialError::Unread);
+    }
     let uses = topology.hops().iter().zip(begun.iter().zip(&ended));
     let hops = uses
         .map(|(hop, (begun, ended)): (_, (&Reading, &Reading))| HopUse {
