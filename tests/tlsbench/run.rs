@@ -237,7 +237,7 @@ fn the_defaults_that_help_names_are_those_of_a_printed_scenario() {
         })
         .filter(|(flag, _)| !NOT_OF_THE_SCENARIO.contains(flag))
         .collect();
-    assert_eq!(said.len(), 20, "{said:?}");
+    assert_eq!(said.len(), 21, "{said:?}");
     let print = |flags: &[&str]| {
         let target = ["--print-scenario", "--target", "https://localhost/"];
         tlsbench(&[&target[..], flags].concat())

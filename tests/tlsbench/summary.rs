@@ -1,13 +1,13 @@
 //! What a run says of itself: its exit code, its summary, and what its record holds besides counts.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
 use tlsbench_engine::fake::{Answer, Fake, FakeServer};
 
 use crate::bench::Bench;
-use crate::servers::free_address;
+use crate::servers::{free_address, installed};
 
 /// A server that answers by a few bytes.
 fn server(bench: &Bench) -> FakeServer {
@@ -64,6 +64,39 @@ fn secrets_stay_out_of_the_record_and_the_summary() {
         let text = fs::read_to_string(bench.file("run.json")).unwrap() + &ran.out;
         assert!(text.contains("redacted") && !text.contains("hunter"), "{text}");
     }
+}
+
+#[test]
+fn a_terminal_is_shown_rate_and_p99_while_it_goes_on_and_nothing_afterwards() {
+    if installed("script", "bsdutils").is_none() {
+        return;
+    }
+    let bench = Bench::new();
+    let server = server(&bench);
+    let flags = ["--round", "700ms", "--rounds", "3", "-n", "2"];
+    let run = bench.command(server.address(), &flags);
+    let words = [run.get_program()].into_iter().chain(run.get_args());
+    let line: Vec<String> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    // It gives the command a terminal, and copies here what appears on it.
+    let mut terminal = Command::new("script");
+    terminal.args(["-q", "-e", "-E", "never", "-c", &line.join(" "), "/dev/null"]);
+    terminal.env("TERM", "xterm").current_dir(run.get_current_dir().unwrap());
+    let output = terminal.stdin(Stdio::null()).output().unwrap();
+    let seen = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{seen}");
+    let lines: Vec<&str> =
+        seen.split(['\r', '\n']).filter(|line| line.contains(" rounds ")).collect();
+    let of = |line: &&str| {
+        let (rate, rest) = line.split_once("/s, p99 ")?;
+        let rate: u64 = rate.rsplit(' ').next()?.parse().ok()?;
+        Some((rate, rest.contains("s, 0 failed, 0 missed")))
+    };
+    let told: Vec<(u64, bool)> = lines.iter().filter_map(of).collect();
+    assert!(told.iter().any(|(rate, rest)| *rate > 0 && *rest), "{seen:?}");
+    // The line is wiped away before the summary comes.
+    let (last, summary) = seen.rsplit_once(" rounds ").unwrap();
+    assert!(!last.contains("record: ") && summary.contains("\x1b[2K"), "{seen:?}");
+    assert!(summary.contains("run.json"), "{seen:?}");
 }
 
 #[test]

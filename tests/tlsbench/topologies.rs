@@ -188,7 +188,7 @@ fn trial(
     wiring: &Wiring,
     engine: &Engine,
     placement: &Placement,
-    timing: TimingDraft,
+    timing: &TimingDraft,
 ) -> Result<Trial, TrialError> {
     let engines: BTreeMap<Role, Engine> = ROLES.map(|role| (role, engine.clone())).into();
     let folder = bench.file(&format!("{}-{}", engine.name(), placement.name));
@@ -211,7 +211,7 @@ fn trial(
             ..TlsDraft::default()
         },
         load: LoadDraft { connections: Some(8), ..LoadDraft::default() },
-        timing: TimingDraft { rounds: Some(10), ..timing },
+        timing: TimingDraft { rounds: Some(10), ..timing.clone() },
         ..Draft::default()
     };
     let mut scenario = draft.finish().unwrap();
@@ -228,7 +228,7 @@ fn cost(bench: &Bench, wiring: &Wiring, engine: &Engine, placement: &Placement) 
         warm_up: Some(Nanos::from_millis(100)),
         ..TimingDraft::default()
     };
-    let trial = trial(bench, wiring, engine, placement, timing).unwrap();
+    let trial = trial(bench, wiring, engine, placement, &timing).unwrap();
     let slice = trial.slice.unwrap();
     assert!(slice.tally.succeeded >= 50 && slice.tally.failed.is_empty(), "{:?}", slice.tally);
     let seen: Vec<Role> = trial.hops.iter().map(|hop| hop.role).collect();
@@ -248,7 +248,7 @@ fn a_round_is_told_with_what_its_hops_used_or_not_at_all() {
         ..TimingDraft::default()
     };
     let plaintext = Known::Plaintext.placement();
-    match trial(&bench, &wiring, &Engine::Builtin, &plaintext, timing) {
+    match trial(&bench, &wiring, &Engine::Builtin, &plaintext, &timing) {
         Ok(trial) => assert_eq!(trial.hops.len(), ROLES.len()),
         Err(error) => assert!(matches!(error, TrialError::Unread), "{error}"),
     }

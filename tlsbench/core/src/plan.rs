@@ -51,8 +51,8 @@ pub struct Scenario {
     pub close: Close,
     /// Threads; each has its own loop, TLS configuration, sessions and histograms.
     pub shards: NonZeroU32,
-    /// Whether each thread keeps to a core of its own.
-    pub pin: bool,
+    /// When each thread keeps to a core of its own.
+    pub pin: Pin,
     /// Addresses that connections come from, in turn; empty leaves the choice to the system.
     pub sources: Vec<IpAddr>,
     /// When a run against other people's machines stops by itself.
@@ -76,6 +76,17 @@ pub struct Target {
     pub sni: Option<String>,
     /// Addresses to connect to instead of what the host resolves to.
     pub connect_to: Vec<SocketAddr>,
+}
+
+/// When threads keep to cores of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// Wherever there are as many cores as threads.
+    Always,
+    /// Where two cores more are there than threads: a thread cannot make way for what else runs there.
+    Auto,
+    /// The kernel moves them.
+    Never,
 }
 
 /// Whether TLS is spoken.
@@ -317,6 +328,7 @@ words!(Group {
     X25519 = "x25519",
     X25519MlKem768 = "x25519mlkem768",
 });
+words!(Pin { Always = "always", Auto = "auto", Never = "never" });
 words!(Provider { AwsLcRs = "aws-lc-rs", Ring = "ring" });
 words!(Suite {
     Aes128Gcm = "aes-128-gcm",

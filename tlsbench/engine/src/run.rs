@@ -10,7 +10,7 @@ use std::sync::mpsc::Sender;
 
 use thiserror::Error;
 use tlsbench_core::pace::Shard;
-use tlsbench_core::plan::{Load, Protocol, Scenario, Scheme, Target};
+use tlsbench_core::plan::{Load, Pin, Protocol, Scenario, Scheme, Target};
 use tlsbench_core::tally::Tally;
 use tlsbench_core::units::{Nanos, Share};
 use tlsbench_core::usage::{Cpu, Lap};
@@ -140,8 +140,12 @@ pub fn run(
     let mut shards = shards(scenario, inputs)?;
     let resolver =
         Resolver::start(scenario, inputs).map_err(|source| RunError::Shard { source })?;
-    let cores = if scenario.pin { shard::cores(shards.len()) } else { None };
-    if scenario.pin && cores.is_none() {
+    let cores = match scenario.pin {
+        Pin::Always => shard::cores(shards.len(), 0),
+        Pin::Auto => shard::cores(shards.len(), CORES_TO_SPARE),
+        Pin::Never => None,
+    };
+    if scenario.pin == Pin::Always && cores.is_none() {
         progress(Progress::Note(format!(
             "not pinned: {} threads, and fewer CPUs that this process may use; lower `threads`",
             shards.len()
@@ -379,6 +383,8 @@ pub fn process_cpu() -> Cpu {
     Cpu { total, user, system }
 }
 
+/// For the thread that looks on, and for what the kernel and others do.
+const CORES_TO_SPARE: usize = 2;
 /// Threads are started and TLS is configured within this.
 const HEAD_START: Nanos = Nanos::from_millis(5);
 /// Among fewer operations than this a share of failures says little.

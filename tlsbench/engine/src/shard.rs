@@ -82,12 +82,12 @@ pub(crate) fn split(stat: &str) -> (Nanos, Nanos) {
 }
 
 /// Cores for so many shards: the last ones, since interrupts mostly come to the first. Nothing when
-/// there are not enough.
+/// there are not enough with those that are to stay free.
 #[must_use]
-pub(crate) fn cores(shards: usize) -> Option<Vec<usize>> {
+pub(crate) fn cores(shards: usize, free: usize) -> Option<Vec<usize>> {
     let allowed = affinity::allowed().ok()?;
-    let spare = allowed.len().checked_sub(shards)?;
-    Some(allowed.into_iter().skip(spare).collect())
+    let others = allowed.len().checked_sub(shards).filter(|others| *others >= free)?;
+    Some(allowed.into_iter().skip(others).collect())
 }
 
 /// Works on each item in a thread of its own, pinned if there are cores, and meanwhile calls
@@ -152,9 +152,11 @@ mod tests {
     #[test]
     fn shards_have_cores_only_when_there_are_enough() {
         let allowed = affinity::allowed().unwrap();
-        assert_eq!(cores(allowed.len()), Some(allowed.clone()));
-        assert_eq!(cores(allowed.len() + 1), None);
-        assert_eq!(cores(1), Some(vec![*allowed.last().unwrap()]));
+        let all = allowed.len();
+        assert_eq!(cores(all, 0), Some(allowed.clone()));
+        assert_eq!(cores(all + 1, 0), None);
+        assert_eq!(cores(1, all - 1), Some(vec![*allowed.last().unwrap()]));
+        assert_eq!(cores(1, all), None);
     }
 
     #[test]

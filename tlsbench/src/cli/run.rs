@@ -7,8 +7,8 @@ use clap::Args;
 use tlsbench_core::plan::lab::{EngineName, Workload};
 use tlsbench_core::plan::placement::{Known, Role};
 use tlsbench_core::plan::{
-    Close, Draft, Group, LoadDraft, LoopName, ProtocolName, Provider, RequestDraft, SpreadName,
-    Suite, TargetDraft, TimingDraft, TlsDraft, Verify, Version,
+    Close, Draft, Group, LoadDraft, LoopName, Pin, ProtocolName, Provider, RequestDraft,
+    SpreadName, Suite, TargetDraft, TimingDraft, TlsDraft, Verify, Version,
 };
 use tlsbench_core::units::Nanos;
 
@@ -111,9 +111,10 @@ struct Connections {
     #[arg(long, value_name = "NUMBER")]
     threads: Option<u32>,
 
-    /// Keep each thread to a core of its own.
-    #[arg(long)]
-    pin: bool,
+    /// When to keep each thread to a core of its own: always, never, or auto, with two cores to
+    /// spare. Several runs at once on one machine would share these cores: never [default: auto].
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, default_missing_value = "always")]
+    pin: Option<Pin>,
 
     /// Share of failed operations, 0 to 1, above which the run stops [default: 1; 0.1 where a
     /// target is not on this machine or in a private network].
@@ -270,7 +271,7 @@ impl Run {
             handshakes_only: said(*handshakes_only),
             close: *close,
             threads: *threads,
-            pin: said(*pin),
+            pin: *pin,
             sources: list(sources),
             abort_errors_above: *abort_errors_above,
             target: list(&self.targets),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::words::words;
-use super::{Close, Group, Provider, Suite, Verify, Version};
+use super::{Close, Group, Pin, Provider, Suite, Verify, Version};
 use crate::units::Nanos;
 
 /// A scenario as far as it was said. Keys of the file's top level.
@@ -25,7 +25,7 @@ pub struct Draft {
     /// Threads, each with its own loop, TLS configuration, sessions and histograms. Default: 1.
     pub threads: Option<u32>,
     /// Whether each thread keeps to a core of its own. Default: false.
-    pub pin: Option<bool>,
+    pub pin: Option<Pin>,
     /// Addresses that connections come from, in turn, all of one family. Default: the system's
     /// choice. One address has 28,232 ports for one endpoint.
     pub sources: Option<Vec<IpAddr>>,
@@ -313,9 +313,9 @@ mod tests {
     #[test]
     fn what_is_said_above_wins_and_the_rest_comes_from_below() {
         let above = "threads = 2\n[tls]\nresume = 0.5\n[load]\nrate = 10\n";
-        let below = "threads = 4\npin = true\n[tls]\nresume = 0.1\nprovider = 'aws-lc-rs'\n";
+        let below = "threads = 4\npin = 'always'\n[tls]\nresume = 0.1\nprovider = 'aws-lc-rs'\n";
         let read = |text: &str| Draft::from_toml(text).unwrap();
-        let want = "threads = 2\npin = true\n[tls]\nresume = 0.5\nprovider = 'aws-lc-rs'\n\
+        let want = "threads = 2\npin = 'always'\n[tls]\nresume = 0.5\nprovider = 'aws-lc-rs'\n\
                     [load]\nrate = 10\n";
         assert_eq!(read(above).or(read(below)), read(want));
     }

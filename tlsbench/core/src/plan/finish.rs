@@ -13,7 +13,7 @@ use super::draft::{
 use super::problem::{Problem, Problems};
 use super::url::Url;
 use super::{
-    Arrivals, ClientCertificate, Close, Length, Load, Protocol, Provider, Request, Scenario,
+    Arrivals, ClientCertificate, Close, Length, Load, Pin, Protocol, Provider, Request, Scenario,
     Spread, Target, Timing, Tls, Verify, Version,
 };
 use crate::units::{Nanos, Rate, Share};
@@ -39,7 +39,7 @@ impl Draft {
             load,
             timing: timing(&self.timing, &mut problems),
             shards: count("threads", self.threads, ONE, &mut problems),
-            pin: self.pin.unwrap_or(false),
+            pin: self.pin.unwrap_or(Pin::Auto),
             sources: self.sources.clone().unwrap_or_default(),
             abort_errors_above: share(
                 "abort_errors_above",

@@ -417,7 +417,7 @@ prop_compose! {
         timing in timing(),
         close in proptest::sample::select(Close::ALL),
         shards in 1_u32..8,
-        pin in any::<bool>(),
+        pin in proptest::sample::select(Pin::ALL),
         abort in 0.0..=1.0,
     ) -> Scenario {
         let wants_tls = tls.resume > Share::ZERO || tls.client_certificate.is_some();

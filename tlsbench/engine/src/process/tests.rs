@@ -106,10 +106,13 @@ fn a_supervisor_uses_no_cpu_time_while_nothing_happens() {
     let (_listener, address) = listener();
     let hop = start(scratch.path(), "echo $$ >pids; exec sleep 1000", address).unwrap();
     written(scratch.path(), 1);
-    let before = crate::clock::cpu_of_process(hop.pid()).unwrap();
-    std::thread::sleep(Duration::from_millis(300));
-    let after = crate::clock::cpu_of_process(hop.pid()).unwrap();
-    assert_eq!(after, before);
+    // It has something to do until it has seen its hop start; one that polls never comes to rest.
+    let rests = || {
+        let before = crate::clock::cpu_of_process(hop.pid()).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        crate::clock::cpu_of_process(hop.pid()).unwrap() == before
+    };
+    assert!((0..20).any(|_| rests()), "it goes on using CPU time");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tlsbench_core::plan::{
-    Arrivals, Close, Length, Load, Protocol, Provider, Request, Scenario, Scheme, Spread, Target,
-    Timing, Tls, Verify, Version,
+    Arrivals, Close, Length, Load, Pin, Protocol, Provider, Request, Scenario, Scheme, Spread,
+    Target, Timing, Tls, Verify, Version,
 };
 use tlsbench_core::tally::{Failure, Phase, Tally};
 use tlsbench_core::units::{Nanos, Rate, Share};
@@ -74,7 +74,7 @@ fn scenario(address: SocketAddr, scheme: Scheme) -> Scenario {
         },
         close: Close::Server,
         shards: NonZeroU32::new(2).unwrap(),
-        pin: false,
+        pin: Pin::Never,
         sources: vec![],
         abort_errors_above: Share::ONE,
     }
