@@ -15,6 +15,9 @@ use crate::fleet::{Fleet, LEASE, SIZE, SOON, metric, name};
 /// So slow that a fan-out takes some seconds.
 const SLOW: Duration = Duration::from_millis(80);
 
+/// How long the API server is away; the renew deadline has passed before it begins.
+const AWAY: Duration = Duration::from_secs(30);
+
 async fn leads(controller: &Controller) -> Result<()> {
     metric(controller, "trustd_leader", 1.0).await
 }
@@ -133,6 +136,7 @@ async fn an_api_server_away_for_longer_than_the_renew_deadline_is_survived() -> 
     fleet.midst(generation).await?;
     fleet.cluster.stop_server();
     metric(&trustd, "trustd_leader", 0.0).await?;
+    tokio::time::sleep(AWAY).await;
     ensure!(trustd.probe("/healthz").await?.status == 200, "it calls itself dead");
     fleet.cluster.start_server().await?;
     leads(&trustd).await?;

@@ -16,6 +16,7 @@ mod fleet;
 mod history;
 mod hook;
 mod lead;
+mod quiet;
 
 /// One of the fleets, alone, or nothing where there is no control plane to run.
 macro_rules! turn {
