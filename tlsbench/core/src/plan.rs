@@ -174,6 +174,21 @@ pub enum Group {
     X25519MlKem768,
 }
 
+/// The kind of a server's or client's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyKind {
+    /// ECDSA on P-256.
+    EcdsaP256,
+    /// ECDSA on P-384.
+    EcdsaP384,
+    /// Ed25519.
+    Ed25519,
+    /// RSA of 2048 bits; made by aws-lc-rs, for ring makes no RSA keys.
+    Rsa2048,
+    /// RSA of 3072 bits; likewise.
+    Rsa3072,
+}
+
 /// Who does the cryptography; chosen per run, never for the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Provider {
@@ -327,6 +342,13 @@ words!(Group {
     P384 = "p384",
     X25519 = "x25519",
     X25519MlKem768 = "x25519mlkem768",
+});
+words!(KeyKind {
+    EcdsaP256 = "ecdsa-p256",
+    EcdsaP384 = "ecdsa-p384",
+    Ed25519 = "ed25519",
+    Rsa2048 = "rsa2048",
+    Rsa3072 = "rsa3072",
 });
 words!(Pin { Always = "always", Auto = "auto", Never = "never" });
 words!(Provider { AwsLcRs = "aws-lc-rs", Ring = "ring" });

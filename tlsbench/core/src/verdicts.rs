@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::compare::{Comparison, Finding, compare};
 use crate::plan::Draft;
 use crate::plan::hop::HopKind;
-use crate::plan::lab::{EngineName, Workload};
+use crate::plan::lab::{EngineName, Pass, Workload};
 use crate::plan::placement::{Known, Role};
 use crate::record::lab::{LabRecord, TrialRecord};
 use crate::stats::{Estimate, ratio_of_sums};
@@ -89,7 +89,7 @@ pub fn verdicts(record: &LabRecord) -> Verdicts {
     }
     let findings = compare(&comparisons, record.lab.seed).into_iter().zip(workloads);
     Verdicts {
-        rows: record.trials.iter().map(Row::of).collect(),
+        rows: record.trials.iter().filter(|trial| trial.pass == Pass::Cpu).map(Row::of).collect(),
         findings: findings
             .map(|(finding, workload)| WorkloadFinding { workload, finding })
             .collect(),

@@ -35,7 +35,7 @@ pub(super) fn pki(settings: &Pki) -> anyhow::Result<String> {
         .context("`--days` ends beyond what this machine's clock can tell")?;
     let mut names: Vec<String> = NAMES.map(str::to_owned).to_vec();
     names.extend(settings.names.iter().filter(|name| !NAMES.contains(&name.as_str())).cloned());
-    let lab = Lab::make(&names, &KeyKind::ALL, from, to)?;
+    let lab = Lab::make(&names, KeyKind::ALL, from, to)?;
     write(folder, &lab, &settings.namespace)?;
     Ok(said(settings, &names))
 }
@@ -99,7 +99,8 @@ fn file_name(purpose: Purpose, kind: KeyKind) -> String {
 
 fn said(settings: &Pki, names: &[String]) -> String {
     let folder = settings.folder.display();
-    let kinds = KeyKind::ALL.map(KeyKind::as_str).join(", ");
+    let kinds: Vec<&str> = KeyKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    let kinds = kinds.join(", ");
     format!(
         "{folder}/{BUNDLE}                the root: what `tlsbench run --ca-bundle` trusts\n\
          {folder}/server-KIND.crt, .key    for {}\n\

@@ -1,24 +1,23 @@
 //! What a run over placements does: which placements, under which workloads, how often and in which
 //! order.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::hop::{Carried, Cryptography};
 use super::placement::{Known, Placement, Role};
-use super::problem::Problem;
 use super::words::words;
-use super::{
-    Draft, Group, LoadDraft, LoopName, Provider, Scenario, Suite, TargetDraft, TimingDraft,
-    TlsDraft, Version,
-};
+use super::{Group, KeyKind, Provider, Suite, Version};
 use crate::random::SplitMix64;
 use crate::units::Nanos;
 
+mod check;
+mod slice;
 #[cfg(test)]
 mod tests;
+
+pub use slice::ClientFiles;
 
 /// A run over placements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,8 +39,62 @@ pub struct Lab {
     pub seed: u64,
     /// Idle upstream connections of an HTTP hop.
     pub pool: u32,
-    /// The backend's response, in bytes.
+    /// The backend's response, in bytes; bulk workloads and the mix have their own.
     pub response_bytes: u64,
+    /// The one TLS version of every link with TLS.
+    pub version: Version,
+    /// The kind of every key.
+    pub key: KeyKind,
+    /// Suites of every link with TLS, best first.
+    pub suites: Vec<Suite>,
+    /// Groups of every link with TLS, best first.
+    pub groups: Vec<Group>,
+    /// Who does the cryptography of the client and of builtin hops.
+    pub provider: Provider,
+    /// The latency pass; nothing where latency is not measured.
+    pub latency: Option<LatencyPass>,
+    /// What [`Workload::Mix`] is.
+    pub mix: Mix,
+    /// Idle connections that are held to see what memory they take; 0 where it is not measured.
+    pub idle_connections: u32,
+}
+
+/// The pass that measures latency: connections arrive evenly at one rate for all placements, make a
+/// full handshake and a request, and are closed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyPass {
+    /// How often each placement is measured, hops started afresh.
+    pub rounds: u32,
+    /// How long it is measured each time, in nanoseconds.
+    pub slice_ns: Nanos,
+    /// How long it runs before that, in nanoseconds.
+    pub warm_up_ns: Nanos,
+    /// The rate, as a part of what the slowest placement can do: above 0, at most 1.
+    pub share: f64,
+}
+
+/// Traffic as it may be: connections that make some requests each, a part of them resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mix {
+    /// Connections at a time.
+    pub connections: u32,
+    /// Requests on each.
+    pub requests: u32,
+    /// The share of handshakes that resume a session, where the client speaks TLS: 0 to 1.
+    pub resume: f64,
+    /// Each response, in bytes.
+    pub response_bytes: u64,
+}
+
+/// What is measured of a slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pass {
+    /// CPU time, in a closed loop.
+    Cpu,
+    /// Times of operations, in an open loop.
+    Latency,
 }
 
 /// What hops can be made of.
@@ -64,6 +117,12 @@ pub enum Workload {
     KeepAlive,
     /// A connection with a resumed handshake for each request, 16 at a time.
     Resumed,
+    /// Requests for 64 KiB over connections that are kept, 8 of them.
+    Bulk64k,
+    /// Requests for 1 MiB over connections that are kept, 8 of them.
+    Bulk1m,
+    /// What [`Lab::mix`] says.
+    Mix,
 }
 
 impl Default for Lab {
@@ -72,7 +131,7 @@ impl Default for Lab {
         let known = Known::PLACEMENTS.into_iter().chain(Known::TWINS);
         Self {
             placements: known.map(Known::placement).collect(),
-            workloads: Workload::ALL.to_vec(),
+            workloads: Workload::DEFAULT.to_vec(),
             engines: BTreeMap::new(),
             rounds: 8,
             slice_ns: Nanos::from_millis(400),
@@ -80,11 +139,42 @@ impl Default for Lab {
             seed: 1,
             pool: 64,
             response_bytes: 120,
+            version: Version::Tls13,
+            key: KeyKind::EcdsaP256,
+            suites: vec![Suite::Aes128Gcm],
+            groups: vec![Group::X25519],
+            provider: Provider::Ring,
+            latency: None,
+            mix: Mix::default(),
+            idle_connections: 0,
         }
     }
 }
 
+impl Default for LatencyPass {
+    /// Six rounds, the fewest for a verdict, at 35 % of what the slowest placement can do: a moderate
+    /// load, at which queues are short.
+    fn default() -> Self {
+        Self {
+            rounds: 6,
+            slice_ns: Nanos::from_millis(400),
+            warm_up_ns: Nanos::from_millis(100),
+            share: 0.35,
+        }
+    }
+}
+
+impl Default for Mix {
+    /// Ten requests of 8 KiB on each connection, and half of these resumed.
+    fn default() -> Self {
+        Self { connections: 16, requests: 10, resume: 0.5, response_bytes: 8 << 10 }
+    }
+}
+
 impl Workload {
+    /// Those of a run that names none.
+    pub const DEFAULT: [Self; 3] = [Self::Full, Self::KeepAlive, Self::Resumed];
+
     /// Whether it says anything of a placement: without TLS towards the client nothing is resumed.
     #[must_use]
     pub fn suits(self, placement: &Placement) -> bool {
@@ -97,7 +187,7 @@ impl Workload {
     pub const fn operation(self) -> &'static str {
         match self {
             Self::Full | Self::Resumed => "connection",
-            Self::KeepAlive => "request",
+            Self::Bulk64k | Self::Bulk1m | Self::KeepAlive | Self::Mix => "request",
         }
     }
 
@@ -107,31 +197,38 @@ impl Workload {
     pub const fn of_twin(self) -> Self {
         match self {
             Self::Full | Self::Resumed => Self::Full,
-            Self::KeepAlive => Self::KeepAlive,
+            Self::Bulk64k | Self::Bulk1m | Self::KeepAlive | Self::Mix => self,
         }
+    }
+
+    /// Whether it is about bytes: then what a core moves in a second says more than what a request
+    /// costs.
+    #[must_use]
+    pub const fn is_bulk(self) -> bool {
+        matches!(self, Self::Bulk64k | Self::Bulk1m)
     }
 }
 
-/// Files that a client of the lab needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientFiles {
-    /// The root.
-    pub ca_bundle: std::path::PathBuf,
-    /// The client's certificate and its chain.
-    pub certificate: std::path::PathBuf,
-    /// Its key.
-    pub key: std::path::PathBuf,
-}
-
 impl Lab {
-    /// What every link with TLS negotiates: one version, suite and group, so that engines are alike.
+    /// What every link with TLS negotiates: one version, so that engines are alike.
     #[must_use]
-    pub fn cryptography() -> Cryptography {
+    pub fn cryptography(&self) -> Cryptography {
         Cryptography {
-            versions: vec![Version::Tls13],
-            suites: vec![Suite::Aes128Gcm],
-            groups: vec![Group::X25519],
-            provider: Provider::Ring,
+            versions: vec![self.version],
+            suites: self.suites.clone(),
+            groups: self.groups.clone(),
+            provider: self.provider,
+        }
+    }
+
+    /// The backend's response under a workload, in bytes.
+    #[must_use]
+    pub const fn response_bytes(&self, workload: Workload) -> u64 {
+        match workload {
+            Workload::Full | Workload::KeepAlive | Workload::Resumed => self.response_bytes,
+            Workload::Bulk64k => 64 << 10,
+            Workload::Bulk1m => 1 << 20,
+            Workload::Mix => self.mix.response_bytes,
         }
     }
 
@@ -150,83 +247,6 @@ impl Lab {
             Some((index, workloads))
         });
         with_workloads.collect()
-    }
-
-    /// What the load engine is told for one slice.
-    ///
-    /// # Errors
-    /// When slices or rounds are of no use.
-    pub fn scenario(
-        &self,
-        placement: &Placement,
-        workload: Workload,
-        files: &ClientFiles,
-    ) -> Result<Scenario, Vec<Problem>> {
-        let edge = placement.links().first().copied().unwrap_or(Carried::Plain);
-        let (is_tls, is_mtls) = (edge != Carried::Plain, edge == Carried::Mtls);
-        let first = placement.hops.first().map_or(Role::Backend, |hop| hop.role);
-        let suite = Self::cryptography();
-        let draft = Draft {
-            // The names of hops are no addresses, and so not known to be of this machine.
-            abort_errors_above: Some(1.0),
-            target: Some(vec![TargetDraft {
-                name: Some(format!("{}/{workload}", placement.name)),
-                url: format!("{}://{}/", if is_tls { "https" } else { "http" }, first.host()),
-                ..TargetDraft::default()
-            }]),
-            tls: TlsDraft {
-                version: is_tls.then_some(Version::Tls13),
-                suites: is_tls.then_some(suite.suites),
-                groups: is_tls.then_some(suite.groups),
-                resume: (is_tls && workload == Workload::Resumed).then_some(1.0),
-                ca_bundle: is_tls.then(|| files.ca_bundle.clone()),
-                client_certificate: is_mtls.then(|| files.certificate.clone()),
-                client_key: is_mtls.then(|| files.key.clone()),
-                ..TlsDraft::default()
-            },
-            load: LoadDraft {
-                kind: Some(LoopName::Closed),
-                keep: Some(workload == Workload::KeepAlive),
-                connections: Some(if workload == Workload::KeepAlive { 32 } else { 16 }),
-                ..LoadDraft::default()
-            },
-            timing: TimingDraft {
-                round: Some(self.slice_ns),
-                rounds: Some(ROUNDS_OF_ENGINE),
-                warm_up: Some(self.warm_up_ns),
-                ..TimingDraft::default()
-            },
-            ..Draft::default()
-        };
-        let mut scenario = draft.finish()?;
-        // A slice is one round; it takes several for an interval, and those are the lab's.
-        scenario.timing.rounds = NonZeroU32::MIN;
-        Ok(scenario)
-    }
-
-    /// Everything that keeps the lab from being measured.
-    #[must_use]
-    pub fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut add = |key: &str, seen: String, cure: &str| {
-            problems.push(Problem::new(key, seen, cure));
-        };
-        let mut names = BTreeSet::new();
-        for placement in &self.placements {
-            if !names.insert(&placement.name) {
-                let seen = format!("`{}` is there twice", placement.name);
-                add("placements", seen, "give each a name of its own");
-            }
-        }
-        if self.placements.is_empty() || self.workloads.is_empty() {
-            add("placements", "nothing is to be measured".to_owned(), "name a placement");
-        }
-        if !(1..=ROUNDS_MAX).contains(&self.rounds) {
-            let seen = format!("{} rounds", self.rounds);
-            add("rounds", seen, "write 1 to 1,000; a verdict takes at least 6");
-        }
-        problems.extend(self.placements.iter().flat_map(Placement::problems));
-        problems
     }
 
     /// The placements of these names with their twins, each once, in the order given.
@@ -251,9 +271,12 @@ fn shuffle<T>(items: &mut [T], bits: &mut SplitMix64) {
 }
 
 words!(EngineName { Builtin = "builtin", Haproxy = "haproxy", Nginx = "nginx" });
-words!(Workload { Full = "full", KeepAlive = "keep-alive", Resumed = "resumed" });
-
-/// The fewest that the load engine takes; one of them is run.
-const ROUNDS_OF_ENGINE: u32 = 10;
-/// A day of rounds that take over a minute.
-const ROUNDS_MAX: u32 = 1_000;
+words!(Pass { Cpu = "cpu", Latency = "latency" });
+words!(Workload {
+    Full = "full",
+    KeepAlive = "keep-alive",
+    Resumed = "resumed",
+    Bulk64k = "bulk-64k",
+    Bulk1m = "bulk-1m",
+    Mix = "mix",
+});

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Environment, Note, RecordError, SCHEMA, TargetRecord};
 use crate::plan::hop::HopKind;
-use crate::plan::lab::{EngineName, Lab, Workload};
+use crate::plan::lab::{EngineName, Lab, Pass, Workload};
 use crate::plan::placement::{Placement, Role};
 use crate::units::Nanos;
 use crate::usage::{Memory, Usage};
@@ -38,8 +38,49 @@ pub struct LabRecord {
     pub hop_cores: Vec<u32>,
     /// Who else used the CPUs.
     pub others: Option<Others>,
-    /// What was measured: each placement under each workload that suits it.
+    /// What was seen of each placement before the rounds.
+    pub pilot: Vec<PilotRecord>,
+    /// What was measured: each placement under each workload that suits it, and in the latency pass.
     pub trials: Vec<TrialRecord>,
+    /// What idle connections take.
+    pub idle: Vec<IdleRecord>,
+}
+
+/// A placement before the rounds, under full handshakes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PilotRecord {
+    /// The placement's name.
+    pub placement: String,
+    /// What it did in a second.
+    pub operations_per_second: f64,
+    /// How busy the generator's busiest thread was: 0 to 1.
+    pub generator_share: f64,
+    /// CPU time of each hop per operation in nanoseconds, from the client on.
+    pub hops_ns: Vec<f64>,
+}
+
+/// Memory of a placement's hops with connections that stand and do nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IdleRecord {
+    /// The placement's name.
+    pub placement: String,
+    /// How many connections stood, each after one request.
+    pub connections: u32,
+    /// Its hops, from the client on.
+    pub hops: Vec<IdleHop>,
+}
+
+/// Memory of a hop with and without idle connections.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IdleHop {
+    /// What it is there for.
+    pub role: Role,
+    /// Resident before there was any connection.
+    pub before_bytes: u64,
+    /// Resident while they stood.
+    pub after_bytes: u64,
+    /// The difference for each of them, however many the hop had open upstream.
+    pub bytes_per_connection: f64,
 }
 
 /// CPU time of other processes over the whole run.
@@ -60,6 +101,10 @@ pub struct TrialRecord {
     pub placement: String,
     /// The workload.
     pub workload: Workload,
+    /// What was measured of it.
+    pub pass: Pass,
+    /// Connections per second that were asked for in the latency pass; nothing in the CPU pass.
+    pub rate: Option<f64>,
     /// What the load engine was told, TOML.
     pub scenario: String,
     /// What came of it at the client.
@@ -120,12 +165,22 @@ impl LabRecord {
         serde_json::to_string_pretty(self).map_err(RecordError::Read)
     }
 
-    /// What was measured of a placement under a workload.
+    /// What was measured of a placement's CPU time under a workload.
     #[must_use]
     pub fn trial(&self, placement: &str, workload: Workload) -> Option<&TrialRecord> {
-        let is_it =
-            |trial: &&TrialRecord| trial.placement == placement && trial.workload == workload;
-        self.trials.iter().find(is_it)
+        self.find(placement, workload, Pass::Cpu)
+    }
+
+    /// What was measured of a placement's times under a workload.
+    #[must_use]
+    pub fn latency_trial(&self, placement: &str, workload: Workload) -> Option<&TrialRecord> {
+        self.find(placement, workload, Pass::Latency)
+    }
+
+    fn find(&self, placement: &str, workload: Workload, pass: Pass) -> Option<&TrialRecord> {
+        self.trials.iter().find(|trial| {
+            trial.placement == placement && trial.workload == workload && trial.pass == pass
+        })
     }
 
     /// A placement of the run.
@@ -136,6 +191,13 @@ impl LabRecord {
 }
 
 impl TrialRecord {
+    /// What gates and the load engine call it: placement and workload, and the pass unless it is the
+    /// CPU pass.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.client.name
+    }
+
     /// In each round: which, operations that succeeded, and CPU time of all hops together.
     pub fn rounds(&self) -> impl Iterator<Item = (u32, u64, Nanos)> + '_ {
         self.client.rounds.iter().map(|round| {

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::compare::{Silence, Verdict};
-use crate::plan::lab::{ClientFiles, Lab};
+use crate::plan::lab::{ClientFiles, Lab, LatencyPass};
 use crate::random::SplitMix64;
-use crate::record::lab::{HopRecord, HopRound, LabRecord, Others};
+use crate::record::lab::{
+    HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, Others, PilotRecord,
+};
 use crate::record::{Environment, Measured, SCHEMA, TargetRecord};
 use crate::tally::Tally;
 use crate::units::Nanos;
@@ -78,6 +80,8 @@ fn record() -> LabRecord {
         TrialRecord {
             placement: placement.name.clone(),
             workload: Workload::Full,
+            pass: Pass::Cpu,
+            rate: None,
             scenario: scenario.to_toml().unwrap(),
             hops: hops.collect(),
             client,
@@ -91,7 +95,9 @@ fn record() -> LabRecord {
         ended: "2026-01-02T03:06:05Z".into(),
         complete: true,
         interrupted: None,
+        pilot: Vec::new(),
         trials: trials.collect(),
+        idle: Vec::new(),
         lab: lab.clone(),
         environment: Environment::default(),
         notes: Vec::new(),
@@ -225,6 +231,16 @@ fn the_page_names_every_field_and_no_other() {
     full.lab.engines.insert(Role::Lb, EngineName::Nginx);
     full.others = Some(Others { share: 0.1, top: "other".to_owned(), top_ns: Nanos(1) });
     full.trials[0].hops[0].notes.push("its own way".to_owned());
+    full.lab.latency = Some(LatencyPass::default());
+    full.pilot.push(PilotRecord {
+        placement: "mtls".to_owned(),
+        operations_per_second: 1.0,
+        generator_share: 0.5,
+        hops_ns: vec![1.0],
+    });
+    let hop =
+        IdleHop { role: Role::Lb, before_bytes: 1, after_bytes: 2, bytes_per_connection: 1.0 };
+    full.idle.push(IdleRecord { placement: "mtls".to_owned(), connections: 1, hops: vec![hop] });
     let mut written = BTreeSet::new();
     paths(&serde_json::to_value(&full).unwrap(), "", &mut written);
     let page = include_str!("../../../../docs/placements.md");

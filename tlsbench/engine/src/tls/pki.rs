@@ -12,6 +12,8 @@ use thiserror::Error;
 
 use super::Identity;
 
+pub use tlsbench_core::plan::KeyKind;
+
 /// A root and an intermediate, both ECDSA P-256.
 pub struct LabPki {
     root: CertifiedIssuer<'static, KeyPair>,
@@ -130,39 +132,6 @@ pub enum Purpose {
     Client,
     /// Authentication of servers.
     Server,
-}
-
-/// The kind of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum KeyKind {
-    /// ECDSA on P-256.
-    EcdsaP256,
-    /// ECDSA on P-384.
-    EcdsaP384,
-    /// Ed25519.
-    Ed25519,
-    /// RSA of 2048 bits; made by aws-lc-rs, for ring makes no RSA keys.
-    Rsa2048,
-    /// RSA of 3072 bits; likewise.
-    Rsa3072,
-}
-
-impl KeyKind {
-    /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::EcdsaP256, Self::EcdsaP384, Self::Ed25519, Self::Rsa2048, Self::Rsa3072];
-
-    /// The kind as flags and file names spell it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EcdsaP256 => "ecdsa-p256",
-            Self::EcdsaP384 => "ecdsa-p384",
-            Self::Ed25519 => "ed25519",
-            Self::Rsa2048 => "rsa2048",
-            Self::Rsa3072 => "rsa3072",
-        }
-    }
 }
 
 /// When a certificate is valid.

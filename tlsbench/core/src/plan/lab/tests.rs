@@ -1,4 +1,9 @@
+use std::collections::BTreeSet;
+use std::num::NonZeroU64;
+
 use super::*;
+use crate::plan::{Arrivals, Load, Spread};
+use crate::units::{Rate, Share};
 
 fn files() -> ClientFiles {
     ClientFiles {
@@ -33,7 +38,7 @@ fn each_round_measures_everything_once_in_an_order_of_its_own() {
             let mut sorted = workloads.clone();
             sorted.sort_unstable();
             let is_plain = lab.placements[*index].links()[0] == Carried::Plain;
-            let wanted = if is_plain { &Workload::ALL[..2] } else { Workload::ALL };
+            let wanted = if is_plain { &Workload::DEFAULT[..2] } else { &Workload::DEFAULT };
             assert_eq!(sorted, wanted);
         }
     }
@@ -50,6 +55,8 @@ fn every_slice_can_be_run() {
     for placement in &lab.placements {
         for &workload in Workload::ALL.iter().filter(|load| load.suits(placement)) {
             let scenario = lab.scenario(placement, workload, &files()).unwrap();
+            let asked = scenario.request.as_ref().and_then(|request| request.expect_bytes);
+            assert_eq!(asked, Some(lab.response_bytes(workload)));
             assert_eq!(scenario.timing.rounds.get(), 1);
             assert_eq!(scenario.targets[0].name, format!("{}/{workload}", placement.name));
             assert_eq!(
@@ -59,6 +66,20 @@ fn every_slice_can_be_run() {
                 placement.name
             );
         }
+    }
+}
+
+#[test]
+fn the_latency_pass_lets_connections_arrive_evenly_at_its_rate() {
+    let (lab, pass) = (Lab::default(), LatencyPass::default());
+    let rate = Rate::per_second(123.0).unwrap();
+    for placement in &lab.placements {
+        let scenario = lab.latency_scenario(placement, rate, &pass, &files()).unwrap();
+        assert_eq!(scenario.targets[0].name, format!("{}/full/latency", placement.name));
+        let Load::Open { arrivals, rate: asked, spread, .. } = scenario.load else { panic!() };
+        assert_eq!(arrivals, Arrivals::Connections { requests: NonZeroU64::MIN });
+        assert_eq!((asked, spread), (rate, Spread::Even));
+        assert_eq!(scenario.tls.resume, Share::ZERO);
     }
 }
 
@@ -75,6 +96,27 @@ fn what_cannot_be_measured_is_named() {
     let keys = |lab: &Lab| lab.problems().into_iter().map(|p| p.key).collect::<Vec<_>>();
     assert_eq!(keys(&Lab { rounds: 0, ..Lab::default() }), ["rounds"]);
     assert_eq!(keys(&Lab { placements: Vec::new(), ..Lab::default() }), ["placements"]);
+    assert_eq!(keys(&Lab { workloads: Vec::new(), ..Lab::default() }), ["workloads"]);
+    let latency = |rounds, share| Some(LatencyPass { rounds, share, ..LatencyPass::default() });
+    let pass = |latency| Lab { latency, ..Lab::default() };
+    assert_eq!(keys(&pass(latency(0, 0.35))), ["latency.rounds"]);
+    assert_eq!(keys(&pass(latency(6, 0.0))), ["latency.share"]);
+    assert_eq!(keys(&pass(latency(6, 1.1))), ["latency.share"]);
+    assert_eq!(keys(&pass(latency(6, 1.0))), [""; 0]);
+    let mix = |mix| Lab { mix, ..Lab::default() };
+    assert_eq!(keys(&mix(Mix { resume: 1.5, ..Mix::default() })), ["mix.resume"]);
+    assert_eq!(keys(&mix(Mix { requests: 0, ..Mix::default() })), ["mix.requests"]);
+    assert_eq!(
+        keys(&mix(Mix { response_bytes: 1 << 31, ..Mix::default() })),
+        ["mix.response_bytes"]
+    );
+    let hybrid = Lab { groups: vec![Group::X25519MlKem768], ..Lab::default() };
+    assert_eq!(keys(&hybrid), ["tls.groups"]);
+    let hybrid = Lab { provider: Provider::AwsLcRs, ..hybrid };
+    assert_eq!(keys(&hybrid), [""; 0]);
+    assert_eq!(keys(&Lab { version: Version::Tls12, ..hybrid }), ["tls.groups"]);
+    assert_eq!(keys(&Lab { suites: Vec::new(), ..Lab::default() }), ["tls.suites"]);
+    assert_eq!(keys(&Lab { idle_connections: 10_001, ..Lab::default() }), ["idle_connections"]);
     let mut twice = Lab::default();
     twice.placements.push(Known::Mtls.placement());
     assert_eq!(keys(&twice), ["placements"]);

@@ -28,7 +28,7 @@ pub(super) fn wiring(
         root,
         server,
         client,
-        cryptography: Lab::cryptography(),
+        cryptography: lab.cryptography(),
         tickets: TICKETS,
         alpn: Vec::new(),
         pool: lab.pool,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use tlsbench_core::plan::lab::{ClientFiles, EngineName, Lab, Workload};
+use tlsbench_core::plan::lab::{ClientFiles, EngineName, Lab, Pass, Workload};
 use tlsbench_core::plan::placement::Placement;
 use tlsbench_core::record::lab::{HopRecord, HopRound, LabRecord, Others, TrialRecord};
 use tlsbench_core::record::{Measured, Note, SCHEMA, TargetRecord};
@@ -44,7 +44,9 @@ impl Keeper {
             generator_cores: numbers(&site.generator_cores),
             hop_cores: numbers(&site.hop_cores),
             others: None,
+            pilot: Vec::new(),
             trials: Vec::new(),
+            idle: Vec::new(),
         };
         Self { record, path, started, files: site.files.clone() }
     }
@@ -101,6 +103,8 @@ impl Keeper {
                 trials.push(TrialRecord {
                     placement: placement.name.clone(),
                     workload,
+                    pass: Pass::Cpu,
+                    rate: None,
                     scenario: scenario.context("cannot write a scenario down")?,
                     client: TargetRecord::new(format!("{}/{workload}", placement.name)),
                     hops: hops.collect(),

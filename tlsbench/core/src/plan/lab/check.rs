@@ -1,0 +1,93 @@
+//! What keeps a lab from being measured.
+
+use std::collections::BTreeSet;
+
+use super::Lab;
+use crate::plan::hop::{Carried, RESPONSE_BYTES_MAX};
+use crate::plan::placement::Placement;
+use crate::plan::problem::{Problem, Problems};
+use crate::plan::{Group, Provider, Version};
+use crate::units::{Rate, Share};
+
+impl Lab {
+    /// Everything that keeps the lab from being measured.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::default();
+        let mut names = BTreeSet::new();
+        for placement in &self.placements {
+            if !names.insert(&placement.name) {
+                let seen = format!("`{}` is there twice", placement.name);
+                problems.add("placements", seen, "give each a name of its own");
+            }
+        }
+        let nothing = self.placements.is_empty();
+        problems.when(nothing, "placements", "nothing is to be measured", "name a placement");
+        let nothing = self.workloads.is_empty();
+        problems.when(nothing, "workloads", "nothing is to be measured", "name a workload");
+        self.check_rounds(&mut problems);
+        self.check_mix(&mut problems);
+        self.check_tls(&mut problems);
+        let over = self.idle_connections > IDLE_MAX;
+        problems.when(over, "idle_connections", "more than 10,000", "hold fewer");
+        let all = self.placements.iter().flat_map(Placement::problems);
+        problems.0.into_iter().chain(all).collect()
+    }
+
+    fn check_rounds(&self, problems: &mut Problems) {
+        let latency = self.latency.map(|pass| ("latency.rounds", pass.rounds));
+        for (key, rounds) in [("rounds", self.rounds)].into_iter().chain(latency) {
+            if !(1..=ROUNDS_MAX).contains(&rounds) {
+                let cure = "write 1 to 1,000; a verdict takes at least 6";
+                problems.add(key, format!("{rounds} rounds"), cure);
+            }
+        }
+        let Some(pass) = self.latency else { return };
+        if Share::new(pass.share).is_none() || Rate::per_second(pass.share).is_none() {
+            let seen = format!("`{}` is no part of what a placement can do", pass.share);
+            problems.add("latency.share", seen, "write a number above 0, at most 1, such as 0.35");
+        }
+    }
+
+    fn check_mix(&self, problems: &mut Problems) {
+        let mix = &self.mix;
+        if Share::new(mix.resume).is_none() {
+            let seen = format!("`{}` is no part of a whole", mix.resume);
+            problems.add("mix.resume", seen, "write a number from 0 to 1");
+        }
+        for (key, count) in [("mix.connections", mix.connections), ("mix.requests", mix.requests)] {
+            let is_of_use = (1..=MIX_MAX).contains(&count);
+            problems.when(!is_of_use, key, "not a count of use", "write 1 to 10,000");
+        }
+        for (key, bytes) in
+            [("response_bytes", self.response_bytes), ("mix.response_bytes", mix.response_bytes)]
+        {
+            let over = bytes > RESPONSE_BYTES_MAX;
+            problems.when(over, key, "more than 1 GiB", "ask for less");
+        }
+    }
+
+    fn check_tls(&self, problems: &mut Problems) {
+        let is_old = self.version == Version::Tls12;
+        let hybrid = self.groups.contains(&Group::X25519MlKem768);
+        let seen = "`x25519mlkem768` in TLS 1.2, which does not know it";
+        problems.when(is_old && hybrid, "tls.groups", seen, "choose version 1.3, or another group");
+        let seen = "`x25519mlkem768`, which ring does not know";
+        let other = self.provider != Provider::AwsLcRs;
+        problems.when(other && hybrid, "tls.groups", seen, "choose provider `aws-lc-rs`");
+        let has_tls = |placement: &Placement| {
+            placement.links().iter().any(|link| matches!(link, Carried::Tls | Carried::Mtls))
+        };
+        let unequal = self.suites.is_empty() || self.groups.is_empty();
+        let seen = "no suite or no group, so that each engine would choose its own";
+        let is_asked = unequal && self.placements.iter().any(has_tls);
+        problems.when(is_asked, "tls.suites", seen, "name at least one of each");
+    }
+}
+
+/// A day of rounds that take over a minute.
+const ROUNDS_MAX: u32 = 1_000;
+/// Each has a socket in every hop: more are no idle moment of anything that one machine plays.
+const IDLE_MAX: u32 = 10_000;
+/// As many as the descriptors that a process may usually have, shared by three hops.
+const MIX_MAX: u32 = 10_000;
