@@ -10,6 +10,7 @@
 mod bench;
 mod calibrate;
 mod client_certificates;
+mod compare;
 mod doctor;
 mod faults;
 mod hop;

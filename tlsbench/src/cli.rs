@@ -1,5 +1,6 @@
 //! The command line: its syntax and its help.
 
+mod compare;
 mod report;
 mod run;
 
@@ -37,6 +38,11 @@ enum Verb {
         #[arg(long, value_name = "FILE.json")]
         out: Option<PathBuf>,
     },
+    /// Say what changed between two sides of recorded runs, and whether it is too much.
+    ///
+    /// Each record counts once. Records that did not measure the same are refused.
+    #[command(after_help = compare::NOTES)]
+    Compare(compare::Compare),
     /// Say whether this machine is fit to measure, and what to change.
     ///
     /// Looks at cores, clocks, other load, kernel limits and proxies for about four seconds, one of
@@ -109,6 +115,7 @@ impl Cli {
             Verb::Calibrate { output, out } => {
                 Settings::Calibrate { output: (*output).into(), out: out.clone() }
             }
+            Verb::Compare(compare) => Settings::Compare(compare.settings()),
             Verb::Doctor { output } => Settings::Doctor { output: (*output).into() },
             Verb::Hop { exec } => Settings::Hop { exec: exec.clone() },
             Verb::Merge { records, record } => {

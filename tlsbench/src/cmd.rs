@@ -8,6 +8,7 @@ use crate::store;
 
 mod build;
 mod calibrate;
+mod compare;
 mod doctor;
 mod hop;
 mod merge;
@@ -32,6 +33,10 @@ pub fn run(settings: &Settings, out: &mut impl Write) -> anyhow::Result<Exit> {
                 store::write(path, &calibrate::json(&calibration)?)?;
             }
             (calibrate::print(&calibration, *output, out), calibrate::exit(&calibration))
+        }
+        Settings::Compare(settings) => {
+            let (text, exit) = compare::compare(settings)?;
+            (out.write_all(text.as_bytes()), exit)
         }
         Settings::Doctor { output } => {
             let lines = doctor::look()?;

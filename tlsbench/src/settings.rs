@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use tlsbench_core::change::Condition;
 use tlsbench_core::plan::Draft;
 use tlsbench_core::plan::lab::{EngineName, Workload};
 use tlsbench_core::plan::placement::{Known, Role};
@@ -20,6 +21,8 @@ pub enum Settings {
         /// A file for the JSON document, beside what is printed.
         out: Option<PathBuf>,
     },
+    /// Say what changed between records.
+    Compare(Compare),
     /// Say whether this machine is fit to measure.
     Doctor {
         /// How to print it.
@@ -43,6 +46,23 @@ pub enum Settings {
     Report(Report),
     /// Measure endpoints.
     Run(Box<Run>),
+}
+
+/// What `compare` is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compare {
+    /// Records of which it is told what changed.
+    pub records: Vec<PathBuf>,
+    /// Records that they are held against.
+    pub against: Vec<PathBuf>,
+    /// Parameters that may differ between the sides.
+    pub axes: Vec<String>,
+    /// Whether records were measured in pairs.
+    pub paired: bool,
+    /// What must not change how far.
+    pub conditions: Vec<Condition>,
+    /// How to print it.
+    pub output: Output,
 }
 
 /// What `pki` is to do.

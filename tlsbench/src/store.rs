@@ -5,8 +5,11 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
-use tlsbench_core::record::{RecordError, RunRecord, SCHEMA};
+use tlsbench_core::record::lab::LabRecord;
+use tlsbench_core::record::{AnyRecord, RecordError, RunRecord, SCHEMA};
 
 /// A file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -56,11 +59,32 @@ pub enum StoreError {
     },
 }
 
-/// Reads a record.
+/// Reads a record of a run against endpoints.
 ///
 /// # Errors
 /// When it cannot be read, or is none, or one of another schema; the field is named.
 pub fn read(path: &Path) -> Result<RunRecord, StoreError> {
+    parse(path, &text(path)?)
+}
+
+/// Reads a record of either kind.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_any(path: &Path) -> Result<AnyRecord, StoreError> {
+    #[derive(Deserialize)]
+    struct Kind {
+        kind: Option<String>,
+    }
+    let text = text(path)?;
+    let kind = serde_json::from_str::<Kind>(&text).ok().and_then(|found| found.kind);
+    match kind.as_deref() {
+        Some(LabRecord::KIND) => Ok(AnyRecord::Lab(Box::new(parse(path, &text)?))),
+        _ => Ok(AnyRecord::Run(Box::new(parse(path, &text)?))),
+    }
+}
+
+fn text(path: &Path) -> Result<String, StoreError> {
     let failed = |source| StoreError::Read { path: path.to_owned(), source };
     let mut text = String::new();
     let file = fs::File::open(path).map_err(failed)?;
@@ -68,16 +92,37 @@ pub fn read(path: &Path) -> Result<RunRecord, StoreError> {
     if text.len() as u64 > RECORD_BYTES_MAX {
         return Err(StoreError::TooLarge { path: path.to_owned() });
     }
-    RunRecord::from_json(&text).map_err(|error| match error {
+    Ok(text)
+}
+
+fn parse<R: Record>(path: &Path, text: &str) -> Result<R, StoreError> {
+    R::from_json(text).map_err(|error| match error {
         RecordError::Schema { seen } => StoreError::OtherSchema { path: path.to_owned(), seen },
         // Read again for the place, which the plain reading does not keep.
-        _ => located(path, &text),
+        _ => located::<R>(path, text),
     })
 }
 
-fn located(path: &Path, text: &str) -> StoreError {
+/// What is read alike.
+trait Record: DeserializeOwned {
+    fn from_json(text: &str) -> Result<Self, RecordError>;
+}
+
+impl Record for LabRecord {
+    fn from_json(text: &str) -> Result<Self, RecordError> {
+        Self::from_json(text)
+    }
+}
+
+impl Record for RunRecord {
+    fn from_json(text: &str) -> Result<Self, RecordError> {
+        Self::from_json(text)
+    }
+}
+
+fn located<R: Record>(path: &Path, text: &str) -> StoreError {
     let mut json = serde_json::Deserializer::from_str(text);
-    let (place, source) = match serde_path_to_error::deserialize::<_, RunRecord>(&mut json) {
+    let (place, source) = match serde_path_to_error::deserialize::<_, R>(&mut json) {
         Err(error) => {
             let place = match error.path().to_string().as_str() {
                 // What serde_path_to_error says where it is within no field.

@@ -152,15 +152,20 @@ impl Finding {
         if self.autocorrelation.is_some_and(|alike| alike > ALIKE_MAX) {
             return silent(Silence::Drifting);
         }
-        if chance < CHANCE_MAX && (ratio.value - 1.0).abs() >= EFFECT_MIN {
-            return if ratio.value > 1.0 { Verdict::CostsMore } else { Verdict::CostsLess };
-        }
-        let margin = comparison.margin.map(Share::as_f64);
-        match margin.filter(|margin| ratio.low >= 1.0 - margin && ratio.high <= 1.0 + margin) {
-            Some(within) => Verdict::Equal { within },
-            // The interval is as wide to both sides in logarithms.
-            None => Verdict::CannotTell { visible: (ratio.high / ratio.low).sqrt() - 1.0 },
-        }
+        word(chance, &ratio, comparison.margin)
+    }
+}
+
+/// The word for an effect that may have one.
+pub(crate) fn word(chance: f64, ratio: &Estimate, margin: Option<Share>) -> Verdict {
+    if chance < CHANCE_MAX && (ratio.value - 1.0).abs() >= EFFECT_MIN {
+        return if ratio.value > 1.0 { Verdict::CostsMore } else { Verdict::CostsLess };
+    }
+    let margin = margin.map(Share::as_f64);
+    match margin.filter(|margin| ratio.low >= 1.0 - margin && ratio.high <= 1.0 + margin) {
+        Some(within) => Verdict::Equal { within },
+        // The interval is as wide to both sides in logarithms.
+        None => Verdict::CannotTell { visible: (ratio.high / ratio.low).sqrt() - 1.0 },
     }
 }
 

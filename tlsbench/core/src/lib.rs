@@ -15,4 +15,5 @@ pub mod record;
 pub mod calibration;
 pub mod warning;
 pub mod verdicts;
+pub mod change;
 pub mod report;

@@ -157,6 +157,15 @@ pub struct Measured<'a> {
     pub wait_max: Nanos,
 }
 
+/// A record of either kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AnyRecord {
+    /// Over placements.
+    Lab(Box<lab::LabRecord>),
+    /// Against endpoints.
+    Run(Box<RunRecord>),
+}
+
 /// A record that cannot be read or added.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {

@@ -121,24 +121,44 @@ pub fn ratio_of_sums(pairs: &[(f64, f64)]) -> Option<Estimate> {
     Estimate::around(ratio, error, count - 1.0, pairs.len())
 }
 
-/// How many times the first half's mean the second half's is, in logarithms, with the interval for
-/// unequal variances (Welch, *Biometrika* 34, 1947). A middle value belongs to neither half.
-/// Nothing for fewer than four values.
+/// How much more the second mean is than the first, of values that were not measured in pairs and
+/// may scatter differently: the interval for unequal variances (Welch, *Biometrika* 34, 1947, with
+/// Satterthwaite's degrees of freedom), and how likely means at least as far apart are where there is
+/// no difference, both tails. Its `runs` are all values together.
+///
+/// Nothing where either side has fewer than two values, or values that are not finite.
 #[must_use]
-pub fn steadiness(values: &[f64]) -> Option<Estimate> {
-    let half = values.len() / 2;
-    let logs: Vec<f64> = values.iter().map(|value| value.ln()).collect();
-    let first = moments(logs.get(..half)?)?;
-    let second = moments(logs.get(logs.len() - half..)?)?;
+pub fn welch(first: &[f64], second: &[f64]) -> Option<(Estimate, f64)> {
+    let runs = first.len() + second.len();
+    let (first, second) = (moments(first)?, moments(second)?);
     let (a, b) = (first.variance / first.count, second.variance / second.count);
-    // Satterthwaite's degrees of freedom; without any variance it does not matter how many.
+    // Without any variance it does not matter how many degrees there are.
     let freedom = match (a + b) > 0.0 {
         true => (a + b).powi(2) / (a * a / (first.count - 1.0) + b * b / (second.count - 1.0)),
         false => 1.0,
     };
-    let change = second.mean - first.mean;
-    let estimate = Estimate::around(change, (a + b).sqrt(), freedom, values.len())?;
-    Some(estimate.map(f64::exp))
+    let (change, error) = (second.mean - first.mean, (a + b).sqrt());
+    let chance = if change == 0.0 { 1.0 } else { t_tails(change / error, freedom)? };
+    Some((Estimate::around(change, error, freedom, runs)?, chance))
+}
+
+/// The same of logarithms: how many times the first mean the second is, geometric means both. Nothing
+/// unless all values are above zero.
+#[must_use]
+pub fn welch_ratio(first: &[f64], second: &[f64]) -> Option<(Estimate, f64)> {
+    let logs = |values: &[f64]| values.iter().map(|value| value.ln()).collect::<Vec<f64>>();
+    let (change, chance) = welch(&logs(first), &logs(second))?;
+    Some((change.map(f64::exp), chance))
+}
+
+/// How many times the first half's mean the second half's is, as [`welch_ratio`]. A middle value
+/// belongs to neither half. Nothing for fewer than four values.
+#[must_use]
+pub fn steadiness(values: &[f64]) -> Option<Estimate> {
+    let half = values.len() / 2;
+    let (first, second) = (values.get(..half)?, values.get(values.len() - half..)?);
+    let (ratio, _) = welch_ratio(first, second)?;
+    Some(Estimate { runs: u32::try_from(values.len()).ok()?, ..ratio })
 }
 
 /// How alike neighbouring values are, -1 to 1 (Box and Jenkins, *Time Series Analysis*, 1970,
@@ -194,6 +214,7 @@ mod tests {
     }
 
     const FIRST: [f64; 8] = [12.1, 11.8, 12.6, 12.3, 11.9, 12.4, 12.2, 12.0];
+    const LITTLE: [f64; 9] = [0.4, -0.3, 0.5, 0.1, -0.2, 0.6, -0.1, 0.35, 0.05];
     const SECOND: [f64; 8] = [13.3, 12.6, 13.9, 13.1, 13.2, 13.0, 13.6, 12.9];
 
     fn pairs() -> Vec<(f64, f64)> {
@@ -211,6 +232,8 @@ mod tests {
             recorded("steadiness"),
             17,
         );
+        let (change, _) = welch(&FIRST, &LITTLE).unwrap();
+        assert_near(Some(change), recorded("welch"), 17);
         let [lag, ..] = recorded("lag1");
         assert!((lag1_autocorrelation(&FIRST).unwrap() - lag).abs() < 1e-12);
     }

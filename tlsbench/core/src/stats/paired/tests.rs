@@ -1,8 +1,10 @@
 //! Against scipy on fixed data, and against the truth on simulated data.
 
-use super::super::{difference, mean};
+use super::super::{difference, mean, welch};
 use super::*;
 
+const FIRST: [f64; 8] = [12.1, 11.8, 12.6, 12.3, 11.9, 12.4, 12.2, 12.0];
+const SECOND: [f64; 8] = [13.3, 12.6, 13.9, 13.1, 13.2, 13.0, 13.6, 12.9];
 const LITTLE: [f64; 9] = [0.4, -0.3, 0.5, 0.1, -0.2, 0.6, -0.1, 0.35, 0.05];
 const DIFFERENCES: [f64; 8] = [1.2, 0.8, 1.3, 0.8, 1.3, 0.6, 1.4, 0.9];
 
@@ -25,6 +27,11 @@ fn chances_are_those_of_scipy() {
     assert_near(t_test(&LITTLE), recorded("t_test")[1]);
     assert_near(sign_flip_test(&DIFFERENCES, 1), recorded("sign_flip")[0]);
     assert_near(sign_flip_test(&LITTLE, 1), recorded("sign_flip")[1]);
+    let unpaired = |first: &[f64], second: &[f64]| welch(first, second).map(|(_, chance)| chance);
+    assert_near(unpaired(&FIRST, &SECOND), recorded("welch")[0]);
+    assert_near(unpaired(&DIFFERENCES, &LITTLE), recorded("welch")[1]);
+    assert_near(unpaired(&LITTLE, &LITTLE), 1.0);
+    assert_eq!((unpaired(&[1.0], &LITTLE), unpaired(&LITTLE, &[1.0, f64::NAN])), (None, None));
 }
 
 #[test]

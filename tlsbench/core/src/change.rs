@@ -1,0 +1,341 @@
+//! What changed between two sides of records. Each record is one observation: rounds within a run are
+//! alike for reasons that another run does not share, so they count for nothing here.
+//!
+//! Records that did not measure the same are not compared.
+
+mod condition;
+mod metric;
+mod observed;
+mod parameters;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+
+pub use condition::{Condition, ConditionError, Outcome};
+pub use metric::Metric;
+pub use observed::Observed;
+
+use crate::compare::{Silence, Verdict, word};
+use crate::stats::{Estimate, difference, holm, ratio, t_test, welch, welch_ratio};
+
+/// How records of two sides belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairing {
+    /// The first of one side was measured beside the first of the other, and so on.
+    InOrder,
+    /// They do not.
+    None,
+}
+
+/// What changed, subject by subject.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Changes {
+    /// The version of this format, [`SCHEMA`].
+    pub schema: u32,
+    /// The records of which it is told.
+    pub records: Vec<String>,
+    /// The records that they are held against.
+    pub against: Vec<String>,
+    /// Whether they were compared in pairs.
+    pub paired: bool,
+    /// What differs between the sides, as was said: key, value of these records, of the others.
+    pub axes: Vec<Difference>,
+    /// What was found.
+    pub changes: Vec<Change>,
+}
+
+/// One metric of one subject.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// The target, or placement and workload.
+    pub subject: String,
+    /// What of it.
+    pub metric: Metric,
+    /// The mean of the records of which it is told.
+    pub mean: f64,
+    /// The mean of the others.
+    pub against: f64,
+    /// How much more it is, in the metric's unit; nothing where a side has one record.
+    pub difference: Option<Estimate>,
+    /// How many times as much it is, by geometric means.
+    pub ratio: Option<Estimate>,
+    /// How likely an effect at least as large is where there is none, all metrics and subjects taken
+    /// together (Holm).
+    pub chance: Option<f64>,
+    /// The word for it.
+    pub verdict: Verdict,
+}
+
+/// A parameter that two records do not share.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Difference {
+    /// The parameter.
+    pub key: String,
+    /// Its value on one side; nothing where it has none.
+    pub this: Option<String>,
+    /// Its value on the other.
+    pub against: Option<String>,
+}
+
+/// Records that cannot be compared.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// An axis is no parameter of any record.
+    #[error(
+        "`{axis}` is no parameter of these records; name one of theirs, or a table of several: \
+         {known}"
+    )]
+    Axis {
+        /// The axis.
+        axis: String,
+        /// What there is.
+        known: String,
+    },
+    /// Parameters differ.
+    #[error(
+        "`{this}` and `{against}` did not measure the same, so what differs could have any cause; \
+         measure again, or name with --axis what is under test:{}", listed(.differences)
+    )]
+    Differ {
+        /// A record.
+        this: String,
+        /// Another.
+        against: String,
+        /// How they differ.
+        differences: Vec<Difference>,
+    },
+    /// A run was cut short.
+    #[error("`{record}` ended before its time ({why}); leave it out")]
+    Interrupted {
+        /// The record.
+        record: String,
+        /// Why.
+        why: String,
+    },
+    /// There is nothing on one side.
+    #[error("no record to compare {0}")]
+    Nothing(&'static str),
+    /// Nothing was measured that both sides have.
+    #[error("the records have no figure in common; see whether anything succeeded in them")]
+    NothingCommon,
+    /// One run is there twice.
+    #[error("`{one}` and `{other}` are the same run, which would count twice; leave one out")]
+    Twice {
+        /// A record.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// The sides have not as many records, and are to be compared in pairs.
+    #[error("{this} records cannot be paired with {against}; give as many on each side")]
+    Unpaired {
+        /// On one side.
+        this: usize,
+        /// On the other.
+        against: usize,
+    },
+}
+
+/// What changed from the records of `against` to those of `these`.
+///
+/// Without pairs by Welch's interval and test, of logarithms for ratios; in pairs by Student's of
+/// differences, and of log ratios. From [`RECORDS_MIN`] records a side there are words.
+///
+/// # Errors
+/// When a run is there twice or was cut short, or when parameters differ: those on one side, and those
+/// between the sides that no axis covers. An axis is a key, or the table that it stands in.
+pub fn changes(
+    these: &[Observed],
+    against: &[Observed],
+    axes: &[String],
+    pairing: Pairing,
+) -> Result<Changes, ChangeError> {
+    check(these, against, pairing)?;
+    let differing = axes_between(these, against, axes)?;
+    let all = || these.iter().chain(against);
+    let of_both: BTreeSet<&(String, Metric)> = all()
+        .flat_map(|record| record.values.keys())
+        .filter(|key| all().all(|record| record.values.contains_key(*key)))
+        .collect();
+    if of_both.is_empty() {
+        return Err(ChangeError::NothingCommon);
+    }
+    let values = |side: &[Observed], key: &(String, Metric)| -> Vec<f64> {
+        side.iter().filter_map(|record| record.values.get(key).copied()).collect()
+    };
+    let mut changes: Vec<Change> = of_both
+        .iter()
+        .map(|key| Change::new(key, &values(these, key), &values(against, key), pairing))
+        .collect();
+    let chances: Vec<f64> = changes.iter().filter_map(|change| change.chance).collect();
+    let mut together = holm(&chances).into_iter();
+    let is_enough = these.len().min(against.len()) >= RECORDS_MIN;
+    for (change, key) in changes.iter_mut().zip(of_both) {
+        change.chance = change.chance.and_then(|_| together.next());
+        let is_spoiled =
+            all().any(|record| record.spoiled.contains(&(key.0.clone(), key.1.family())));
+        change.verdict = change.judge(is_enough, is_spoiled);
+    }
+    let names = |side: &[Observed]| side.iter().map(|record| record.name.clone()).collect();
+    Ok(Changes {
+        schema: SCHEMA,
+        records: names(these),
+        against: names(against),
+        paired: pairing == Pairing::InOrder,
+        axes: differing,
+        changes,
+    })
+}
+
+impl Change {
+    /// Everything but the verdict; the chance is of this alone.
+    fn new(key: &(String, Metric), these: &[f64], against: &[f64], pairing: Pairing) -> Self {
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let pairs = || against.iter().copied().zip(these.iter().copied()).collect::<Vec<_>>();
+        let (difference, by_ratio) = match pairing {
+            Pairing::InOrder => {
+                let pairs = pairs();
+                let logs: Vec<f64> = pairs.iter().map(|(a, b)| b.ln() - a.ln()).collect();
+                (difference(&pairs), ratio(&pairs).zip(t_test(&logs)))
+            }
+            Pairing::None => {
+                (welch(against, these).map(|(all, _)| all), welch_ratio(against, these))
+            }
+        };
+        Self {
+            subject: key.0.clone(),
+            metric: key.1,
+            mean: mean(these),
+            against: mean(against),
+            difference,
+            ratio: by_ratio.map(|(ratio, _)| ratio),
+            chance: by_ratio.map(|(_, chance)| chance),
+            verdict: Verdict::None { why: Silence::TooLittle },
+        }
+    }
+
+    fn judge(&self, is_enough: bool, is_spoiled: bool) -> Verdict {
+        match (self.chance, &self.ratio) {
+            _ if is_spoiled => Verdict::None { why: Silence::Spoiled },
+            (Some(chance), Some(ratio)) if is_enough => word(chance, ratio, self.metric.margin()),
+            _ => Verdict::None { why: Silence::TooLittle },
+        }
+    }
+
+    /// The verdict in words that suit what is no cost either.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self.verdict {
+            Verdict::CostsLess => "less".to_owned(),
+            Verdict::CostsMore => "more".to_owned(),
+            Verdict::None { why: Silence::TooLittle } => {
+                format!("no verdict: fewer than {RECORDS_MIN} records on a side")
+            }
+            Verdict::CannotTell { .. } | Verdict::Equal { .. } | Verdict::None { .. } => {
+                self.verdict.to_string()
+            }
+        }
+    }
+}
+
+fn check(these: &[Observed], against: &[Observed], pairing: Pairing) -> Result<(), ChangeError> {
+    for (side, what) in [(these, "of which to tell"), (against, "to hold them against")] {
+        if side.is_empty() {
+            return Err(ChangeError::Nothing(what));
+        }
+    }
+    let mut seen: BTreeMap<&(String, String), &str> = BTreeMap::new();
+    for record in these.iter().chain(against) {
+        if let Some(why) = &record.interrupted {
+            let (record, why) = (record.name.clone(), why.clone());
+            return Err(ChangeError::Interrupted { record, why });
+        }
+        if let Some(one) = seen.insert(&record.span, &record.name) {
+            let (one, other) = (one.to_owned(), record.name.clone());
+            return Err(ChangeError::Twice { one, other });
+        }
+    }
+    if pairing == Pairing::InOrder && these.len() != against.len() {
+        let (this, against) = (these.len(), against.len());
+        return Err(ChangeError::Unpaired { this, against });
+    }
+    Ok(())
+}
+
+/// What differs between the sides, all of it covered by axes.
+fn axes_between(
+    these: &[Observed],
+    against: &[Observed],
+    axes: &[String],
+) -> Result<Vec<Difference>, ChangeError> {
+    let (Some(this), Some(other)) = (these.first(), against.first()) else {
+        return Err(ChangeError::Nothing("at all"));
+    };
+    for axis in axes {
+        let keys: BTreeSet<&str> =
+            this.parameters.keys().chain(other.parameters.keys()).map(String::as_str).collect();
+        if !keys.iter().any(|key| covers(axis, key)) {
+            let known = keys.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(ChangeError::Axis { axis: axis.clone(), known });
+        }
+    }
+    let is_axis = |found: &Difference| axes.iter().any(|axis| covers(axis, &found.key));
+    let refuse = |one: &Observed, other: &Observed, differences: Vec<Difference>| {
+        let (this, against) = (one.name.clone(), other.name.clone());
+        match differences.is_empty() {
+            true => Ok(()),
+            false => Err(ChangeError::Differ { this, against, differences }),
+        }
+    };
+    for (first, side) in [(this, these), (other, against)] {
+        for record in side {
+            refuse(first, record, differences(first, record))?;
+        }
+    }
+    let (named, others): (Vec<Difference>, Vec<Difference>) =
+        differences(this, other).into_iter().partition(is_axis);
+    refuse(this, other, others)?;
+    Ok(named)
+}
+
+fn differences(this: &Observed, other: &Observed) -> Vec<Difference> {
+    let keys: BTreeSet<&String> = this.parameters.keys().chain(other.parameters.keys()).collect();
+    keys.into_iter()
+        .filter_map(|key| {
+            let (this, against) = (this.parameters.get(key), other.parameters.get(key));
+            (this != against).then(|| Difference {
+                key: key.clone(),
+                this: this.cloned(),
+                against: against.cloned(),
+            })
+        })
+        .collect()
+}
+
+/// Whether an axis is a key, or a table that it stands in.
+fn covers(axis: &str, key: &str) -> bool {
+    key.strip_prefix(axis).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn listed(differences: &[Difference]) -> String {
+    differences.iter().map(|difference| format!("\n  {difference}")).collect()
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |value: &Option<String>| {
+            value.as_ref().map_or_else(|| "nothing".to_owned(), |value| format!("`{value}`"))
+        };
+        write!(f, "{}: {} and {}", self.key, shown(&self.this), shown(&self.against))
+    }
+}
+
+/// The version of the format that is written here.
+pub const SCHEMA: u32 = 1;
+/// The fewest records on each side for a word. With five and five, Welch's t has 4 to 8 degrees of
+/// freedom and its quantile is 2.3 to 2.8; with three and three it may be 4.3, and intervals say little.
+pub const RECORDS_MIN: usize = 5;

@@ -1,0 +1,188 @@
+//! A record as one observation: a number for each metric of each subject, and what it was measured
+//! under.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Metric, parameters};
+use crate::plan::lab::Workload;
+use crate::plan::placement::Role;
+use crate::plan::{Arrivals, Load, Scenario};
+use crate::record::lab::{LabRecord, TrialRecord};
+use crate::record::{RunRecord, TargetRecord};
+use crate::tally::{Phase, Quantile};
+use crate::units::Nanos;
+use crate::verdicts::verdicts;
+use crate::warning::{Family, Gate, judge};
+
+/// A record as one observation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// What the record is called.
+    pub name: String,
+    /// When it began and ended: no two runs share both.
+    pub(super) span: (String, String),
+    /// Why it ended before its time.
+    pub(super) interrupted: Option<String>,
+    pub(super) parameters: BTreeMap<String, String>,
+    pub(super) values: BTreeMap<(String, Metric), f64>,
+    /// Subjects and the families of which nothing may be said, because a gate is shut.
+    pub(super) spoiled: BTreeSet<(String, Family)>,
+}
+
+impl Observed {
+    /// A run against endpoints. Subjects are its targets.
+    #[must_use]
+    pub fn of_run(name: impl Into<String>, record: &RunRecord) -> Self {
+        let scenario = record.scenario().ok();
+        let mut values = Values::default();
+        for target in &record.targets {
+            values.add_target(target, scenario.as_ref());
+        }
+        let subjects = || record.targets.iter().map(|target| target.name.clone());
+        Self {
+            name: name.into(),
+            span: (record.started.clone(), record.ended.clone()),
+            interrupted: why(record.complete, record.interrupted.as_ref()),
+            parameters: parameters::of_run(record),
+            values: values.0,
+            spoiled: spoiled(&judge(record), subjects),
+        }
+    }
+
+    /// A run over placements. Subjects are a placement and a workload, as `passthrough/full`.
+    #[must_use]
+    pub fn of_lab(name: impl Into<String>, record: &LabRecord) -> Self {
+        let mut values = Values::default();
+        for trial in &record.trials {
+            values.add_trial(trial);
+        }
+        let subjects = || record.trials.iter().map(subject);
+        Self {
+            name: name.into(),
+            span: (record.started.clone(), record.ended.clone()),
+            interrupted: why(record.complete, record.interrupted.as_ref()),
+            parameters: parameters::of_lab(record),
+            values: values.0,
+            spoiled: spoiled(&verdicts(record).gates, subjects),
+        }
+    }
+
+    /// Whether a build without optimisation measured it, whose figures say nothing.
+    #[must_use]
+    pub fn is_debug_build(&self) -> bool {
+        self.parameters.get("program").is_some_and(|program| program.contains("debug build"))
+    }
+}
+
+#[derive(Default)]
+struct Values(BTreeMap<(String, Metric), f64>);
+
+impl Values {
+    /// Keeps a figure; zero is none, for nothing can be a multiple of it.
+    fn add(&mut self, subject: &str, metric: Metric, value: Option<f64>) {
+        if let Some(value) = value.filter(|value| value.is_finite() && *value > 0.0) {
+            self.0.insert((subject.to_owned(), metric), value);
+        }
+    }
+
+    fn add_target(&mut self, target: &TargetRecord, scenario: Option<&Scenario>) {
+        let name = &target.name;
+        let sum = |count: fn(&crate::record::RoundRecord) -> u64| target.sum(count) as f64;
+        let succeeded = sum(|round| round.succeeded);
+        let cpu = sum(|round| round.cpu.total.0) / NANOS_PER_MICRO;
+        self.add(name, Metric::ClientCpu, Some(cpu / succeeded));
+        // Where each connection has at most one request, the handshake is most of its work.
+        let is_handshake = scenario.is_some_and(|scenario| match scenario.load {
+            _ if scenario.request.is_none() => true,
+            Load::Closed { requests_per_connection, .. } => {
+                requests_per_connection.is_some_and(|requests| requests.get() == 1)
+            }
+            Load::Open { arrivals: Arrivals::Connections { requests }, .. } => requests.get() == 1,
+            Load::Open { arrivals: Arrivals::Requests, .. } => false,
+        });
+        let handshakes = sum(|round| round.shape.full.saturating_add(round.shape.resumed));
+        if is_handshake && handshakes > 0.0 {
+            self.add(name, Metric::HandshakeCpu, Some(cpu / handshakes));
+        }
+        // Generators measure side by side, and each of their rounds has a time of its own.
+        let rounds = target.rounds.iter().map(|round| round.operations_per_second);
+        let each = target.rounds.iter().map(|round| round.round).collect::<BTreeSet<u32>>().len();
+        self.add(name, Metric::Rate, Some(rounds.sum::<f64>() / each as f64));
+        let wait_max = match scenario.map(|scenario| &scenario.load) {
+            Some(Load::Open { wait_max, .. }) => *wait_max,
+            Some(Load::Closed { .. }) | None => Nanos::default(),
+        };
+        let quantile = |phase, quantile| match target.quantile(phase, quantile, wait_max)? {
+            Quantile::Is(time) => Some(time.0 as f64 / NANOS_PER_MICRO),
+            // Of a start that never began it is not known how long it would have taken.
+            Quantile::AtLeast(_) => None,
+        };
+        let latency = match target.histogram(Phase::Corrected) {
+            Some(_) => Phase::Corrected,
+            None => Phase::Uncorrected,
+        };
+        self.add(name, Metric::HandshakeP50, quantile(Phase::Confirmed, 0.5));
+        self.add(name, Metric::HandshakeP99, quantile(Phase::Confirmed, 0.99));
+        self.add(name, Metric::LatencyP50, quantile(latency, 0.5));
+        self.add(name, Metric::LatencyP99, quantile(latency, 0.99));
+    }
+
+    /// Of closed loops that share a machine with hops, CPU time alone says something.
+    fn add_trial(&mut self, trial: &TrialRecord) {
+        let name = subject(trial);
+        let succeeded = trial.client.sum(|round| round.succeeded) as f64;
+        let per_operation = |used: u64| Some(used as f64 / NANOS_PER_MICRO / succeeded);
+        let mut all = 0_u64;
+        for hop in &trial.hops {
+            let used = hop.rounds.iter().map(|round| round.usage.cpu.total.0).sum::<u64>();
+            all = all.saturating_add(used);
+            let metric = match hop.role {
+                Role::Backend => Metric::BackendCpu,
+                Role::Ingress => Metric::IngressCpu,
+                Role::Lb => Metric::LbCpu,
+                Role::Sidecar => Metric::SidecarCpu,
+            };
+            self.add(&name, metric, per_operation(used));
+        }
+        self.add(&name, Metric::Cpu, per_operation(all));
+        let handshakes = trial.client.sum(|round| {
+            let shape = &round.shape;
+            shape.full.saturating_add(shape.resumed)
+        });
+        match trial.workload {
+            Workload::Full | Workload::Resumed if handshakes > 0 => {
+                self.add(&name, Metric::HandshakeCpu, per_operation(all));
+            }
+            Workload::KeepAlive => self.add(&name, Metric::RequestCpu, per_operation(all)),
+            Workload::Full | Workload::Resumed => {}
+        }
+        let client = trial.client.sum(|round| round.cpu.total.0);
+        self.add(&name, Metric::ClientCpu, per_operation(client));
+    }
+}
+
+fn subject(trial: &TrialRecord) -> String {
+    format!("{}/{}", trial.placement, trial.workload)
+}
+
+fn why(complete: bool, interrupted: Option<&String>) -> Option<String> {
+    let unknown = || (!complete).then(|| "it does not say why".to_owned());
+    interrupted.cloned().or_else(unknown)
+}
+
+/// Subjects with the families that shut gates spoil of them; a gate of the run is one of all.
+fn spoiled<I: Iterator<Item = String>>(
+    gates: &[Gate],
+    subjects: impl Fn() -> I,
+) -> BTreeSet<(String, Family)> {
+    let of_gate = |gate: &Gate| {
+        let (target, spoils) = (gate.target.clone(), gate.spoils);
+        subjects()
+            .filter(move |subject| target.as_ref().is_none_or(|target| target == subject))
+            .flat_map(move |subject| spoils.iter().map(move |family| (subject.clone(), *family)))
+            .collect::<Vec<_>>()
+    };
+    gates.iter().flat_map(of_gate).collect()
+}
+
+const NANOS_PER_MICRO: f64 = 1_000.0;

@@ -1,0 +1,325 @@
+use super::*;
+use crate::random::SplitMix64;
+use crate::record::RunRecord;
+use crate::warning::Family;
+
+fn observed(name: &str, values: &[(&str, Metric, f64)]) -> Observed {
+    let values =
+        values.iter().map(|(subject, metric, value)| (((*subject).to_owned(), *metric), *value));
+    Observed {
+        name: name.to_owned(),
+        span: (name.to_owned(), "later".to_owned()),
+        interrupted: None,
+        parameters: BTreeMap::from([
+            ("lab.engines.lb".to_owned(), "nginx".to_owned()),
+            ("tls.version".to_owned(), "1.3".to_owned()),
+        ]),
+        values: values.collect(),
+        spoiled: BTreeSet::new(),
+    }
+}
+
+/// Records of one subject's CPU time.
+fn side(name: &str, values: &[f64]) -> Vec<Observed> {
+    let one = |(index, value): (usize, &f64)| {
+        observed(&format!("{name}{index}"), &[("shop", Metric::Cpu, *value)])
+    };
+    values.iter().enumerate().map(one).collect()
+}
+
+fn only(these: &[Observed], against: &[Observed], pairing: Pairing) -> Change {
+    let mut changes = changes(these, against, &[], pairing).unwrap().changes;
+    assert_eq!(changes.len(), 1);
+    changes.remove(0)
+}
+
+const BEFORE: [f64; 5] = [100.0, 102.0, 98.0, 101.0, 99.0];
+
+fn times(factor: f64) -> Vec<f64> {
+    BEFORE.iter().rev().map(|value| value * factor).collect()
+}
+
+#[test]
+fn the_record_is_the_unit_and_five_a_side_are_needed_for_a_word() {
+    let found = only(&side("a", &times(1.1)), &side("b", &BEFORE), Pairing::None);
+    assert_eq!((found.verdict, found.words().as_str()), (Verdict::CostsMore, "more"));
+    assert!((found.ratio.unwrap().value - 1.1).abs() < 1e-9);
+    assert!((found.mean - 110.0).abs() < 1e-9 && (found.against - 100.0).abs() < 1e-9);
+    assert_eq!(found.difference.unwrap().runs, 10);
+
+    let few = only(&side("a", &times(1.1)[..4]), &side("b", &BEFORE), Pairing::None);
+    assert_eq!(few.verdict, Verdict::None { why: Silence::TooLittle });
+    assert!(few.ratio.unwrap().low > 1.05, "numbers without a verdict");
+    assert_eq!(few.words(), "no verdict: fewer than 5 records on a side");
+
+    let single = only(&side("a", &[110.0]), &side("b", &[100.0]), Pairing::None);
+    assert_eq!((single.mean, single.ratio, single.chance), (110.0, None, None));
+}
+
+#[test]
+fn what_is_alike_is_equal_and_a_tail_never_is() {
+    let found = only(&side("a", &times(1.0)), &side("b", &BEFORE), Pairing::None);
+    assert_eq!(found.verdict, Verdict::Equal { within: 0.05 });
+    let tails = |name: &str| -> Vec<Observed> {
+        let one = |(index, value): (usize, &f64)| {
+            observed(&format!("{name}{index}"), &[("shop", Metric::LatencyP99, *value)])
+        };
+        BEFORE.iter().enumerate().map(one).collect()
+    };
+    let found = only(&tails("a"), &tails("b"), Pairing::None);
+    assert!(matches!(found.verdict, Verdict::CannotTell { .. }), "{found:?}");
+}
+
+#[test]
+fn pairs_take_away_what_both_of_a_pair_share() {
+    // Days differ by half; what was measured on one day differs by 4 %.
+    let days = [100.0, 150.0, 120.0, 90.0, 140.0];
+    let dearer: Vec<f64> =
+        days.iter().zip([1.04, 1.05, 1.03, 1.04, 1.04]).map(|(d, f)| d * f).collect();
+    let (these, against) = (side("a", &dearer), side("b", &days));
+    assert_eq!(only(&these, &against, Pairing::InOrder).verdict, Verdict::CostsMore);
+    assert!(matches!(only(&these, &against, Pairing::None).verdict, Verdict::CannotTell { .. }));
+    let error = changes(&these[..4], &against, &[], Pairing::InOrder).unwrap_err();
+    assert_eq!(error, ChangeError::Unpaired { this: 4, against: 5 });
+}
+
+#[test]
+fn parameters_that_differ_are_refused_by_name_unless_they_are_the_axis() {
+    let mut these = side("a", &BEFORE);
+    for record in &mut these {
+        record.parameters.insert("tls.version".to_owned(), "1.2".to_owned());
+    }
+    let against = side("b", &BEFORE);
+    let refused = |axes: &[&str], these: &[Observed]| {
+        let axes: Vec<String> = axes.iter().map(|axis| (*axis).to_owned()).collect();
+        changes(these, &against, &axes, Pairing::None)
+    };
+    let error = refused(&[], &these).unwrap_err().to_string();
+    assert!(error.contains("`a0` and `b0`"), "{error}");
+    assert!(error.ends_with("\n  tls.version: `1.2` and `1.3`"), "{error}");
+    for axis in ["tls.version", "tls"] {
+        let found = refused(&[axis], &these).unwrap();
+        assert_eq!(found.axes.len(), 1, "{axis}");
+        assert_eq!(found.axes[0].to_string(), "tls.version: `1.2` and `1.3`");
+    }
+    // A prefix that is no table is no axis, and neither is what no record has.
+    for axis in ["tls.ver", "tls.versions", "nonsense"] {
+        let error = refused(&[axis], &these).unwrap_err();
+        assert!(matches!(error, ChangeError::Axis { .. }), "{axis}: {error}");
+        assert!(error.to_string().contains("lab.engines.lb, tls.version"), "{error}");
+    }
+    // On one side all must be the same, the axis too; and a parameter may be missing.
+    these[3].parameters.remove("tls.version");
+    let error = refused(&["tls"], &these).unwrap_err().to_string();
+    assert!(error.contains("`a0` and `a3`") && error.contains("`1.2` and nothing"), "{error}");
+}
+
+#[test]
+fn records_that_count_twice_or_ended_early_are_refused() {
+    let (these, mut against) = (side("a", &BEFORE), side("b", &BEFORE));
+    against[2].span = these[1].span.clone();
+    let error = changes(&these, &against, &[], Pairing::None).unwrap_err();
+    assert_eq!(error, ChangeError::Twice { one: "a1".to_owned(), other: "b2".to_owned() });
+    against[2].span.0 = "b2".to_owned();
+    against[4].interrupted = Some("it was asked to stop".to_owned());
+    let error = changes(&these, &against, &[], Pairing::None).unwrap_err().to_string();
+    assert!(error.contains("`b4` ended before its time (it was asked to stop)"), "{error}");
+    let error = changes(&these, &[], &[], Pairing::None).unwrap_err();
+    assert!(matches!(error, ChangeError::Nothing(_)));
+}
+
+#[test]
+fn a_shut_gate_of_one_record_takes_the_word_from_its_family_and_subject() {
+    let both = |name: &str, factor: f64| -> Vec<Observed> {
+        let one = |(index, value): (usize, &f64)| {
+            let figures = [("shop", Metric::Cpu), ("shop", Metric::Rate), ("other", Metric::Cpu)];
+            let figures = figures.map(|(subject, metric)| (subject, metric, value * factor));
+            observed(&format!("{name}{index}"), &figures)
+        };
+        BEFORE.iter().enumerate().map(one).collect()
+    };
+    let (mut these, against) = (both("a", 1.2), both("b", 1.0));
+    these[2].spoiled.insert(("shop".to_owned(), Family::Cpu));
+    let found = changes(&these, &against, &[], Pairing::None).unwrap();
+    let verdict = |subject: &str, metric| {
+        let mut all = found.changes.iter();
+        all.find(|one| one.subject == subject && one.metric == metric).unwrap().verdict
+    };
+    assert_eq!(verdict("shop", Metric::Cpu), Verdict::None { why: Silence::Spoiled });
+    assert_eq!(verdict("shop", Metric::Rate), Verdict::CostsMore);
+    assert_eq!(verdict("other", Metric::Cpu), Verdict::CostsMore);
+    let condition: Condition = "cpu > +5%".parse().unwrap();
+    let outcomes = condition.outcomes(&found);
+    assert_eq!(outcomes, [("other", Outcome::Fails), ("shop", Outcome::CannotTell)]);
+}
+
+#[test]
+fn a_condition_fails_only_when_the_whole_interval_is_past_it() {
+    let found = changes(&side("a", &times(1.1)), &side("b", &BEFORE), &[], Pairing::None).unwrap();
+    let ratio = found.changes[0].ratio.unwrap();
+    assert!(ratio.low < 1.09 && 1.11 < ratio.high, "{ratio:?}");
+    for (text, wanted) in [
+        ("cpu > +5%", Outcome::Fails),
+        ("cpu>+10%", Outcome::CannotTell),
+        ("cpu > +20 %", Outcome::Holds),
+        ("cpu < +5%", Outcome::Holds),
+        ("cpu < +9.5%", Outcome::CannotTell),
+        ("cpu < +50%", Outcome::Fails),
+        ("cpu < -5%", Outcome::Holds),
+    ] {
+        let condition: Condition = text.parse().unwrap();
+        assert_eq!(condition.outcomes(&found), [("shop", wanted)], "{text}");
+    }
+    let few =
+        changes(&side("a", &times(3.0)[..4]), &side("b", &BEFORE), &[], Pairing::None).unwrap();
+    let condition: Condition = "cpu > +5%".parse().unwrap();
+    assert_eq!(condition.outcomes(&few), [("shop", Outcome::CannotTell)]);
+}
+
+#[test]
+fn conditions_are_a_metric_a_comparison_and_a_signed_part() {
+    for (text, shown) in [
+        ("handshake_cpu > +5%", "handshake_cpu > +5%"),
+        (" rate<-2.5 % ", "rate < -2.5%"),
+        ("lb_cpu > +7%", "lb_cpu > +7%"),
+    ] {
+        assert_eq!(text.parse::<Condition>().unwrap().to_string(), shown);
+    }
+    for (text, wanted) in [
+        ("cpu", "`cpu` compares nothing"),
+        ("speed > +5%", "`speed` is no metric; write one of `cpu`"),
+        ("cpu > 5%", "`5%` is no limit"),
+        ("cpu > +5", "`+5` is no limit"),
+        ("cpu > +%", "`+%` is no limit"),
+        ("cpu >= +5%", "`= +5%` is no limit"),
+        ("cpu < -100%", "`-100%` is no limit"),
+        ("cpu > +1e3%", "`+1e3%` is no limit"),
+        ("cpu > +inf%", "`+inf%` is no limit"),
+    ] {
+        let error = text.parse::<Condition>().unwrap_err().to_string();
+        assert!(error.starts_with(wanted), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_same_against_itself_seldom_is_said_to_differ() {
+    let mut bits = SplitMix64::new(9);
+    let mut noise = || {
+        let sum: f64 = (0..12).map(|_| bits.unit()).sum();
+        // In one record of ten the host was busy with something else.
+        let spike = if bits.unit() < 0.1 { 15.0 } else { 0.0 };
+        100.0 + 3.0 * (sum - 6.0) + spike
+    };
+    let mut side = |name: &str| -> Vec<Observed> {
+        let one = |index: usize| {
+            let subjects = ["a", "b", "c", "d", "e", "f"].map(|name| (name, Metric::Cpu, noise()));
+            observed(&format!("{name}{index}"), &subjects)
+        };
+        (0..5).map(one).collect()
+    };
+    let mut wrong = 0;
+    for _ in 0..EXPERIMENTS {
+        let found = changes(&side("x"), &side("y"), &[], Pairing::None).unwrap();
+        let differs =
+            |change: &Change| matches!(change.verdict, Verdict::CostsLess | Verdict::CostsMore);
+        wrong += u32::from(found.changes.iter().any(differs));
+    }
+    let share = f64::from(wrong) / f64::from(EXPERIMENTS);
+    // Two standard errors of 2,000 experiments at 5 % are one point.
+    assert!(share <= 0.05, "{share} of experiments have a false word");
+}
+
+const EXPERIMENTS: u32 = 2_000;
+
+fn recorded() -> RunRecord {
+    let text = include_str!("../../../../tests/fixtures/report/closed.json");
+    RunRecord::from_json(text).unwrap()
+}
+
+#[test]
+fn an_endpoint_record_gives_its_figures_and_what_it_was_measured_under() {
+    let record = recorded();
+    let seen = Observed::of_run("closed.json", &record);
+    let report = crate::report::RunReport::new("", &record);
+    for target in report.targets.iter().filter(|target| target.succeeded > 0) {
+        let value = |metric| seen.values.get(&(target.name.clone(), metric)).copied();
+        let cpu = target.cpu_ns_per_operation.unwrap().value / 1e3;
+        assert!((value(Metric::ClientCpu).unwrap() - cpu).abs() < 1e-6 * cpu, "{}", target.name);
+        let rate = target.operations_per_second.unwrap().value;
+        assert!((value(Metric::Rate).unwrap() - rate).abs() < 1e-6 * rate, "{}", target.name);
+        let p50 = target.latency().unwrap().quantile("p50").unwrap().ns.0 as f64 / 1e3;
+        assert_eq!(value(Metric::LatencyP50), Some(p50), "{}", target.name);
+        // Four requests on each connection: its CPU time is not that of the handshake.
+        assert_eq!(value(Metric::HandshakeCpu), None);
+    }
+    let parameter = |key: &str| seen.parameters.get(key).map(String::as_str);
+    assert_eq!(parameter("tls.resume"), Some("0.5"));
+    assert_eq!(parameter("tls.ca_bundle"), Some("given"));
+    assert_eq!(parameter("target.plain.url"), Some("http://localhost:18080/"));
+    assert_eq!(parameter("environment.cores"), Some("2"));
+    assert!(seen.parameters.keys().all(|key| !key.contains("command") && key != "load.seed"));
+}
+
+#[test]
+fn handshakes_have_a_cpu_time_where_they_are_most_of_the_work() {
+    let mut record = recorded();
+    record.scenario =
+        record.scenario.replace("requests_per_connection = 4", "requests_per_connection = 1");
+    let seen = Observed::of_run("a", &record);
+    let target = &record.targets[0];
+    let handshakes = target.sum(|round| round.shape.full + round.shape.resumed) as f64;
+    let cpu = target.sum(|round| round.cpu.total.0) as f64 / 1e3;
+    let value = seen.values[&(target.name.clone(), Metric::HandshakeCpu)];
+    assert!((value - cpu / handshakes).abs() < 1e-9 * value);
+    assert!(!seen.values.contains_key(&("plain".to_owned(), Metric::HandshakeCpu)));
+}
+
+#[test]
+fn two_generators_that_were_merged_have_one_rate() {
+    let record = recorded();
+    let once = Observed::of_run("a", &record);
+    let both = crate::record::merge([record.clone(), record]).unwrap();
+    let twice = Observed::of_run("b", &both);
+    let rate = |seen: &Observed| seen.values[&("plain".to_owned(), Metric::Rate)];
+    assert!((rate(&twice) - 2.0 * rate(&once)).abs() < 1e-6 * rate(&twice));
+}
+
+#[test]
+fn the_page_names_every_metric_and_every_field() {
+    let page = include_str!("../../../../docs/compare.md");
+    let in_table = |heading: &str| -> BTreeSet<String> {
+        let part = page.split(heading).nth(1).unwrap().split("\n## ").next().unwrap();
+        let names = part.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        names.map(|(name, _)| name.to_owned()).collect()
+    };
+    let metrics: BTreeSet<String> = Metric::all().map(|metric| metric.to_string()).collect();
+    assert_eq!(in_table("\n## Metrics\n"), metrics);
+    for metric in Metric::all() {
+        assert_eq!(metric.to_string().parse(), Ok(metric));
+        assert!(page.contains(&format!("| `{metric}` | {} |", metric.unit())), "{metric}");
+    }
+    let mut these = side("a", &times(1.1));
+    these
+        .iter_mut()
+        .for_each(|one| drop(one.parameters.insert("tls.version".into(), "1.2".into())));
+    let found = changes(&these, &side("b", &BEFORE), &["tls".into()], Pairing::None).unwrap();
+    let mut written = BTreeSet::new();
+    paths(&serde_json::to_value(&found).unwrap(), "", &mut written);
+    written.extend(["conditions[].condition", "conditions[].outcome"].map(str::to_owned));
+    written.extend(["conditions[].subjects.*".to_owned()]);
+    assert_eq!(in_table("\n## JSON\n"), written);
+}
+
+fn paths(value: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {
+    use serde_json::Value::{Array, Object};
+    match value {
+        Object(fields) => {
+            for (name, value) in fields {
+                let dot = if path.is_empty() { "" } else { "." };
+                paths(value, &format!("{path}{dot}{name}"), found);
+            }
+        }
+        Array(values) => values.iter().for_each(|value| paths(value, &format!("{path}[]"), found)),
+        _ => drop(found.insert(path.to_owned())),
+    }
+}
