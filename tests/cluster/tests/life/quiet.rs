@@ -8,7 +8,7 @@ use kube::api::DeleteParams;
 use serde_json::json;
 
 use crate::faults::{label, manager, target};
-use crate::fleet::{Fleet, SIZE, SOON, bundles, counts, metric};
+use crate::fleet::{SIZE, SOON, bundles, counts, metric};
 
 #[tokio::test]
 async fn a_minute_in_which_nothing_happens_sees_no_write_but_the_lease_s() -> Result<()> {
