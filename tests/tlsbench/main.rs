@@ -7,6 +7,7 @@
     reason = "a test that cannot go on should stop"
 )]
 
+mod aa;
 mod bench;
 mod calibrate;
 mod client_certificates;

@@ -1,5 +1,6 @@
 //! The command line: its syntax and its help.
 
+mod aa;
 mod compare;
 mod report;
 mod run;
@@ -26,6 +27,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Measure placements against themselves: how far words of this machine can be trusted.
+    ///
+    /// Each placement is measured twice in every round, under two names. What is said of their
+    /// difference is wrong.
+    #[command(after_help = aa::NOTES)]
+    Aa(aa::Aa),
     /// Measure what single operations of cryptography and of the kernel take on this machine.
     ///
     /// Takes up to ten seconds of one core. Exit code 1 says that a figure is not steady.
@@ -112,6 +119,7 @@ impl Cli {
     #[must_use]
     pub fn settings(&self) -> Settings {
         match &self.verb {
+            Verb::Aa(aa) => Settings::Aa(aa.settings()),
             Verb::Calibrate { output, out } => {
                 Settings::Calibrate { output: (*output).into(), out: out.clone() }
             }

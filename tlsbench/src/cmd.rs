@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::store;
 
+mod aa;
 mod build;
 mod calibrate;
 mod compare;
@@ -24,6 +25,10 @@ mod run;
 /// Fails when the verb cannot do its work.
 pub fn run(settings: &Settings, out: &mut impl Write) -> anyhow::Result<Exit> {
     let (written, exit) = match settings {
+        Settings::Aa(settings) => {
+            let (text, exit) = aa::aa(settings)?;
+            (out.write_all(text.as_bytes()), exit)
+        }
         Settings::Calibrate { output, out: file } => {
             if let Some(path) = file {
                 store::prepare(path)?;

@@ -14,6 +14,8 @@ use tlsbench_core::plan::placement::{Known, Role};
 /// One verb with everything it needs to know.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Settings {
+    /// Measure placements against themselves.
+    Aa(Aa),
     /// Measure what single operations take on this machine.
     Calibrate {
         /// How to print it.
@@ -46,6 +48,20 @@ pub enum Settings {
     Report(Report),
     /// Measure endpoints.
     Run(Box<Run>),
+}
+
+/// What `aa` is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Aa {
+    /// Measure.
+    Measured(Box<Run>),
+    /// Judge what was measured.
+    Recorded {
+        /// The records.
+        records: Vec<PathBuf>,
+        /// How to print it.
+        output: Output,
+    },
 }
 
 /// What `compare` is to do.

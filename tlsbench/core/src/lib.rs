@@ -16,4 +16,5 @@ pub mod calibration;
 pub mod warning;
 pub mod verdicts;
 pub mod change;
+pub mod aa;
 pub mod report;

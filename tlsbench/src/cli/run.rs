@@ -1,5 +1,6 @@
 //! The flags of `tlsbench run`: everything that the scenario file says, under the same names.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -300,16 +301,10 @@ impl Run {
 
 impl Placements {
     fn settings(&self) -> settings::LabRun {
-        let backend = self.engine.or(self.ingress);
-        let engines = [
-            (Role::Lb, self.lb.or(self.engine)),
-            (Role::Ingress, self.ingress.or(self.engine)),
-            (Role::Backend, backend),
-        ];
         settings::LabRun {
             placements: self.placements.clone(),
             workloads: self.workloads.clone(),
-            engines: engines.into_iter().filter_map(|(role, name)| Some((role, name?))).collect(),
+            engines: engines(self.engine, self.lb, self.ingress),
             pki: self.pki.clone(),
             show: self.show,
         }
@@ -377,6 +372,20 @@ impl Timing {
             ramp: self.ramp,
         }
     }
+}
+
+/// What the hop of each role is made of, where something is said.
+pub(super) fn engines(
+    all: Option<EngineName>,
+    lb: Option<EngineName>,
+    ingress: Option<EngineName>,
+) -> BTreeMap<Role, EngineName> {
+    let engines = [
+        (Role::Lb, lb.or(all)),
+        (Role::Ingress, ingress.or(all)),
+        (Role::Backend, all.or(ingress)),
+    ];
+    engines.into_iter().filter_map(|(role, name)| Some((role, name?))).collect()
 }
 
 /// A switch that is not set says nothing: the file may say it.

@@ -12,8 +12,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use tlsbench_core::plan::lab::Lab;
 use tlsbench_core::plan::{Draft, Problem, Scenario};
 use tlsbench_core::record::RunRecord;
+use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::warning::{Gate, judge};
 use tlsbench_engine::run::{self, CutShort, Inputs, Progress, Stop};
 
@@ -60,6 +62,17 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
         Output::Table => table::text(&scenario, &record, &gates, &path),
     };
     Ok(Answer { text, exit: exit(&record, &gates) })
+}
+
+/// Measures placements as `answer` does, changed as a verb needs them; the record and what it is called.
+pub(super) fn measured_lab(
+    settings: &Run,
+    change: impl FnOnce(&mut Lab),
+) -> anyhow::Result<(String, LabRecord)> {
+    let mut plan = lab::lab(settings)?;
+    change(&mut plan);
+    let (record, path) = lab::measured(&plan, settings)?;
+    Ok((path.display().to_string(), record))
 }
 
 /// What the file and the flags come to. Lines of the file are named where it is to blame.

@@ -112,6 +112,10 @@ fn parameters_that_differ_are_refused_by_name_unless_they_are_the_axis() {
     these[3].parameters.remove("tls.version");
     let error = refused(&["tls"], &these).unwrap_err().to_string();
     assert!(error.contains("`a0` and `a3`") && error.contains("`1.2` and nothing"), "{error}");
+    let mut against = side("b", &BEFORE);
+    against[4].parameters.insert("new".to_owned(), "1".to_owned());
+    let error = changes(&side("a", &BEFORE), &against, &[], Pairing::None).unwrap_err().to_string();
+    assert!(error.contains("`b0` and `b4`") && error.contains("new: nothing and `1`"), "{error}");
 }
 
 #[test]
@@ -126,6 +130,17 @@ fn records_that_count_twice_or_ended_early_are_refused() {
     assert!(error.contains("`b4` ended before its time (it was asked to stop)"), "{error}");
     let error = changes(&these, &[], &[], Pairing::None).unwrap_err();
     assert!(matches!(error, ChangeError::Nothing(_)));
+}
+
+#[test]
+fn a_figure_that_one_record_lacks_is_left_out_and_none_in_common_is_refused() {
+    let (mut these, against) = (side("a", &BEFORE), side("b", &BEFORE));
+    these[2].values = BTreeMap::from([(("other".to_owned(), Metric::Cpu), 1.0)]);
+    these[3].values.insert(("other".to_owned(), Metric::Cpu), 1.0);
+    let error = changes(&these, &against, &[], Pairing::None).unwrap_err();
+    assert_eq!(error, ChangeError::NothingCommon);
+    these[2].values.insert(("shop".to_owned(), Metric::Cpu), 100.0);
+    assert_eq!(only(&these, &against, Pairing::None).subject, "shop");
 }
 
 #[test]
@@ -258,6 +273,21 @@ fn an_endpoint_record_gives_its_figures_and_what_it_was_measured_under() {
     assert_eq!(parameter("target.plain.url"), Some("http://localhost:18080/"));
     assert_eq!(parameter("environment.cores"), Some("2"));
     assert!(seen.parameters.keys().all(|key| !key.contains("command") && key != "load.seed"));
+}
+
+#[test]
+fn seeds_and_addresses_of_the_generator_are_no_parameters() {
+    let text = include_str!("../../../../tests/fixtures/report/open.json");
+    let mut record = RunRecord::from_json(text).unwrap();
+    let seen = |record: &RunRecord| Observed::of_run("open.json", record).parameters;
+    let even = seen(&record);
+    record.scenario =
+        record.scenario.replace(r#"spread = "even""#, "spread = \"poisson\"\nseed = 7");
+    record.scenario = record.scenario.replace("sources = []", r#"sources = ["127.0.0.2"]"#);
+    let poisson = seen(&record);
+    assert_eq!(poisson.get("load.spread").map(String::as_str), Some("poisson"));
+    assert!(!poisson.contains_key("load.seed") && !poisson.contains_key("sources"));
+    assert_eq!(even.len(), poisson.len());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use tlsbench_core::plan::Draft;
 use tlsbench_core::plan::lab::{ClientFiles, Lab, Workload};
 use tlsbench_core::plan::placement::{Placement, Wiring};
+use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::verdicts::{Verdicts, verdicts};
 use tlsbench_engine::affinity;
 use tlsbench_engine::probe::Others;
@@ -31,23 +32,40 @@ use keep::Keeper;
 /// Measures placements, or shows them.
 pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
     let lab = lab(settings)?;
-    let problems: Vec<String> = lab.problems().iter().map(ToString::to_string).collect();
-    if !problems.is_empty() {
-        bail!("this cannot be measured:\n{}", problems.join("\n"));
-    }
+    check(&lab)?;
     if settings.lab.show {
         return Ok(Answer { text: table::pictures(&lab), exit: Exit::Fine });
     }
-    let engines = Engines::find(&lab)?;
+    let (record, path) = measured(&lab, settings)?;
+    let judged = verdicts(&record);
+    let text = match settings.output {
+        Output::Json => table::json(&record, &judged, &path)?,
+        Output::Table => table::text(&record, &judged, &path),
+    };
+    Ok(Answer { text, exit: exit(&judged) })
+}
+
+fn check(lab: &Lab) -> anyhow::Result<()> {
+    let problems: Vec<String> = lab.problems().iter().map(ToString::to_string).collect();
+    match problems.is_empty() {
+        true => Ok(()),
+        false => bail!("this cannot be measured:\n{}", problems.join("\n")),
+    }
+}
+
+/// Measures a lab; its record, and where that is.
+pub(super) fn measured(lab: &Lab, settings: &Run) -> anyhow::Result<(LabRecord, PathBuf)> {
+    check(lab)?;
+    let engines = Engines::find(lab)?;
     let started = jiff::Timestamp::now();
     let path = settings.record.clone().unwrap_or_else(|| free_path(started));
     store::prepare(&path)?;
-    let site = Site::prepare(&lab, settings, &path)?;
+    let site = Site::prepare(lab, settings, &path)?;
     let stop = Arc::new(Stop::new());
     stop_on_signals(&stop).context("cannot listen for signals")?;
-    let mut keeper = Keeper::new(&lab, started, path.clone(), &site);
+    let mut keeper = Keeper::new(lab, started, path.clone(), &site);
     keeper.note_all(engines.notes());
-    let ran = rounds(&lab, &engines, &site, &stop, &mut keeper);
+    let ran = rounds(lab, &engines, &site, &stop, &mut keeper);
     let interrupted = match &ran {
         Ok(None) => None,
         Ok(Some(CutShort::Stopped)) => Some("it was asked to stop".to_owned()),
@@ -63,12 +81,7 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
         let path = path.display();
         return Err(error).with_context(|| format!("what was measured is in `{path}`"));
     }
-    let judged = verdicts(&record);
-    let text = match settings.output {
-        Output::Json => table::json(&record, &judged, &path)?,
-        Output::Table => table::text(&record, &judged, &path),
-    };
-    Ok(Answer { text, exit: exit(&judged) })
+    Ok((record, path))
 }
 
 fn exit(judged: &Verdicts) -> Exit {
@@ -77,7 +90,7 @@ fn exit(judged: &Verdicts) -> Exit {
 }
 
 /// What the settings ask for. Flags that say what clients do have no place here: workloads do.
-fn lab(settings: &Run) -> anyhow::Result<Lab> {
+pub(super) fn lab(settings: &Run) -> anyhow::Result<Lab> {
     let mut lab = Lab::default();
     let LabRun { placements, workloads, engines, .. } = &settings.lab;
     if !placements.is_empty() {

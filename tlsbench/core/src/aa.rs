@@ -1,0 +1,310 @@
+//! Placements against themselves: a difference that is seen there is none, so that it tells how far
+//! the words of this machine and this way of measuring can be trusted.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::compare::{Comparison, Silence, Verdict, compare};
+use crate::plan::lab::Workload;
+use crate::plan::placement::Placement;
+use crate::record::lab::{LabRecord, TrialRecord};
+use crate::stats::Estimate;
+use crate::units::{Nanos, Share};
+use crate::verdicts::verdicts;
+use crate::warning::{Family, Gate};
+
+/// What comparisons of things with themselves came to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Trust {
+    /// The version of this format, [`SCHEMA`].
+    pub schema: u32,
+    /// Each comparison.
+    pub comparisons: Vec<Itself>,
+    /// How many of them came to a verdict.
+    pub judged: u32,
+    /// How many of these are wrong.
+    pub wrong: u32,
+    /// The most that chance alone explains.
+    pub wrong_max: u32,
+    /// Whether there are enough, and not too many of them wrong.
+    pub answer: Answer,
+}
+
+/// Whether words can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// No more are wrong than chance explains.
+    Passes,
+    /// Too few came to a verdict.
+    TooFew,
+    /// More are wrong than chance explains.
+    Fails,
+}
+
+/// A placement against itself under one workload.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Itself {
+    /// The run's record.
+    pub record: String,
+    /// The placement.
+    pub placement: String,
+    /// The workload.
+    pub workload: Workload,
+    /// CPU time of all hops per operation in microseconds, in each round: of the one, of the other.
+    pub rounds: Vec<(f64, f64)>,
+    /// How many times the one the other is.
+    pub ratio: Option<Estimate>,
+    /// The word for it, judged by itself.
+    pub verdict: Verdict,
+}
+
+/// Placements, each followed by itself under another name. Twins without TLS stand for themselves.
+#[must_use]
+pub fn doubled(placements: &[Placement]) -> Vec<Placement> {
+    let again = |placement: &Placement| Placement {
+        name: format!("{}{AGAIN}", placement.name),
+        ..placement.clone()
+    };
+    placements.iter().flat_map(|placement| [placement.clone(), again(placement)]).collect()
+}
+
+/// Every placement of a record that was measured against itself, under each workload.
+#[must_use]
+pub fn within(name: &str, record: &LabRecord) -> Vec<(Workload, Comparison, String)> {
+    let gates = verdicts(record).gates;
+    let mut found = Vec::new();
+    for placement in &record.lab.placements {
+        let again = format!("{}{AGAIN}", placement.name);
+        let is_same = |other: &Placement| other.hops == placement.hops;
+        if !record.placement(&again).is_some_and(is_same) {
+            continue;
+        }
+        for workload in &record.lab.workloads {
+            let (Some(one), Some(other)) =
+                (record.trial(&placement.name, *workload), record.trial(&again, *workload))
+            else {
+                continue;
+            };
+            let comparison = Comparison {
+                name: again.clone(),
+                against: placement.name.clone(),
+                rounds: pairs(one, other),
+                declared: true,
+                spoiled: [one, other].into_iter().any(|trial| is_spoiled(&gates, trial)),
+                margin: Some(MARGIN),
+            };
+            found.push((*workload, comparison, name.to_owned()));
+        }
+    }
+    found
+}
+
+/// Microseconds per operation in the rounds that both have.
+fn pairs(one: &TrialRecord, other: &TrialRecord) -> Vec<(f64, f64)> {
+    let costs = |trial: &TrialRecord| -> BTreeMap<u32, f64> {
+        let succeeding = trial.rounds().filter(|(_, operations, _)| *operations > 0);
+        let cost = |operations: u64, cpu: Nanos| cpu.0 as f64 / NANOS_PER_MICRO / operations as f64;
+        succeeding.map(|(round, operations, cpu)| (round, cost(operations, cpu))).collect()
+    };
+    let others = costs(other);
+    let pair = |(round, cost)| Some((cost, *others.get(&round)?));
+    costs(one).into_iter().filter_map(pair).collect()
+}
+
+fn is_spoiled(gates: &[Gate], trial: &TrialRecord) -> bool {
+    gates.iter().any(|gate| {
+        gate.spoils.contains(&Family::Cpu)
+            && gate.target.as_ref().is_none_or(|target| *target == trial.client.name)
+    })
+}
+
+impl Trust {
+    /// Judges comparisons of things with themselves, each alone: one in twenty may be wrong, where all
+    /// of a run together may be in one run of twenty.
+    #[must_use]
+    pub fn of(comparisons: Vec<(Workload, Comparison, String)>, seed: u64) -> Self {
+        let comparisons: Vec<Itself> = comparisons
+            .into_iter()
+            .flat_map(|(workload, comparison, record)| {
+                let found = compare(std::slice::from_ref(&comparison), seed);
+                let Comparison { against: placement, rounds, .. } = comparison;
+                found.into_iter().map(move |finding| Itself {
+                    record: record.clone(),
+                    placement: placement.clone(),
+                    workload,
+                    rounds: rounds.clone(),
+                    ratio: finding.ratio,
+                    verdict: finding.verdict,
+                })
+            })
+            .collect();
+        let count = |is: fn(&Itself) -> bool| {
+            u32::try_from(comparisons.iter().filter(|one| is(one)).count()).unwrap_or(u32::MAX)
+        };
+        let judged = count(|one| !matches!(one.verdict, Verdict::None { .. }));
+        let wrong = count(Itself::is_wrong);
+        let wrong_max = most_by_chance(judged);
+        let answer = match judged {
+            ..JUDGED_MIN => Answer::TooFew,
+            _ if wrong <= wrong_max => Answer::Passes,
+            _ => Answer::Fails,
+        };
+        Self { schema: SCHEMA, comparisons, judged, wrong, wrong_max, answer }
+    }
+}
+
+impl Itself {
+    /// Whether it was said to differ from itself.
+    #[must_use]
+    pub const fn is_wrong(&self) -> bool {
+        matches!(self.verdict, Verdict::CostsLess | Verdict::CostsMore)
+    }
+
+    /// Why there is no verdict.
+    #[must_use]
+    pub const fn silence(&self) -> Option<Silence> {
+        match self.verdict {
+            Verdict::None { why } => Some(why),
+            _ => None,
+        }
+    }
+}
+
+/// The most wrong ones of so many that chance explains, where each is wrong with 5 %: more than that
+/// have a chance below 5 % (the upper tail of a binomial distribution, exactly).
+#[must_use]
+pub fn most_by_chance(judged: u32) -> u32 {
+    let (count, wrong) = (f64::from(judged), WRONG_SHARE);
+    let mut term = (count * (-wrong).ln_1p()).exp();
+    let mut up_to = term;
+    for most in 0..judged {
+        if 1.0 - up_to < WRONG_SHARE {
+            return most;
+        }
+        let done = f64::from(most);
+        term *= (count - done) / (done + 1.0) * wrong / (1.0 - wrong);
+        up_to += term;
+    }
+    judged
+}
+
+/// What stands behind a name to say that it is the same again.
+pub const AGAIN: &str = "-again";
+/// The version of the format that is written here.
+pub const SCHEMA: u32 = 1;
+/// The fewest comparisons with a verdict: of 20, one is wrong on average, and four seldom are.
+pub const JUDGED_MIN: u32 = 20;
+/// So far apart CPU times may be and still be called equal, as between placements.
+const MARGIN: Share = Share::from_percent(5);
+const NANOS_PER_MICRO: f64 = 1_000.0;
+/// The chance at which a word is given, so the share of words that are wrong where nothing differs.
+const WRONG_SHARE: f64 = 0.05;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::plan::placement::Known;
+    use crate::random::SplitMix64;
+
+    fn comparison(rounds: Vec<(f64, f64)>) -> (Workload, Comparison, String) {
+        let (name, against) = ("lb-terminate-again".to_owned(), "lb-terminate".to_owned());
+        let margin = Some(MARGIN);
+        let comparison =
+            Comparison { name, against, rounds, declared: true, spoiled: false, margin };
+        (Workload::Full, comparison, "run.json".to_owned())
+    }
+
+    /// Eight rounds, the second of which is `ratio` times the first, more or less.
+    fn rounds(ratio: f64, bits: &mut SplitMix64) -> Vec<(f64, f64)> {
+        let mut value = |mean: f64| {
+            let sum: f64 = (0..12).map(|_| bits.unit()).sum();
+            mean * (1.0 + 0.03 * (sum - 6.0))
+        };
+        (0..8).map(|_| (value(100.0), value(100.0 * ratio))).collect()
+    }
+
+    #[test]
+    fn chance_explains_what_the_tables_say() {
+        // By scipy's `binom.sf(most, judged, 0.05)`: of 20, P(X > 2) = 0.075 and P(X > 3) = 0.016; of
+        // 100, P(X > 8) = 0.063 and P(X > 9) = 0.028.
+        for (judged, most) in [(0, 0), (5, 1), (20, 3), (30, 4), (100, 9), (1_000, 62)] {
+            assert_eq!(most_by_chance(judged), most, "{judged}");
+        }
+    }
+
+    #[test]
+    fn things_that_are_the_same_pass_and_things_that_differ_do_not() {
+        let mut bits = SplitMix64::new(3);
+        let mut all = |ratio: f64, count: usize| {
+            Trust::of((0..count).map(|_| comparison(rounds(ratio, &mut bits))).collect(), 1)
+        };
+        let same = all(1.0, 30);
+        assert_eq!(same.answer, Answer::Passes);
+        assert!(same.wrong <= same.wrong_max && (20..=30).contains(&same.judged), "{same:?}");
+        let differ = all(1.2, 30);
+        assert_eq!((differ.answer, differ.wrong), (Answer::Fails, differ.judged));
+        assert_eq!(all(1.0, 19).answer, Answer::TooFew);
+    }
+
+    #[test]
+    fn what_has_no_verdict_does_not_count() {
+        let mut bits = SplitMix64::new(4);
+        let all = (0..25).map(|index| {
+            let (workload, comparison, record) = comparison(rounds(1.0, &mut bits));
+            (workload, Comparison { spoiled: index < 6, ..comparison }, record)
+        });
+        let trust = Trust::of(all.collect(), 1);
+        assert_eq!(trust.answer, Answer::TooFew);
+        assert_eq!(trust.comparisons[0].silence(), Some(Silence::Spoiled));
+        let judged = trust.comparisons.iter().filter(|one| one.silence().is_none()).count();
+        assert!(trust.judged as usize == judged && judged <= 19, "{judged}");
+    }
+
+    #[test]
+    fn one_word_in_twenty_is_wrong_at_most_where_nothing_differs() {
+        let mut bits = SplitMix64::new(5);
+        let all = (0..2_000).map(|_| comparison(rounds(1.0, &mut bits)));
+        let trust = Trust::of(all.collect(), 1);
+        assert!(f64::from(trust.wrong) / f64::from(trust.judged) <= 0.05, "{}", trust.wrong);
+        assert_eq!(trust.answer, Answer::Passes);
+    }
+
+    #[test]
+    fn a_doubled_placement_is_the_same_under_another_name() {
+        let both = doubled(&[Known::Passthrough.placement(), Known::Plaintext.placement()]);
+        let names: Vec<&str> = both.iter().map(|placement| placement.name.as_str()).collect();
+        assert_eq!(names, ["passthrough", "passthrough-again", "plaintext", "plaintext-again"]);
+        assert_eq!(both[0].hops, both[1].hops);
+        assert!(both.iter().all(|placement| placement.problems().is_empty()));
+    }
+
+    #[test]
+    fn the_page_names_every_field_and_no_other() {
+        let rounds = (0..8).map(|round| (100.0, 100.0 + f64::from(round % 2) / 10.0));
+        let trust = Trust::of(vec![comparison(rounds.collect())], 1);
+        assert!(matches!(trust.comparisons[0].verdict, Verdict::Equal { .. }), "{trust:?}");
+        let mut written = BTreeSet::new();
+        paths(&serde_json::to_value(&trust).unwrap(), "", &mut written);
+        let page = include_str!("../../../docs/aa.md");
+        let names = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        assert_eq!(names.map(|(name, _)| name.to_owned()).collect::<BTreeSet<_>>(), written);
+    }
+
+    fn paths(value: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {
+        use serde_json::Value::{Array, Object};
+        match value {
+            Object(fields) => {
+                for (name, value) in fields {
+                    let dot = if path.is_empty() { "" } else { "." };
+                    paths(value, &format!("{path}{dot}{name}"), found);
+                }
+            }
+            Array(all) => all.iter().for_each(|value| paths(value, &format!("{path}[]"), found)),
+            _ => drop(found.insert(path.to_owned())),
+        }
+    }
+}

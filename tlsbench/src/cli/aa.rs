@@ -1,0 +1,114 @@
+//! Syntax of `tlsbench aa`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tlsbench_core::plan::lab::{EngineName, Workload};
+use tlsbench_core::plan::placement::Known;
+use tlsbench_core::plan::{Draft, LoadDraft, TimingDraft};
+use tlsbench_core::units::Nanos;
+
+use super::Format;
+use crate::settings;
+
+/// What is measured against itself, or where that is recorded.
+#[derive(Debug, Args)]
+pub(super) struct Aa {
+    /// Records of earlier runs of `tlsbench aa`; none measures anew.
+    #[arg(value_name = "RUN.json")]
+    records: Vec<PathBuf>,
+
+    #[command(flatten, next_help_heading = "Where it is measured anew")]
+    measured: Measured,
+
+    /// How to print the result.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+#[derive(Debug, Args)]
+struct Measured {
+    /// Placements to measure against themselves [default: all eight and their twins].
+    #[arg(
+        long = "placement",
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        conflicts_with = "records"
+    )]
+    placements: Vec<Known>,
+
+    /// Workloads [default: those of `tlsbench run`].
+    #[arg(
+        long = "workload",
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        conflicts_with = "records"
+    )]
+    workloads: Vec<Workload>,
+
+    /// What every hop is made of: `builtin`, `nginx` or `haproxy` [default: builtin].
+    #[arg(long, value_name = "NAME", conflicts_with = "records")]
+    engine: Option<EngineName>,
+
+    /// Where the record goes [default: runs/<start time>.json].
+    #[arg(long, value_name = "FILE.json", conflicts_with = "records")]
+    record: Option<PathBuf>,
+
+    /// How long each slice is measured [default: that of `tlsbench run`].
+    #[arg(long, value_name = "TIME", conflicts_with = "records")]
+    round: Option<Nanos>,
+
+    /// Rounds [default: those of `tlsbench run`; a verdict takes six].
+    #[arg(long, value_name = "NUMBER", conflicts_with = "records")]
+    rounds: Option<u32>,
+
+    /// Time before each slice that is not measured [default: that of `tlsbench run`].
+    #[arg(long, value_name = "TIME", conflicts_with = "records")]
+    warm_up: Option<Nanos>,
+
+    /// What the order within rounds follows from [default: 1].
+    #[arg(long, value_name = "NUMBER", conflicts_with = "records")]
+    seed: Option<u64>,
+}
+
+impl Aa {
+    pub(super) fn settings(&self) -> settings::Aa {
+        let output = self.output.into();
+        if !self.records.is_empty() {
+            return settings::Aa::Recorded { records: self.records.clone(), output };
+        }
+        let Measured { placements, workloads, engine, record, round, rounds, warm_up, seed } =
+            &self.measured;
+        let flags = Draft {
+            load: LoadDraft { seed: *seed, ..LoadDraft::default() },
+            timing: TimingDraft {
+                round: *round,
+                rounds: *rounds,
+                warm_up: *warm_up,
+                ..TimingDraft::default()
+            },
+            ..Draft::default()
+        };
+        settings::Aa::Measured(Box::new(settings::Run {
+            flags,
+            sni: None,
+            connect_to: None,
+            scenario: None,
+            print_scenario: false,
+            record: record.clone(),
+            output,
+            lab: settings::LabRun {
+                placements: placements.clone(),
+                workloads: workloads.clone(),
+                engines: super::run::engines(*engine, None, None),
+                ..settings::LabRun::default()
+            },
+        }))
+    }
+}
+
+pub(super) const NOTES: &str = "\
+Exit codes: 0 passed, 1 more words are wrong than chance explains, 2 fewer than 20 comparisons came to a \
+verdict, or nothing was measured. What to make of it: docs/aa.md.
+
+Example: tlsbench aa --engine nginx";

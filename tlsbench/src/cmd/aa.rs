@@ -1,0 +1,114 @@
+//! `tlsbench aa`: placements against themselves.
+
+use anyhow::{Context as _, bail};
+use comfy_table::{Table, presets};
+use tlsbench_core::aa::{AGAIN, Answer, JUDGED_MIN, Trust, doubled, within};
+use tlsbench_core::record::AnyRecord;
+use tlsbench_core::record::lab::LabRecord;
+use tlsbench_core::stats::Estimate;
+
+use super::{build, run};
+use crate::exit::Exit;
+use crate::settings::{Aa, Output};
+use crate::store;
+
+/// What it came to: the text, and the answer.
+pub(super) fn aa(settings: &Aa) -> anyhow::Result<(String, Exit)> {
+    let (records, output) = match settings {
+        Aa::Measured(settings) => {
+            let record = run::measured_lab(settings, |lab| {
+                lab.placements = doubled(&lab.placements);
+            })?;
+            (vec![record], settings.output)
+        }
+        Aa::Recorded { records, output } => {
+            let mut read = Vec::with_capacity(records.len());
+            for (index, path) in records.iter().enumerate() {
+                let shown = path.display();
+                if records.iter().take(index).any(|before| store::is_same(before, path)) {
+                    bail!("`{shown}` is named twice, and would count twice; name it once");
+                }
+                match store::read_any(path)? {
+                    AnyRecord::Lab(record) => read.push((shown.to_string(), *record)),
+                    AnyRecord::Run(_) => {
+                        bail!("`{shown}` is a record of endpoints; name one of `tlsbench aa`")
+                    }
+                }
+            }
+            (read, *output)
+        }
+    };
+    let mut comparisons = Vec::new();
+    for (name, record) in &records {
+        let found = within(name, record);
+        if found.is_empty() {
+            bail!(
+                "`{name}` has no placement beside itself, which would be called like it with \
+                 `{AGAIN}` behind; name a record of `tlsbench aa`"
+            );
+        }
+        comparisons.extend(found);
+    }
+    let seed = records.first().map_or(1, |(_, record)| record.lab.seed);
+    let trust = Trust::of(comparisons, seed);
+    let text = match output {
+        Output::Json => {
+            let text = serde_json::to_string_pretty(&trust).context("cannot write JSON")?;
+            text + "\n"
+        }
+        Output::Table => text(&trust, &records),
+    };
+    Ok((text, exit(&trust)))
+}
+
+fn exit(trust: &Trust) -> Exit {
+    match trust.answer {
+        Answer::Fails => Exit::Negative,
+        Answer::Passes => Exit::Fine,
+        Answer::TooFew => Exit::Failed,
+    }
+}
+
+fn text(trust: &Trust, records: &[(String, LabRecord)]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["placement", "workload", "rounds", "to itself (95 %)", "is said to be"]);
+    for one in &trust.comparisons {
+        let ratio = match &one.ratio {
+            Some(Estimate { value, low, high, .. }) => {
+                format!("{value:.3} ×, {low:.3} to {high:.3}")
+            }
+            None => "-".to_owned(),
+        };
+        let wrong = if one.is_wrong() { ", which is wrong" } else { "" };
+        table.add_row([
+            one.placement.clone(),
+            one.workload.to_string(),
+            one.rounds.len().to_string(),
+            ratio,
+            format!("{}{wrong}", one.verdict),
+        ]);
+    }
+    let mut text = format!("{}\n", table.trim_fmt());
+    let Trust { judged, wrong, wrong_max, .. } = trust;
+    let all = trust.comparisons.len();
+    text.push_str(&format!("{all} comparisons, {judged} with a verdict, {wrong} of them wrong\n"));
+    text.push_str(&match trust.answer {
+        Answer::Fails => format!(
+            "fails: chance explains at most {wrong_max}; words of this machine cannot be trusted. \
+             Look with `tlsbench doctor`, give each slice more time, and stop what else runs\n"
+        ),
+        Answer::Passes => format!("passes: chance explains up to {wrong_max}\n"),
+        Answer::TooFew => format!(
+            "cannot tell: a verdict on words takes {JUDGED_MIN} comparisons; measure more rounds, \
+             placements or workloads, or name several records\n"
+        ),
+    });
+    if records.iter().any(|(_, record)| record.program.contains("debug build")) {
+        text.push_str(build::MEASURED_UNOPTIMISED);
+    }
+    for (name, _) in records {
+        text.push_str(&format!("record: {name}\n"));
+    }
+    text
+}
