@@ -16,6 +16,7 @@ mod doctor;
 mod faults;
 mod hop;
 mod http2;
+mod lab;
 mod negotiation;
 mod pki;
 mod placements;

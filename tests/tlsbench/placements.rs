@@ -13,8 +13,18 @@ use std::time::Duration;
 
 /// Slices that are over soon, in a run of one round. Without optimisation and beside other tests a
 /// handshake through three hops takes 10 ms and more.
-const SHORT: [&str; 8] =
-    ["--rounds", "1", "--round", "600ms", "--warm-up", "50ms", "--record", "run.json"];
+const SHORT: [&str; 10] = [
+    "--pass",
+    "cpu",
+    "--rounds",
+    "1",
+    "--round",
+    "600ms",
+    "--warm-up",
+    "50ms",
+    "--record",
+    "run.json",
+];
 
 fn command(folder: &TempDir, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
@@ -190,6 +200,8 @@ fn what_cannot_be_measured_is_refused_with_a_cure() {
         (&["--workload", "all"], "`all` is none of `full`"),
         (&["--rounds", "0"], "write 1 to 1,000"),
         (&["-n", "4"], "--target"),
+        (&["--resume", "0.5"], "--target"),
+        (&["--pass", "cpu,money"], "`money` is none of `cpu`, `latency`"),
         (&["--sni", "a.test"], "--target"),
         (&["--ca-bundle", "ca.crt"], "--pki DIR"),
         (&["--pki", "nowhere"], "nowhere/"),

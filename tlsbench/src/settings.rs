@@ -7,9 +7,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use tlsbench_core::change::Condition;
-use tlsbench_core::plan::Draft;
-use tlsbench_core::plan::lab::{EngineName, Workload};
+use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
 use tlsbench_core::plan::placement::{Known, Role};
+use tlsbench_core::plan::{Draft, KeyKind};
 
 /// One verb with everything it needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,8 +154,14 @@ pub struct Run {
 pub struct LabRun {
     /// The placements, whose twins come along; none means all.
     pub placements: Vec<Known>,
-    /// The workloads; none means all.
+    /// The workloads; none means the usual ones.
     pub workloads: Vec<Workload>,
+    /// What is measured; none means all.
+    pub passes: Vec<Pass>,
+    /// Whether every figure is wanted, however long it takes.
+    pub thorough: bool,
+    /// The kind of every key.
+    pub key: Option<KeyKind>,
     /// What hops are made of, by role; builtin where nothing is said.
     pub engines: BTreeMap<Role, EngineName>,
     /// A directory of `tlsbench pki`.

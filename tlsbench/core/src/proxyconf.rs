@@ -18,7 +18,7 @@ mod haproxy;
 #[cfg(test)]
 mod tests;
 
-pub use haproxy::haproxy;
+pub use haproxy::{RESPONSE_MAX as HAPROXY_RESPONSE_MAX, haproxy};
 pub use nginx::{Build, nginx};
 
 /// A configuration and what belongs to it.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tlsbench_core::plan::lab::{EngineName, Workload};
+use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
 use tlsbench_core::plan::placement::Known;
 use tlsbench_core::plan::{Draft, LoadDraft, TimingDraft};
 use tlsbench_core::units::Nanos;
@@ -100,6 +100,7 @@ impl Aa {
             lab: settings::LabRun {
                 placements: placements.clone(),
                 workloads: workloads.clone(),
+                passes: vec![Pass::Cpu],
                 engines: super::run::engines(*engine, None, None),
                 ..settings::LabRun::default()
             },

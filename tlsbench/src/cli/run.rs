@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
-use tlsbench_core::plan::lab::{EngineName, Workload};
+use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
 use tlsbench_core::plan::placement::{Known, Role};
 use tlsbench_core::plan::{
-    Close, Draft, Group, LoadDraft, LoopName, Pin, ProtocolName, Provider, RequestDraft,
+    Close, Draft, Group, KeyKind, LoadDraft, LoopName, Pin, ProtocolName, Provider, RequestDraft,
     SpreadName, Suite, TargetDraft, TimingDraft, TlsDraft, Verify, Version,
 };
 use tlsbench_core::units::Nanos;
@@ -64,9 +64,18 @@ struct Placements {
     #[arg(long = "placement", value_name = "NAME,…", value_delimiter = ',')]
     placements: Vec<Known>,
 
-    /// Workloads: `full` handshakes, `keep-alive` requests, `resumed` handshakes [default: all].
+    /// Workloads: `full` handshakes, `keep-alive` requests, `resumed` handshakes, `bulk-64k` and
+    /// `bulk-1m` responses, `mix` [default: the first three].
     #[arg(long = "workload", value_name = "NAME,…", value_delimiter = ',')]
     workloads: Vec<Workload>,
+
+    /// What is measured: `cpu` time under the workloads, `latency` at a rate [default: both].
+    #[arg(long = "pass", value_name = "NAME,…", value_delimiter = ',')]
+    passes: Vec<Pass>,
+
+    /// 20 rounds of 2 s, all workloads, and the memory of idle connections: most of an hour.
+    #[arg(long)]
+    thorough: bool,
 
     /// What every hop is made of: `builtin`, `nginx` or `haproxy` [default: builtin].
     #[arg(long, value_name = "NAME")]
@@ -79,6 +88,11 @@ struct Placements {
     /// What the ingress is made of, and the backend where --engine does not say.
     #[arg(long, value_name = "NAME")]
     ingress: Option<EngineName>,
+
+    /// The kind of every key: `ecdsa-p256`, `ecdsa-p384`, `ed25519`, `rsa2048` or `rsa3072`
+    /// [default: ecdsa-p256].
+    #[arg(long, value_name = "KIND")]
+    key: Option<KeyKind>,
 
     /// Use the certificates of a directory that `tlsbench pki` made.
     #[arg(long, value_name = "DIR")]
@@ -304,6 +318,9 @@ impl Placements {
         settings::LabRun {
             placements: self.placements.clone(),
             workloads: self.workloads.clone(),
+            passes: self.passes.clone(),
+            thorough: self.thorough,
+            key: self.key,
             engines: engines(self.engine, self.lb, self.ingress),
             pki: self.pki.clone(),
             show: self.show,
@@ -383,6 +400,7 @@ pub(super) fn engines(
     let engines = [
         (Role::Lb, lb.or(all)),
         (Role::Ingress, ingress.or(all)),
+        (Role::Sidecar, all),
         (Role::Backend, all.or(ingress)),
     ];
     engines.into_iter().filter_map(|(role, name)| Some((role, name?))).collect()

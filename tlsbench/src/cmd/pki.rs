@@ -114,8 +114,15 @@ fn said(settings: &Pki, names: &[String]) -> String {
 }
 
 /// What the lab's hops are called: on this machine, and by role.
-const NAMES: [&str; 6] =
-    ["localhost", "127.0.0.1", "::1", "lb.lab.test", "ingress.lab.test", "backend.lab.test"];
+const NAMES: [&str; 7] = [
+    "localhost",
+    "127.0.0.1",
+    "::1",
+    "lb.lab.test",
+    "ingress.lab.test",
+    "sidecar.lab.test",
+    "backend.lab.test",
+];
 const BUNDLE: &str = "ca-bundle.crt";
 const PUBLIC: u32 = 0o644;
 const SECRET: u32 = 0o600;

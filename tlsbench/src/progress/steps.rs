@@ -31,6 +31,11 @@ impl StepProgress {
         }
     }
 
+    /// Says something on stderr, above the line of progress where there is one.
+    pub fn say(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
     /// Ends it and takes it off the screen.
     pub fn finish(&self) {
         self.bar.finish_and_clear();

@@ -13,6 +13,7 @@ use crate::random::SplitMix64;
 use crate::units::Nanos;
 
 mod check;
+mod span;
 mod slice;
 #[cfg(test)]
 mod tests;
@@ -126,7 +127,7 @@ pub enum Workload {
 }
 
 impl Default for Lab {
-    /// The eight placements and their twins: eight rounds of 0.4 s after 0.1 s.
+    /// The eight placements and their twins: eight rounds of 0.4 s after 0.1 s, and latency.
     fn default() -> Self {
         let known = Known::PLACEMENTS.into_iter().chain(Known::TWINS);
         Self {
@@ -144,7 +145,7 @@ impl Default for Lab {
             suites: vec![Suite::Aes128Gcm],
             groups: vec![Group::X25519],
             provider: Provider::Ring,
-            latency: None,
+            latency: Some(LatencyPass::default()),
             mix: Mix::default(),
             idle_connections: 0,
         }
@@ -158,7 +159,7 @@ impl Default for LatencyPass {
         Self {
             rounds: 6,
             slice_ns: Nanos::from_millis(400),
-            warm_up_ns: Nanos::from_millis(100),
+            warm_up_ns: Nanos::from_millis(50),
             share: 0.35,
         }
     }
@@ -247,6 +248,45 @@ impl Lab {
             Some((index, workloads))
         });
         with_workloads.collect()
+    }
+
+    /// The same, at length: every figure that there is, in less than an hour.
+    #[must_use]
+    pub fn thorough(self) -> Self {
+        let (rounds, slice_ns) = (20, Nanos::from_millis(2_000));
+        let latency = self.latency.map(|pass| LatencyPass { rounds, slice_ns, ..pass });
+        let workloads = Workload::ALL.to_vec();
+        Self { workloads, rounds, slice_ns, latency, idle_connections: 500, ..self }
+    }
+
+    /// A round's order as topologies: a placement with workloads whose responses are equally long, for
+    /// not every backend can be asked for another length.
+    #[must_use]
+    pub fn topologies(&self, round: u32) -> Vec<(usize, u64, Vec<Workload>)> {
+        let mut topologies: Vec<(usize, u64, Vec<Workload>)> = Vec::new();
+        for (index, workloads) in self.order(round) {
+            for workload in workloads {
+                let bytes = self.response_bytes(workload);
+                let same = |(other, size, _): &&mut (usize, u64, Vec<Workload>)| {
+                    (*other, *size) == (index, bytes)
+                };
+                match topologies.iter_mut().find(same) {
+                    Some((.., together)) => together.push(workload),
+                    None => topologies.push((index, bytes, vec![workload])),
+                }
+            }
+        }
+        topologies
+    }
+
+    /// How many slices there are in all passes, without the pilot.
+    #[must_use]
+    pub fn slices(&self) -> u32 {
+        let workloads = self.order(0).iter().map(|(_, workloads)| workloads.len()).sum::<usize>();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let latency =
+            self.latency.map_or(0, |pass| count(self.placements.len()).saturating_mul(pass.rounds));
+        count(workloads).saturating_mul(self.rounds).saturating_add(latency)
     }
 
     /// The placements of these names with their twins, each once, in the order given.

@@ -183,6 +183,27 @@ impl LabRecord {
         })
     }
 
+    /// The slowest placement under full handshakes, and the connections that it made per second: in
+    /// the CPU pass, or before the rounds where that pass has none. Nothing where one made none.
+    #[must_use]
+    pub fn ceiling(&self) -> Option<(String, f64)> {
+        let of_trial = |trial: &TrialRecord| {
+            let wall: f64 =
+                trial.client.rounds.iter().map(|round| round.wall_ns.as_secs_f64()).sum();
+            let made = trial.client.sum(|round| round.succeeded) as f64;
+            (trial.placement.clone(), if wall > 0.0 { made / wall } else { 0.0 })
+        };
+        let is_full =
+            |trial: &&TrialRecord| (trial.workload, trial.pass) == (Workload::Full, Pass::Cpu);
+        let in_pass: Vec<(String, f64)> =
+            self.trials.iter().filter(is_full).map(of_trial).collect();
+        let seen = self.pilot.iter();
+        let in_pilot = seen.map(|seen| (seen.placement.clone(), seen.operations_per_second));
+        let all = if in_pass.is_empty() { in_pilot.collect() } else { in_pass };
+        let slowest = all.into_iter().min_by(|(_, a), (_, b)| a.total_cmp(b));
+        slowest.filter(|(_, rate)| *rate > 0.0)
+    }
+
     /// A placement of the run.
     #[must_use]
     pub fn placement(&self, name: &str) -> Option<&Placement> {

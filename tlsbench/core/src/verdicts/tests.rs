@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::compare::{Silence, Verdict};
-use crate::plan::lab::{ClientFiles, Lab, LatencyPass};
+use crate::plan::lab::{ClientFiles, EngineName, Lab, LatencyPass};
+use crate::plan::placement::Role;
 use crate::random::SplitMix64;
 use crate::record::lab::{
     HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, Others, PilotRecord,
 };
 use crate::record::{Environment, Measured, SCHEMA, TargetRecord};
-use crate::tally::Tally;
-use crate::units::Nanos;
+use crate::tally::{Phase, Tally};
+use crate::units::{Nanos, Rate};
 use crate::usage::{Cpu, Lap, Memory, Usage};
 
 /// Operations of each slice.
@@ -31,18 +32,21 @@ fn cost(known: Known, role: Role, round: u32) -> f64 {
     20.0 + f64::from(round % 3) + own + if ends { 100.0 } else { 0.0 }
 }
 
+fn files() -> ClientFiles {
+    ClientFiles {
+        ca_bundle: "ca.crt".into(),
+        certificate: "client.crt".into(),
+        key: "client.key".into(),
+    }
+}
+
 fn record() -> LabRecord {
     let chosen = [Known::LbTerminate, Known::IngressTerminate, Known::Passthrough];
     let placements = Lab::with_twins(&chosen.map(Known::placement));
     let lab = Lab { placements, workloads: vec![Workload::Full], ..Lab::default() };
-    let files = ClientFiles {
-        ca_bundle: "ca.crt".into(),
-        certificate: "client.crt".into(),
-        key: "client.key".into(),
-    };
     let trials = lab.placements.iter().map(|placement| {
         let known: Known = placement.name.parse().unwrap();
-        let scenario = lab.scenario(placement, Workload::Full, &files).unwrap();
+        let scenario = lab.scenario(placement, Workload::Full, &files()).unwrap();
         let mut client = TargetRecord::new(format!("{known}/full"));
         let is_tls = scenario.targets[0].scheme == crate::plan::Scheme::Https;
         for round in 0..lab.rounds {
@@ -107,6 +111,67 @@ fn record() -> LabRecord {
     }
 }
 
+/// Adds a latency pass in which TLS takes 300 µs in its handshake and makes the whole that much longer.
+/// The median of a round strays by some µs.
+fn with_latency(mut record: LabRecord) -> LabRecord {
+    let (rate, pass) = (Rate::per_second(200.0).unwrap(), LatencyPass::default());
+    record.lab.latency = Some(pass);
+    let timed = record.lab.placements.iter().map(|placement| {
+        let scenario = record.lab.latency_scenario(placement, rate, &pass, &files()).unwrap();
+        let is_tls = scenario.targets[0].scheme == crate::plan::Scheme::Https;
+        let mut client = TargetRecord::new(scenario.targets[0].name.clone());
+        for round in 0..pass.rounds {
+            let mut tally = Tally::new();
+            let stray = SplitMix64::new(u64::from(round) + placement.name.len() as u64).next() % 9;
+            let mut times = vec![
+                (Phase::Connect, 50),
+                (Phase::FirstByte, 400),
+                (Phase::LastByte, 410),
+                (Phase::Corrected, 500 + if is_tls { 300 } else { 0 }),
+            ];
+            if is_tls {
+                times.extend([(Phase::Handshake, 250), (Phase::Confirmed, 300)]);
+                tally.shape.full = 200;
+            }
+            for (phase, micros) in times {
+                let took = Nanos::from_micros(micros + stray);
+                (0..200).for_each(|_| tally.record(phase, took));
+            }
+            (tally.succeeded, tally.scheduled, tally.connections) = (200, 200, 200);
+            let lap = Lap { wall: Nanos::from_millis(1_000), ..Lap::default() };
+            client.push(&Measured { round, tally: &tally, lap: &lap, wait_max: Nanos(0) });
+        }
+        let hops = placement.hops.iter().map(|hop| HopRecord {
+            role: hop.role,
+            kind: hop.kind,
+            engine: EngineName::Builtin,
+            notes: Vec::new(),
+            rounds: (0..pass.rounds)
+                .map(|round| HopRound {
+                    round,
+                    usage: Usage {
+                        cpu: Cpu { total: Nanos::from_millis(100), ..Cpu::default() },
+                        ..Usage::default()
+                    },
+                    memory: Memory::default(),
+                })
+                .collect(),
+        });
+        TrialRecord {
+            placement: placement.name.clone(),
+            workload: Workload::Full,
+            pass: Pass::Latency,
+            rate: Some(rate.as_f64()),
+            scenario: scenario.to_toml().unwrap(),
+            hops: hops.collect(),
+            client,
+        }
+    });
+    let timed: Vec<TrialRecord> = timed.collect();
+    record.trials.extend(timed);
+    record
+}
+
 fn verdict(verdicts: &Verdicts, name: &str, against: &str) -> Verdict {
     let found = verdicts.findings.iter().map(|finding| &finding.finding);
     let mut found = found.filter(|finding| finding.name == name && finding.against == against);
@@ -155,6 +220,102 @@ fn the_three_ends_are_compared_in_pairs() {
         assert_eq!(verdict(&verdicts, name, against), Verdict::Equal { within: 0.05 });
     }
     assert_eq!(verdicts.findings.len(), 6);
+}
+
+#[test]
+fn what_tls_adds_to_each_phase_is_found_beside_the_twin() {
+    let judged = verdicts(&with_latency(record()));
+    assert_eq!(judged.gates, []);
+    let latency = judged.latency.as_ref().unwrap();
+    assert_eq!(latency.rate, 200.0);
+    let added = |name: &str, against: &str, phase: &str| {
+        let found = latency.findings.iter().find(|found| {
+            let finding = &found.finding;
+            (&*finding.name, &*finding.against, found.phase) == (name, against, phase)
+        });
+        found.map(|found| (found.finding.difference.unwrap(), found.finding.verdict))
+    };
+    for (name, twin) in [("lb-terminate", "plaintext"), ("passthrough", "plaintext-l4l4")] {
+        for (phase, micros) in
+            [("connect", 0.0), ("handshake", 250.0), ("confirmed", 300.0), ("first_byte", 0.0)]
+        {
+            let (difference, verdict) = added(name, twin, phase).unwrap();
+            assert!((difference.value - micros).abs() < 9.0, "{name} {phase}: {difference:?}");
+            assert!(difference.low <= difference.value && difference.value <= difference.high);
+            assert_eq!(verdict, Verdict::None { why: Silence::Undeclared }, "{phase}");
+        }
+        let (difference, verdict) = added(name, twin, "corrected").unwrap();
+        assert!((difference.value - 300.0).abs() < 9.0, "{difference:?}");
+        assert_eq!(verdict, Verdict::CostsMore);
+    }
+    let (_, verdict) = added("passthrough", "lb-terminate", "corrected").unwrap();
+    assert_eq!(verdict, Verdict::Equal { within: 0.1 });
+    let row = latency.rows.iter().find(|row| row.placement == "lb-terminate").unwrap();
+    let whole = row.phases.last().unwrap();
+    assert_eq!(whole.phase, "corrected");
+    assert!((800.0..810.0).contains(&whole.p50.unwrap().value), "{whole:?}");
+    assert!(whole.p99_not_judged.unwrap() >= 800.0);
+    // Three hops that each used 100 ms of a second of the one core that they have.
+    assert!((row.busy.unwrap() - 0.3).abs() < 1e-9);
+    assert!((row.hops[0].busy.unwrap() - 0.1).abs() < 1e-9);
+    // The CPU pass is judged as without.
+    assert_eq!(judged.rows, verdicts(&record()).rows);
+    assert_eq!(verdict_of_cpu(&judged), Verdict::CostsMore);
+    assert_eq!(verdicts(&record()).latency, None);
+}
+
+fn verdict_of_cpu(judged: &Verdicts) -> Verdict {
+    verdict(judged, "passthrough", "plaintext-l4l4")
+}
+
+#[test]
+fn a_gate_of_the_latency_pass_silences_latency_only() {
+    let mut late = with_latency(record());
+    let is_it =
+        |trial: &&mut TrialRecord| trial.pass == Pass::Latency && trial.placement == "passthrough";
+    let trial = late.trials.iter_mut().find(is_it).unwrap();
+    for round in &mut trial.client.rounds {
+        round.busiest_thread_ns = Nanos::from_millis(900);
+    }
+    let judged = verdicts(&late);
+    assert_eq!(judged.gates.iter().map(|gate| gate.name).collect::<Vec<_>>(), ["generator-busy"]);
+    let silent = Verdict::None { why: Silence::Spoiled };
+    for found in judged.latency.as_ref().unwrap().findings.iter() {
+        let finding = &found.finding;
+        let is_of_it = finding.name == "passthrough" || finding.against == "passthrough";
+        if found.phase == "corrected" {
+            assert_eq!(finding.verdict == silent, is_of_it, "{finding:?}");
+        }
+    }
+    assert_eq!(verdict_of_cpu(&judged), Verdict::CostsMore);
+}
+
+#[test]
+fn a_row_says_its_loop_and_how_busy_hops_were() {
+    let mut record = record();
+    let judged = verdicts(&record);
+    let row = judged.rows.iter().find(|row| row.placement == "plaintext").unwrap();
+    assert_eq!(row.load, "closed loop of 16 connections, 1 request each");
+    // Eight rounds of 0.4 s, and about 21 µs for each of 1,000 operations.
+    for hop in &row.hops {
+        assert!((0.045..0.065).contains(&hop.busy.unwrap()), "{hop:?}");
+    }
+    let sum: f64 = row.hops.iter().map(|hop| hop.busy.unwrap()).sum();
+    assert!((row.busy.unwrap() - sum).abs() < 1e-9);
+    record.hop_cores = vec![1, 2];
+    let halved = verdicts(&record).rows.remove(0).busy.unwrap();
+    assert!((halved - judged.rows[0].busy.unwrap() / 2.0).abs() < 1e-9);
+    assert_eq!(row.gbit_per_core, None);
+    for trial in &mut record.trials {
+        trial.workload = Workload::Bulk64k;
+        for round in &mut trial.client.rounds {
+            round.bytes_read = 64 * 1024 * OPERATIONS;
+        }
+    }
+    let row = verdicts(&record).rows.into_iter().find(|row| row.placement == "plaintext").unwrap();
+    // 64 KiB in about 3 × 21 µs.
+    let gbit = row.gbit_per_core.unwrap();
+    assert!((7.5..9.0).contains(&gbit.value), "{gbit:?}");
 }
 
 #[test]

@@ -23,8 +23,9 @@ impl Lab {
         }
         let nothing = self.placements.is_empty();
         problems.when(nothing, "placements", "nothing is to be measured", "name a placement");
-        let nothing = self.workloads.is_empty();
-        problems.when(nothing, "workloads", "nothing is to be measured", "name a workload");
+        let nothing = self.workloads.is_empty() && self.latency.is_none();
+        let cure = "name a workload, or let latency be measured";
+        problems.when(nothing, "workloads", "nothing is to be measured", cure);
         self.check_rounds(&mut problems);
         self.check_mix(&mut problems);
         self.check_tls(&mut problems);

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use super::span::PILOT_WARM_UP;
 use super::{Lab, LatencyPass, Workload};
 use crate::plan::hop::Carried;
 use crate::plan::placement::{Placement, Role};
@@ -37,6 +38,21 @@ impl Lab {
         let load = self.closed(workload);
         let timing = timing(self.slice_ns, self.warm_up_ns);
         finish(self.draft(placement, workload, files, name), load, timing)
+    }
+
+    /// The look at a placement before the rounds: a short closed loop of full handshakes.
+    ///
+    /// # Errors
+    /// When slices are of no use.
+    pub fn pilot_scenario(
+        &self,
+        placement: &Placement,
+        files: &ClientFiles,
+    ) -> Result<Scenario, Vec<Problem>> {
+        let name = format!("{}/{}/pilot", placement.name, Workload::Full);
+        let load = self.closed(Workload::Full);
+        let timing = timing(self.pilot_slice() - PILOT_WARM_UP, PILOT_WARM_UP);
+        finish(self.draft(placement, Workload::Full, files, name), load, timing)
     }
 
     /// A slice of the latency pass: an open loop of connections, with a full handshake and a request

@@ -50,6 +50,41 @@ fn each_round_measures_everything_once_in_an_order_of_its_own() {
 }
 
 #[test]
+fn the_default_run_fits_into_its_time() {
+    let lab = Lab::default();
+    let seconds = |span: Nanos| span.as_secs_f64();
+    assert!(seconds(lab.pilot_span()) <= 8.0, "{}", lab.pilot_span());
+    assert_eq!(lab.piloted(), 10);
+    assert!((110.0..=130.0).contains(&seconds(lab.cpu_span())), "{}", lab.cpu_span());
+    assert!((30.0..=40.0).contains(&seconds(lab.latency_span())), "{}", lab.latency_span());
+    assert_eq!(lab.idle_span(), Nanos(0));
+    assert!(seconds(lab.span()) <= 170.0, "{}", lab.span());
+    let thorough = Lab::default().thorough();
+    assert!(thorough.span() > Nanos(0) && seconds(thorough.span()) <= 3_600.0);
+    // More placements than the pilot has time for.
+    let placements = lab.placements.iter().cycle().take(50).cloned().collect();
+    let many = Lab { placements, ..Lab::default() };
+    assert!(many.piloted() < 50 && seconds(many.pilot_span()) <= 8.0);
+    let shorter = Lab { slice_ns: Nanos::from_millis(20), ..Lab::default() };
+    assert!(shorter.pilot_span() < lab.pilot_span());
+}
+
+#[test]
+fn workloads_of_one_response_share_a_topology() {
+    let lab = Lab::default().thorough();
+    assert_eq!(lab.problems(), []);
+    let mut seen = BTreeSet::new();
+    for (index, bytes, workloads) in lab.topologies(0) {
+        assert!(seen.insert((index, bytes)), "{index} {bytes}");
+        assert!(workloads.iter().all(|load| lab.response_bytes(*load) == bytes));
+    }
+    // 120 bytes, 8 KiB, 64 KiB and 1 MiB.
+    assert_eq!(seen.len(), 4 * lab.placements.len());
+    let plain = Lab::default();
+    assert_eq!(plain.topologies(0).len(), plain.placements.len());
+}
+
+#[test]
 fn every_slice_can_be_run() {
     let lab = Lab::default();
     for placement in &lab.placements {
@@ -72,6 +107,8 @@ fn every_slice_can_be_run() {
 #[test]
 fn the_latency_pass_lets_connections_arrive_evenly_at_its_rate() {
     let (lab, pass) = (Lab::default(), LatencyPass::default());
+    let pilot = lab.pilot_scenario(&lab.placements[0], &files()).unwrap();
+    assert_eq!(pilot.targets[0].name, "plaintext/full/pilot");
     let rate = Rate::per_second(123.0).unwrap();
     for placement in &lab.placements {
         let scenario = lab.latency_scenario(placement, rate, &pass, &files()).unwrap();
@@ -96,7 +133,9 @@ fn what_cannot_be_measured_is_named() {
     let keys = |lab: &Lab| lab.problems().into_iter().map(|p| p.key).collect::<Vec<_>>();
     assert_eq!(keys(&Lab { rounds: 0, ..Lab::default() }), ["rounds"]);
     assert_eq!(keys(&Lab { placements: Vec::new(), ..Lab::default() }), ["placements"]);
-    assert_eq!(keys(&Lab { workloads: Vec::new(), ..Lab::default() }), ["workloads"]);
+    let none = Lab { workloads: Vec::new(), ..Lab::default() };
+    assert_eq!(keys(&none), [""; 0], "latency is measured");
+    assert_eq!(keys(&Lab { latency: None, ..none }), ["workloads"]);
     let latency = |rounds, share| Some(LatencyPass { rounds, share, ..LatencyPass::default() });
     let pass = |latency| Lab { latency, ..Lab::default() };
     assert_eq!(keys(&pass(latency(0, 0.35))), ["latency.rounds"]);

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use tlsbench_core::plan::KeyKind;
 use tlsbench_core::plan::hop::{PemIdentity, PrivatePem};
 use tlsbench_core::plan::lab::{ClientFiles, Lab};
 use tlsbench_core::plan::placement::{Role, Wiring};
-use tlsbench_engine::tls::{self, KeyKind, Purpose};
+use tlsbench_engine::tls::{self, Purpose};
 
 use crate::settings::Run;
 
@@ -21,8 +22,8 @@ pub(super) fn wiring(
     folder: &Path,
 ) -> anyhow::Result<(Wiring, ClientFiles)> {
     let (root, server, client, files) = match &settings.lab.pki {
-        Some(pki) => existing(settings, pki)?,
-        None => made(folder)?,
+        Some(pki) => existing(settings, pki, lab.key)?,
+        None => made(folder, lab.key)?,
     };
     let wiring = Wiring {
         root,
@@ -42,7 +43,7 @@ type Certificates = (String, PemIdentity, PemIdentity, ClientFiles);
 
 /// Those of a directory that `tlsbench pki` made; the bundle may be another file that trusts them, such
 /// as what trustd made of its root.
-fn existing(settings: &Run, pki: &Path) -> anyhow::Result<Certificates> {
+fn existing(settings: &Run, pki: &Path, kind: KeyKind) -> anyhow::Result<Certificates> {
     let read = |name: &str| {
         let path = pki.join(name);
         let hint = "make the directory with `tlsbench pki`";
@@ -50,13 +51,13 @@ fn existing(settings: &Run, pki: &Path) -> anyhow::Result<Certificates> {
             .with_context(|| format!("cannot read `{}`; {hint}", path.display()))
     };
     let identity = |who: &str| -> anyhow::Result<PemIdentity> {
-        let chain = read(&format!("{who}-{KEY}.crt"))?;
-        Ok(PemIdentity { chain, key: PrivatePem(read(&format!("{who}-{KEY}.key"))?) })
+        let chain = read(&format!("{who}-{kind}.crt"))?;
+        Ok(PemIdentity { chain, key: PrivatePem(read(&format!("{who}-{kind}.key"))?) })
     };
     let files = ClientFiles {
         ca_bundle: settings.flags.tls.ca_bundle.clone().unwrap_or(pki.join("ca-bundle.crt")),
-        certificate: pki.join(format!("client-{KEY}.crt")),
-        key: pki.join(format!("client-{KEY}.key")),
+        certificate: pki.join(format!("client-{kind}.crt")),
+        key: pki.join(format!("client-{kind}.key")),
     };
     let root = match &settings.flags.tls.ca_bundle {
         Some(path) => {
@@ -67,14 +68,14 @@ fn existing(settings: &Run, pki: &Path) -> anyhow::Result<Certificates> {
     Ok((root, identity("server")?, identity("client")?, files))
 }
 
-fn made(folder: &Path) -> anyhow::Result<Certificates> {
+fn made(folder: &Path, kind: KeyKind) -> anyhow::Result<Certificates> {
     let now = SystemTime::now();
     let span = |by: Duration| (now.checked_sub(by), now.checked_add(by));
     let (Some(from), Some(to)) = span(A_WEEK) else { anyhow::bail!("this machine's clock is off") };
     let names: Vec<String> = Role::ALL.iter().map(|role| role.host()).collect();
-    let mut lab = tls::Lab::make(&names, &[KeyKind::EcdsaP256], from, to)?;
+    let mut lab = tls::Lab::make(&names, &[kind], from, to)?;
     let mut identity = |purpose| {
-        let identity = lab.identities.remove(&(purpose, KeyKind::EcdsaP256));
+        let identity = lab.identities.remove(&(purpose, kind));
         identity.context("a certificate was not made")
     };
     let (server, client) = (identity(Purpose::Server)?, identity(Purpose::Client)?);
@@ -102,8 +103,6 @@ fn made(folder: &Path) -> anyhow::Result<Certificates> {
     Ok((lab.root, server, client, files))
 }
 
-/// The kind of key that a default run has.
-const KEY: &str = "ecdsa-p256";
 /// As many as OpenSSL gives.
 const TICKETS: u8 = 2;
 /// Longer than any run, and soon of no use.

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use tlsbench_core::plan::lab::{EngineName, Lab};
 use tlsbench_core::plan::placement::Role;
-use tlsbench_core::proxyconf::Build;
+use tlsbench_core::proxyconf::{Build, HAPROXY_RESPONSE_MAX};
 use tlsbench_engine::probe::proxies;
 use tlsbench_engine::topology::Engine;
 
 /// What the hop of each role is made of.
 pub(super) struct Engines {
     by_role: BTreeMap<Role, Engine>,
+    /// The same with another backend, where the one that is asked for cannot answer with more bytes.
+    with_long_responses: BTreeMap<Role, Engine>,
     notes: Vec<String>,
 }
 
@@ -24,33 +26,51 @@ impl Engines {
         let mut notes = Vec::new();
         let mut by_role = BTreeMap::new();
         for (role, name) in &lab.engines {
-            let engine = match name {
-                EngineName::Builtin => Engine::Builtin,
-                EngineName::Haproxy => Engine::Haproxy(program(&path, "haproxy", "haproxy")?),
-                EngineName::Nginx => {
-                    let program = program(&path, "nginx", "nginx and libnginx-mod-stream")?;
-                    Engine::Nginx(program, build(&path)?)
-                }
-            };
-            by_role.insert(*role, engine);
+            by_role.insert(*role, engine(*name, &path)?);
+        }
+        let mut with_long_responses = by_role.clone();
+        let longest = lab.workloads.iter().map(|workload| lab.response_bytes(*workload)).max();
+        let is_haproxy = lab.engines.get(&Role::Backend) == Some(&EngineName::Haproxy);
+        if is_haproxy && longest.is_some_and(|bytes| bytes > HAPROXY_RESPONSE_MAX) {
+            let nginx = engine(EngineName::Nginx, &path).context(
+                "HAProxy cannot answer with more than 15,000 bytes, so nginx has to stand in as the \
+                 backend of bulk workloads",
+            )?;
+            with_long_responses.insert(Role::Backend, nginx);
         }
         for proxy in proxies(&path) {
             let version = proxy.version.unwrap_or_else(|| "of an unknown version".to_owned());
-            if by_role.values().any(|engine| engine.name() == proxy.name) {
+            let mut engines = by_role.values().chain(with_long_responses.values());
+            if engines.any(|engine| engine.name() == proxy.name) {
                 notes.push(format!("{} {version}", proxy.name));
             }
         }
-        Ok(Self { by_role, notes })
+        Ok(Self { by_role, with_long_responses, notes })
     }
 
-    pub(super) fn by_role(&self) -> &BTreeMap<Role, Engine> {
-        &self.by_role
+    /// Engines for placements whose backend answers with so many bytes.
+    pub(super) fn by_role(&self, bytes: u64) -> &BTreeMap<Role, Engine> {
+        match bytes > HAPROXY_RESPONSE_MAX {
+            true => &self.with_long_responses,
+            false => &self.by_role,
+        }
     }
 
     /// What a reader should know of them: their versions.
     pub(super) fn notes(&self) -> &[String] {
         &self.notes
     }
+}
+
+fn engine(name: EngineName, path: &OsString) -> anyhow::Result<Engine> {
+    Ok(match name {
+        EngineName::Builtin => Engine::Builtin,
+        EngineName::Haproxy => Engine::Haproxy(program(path, "haproxy", "haproxy")?),
+        EngineName::Nginx => {
+            let program = program(path, "nginx", "nginx and libnginx-mod-stream")?;
+            Engine::Nginx(program, build(path)?)
+        }
+    })
 }
 
 /// Where programs are looked for; servers lie where only root's `PATH` leads.

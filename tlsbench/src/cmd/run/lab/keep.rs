@@ -3,26 +3,41 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use tlsbench_core::plan::lab::{ClientFiles, EngineName, Lab, Pass, Workload};
+use tlsbench_core::plan::lab::{EngineName, Lab, Pass, Workload};
 use tlsbench_core::plan::placement::Placement;
-use tlsbench_core::record::lab::{HopRecord, HopRound, LabRecord, Others, TrialRecord};
+use tlsbench_core::plan::{Load, Scenario};
+use tlsbench_core::record::lab::{
+    HopRecord, HopRound, LabRecord, Others, PilotRecord, TrialRecord,
+};
 use tlsbench_core::record::{Measured, Note, SCHEMA, TargetRecord};
-use tlsbench_core::units::Nanos;
+use tlsbench_core::units::{Nanos, Rate};
 use tlsbench_engine::probe::Other;
 use tlsbench_engine::topology::StandingHop;
 use tlsbench_engine::trial::Trial;
 
 use super::super::environment;
-use super::Site;
+use super::site::Site;
 use crate::cmd::build;
 use crate::store;
+
+/// A slice that was measured, with what it was measured of.
+pub(super) struct Taken<'a> {
+    pub(super) placement: &'a Placement,
+    pub(super) workload: Workload,
+    pub(super) pass: Pass,
+    pub(super) rate: Option<Rate>,
+    pub(super) round: u32,
+    /// What the load engine was told, without the address of this round.
+    pub(super) scenario: Option<Scenario>,
+    pub(super) trial: Trial,
+    pub(super) hops: &'a [StandingHop],
+}
 
 /// Keeps what a run measures.
 pub(super) struct Keeper {
     record: LabRecord,
     path: PathBuf,
     started: jiff::Timestamp,
-    files: ClientFiles,
 }
 
 impl Keeper {
@@ -48,7 +63,7 @@ impl Keeper {
             trials: Vec::new(),
             idle: Vec::new(),
         };
-        Self { record, path, started, files: site.files.clone() }
+        Self { record, path, started }
     }
 
     /// Whether nothing was measured yet.
@@ -56,63 +71,69 @@ impl Keeper {
         self.record.trials.iter().all(|trial| trial.client.rounds.is_empty())
     }
 
+    /// Takes what was seen of a placement before the rounds.
+    pub(super) fn take_pilot(&mut self, seen: PilotRecord) {
+        self.record.pilot.push(seen);
+    }
+
+    /// What was seen before the rounds.
+    pub(super) fn pilot(&self) -> &[PilotRecord] {
+        &self.record.pilot
+    }
+
+    /// The slowest placement so far, and the connections that it makes per second.
+    pub(super) fn ceiling(&self) -> Option<(String, f64)> {
+        self.record.ceiling()
+    }
+
     /// Takes a slice.
-    pub(super) fn take(
-        &mut self,
-        placement: &Placement,
-        workload: Workload,
-        round: u32,
-        measured: &Trial,
-        hops: &[StandingHop],
-    ) -> anyhow::Result<()> {
-        let Some(slice) = &measured.slice else { return Ok(()) };
-        let trial = self.trial(placement, workload, hops)?;
-        trial.client.push(&Measured {
-            round,
-            tally: &slice.tally,
-            lap: &slice.lap,
-            wait_max: Nanos::default(),
-        });
-        for (hop, used) in trial.hops.iter_mut().zip(&measured.hops) {
+    pub(super) fn take(&mut self, taken: &Taken<'_>) -> anyhow::Result<()> {
+        let Some(slice) = &taken.trial.slice else { return Ok(()) };
+        let wait_max = match taken.scenario.as_ref().map(|scenario| &scenario.load) {
+            Some(Load::Open { wait_max, .. }) => *wait_max,
+            Some(Load::Closed { .. }) | None => Nanos::default(),
+        };
+        let (round, used) = (taken.round, &taken.trial.hops);
+        let trial = self.trial(taken)?;
+        let (tally, lap) = (&slice.tally, &slice.lap);
+        trial.client.push(&Measured { round, tally, lap, wait_max });
+        for (hop, used) in trial.hops.iter_mut().zip(used) {
             hop.rounds.push(HopRound { round, usage: used.usage, memory: used.memory });
         }
         Ok(())
     }
 
-    fn trial(
-        &mut self,
-        placement: &Placement,
-        workload: Workload,
-        hops: &[StandingHop],
-    ) -> anyhow::Result<&mut TrialRecord> {
+    fn trial(&mut self, taken: &Taken<'_>) -> anyhow::Result<&mut TrialRecord> {
+        let Taken { placement, workload, pass, rate, .. } = *taken;
         let LabRecord { trials, lab, .. } = &mut self.record;
-        let is_it =
-            |trial: &TrialRecord| trial.placement == placement.name && trial.workload == workload;
+        let is_it = |trial: &TrialRecord| {
+            (&trial.placement, trial.workload, trial.pass) == (&placement.name, workload, pass)
+        };
         let index = match trials.iter().position(is_it) {
             Some(index) => index,
             None => {
-                let hops = hops.iter().map(|hop| HopRecord {
-                    role: hop.role,
-                    kind: hop.kind,
-                    engine: hop.engine.parse().unwrap_or(EngineName::Builtin),
-                    notes: hop.notes.iter().map(|note| (*note).to_owned()).collect(),
-                    rounds: Vec::new(),
-                });
-                let scenario = lab.scenario(placement, workload, &self.files).ok();
-                let scenario = scenario.and_then(|scenario| scenario.redacted().to_toml().ok());
+                let scenario = taken.scenario.as_ref().context("a slice without a scenario")?;
+                let name = scenario.targets.first().map(|target| target.name.clone());
+                // The address is of one round only, and no part of what was asked.
                 trials.push(TrialRecord {
                     placement: placement.name.clone(),
                     workload,
-                    pass: Pass::Cpu,
-                    rate: None,
-                    scenario: scenario.context("cannot write a scenario down")?,
-                    client: TargetRecord::new(format!("{}/{workload}", placement.name)),
-                    hops: hops.collect(),
+                    pass,
+                    rate: rate.map(Rate::as_f64),
+                    scenario: scenario.redacted().to_toml().context("cannot write a scenario")?,
+                    client: TargetRecord::new(name.unwrap_or_default()),
+                    hops: taken.hops.iter().map(|hop| hop_record(hop, lab)).collect(),
                 });
                 trials.len() - 1
             }
         };
         trials.get_mut(index).context("a trial is missing")
+    }
+
+    /// Takes a note of something that happens now.
+    pub(super) fn note_now(&mut self, text: &str) {
+        let at = jiff::Timestamp::now().to_string();
+        self.record.notes.push(Note { at, text: text.to_owned() });
     }
 
     /// Takes notes of what holds for the whole run.
@@ -143,7 +164,7 @@ impl Keeper {
         let order = &self.record.lab;
         let place = |trial: &TrialRecord| {
             let of_placement = order.placements.iter().position(|p| p.name == trial.placement);
-            (of_placement, trial.workload)
+            (trial.pass, of_placement, trial.workload)
         };
         let mut trials = std::mem::take(&mut self.record.trials);
         trials.sort_by_key(place);
@@ -153,4 +174,17 @@ impl Keeper {
         self.write()?;
         Ok(self.record)
     }
+}
+
+fn hop_record(hop: &StandingHop, lab: &Lab) -> HopRecord {
+    let engine = hop.engine.parse().unwrap_or(EngineName::Builtin);
+    let asked = lab.engines.get(&hop.role).copied().unwrap_or(EngineName::Builtin);
+    let mut notes: Vec<String> = hop.notes.iter().map(|note| (*note).to_owned()).collect();
+    if engine != asked {
+        notes.push(format!(
+            "{engine} stands in for {asked}, which cannot answer with so many bytes; what ends TLS \
+             here is another engine than elsewhere"
+        ));
+    }
+    HopRecord { role: hop.role, kind: hop.kind, engine, notes, rounds: Vec::new() }
 }

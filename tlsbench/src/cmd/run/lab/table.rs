@@ -1,16 +1,21 @@
-//! What a run over placements says of itself at its end.
+//! What a run over placements says of itself.
+
+mod cells;
+mod cpu;
+mod early;
+mod latency;
 
 use std::path::Path;
 
 use anyhow::Context as _;
-use comfy_table::{Table, presets};
 use serde_json::json;
-use tlsbench_core::plan::lab::{Lab, Workload};
+use tlsbench_core::plan::lab::Lab;
 use tlsbench_core::record::lab::LabRecord;
-use tlsbench_core::stats::Estimate;
-use tlsbench_core::verdicts::{Row, Verdicts, WorkloadFinding};
+use tlsbench_core::verdicts::Verdicts;
 
 use crate::cmd::build;
+
+pub(super) use early::{first, span};
 
 /// The placements, drawn.
 pub(super) fn pictures(lab: &Lab) -> String {
@@ -21,22 +26,9 @@ pub(super) fn pictures(lab: &Lab) -> String {
 
 /// The result for people.
 pub(super) fn text(record: &LabRecord, judged: &Verdicts, path: &Path) -> String {
-    let mut text = String::new();
-    for workload in &record.lab.workloads {
-        let rows: Vec<&Row> = judged.rows.iter().filter(|row| row.workload == *workload).collect();
-        if rows.is_empty() {
-            continue;
-        }
-        let operation = workload.operation();
-        text.push_str(&format!("{workload}: CPU time per {operation}, µs, with 95 % intervals\n"));
-        text.push_str(&table(&rows, record, judged, *workload).trim_fmt());
-        text.push('\n');
-        for finding in in_pairs(judged, *workload, record) {
-            let pair = &finding.finding;
-            let words = format!("{} beside {}", pair.name, pair.against);
-            text.push_str(&format!("{words}: {} ({})\n", ratio(finding), pair.verdict));
-        }
-        text.push('\n');
+    let mut text = cpu::text(record, judged);
+    if let Some(latency) = &judged.latency {
+        text.push_str(&latency::text(record, latency));
     }
     for gate in &judged.gates {
         let of = gate.target.as_ref().map(|target| format!(" of {target}")).unwrap_or_default();
@@ -46,6 +38,12 @@ pub(super) fn text(record: &LabRecord, judged: &Verdicts, path: &Path) -> String
             "invalid{of} ({}; no verdict on {spoils}): {}\n",
             gate.name, gate.warning
         ));
+    }
+    for note in &record.notes {
+        text.push_str(&format!("note: {}\n", note.text));
+    }
+    for note in stand_ins(record) {
+        text.push_str(&format!("note: {note}\n"));
     }
     text.push_str(CAVEATS);
     if record.generator_cores.is_empty() {
@@ -59,69 +57,19 @@ pub(super) fn text(record: &LabRecord, judged: &Verdicts, path: &Path) -> String
     text
 }
 
-fn table(rows: &[&Row], record: &LabRecord, judged: &Verdicts, workload: Workload) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    let longest = rows.iter().max_by_key(|row| row.hops.len());
-    let roles: Vec<String> = longest
-        .into_iter()
-        .flat_map(|row| row.hops.iter().map(|hop| hop.role.to_string()))
-        .collect();
-    let mut header = vec!["placement".to_owned(), "hops".to_owned()];
-    header.extend(roles);
-    header.extend(["all hops", "client", "TLS adds", "verdict"].map(str::to_owned));
-    table.set_header(header);
-    for row in rows {
-        let kinds: Vec<&str> = row.hops.iter().map(|hop| hop.kind.as_str()).collect();
-        let mut cells = vec![row.placement.clone(), kinds.join(" · ")];
-        cells.extend(row.hops.iter().map(|hop| micros(hop.cost.as_ref())));
-        cells.extend([micros(row.total.as_ref()), micros(row.client.as_ref())]);
-        let twin = record.placement(&row.placement).map(|placement| placement.twin().name);
-        let finding = judged.findings.iter().find(|finding| {
-            finding.workload == workload
-                && finding.finding.name == row.placement
-                && Some(&finding.finding.against) == twin.as_ref()
-        });
-        match finding {
-            Some(finding) => {
-                let pair = &finding.finding;
-                cells.push(micros(pair.difference.as_ref()));
-                cells.push(format!("{} ({})", pair.verdict, ratio(finding)));
+/// What hops do in another way than was asked for, each once, with the first hop that does it.
+fn stand_ins(record: &LabRecord) -> Vec<String> {
+    let mut notes: Vec<(String, &str)> = Vec::new();
+    for trial in &record.trials {
+        for hop in &trial.hops {
+            for note in &hop.notes {
+                if notes.iter().all(|(_, known)| known != note) {
+                    notes.push((format!("{} of {}", hop.role, trial.target()), note));
+                }
             }
-            None => cells.extend(["-".to_owned(), "is a twin".to_owned()]),
         }
-        table.add_row(cells);
     }
-    table
-}
-
-/// Findings of two placements with TLS.
-fn in_pairs<'a>(
-    judged: &'a Verdicts,
-    workload: Workload,
-    record: &LabRecord,
-) -> Vec<&'a WorkloadFinding> {
-    let is_pair = |finding: &&WorkloadFinding| {
-        let against = record.placement(&finding.finding.against);
-        finding.workload == workload && against.is_some_and(|placement| !placement.is_plain())
-    };
-    judged.findings.iter().filter(is_pair).collect()
-}
-
-fn ratio(finding: &WorkloadFinding) -> String {
-    match &finding.finding.ratio {
-        Some(Estimate { value, low, high, .. }) => format!("{value:.2} ×, {low:.2} to {high:.2}"),
-        None => "-".to_owned(),
-    }
-}
-
-fn micros(estimate: Option<&Estimate>) -> String {
-    match estimate {
-        Some(Estimate { value, low, high, .. }) => {
-            format!("{value:.1} ± {:.1}", (high - low) / 2.0)
-        }
-        None => "-".to_owned(),
-    }
+    notes.into_iter().map(|(place, note)| format!("{place}: {note}")).collect()
 }
 
 /// The result for programs.
@@ -148,6 +96,6 @@ pub(super) fn json(record: &LabRecord, judged: &Verdicts, path: &Path) -> anyhow
 
 /// What a reader has to know to use these figures.
 const CAVEATS: &str = "\
-closed loops at a fixed number of connections: CPU time per operation falls as hops have more to do.
+CPU time per operation falls as hops have more to do: compare figures of one loop only.
 on loopback the kernel charges the receiving of packets to whoever sends them.
 ";

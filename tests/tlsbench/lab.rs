@@ -1,0 +1,181 @@
+//! The passes, workloads and axes of `tlsbench run` over placements, as their records show them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+use crate::servers::installed;
+
+fn run_in(folder: &TempDir, flags: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
+    command.current_dir(folder.path()).args(["run", "--record", "run.json"]).args(flags);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(!stderr(&output).contains("panicked"), "{output:?}");
+    output
+}
+
+/// A run that measures; a busy machine may shut a gate, and then it says so and measures all the same.
+fn measured(flags: &[&str]) -> (Output, Json) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run_in(&folder, flags);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+    (output, record(&folder))
+}
+
+fn record(folder: &TempDir) -> Json {
+    serde_json::from_str(&fs::read_to_string(folder.path().join("run.json")).unwrap()).unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn trials(record: &Json) -> &[Json] {
+    record["trials"].as_array().unwrap()
+}
+
+/// What a count adds up to over a trial's rounds.
+fn sum(trial: &Json, pointer: &str) -> u64 {
+    let rounds = trial["client"]["rounds"].as_array().unwrap();
+    rounds.iter().map(|round| round.pointer(pointer).unwrap().as_u64().unwrap()).sum()
+}
+
+/// What the handshakes of a trial negotiated, as `TLS 1.3 aes-128-gcm x25519 … -`.
+fn negotiated(trial: &Json) -> BTreeSet<String> {
+    let rounds = trial["client"]["rounds"].as_array().unwrap().iter();
+    rounds.flat_map(|r| r["shape"]["negotiated"].as_object().unwrap().keys().cloned()).collect()
+}
+
+#[test]
+fn the_latency_pass_asks_every_placement_for_the_same_share_of_the_slowest() {
+    let flags = ["--placement", "lb-terminate", "--pass", "latency"];
+    let times = ["--rounds", "2", "--round", "1s", "--warm-up", "100ms"];
+    let (output, record) = measured(&[&flags[..], &times].concat());
+    let said = stdout(&output);
+    assert_eq!(record["complete"], true, "{said}");
+    let slowest = record["pilot"].as_array().unwrap().iter();
+    let slowest = slowest.map(|seen| seen["operations_per_second"].as_f64().unwrap());
+    let rate = slowest.fold(f64::INFINITY, f64::min) * 0.35;
+    let names: Vec<&str> =
+        trials(&record).iter().map(|t| t["placement"].as_str().unwrap()).collect();
+    assert_eq!(names, ["lb-terminate", "plaintext"]);
+    for trial in trials(&record) {
+        assert_eq!((&trial["pass"], &trial["workload"]), (&"latency".into(), &"full".into()));
+        let asked = trial["rate"].as_f64().unwrap();
+        assert!((asked - rate).abs() < 1e-6, "{asked}, not {rate}");
+        assert!(trial["scenario"].as_str().unwrap().contains("loop = \"open\""), "{trial}");
+        // Every start that should have been is counted, whether it came to its end or not.
+        let scheduled = sum(trial, "/scheduled") as f64;
+        assert!((scheduled - 2.0 * rate).abs() <= 4.0, "{scheduled} of {rate} in 2 s");
+        let timed = trial["client"]["histograms"].as_object().unwrap();
+        assert_eq!(timed.contains_key("handshake"), trial["placement"] != "plaintext");
+        for phase in ["connect", "first_byte", "last_byte", "corrected"] {
+            assert!(timed.contains_key(phase), "{phase}");
+        }
+        assert_eq!(trial["hops"].as_array().unwrap().len(), 3);
+    }
+    assert!(said.contains("99th, not judged"), "{said}");
+    assert!(said.contains("TLS adds to the medians of the twin"), "{said}");
+}
+
+#[test]
+fn people_get_a_first_table_early_and_programs_one_document() {
+    let flags = ["--placement", "upstream-tls", "--workload", "full", "--rounds", "1"];
+    let times = ["--round", "600ms", "--warm-up", "50ms"];
+    let (output, record) = measured(&[&flags[..], &times].concat());
+    let early = stderr(&output);
+    let (span, first) = (early.find("this takes about"), early.find("no verdicts yet"));
+    assert!(span.is_some() && span < first, "{early}");
+    assert!(early.contains("upstream-tls") && early.contains("plaintext"), "{early}");
+    assert_eq!(record["pilot"].as_array().unwrap().len(), 2);
+    let passes: Vec<&str> = trials(&record).iter().map(|t| t["pass"].as_str().unwrap()).collect();
+    assert_eq!(passes, ["cpu", "cpu", "latency", "latency"]);
+
+    let (output, record) = measured(&[&flags[..], &times, &["-o", "json"]].concat());
+    let printed: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(printed["record"]["trials"], record["trials"]);
+    assert_eq!(printed["verdicts"]["latency"]["rate"], record["trials"][2]["rate"]);
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn bulk_and_mixed_workloads_have_their_own_responses_and_a_backend_that_can_give_them() {
+    let builtin: &[&str] = &[];
+    let mut engines = vec![(builtin, "builtin", "builtin")];
+    if installed("nginx", "nginx").is_some() && installed("haproxy", "haproxy").is_some() {
+        engines.push((&["--engine", "haproxy"], "haproxy", "nginx"));
+    }
+    for (engine, usual, of_bulk) in engines {
+        let flags = ["--placement", "ingress-terminate", "--workload", "bulk-64k,mix"];
+        let times = ["--pass", "cpu", "--rounds", "1", "--round", "1s", "--warm-up", "100ms"];
+        let (output, record) = measured(&[&flags[..], &times, engine].concat());
+        let said = stdout(&output);
+        assert_eq!(trials(&record).len(), 4, "{said}");
+        for trial in trials(&record) {
+            let is_bulk = trial["workload"] == "bulk-64k";
+            let (bytes, backend) = if is_bulk { (65_536, of_bulk) } else { (8_192, usual) };
+            let succeeded = sum(trial, "/succeeded");
+            assert!(succeeded > 0, "{said}");
+            assert!(sum(trial, "/bytes_read") > succeeded * bytes, "{trial}");
+            let hops = trial["hops"].as_array().unwrap();
+            let seen: Vec<&str> = hops.iter().map(|hop| hop["engine"].as_str().unwrap()).collect();
+            assert_eq!(seen, [usual, usual, backend]);
+            assert_eq!(hops[2]["notes"].as_array().unwrap().is_empty(), backend == usual);
+            if !is_bulk && trial["placement"] == "ingress-terminate" {
+                let (full, resumed) = (sum(trial, "/shape/full"), sum(trial, "/shape/resumed"));
+                assert!(full > 0 && resumed > 0, "{full} full, {resumed} resumed");
+            }
+        }
+        assert!(said.contains("Gbit/s per core"), "{said}");
+        assert_eq!(said.contains("nginx stands in for haproxy"), usual != of_bulk, "{said}");
+    }
+}
+
+#[test]
+fn axes_of_tls_are_those_that_were_asked_for_with_certificates_of_either_origin() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = Command::new(env!("CARGO_BIN_EXE_tlsbench"))
+        .args(["pki", "lab"])
+        .current_dir(folder.path())
+        .output();
+    assert!(made.unwrap().status.success());
+    let times = ["--pass", "cpu", "--rounds", "1", "--round", "600ms", "--warm-up", "100ms"];
+    let mut ways: Vec<&[&str]> = vec![&[], &["--pki", "lab"]];
+    if installed("nginx", "nginx").is_some() && installed("haproxy", "haproxy").is_some() {
+        ways.extend([&["--engine", "nginx"][..], &["--engine", "haproxy", "--pki", "lab"]]);
+    }
+    let old = ["--tls-version", "1.2", "--key", "rsa2048", "--suites", "aes-256-gcm"];
+    let new = ["--groups", "p256", "--key", "ecdsa-p384", "--suites", "chacha20-poly1305"];
+    for (axes, wanted) in [
+        (old, ["1.2", "aes-256-gcm", "x25519", "RSA"]),
+        (new, ["1.3", "chacha20-poly1305", "p256", "ECDSA_NISTP384"]),
+    ] {
+        for way in &ways {
+            let flags = ["--placement", "mtls", "--workload", "full,resumed"];
+            let flags = [&flags[..], &times, &axes, way].concat();
+            let output = run_in(&folder, &flags);
+            assert!(matches!(output.status.code(), Some(0 | 1)), "{flags:?} {output:?}");
+            let record = record(&folder);
+            for trial in &trials(&record)[..2] {
+                assert!(sum(trial, "/succeeded") > 0, "{flags:?}: {output:?}");
+                for seen in negotiated(trial) {
+                    // A resumed handshake signs nothing, and in TLS 1.2 it has no group.
+                    let words: Vec<&str> = seen.split(' ').skip(1).collect();
+                    let mut pairs = words.iter().zip(&wanted);
+                    let is_it = pairs.all(|(seen, asked)| seen.contains(asked) || *seen == "-");
+                    assert!(is_it && words.len() == 5, "{flags:?}: {seen}");
+                }
+            }
+            assert!(sum(&trials(&record)[0], "/shape/full") > 0, "{flags:?}");
+            let resumed = sum(&trials(&record)[1], "/shape/resumed");
+            assert!(resumed > 0, "{flags:?}");
+        }
+    }
+}

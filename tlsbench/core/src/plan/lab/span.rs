@@ -1,0 +1,81 @@
+//! How long a lab takes: what is measured, and what starting and reading take besides.
+
+use super::Lab;
+use crate::units::Nanos;
+
+impl Lab {
+    /// How long it takes, about.
+    #[must_use]
+    pub fn span(&self) -> Nanos {
+        [self.pilot_span(), self.cpu_span(), self.latency_span(), self.idle_span()]
+            .into_iter()
+            .fold(Nanos(0), |sum, part| sum + part)
+    }
+
+    /// How many placements the pilot looks at: as many as fit into eight seconds.
+    #[must_use]
+    pub fn piloted(&self) -> usize {
+        let each = (START + self.pilot_slice()).0.max(1);
+        let most = usize::try_from(PILOT_MAX.0 / each).unwrap_or(usize::MAX);
+        self.placements.len().min(most)
+    }
+
+    /// How long the pilot looks at each, its warm-up included.
+    #[must_use]
+    pub fn pilot_slice(&self) -> Nanos {
+        PILOT_SLICE.min(self.slice_ns) + PILOT_WARM_UP
+    }
+
+    /// How long the pilot takes.
+    #[must_use]
+    pub fn pilot_span(&self) -> Nanos {
+        times(START + self.pilot_slice(), self.piloted())
+    }
+
+    /// How long the CPU pass takes.
+    #[must_use]
+    pub fn cpu_span(&self) -> Nanos {
+        let topologies = self.topologies(0);
+        let slices: usize = topologies.iter().map(|(.., workloads)| workloads.len()).sum();
+        let slice = self.warm_up_ns + self.slice_ns + READING;
+        let round = times(START, topologies.len()) + times(slice, slices);
+        times(round, usize::try_from(self.rounds).unwrap_or(usize::MAX))
+    }
+
+    /// How long the latency pass takes.
+    #[must_use]
+    pub fn latency_span(&self) -> Nanos {
+        let Some(pass) = self.latency else { return Nanos(0) };
+        let slice = START + pass.warm_up_ns + pass.slice_ns + READING;
+        let round = times(slice, self.placements.len());
+        times(round, usize::try_from(pass.rounds).unwrap_or(usize::MAX))
+    }
+
+    /// How long the look at idle connections takes.
+    #[must_use]
+    pub fn idle_span(&self) -> Nanos {
+        let held = times(CONNECTING, usize::try_from(self.idle_connections).unwrap_or(usize::MAX));
+        match self.idle_connections {
+            0 => Nanos(0),
+            _ => times(START + held, self.placements.len()),
+        }
+    }
+}
+
+fn times(span: Nanos, count: usize) -> Nanos {
+    Nanos(span.0.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX)))
+}
+
+/// Starting three hops and waiting until each answers: 130 ms for builtin ones, 180 ms for nginx, on two
+/// busy cores.
+const START: Nanos = Nanos::from_millis(150);
+/// What a slice takes beyond its time: threads, and a look at all processes.
+const READING: Nanos = Nanos::from_millis(15);
+/// A handshake and a request through three hops, one after the other.
+const CONNECTING: Nanos = Nanos::from_millis(2);
+/// The pilot's share of the 20 s within which a first table is there.
+const PILOT_MAX: Nanos = Nanos::from_millis(8_000);
+/// Some hundred connections, enough for a first look.
+const PILOT_SLICE: Nanos = Nanos::from_millis(250);
+/// Until each of the generator's connections was used once.
+pub(super) const PILOT_WARM_UP: Nanos = Nanos::from_millis(50);

@@ -1,0 +1,185 @@
+//! The passes of a run over placements, one after the other: a pilot, CPU time, latency.
+
+use std::cell::Cell;
+
+use anyhow::Context as _;
+use tlsbench_core::plan::lab::{Lab, LatencyPass, Pass, Workload};
+use tlsbench_core::record::lab::PilotRecord;
+use tlsbench_core::units::Rate;
+use tlsbench_engine::probe::Others;
+use tlsbench_engine::run::{CutShort, Stop};
+use tlsbench_engine::trial::{Trial, TrialError};
+
+use super::keep::{Keeper, Taken};
+use super::site::Site;
+use super::table;
+use crate::progress::StepProgress;
+
+/// What all passes need.
+pub(super) struct Passes<'a> {
+    pub(super) lab: &'a Lab,
+    pub(super) site: &'a Site,
+    pub(super) stop: &'a Stop,
+    pub(super) shown: StepProgress,
+    /// Whether people read along.
+    pub(super) tells: bool,
+}
+
+impl Passes<'_> {
+    /// Runs all passes; what ended them before their time.
+    pub(super) fn run(&self, keeper: &mut Keeper) -> anyhow::Result<Option<CutShort>> {
+        let others = Others::begin().context("cannot see what others do")?;
+        self.tell(&table::span(self.lab));
+        let done = Cell::new(0);
+        let mut cut_short = self.pilot(keeper)?;
+        if cut_short.is_none() {
+            self.tell(&table::first(self.lab, keeper.pilot()));
+            cut_short = self.cpu(keeper, &done)?;
+        }
+        if cut_short.is_none()
+            && let Some(pass) = &self.lab.latency
+        {
+            cut_short = self.latency(pass, keeper, &done)?;
+        }
+        self.shown.finish();
+        let own = std::process::id();
+        keeper.note_others(&others.since(|pid| pid == own).context("cannot see what others did")?);
+        Ok(cut_short)
+    }
+
+    fn tell(&self, text: &str) {
+        if self.tells {
+            self.shown.say(text.trim_end());
+        }
+    }
+
+    /// A short look at each placement: what it can do, and whether the generator can ask for that.
+    fn pilot(&self, keeper: &mut Keeper) -> anyhow::Result<Option<CutShort>> {
+        let Lab { placements, response_bytes, .. } = self.lab;
+        for placement in placements.iter().take(self.lab.piloted()) {
+            let mut topology = self.site.start(placement, *response_bytes)?;
+            let scenario = self.lab.pilot_scenario(placement, &self.site.files);
+            let trial = match self.site.measure(scenario, &mut topology, self.stop) {
+                // A slice that nobody saw the end of says nothing; the passes have longer ones.
+                Err(error) if is_unread(&error) => continue,
+                trial => trial?,
+            };
+            keeper.take_pilot(pilot(&placement.name, &trial));
+            if trial.cut_short.is_some() {
+                return Ok(trial.cut_short);
+            }
+        }
+        let busy = keeper.pilot().iter().filter(|seen| seen.generator_share > GENERATOR_MAX);
+        let busy: Vec<String> = busy.map(|seen| format!("`{}`", seen.placement)).collect();
+        if !busy.is_empty() {
+            keeper.note_now(&format!(
+                "the generator was more than 85 % busy with {}: these placements can do more than it \
+                 can ask for, and their hops have time to spare",
+                busy.join(", ")
+            ));
+        }
+        Ok(None)
+    }
+
+    fn cpu(&self, keeper: &mut Keeper, done: &Cell<u32>) -> anyhow::Result<Option<CutShort>> {
+        for round in 0..self.lab.rounds {
+            for (index, bytes, workloads) in self.lab.topologies(round) {
+                let Some(placement) = self.lab.placements.get(index) else { continue };
+                let mut topology = self.site.start(placement, bytes)?;
+                for workload in workloads {
+                    let scenario = self.lab.scenario(placement, workload, &self.site.files);
+                    let trial = self.site.measure(scenario.clone(), &mut topology, self.stop)?;
+                    let cut_short = trial.cut_short;
+                    let (pass, rate, hops) = (Pass::Cpu, None, topology.hops());
+                    let scenario = scenario.ok();
+                    let taken =
+                        Taken { placement, workload, pass, rate, round, scenario, trial, hops };
+                    keeper.take(&taken)?;
+                    self.step(done);
+                    if cut_short.is_some() {
+                        return Ok(cut_short);
+                    }
+                }
+            }
+            keeper.write()?;
+        }
+        Ok(None)
+    }
+
+    fn latency(
+        &self,
+        pass: &LatencyPass,
+        keeper: &mut Keeper,
+        done: &Cell<u32>,
+    ) -> anyhow::Result<Option<CutShort>> {
+        let ceiling = keeper.ceiling();
+        let rate = ceiling.as_ref().and_then(|(_, rate)| Rate::per_second(rate * pass.share));
+        let Some((rate, (slowest, _))) = rate.zip(ceiling) else {
+            keeper.note_now("no latency pass: not one connection of it came to its end before");
+            return Ok(None);
+        };
+        keeper.note_now(&format!(
+            "the latency pass lets {:.0} connections arrive per second, {:.0} % of what `{slowest}` \
+             can do",
+            rate.as_f64(),
+            pass.share * 100.0
+        ));
+        for round in 0..pass.rounds {
+            // Orders that the CPU pass did not have.
+            for (index, _) in self.lab.order(self.lab.rounds.saturating_add(round)) {
+                let Some(placement) = self.lab.placements.get(index) else { continue };
+                let mut topology = self.site.start(placement, self.lab.response_bytes)?;
+                let files = &self.site.files;
+                let scenario = self.lab.latency_scenario(placement, rate, pass, files);
+                let trial = self.site.measure(scenario.clone(), &mut topology, self.stop)?;
+                let cut_short = trial.cut_short;
+                let taken = Taken {
+                    placement,
+                    workload: Workload::Full,
+                    pass: Pass::Latency,
+                    rate: Some(rate),
+                    round,
+                    scenario: scenario.ok(),
+                    trial,
+                    hops: topology.hops(),
+                };
+                keeper.take(&taken)?;
+                self.step(done);
+                if cut_short.is_some() {
+                    return Ok(cut_short);
+                }
+            }
+            keeper.write()?;
+        }
+        Ok(None)
+    }
+
+    fn step(&self, done: &Cell<u32>) {
+        done.set(done.get().saturating_add(1));
+        self.shown.done(done.get(), self.lab.slices());
+    }
+}
+
+fn is_unread(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<TrialError>().is_some_and(|error| matches!(error, TrialError::Unread))
+    })
+}
+
+fn pilot(placement: &str, trial: &Trial) -> PilotRecord {
+    let (succeeded, wall, busiest) = match &trial.slice {
+        Some(slice) => (slice.tally.succeeded, slice.lap.wall, slice.lap.busiest_thread),
+        None => Default::default(),
+    };
+    let of = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+    let hops = trial.hops.iter();
+    PilotRecord {
+        placement: placement.to_owned(),
+        operations_per_second: of(succeeded as f64, wall.as_secs_f64()),
+        generator_share: of(busiest.0 as f64, wall.0 as f64),
+        hops_ns: hops.map(|hop| of(hop.usage.cpu.total.0 as f64, succeeded as f64)).collect(),
+    }
+}
+
+/// Beyond, a rate says more of the generator than of what it loads.
+const GENERATOR_MAX: f64 = 0.85;

@@ -1,0 +1,105 @@
+//! Where a run over placements takes place: its folder, certificates, engines and cores.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use tlsbench_core::plan::lab::{ClientFiles, Lab};
+use tlsbench_core::plan::placement::{Placement, Wiring};
+use tlsbench_core::plan::{Problem, Scenario};
+use tlsbench_engine::affinity;
+use tlsbench_engine::run::{Inputs, Stop};
+use tlsbench_engine::topology::{Ground, Topology};
+use tlsbench_engine::trial::{Trial, measure};
+
+use super::certificates;
+use super::engines::Engines;
+use crate::settings::Run;
+
+/// The ground that placements are put up on.
+pub(super) struct Site {
+    folder: PathBuf,
+    wiring: Wiring,
+    pub(super) files: ClientFiles,
+    pub(super) engines: Engines,
+    pub(super) generator_cores: Vec<usize>,
+    pub(super) hop_cores: Vec<usize>,
+    tlsbench: PathBuf,
+}
+
+impl Site {
+    pub(super) fn prepare(
+        lab: &Lab,
+        settings: &Run,
+        record: &Path,
+        engines: Engines,
+    ) -> anyhow::Result<Self> {
+        // Beside the record, and named like it: what the hops were told is part of what was measured.
+        let folder =
+            std::path::absolute(record.with_extension("")).context("this directory has no path")?;
+        let (wiring, files) = certificates::wiring(lab, settings, &folder)?;
+        let cores = affinity::allowed().context("cannot see which cores there are")?;
+        let (generator_cores, hop_cores) = match cores.split_first() {
+            Some((first, rest)) if !rest.is_empty() => (vec![*first], rest.to_vec()),
+            _ => (Vec::new(), Vec::new()),
+        };
+        let tlsbench = std::env::current_exe().context("this program has no path")?;
+        Ok(Self { folder, wiring, files, engines, generator_cores, hop_cores, tlsbench })
+    }
+
+    /// Puts up a placement whose backend answers with so many bytes.
+    pub(super) fn start(&self, placement: &Placement, bytes: u64) -> anyhow::Result<Topology> {
+        let name = &placement.name;
+        let folder = match bytes == self.wiring.response_bytes {
+            true => name.clone(),
+            false => format!("{name}@{bytes}"),
+        };
+        let ground = Ground {
+            tlsbench: &self.tlsbench,
+            engines: self.engines.by_role(bytes),
+            folder: &self.folder.join(folder),
+            cores: &self.hop_cores,
+            counts: false,
+        };
+        let wiring = Wiring { response_bytes: bytes, ..self.wiring.clone() };
+        Topology::start(placement, &wiring, &ground)
+            .with_context(|| format!("cannot put up `{name}`"))
+    }
+
+    /// Measures one slice of what stands.
+    pub(super) fn measure(
+        &self,
+        scenario: Result<Scenario, Vec<Problem>>,
+        topology: &mut Topology,
+        stop: &Stop,
+    ) -> anyhow::Result<Trial> {
+        let (scenario, inputs) = aimed(scenario, topology)?;
+        let measured = self.on_its_core(|| measure(topology, &scenario, &inputs, stop))?;
+        let target = scenario.targets.first().map_or("", |target| &target.name);
+        measured.with_context(|| format!("cannot measure `{target}`"))
+    }
+
+    /// Does what the generator does on the generator's core, where it has one.
+    fn on_its_core<T>(&self, work: impl FnOnce() -> T) -> anyhow::Result<T> {
+        if self.generator_cores.is_empty() {
+            return Ok(work());
+        }
+        affinity::keeping_to(&self.generator_cores, work)
+            .context("cannot keep the generator to its core")
+    }
+}
+
+/// A scenario at the address that a topology has in this round, which is no part of what is asked.
+fn aimed(
+    scenario: Result<Scenario, Vec<Problem>>,
+    topology: &Topology,
+) -> anyhow::Result<(Scenario, Inputs)> {
+    let mut scenario = scenario.map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!(problems.join("\n"))
+    })?;
+    for target in &mut scenario.targets {
+        target.connect_to = topology.address().into_iter().collect();
+    }
+    let inputs = Inputs::gather(&scenario)?;
+    Ok((scenario, inputs))
+}

@@ -1,0 +1,110 @@
+//! Times of operations at one rate, phase by phase.
+
+use tlsbench_core::compare::Verdict;
+use tlsbench_core::record::lab::LabRecord;
+use tlsbench_core::stats::Estimate;
+use tlsbench_core::tally::Phase;
+use tlsbench_core::verdicts::{Latency, LatencyRow, PhaseFinding};
+
+use super::cells::{NOTHING, micros, percent, ratio, table};
+
+/// Medians of all phases, what TLS adds to each of them, and what is found between placements.
+pub(super) fn text(record: &LabRecord, latency: &Latency) -> String {
+    let mut text = format!(
+        "latency at {:.0} connections per second, evenly spread, of all placements: medians, µs, with \
+         95 % intervals\n",
+        latency.rate
+    );
+    let mut header = vec!["placement".to_owned()];
+    header.extend(PHASES.map(|(_, name)| name.to_owned()));
+    header.extend(["99th, not judged", "hops busy"].map(str::to_owned));
+    let mut medians = table(header);
+    for row in &latency.rows {
+        let mut cells = vec![row.placement.clone()];
+        cells.extend(PHASES.map(|(phase, _)| median(row, phase)));
+        let whole = row.phases.iter().find(|time| time.phase == WHOLE.as_str());
+        let p99 = whole.and_then(|time| time.p99_not_judged);
+        cells.push(p99.map_or_else(|| NOTHING.to_owned(), |p99| format!("{p99:.0}")));
+        cells.push(percent(row.busy));
+        medians.add_row(cells);
+    }
+    text.push_str(&medians.trim_fmt());
+    text.push_str("\n\nTLS adds to the medians of the twin, µs, with 95 % intervals\n");
+    text.push_str(&added(record, latency));
+    text.push('\n');
+    for found in latency.findings.iter().filter(|found| is_pair(found, record)) {
+        let pair = &found.finding;
+        let words = format!("{} beside {}", pair.name, pair.against);
+        let ratio = ratio(pair.ratio.as_ref());
+        text.push_str(&format!("{words}: {ratio} ({})\n", word(pair.verdict)));
+    }
+    text.push_str("the 99th percentile is not judged: generator and hops share a machine\n\n");
+    text
+}
+
+fn median(row: &LatencyRow, phase: Phase) -> String {
+    let time = row.phases.iter().find(|time| time.phase == phase.as_str());
+    micros(time.and_then(|time| time.p50.as_ref()))
+}
+
+fn added(record: &LabRecord, latency: &Latency) -> String {
+    let mut header = vec!["placement".to_owned()];
+    header.extend(PHASES.map(|(_, name)| name.to_owned()));
+    header.push("verdict".to_owned());
+    let mut table = table(header);
+    for row in &latency.rows {
+        let twin = record.placement(&row.placement).map(|placement| placement.twin().name);
+        let found = |phase: Phase| {
+            latency.findings.iter().find(|found| {
+                found.phase == phase.as_str()
+                    && found.finding.name == row.placement
+                    && Some(&found.finding.against) == twin.as_ref()
+            })
+        };
+        let Some(whole) = found(WHOLE) else { continue };
+        let difference = |phase| found(phase).and_then(|found| found.finding.difference);
+        let mut cells = vec![row.placement.clone()];
+        cells.extend(PHASES.map(|(phase, _)| signed(difference(phase).as_ref())));
+        let words = word(whole.finding.verdict);
+        cells.push(format!("{words} ({})", ratio(whole.finding.ratio.as_ref())));
+        table.add_row(cells);
+    }
+    table.trim_fmt()
+}
+
+fn signed(difference: Option<&Estimate>) -> String {
+    match difference {
+        Some(Estimate { value, low, high, .. }) => {
+            format!("{value:+.1} ± {:.1}", (high - low) / 2.0)
+        }
+        None => NOTHING.to_owned(),
+    }
+}
+
+/// The whole operation of two placements with TLS.
+fn is_pair(found: &PhaseFinding, record: &LabRecord) -> bool {
+    let against = record.placement(&found.finding.against);
+    found.phase == WHOLE.as_str() && against.is_some_and(|placement| !placement.is_plain())
+}
+
+/// What a verdict says of times.
+fn word(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::CostsLess => "takes less time".to_owned(),
+        Verdict::CostsMore => "takes longer".to_owned(),
+        Verdict::CannotTell { .. } | Verdict::Equal { .. } | Verdict::None { .. } => {
+            verdict.to_string()
+        }
+    }
+}
+
+/// The phases, as people call them.
+const PHASES: [(Phase, &str); 6] = [
+    (Phase::Connect, "TCP connect"),
+    (Phase::Handshake, "TLS"),
+    (Phase::Confirmed, "confirmed"),
+    (Phase::FirstByte, "first byte"),
+    (Phase::LastByte, "last byte"),
+    (WHOLE, "whole"),
+];
+const WHOLE: Phase = Phase::Corrected;
