@@ -179,10 +179,32 @@ async fn deleting_a_bundle_leaves_the_targets_to_the_garbage_collector() -> Resu
     Ok(())
 }
 
+/// Waits until the garbage collector knows what is in a namespace now. It orphans the dependents that it
+/// knows and deletes those that it learns of later, as of an owner that is not there.
+async fn collector_knows(scene: &Scene, suffix: &str) -> Result<()> {
+    let owner = json!({
+        "apiVersion": "trust.cert-manager.io/v1alpha1", "kind": "Bundle", "name": "nobody",
+        "uid": "00000000-0000-4000-8000-000000000000",
+    });
+    let canary = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "canary", "ownerReferences": [owner]},
+    });
+    let maps = scene.maps(suffix);
+    // It learns of ConfigMaps in order, and so of this one last.
+    apply(&maps, "canary", "tests", &canary).await?;
+    eventually("a ConfigMap without an owner is collected", SOON, async || {
+        ensure!(maps.get_opt("canary").await?.is_none(), "it is there");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn deleting_a_bundle_without_its_dependents_keeps_all_of_them() -> Result<()> {
     let scene = synced!("orphaned");
     let before = scene.target("a").await?;
+    collector_knows(&scene, "a").await?;
     let mark = scene.mark().await?;
     let orphan = DeleteParams {
         propagation_policy: Some(PropagationPolicy::Orphan),
