@@ -179,3 +179,23 @@ fn axes_of_tls_are_those_that_were_asked_for_with_certificates_of_either_origin(
         }
     }
 }
+
+#[test]
+fn idle_connections_take_memory_where_tls_ends() {
+    let flags = ["--placement", "passthrough", "--pass", "cpu", "--workload", "keep-alive"];
+    let times = ["--rounds", "1", "--round", "300ms", "--warm-up", "50ms", "--idle", "200"];
+    let (output, record) = measured(&[&flags[..], &times].concat());
+    let said = stdout(&output);
+    let idle = record["idle"].as_array().unwrap();
+    let of = |name: &str| {
+        let found = idle.iter().find(|idle| idle["placement"] == name).unwrap();
+        assert_eq!(found["connections"], 200);
+        let hops = found["hops"].as_array().unwrap().iter();
+        hops.map(|hop| hop["bytes_per_connection"].as_f64().unwrap()).collect::<Vec<f64>>()
+    };
+    let (with, without) = (of("passthrough"), of("plaintext-l4l4"));
+    assert_eq!((with.len(), without.len(), idle.len()), (3, 3, 2), "{said}");
+    // Keys, buffers and a session: kilobytes, where the twin has a socket.
+    assert!(with[2] > without[2] + 1_000.0, "{with:?} {without:?}");
+    assert!(said.contains("idle connections: resident memory for each"), "{said}");
+}

@@ -160,6 +160,8 @@ pub struct LabRun {
     pub passes: Vec<Pass>,
     /// Whether every figure is wanted, however long it takes.
     pub thorough: bool,
+    /// Idle connections that are held.
+    pub idle: Option<u32>,
     /// The kind of every key.
     pub key: Option<KeyKind>,
     /// What hops are made of, by role; builtin where nothing is said.

@@ -10,6 +10,10 @@ use crate::probe::Reading;
 use crate::run::{self, CutShort, Inputs, Progress, RunError, Slice, Stop};
 use crate::topology::{Topology, TopologyError};
 
+mod idle;
+
+pub use idle::{Idle, IdleError, hold};
+
 /// What came of it.
 #[derive(Clone, Debug)]
 pub struct Trial {

@@ -77,6 +77,11 @@ struct Placements {
     #[arg(long)]
     thorough: bool,
 
+    /// Hold so many idle connections, and see what memory each hop has for them [default: 0; 500
+    /// with --thorough].
+    #[arg(long, value_name = "NUMBER")]
+    idle: Option<u32>,
+
     /// What every hop is made of: `builtin`, `nginx` or `haproxy` [default: builtin].
     #[arg(long, value_name = "NAME")]
     engine: Option<EngineName>,
@@ -320,6 +325,7 @@ impl Placements {
             workloads: self.workloads.clone(),
             passes: self.passes.clone(),
             thorough: self.thorough,
+            idle: self.idle,
             key: self.key,
             engines: engines(self.engine, self.lb, self.ingress),
             pki: self.pki.clone(),

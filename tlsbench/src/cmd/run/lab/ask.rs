@@ -10,7 +10,7 @@ use crate::settings::{LabRun, Run};
 /// What the settings ask for. Flags that say what clients do have no place here: workloads do.
 pub(crate) fn lab(settings: &Run) -> anyhow::Result<Lab> {
     refuse(settings)?;
-    let LabRun { placements, workloads, passes, thorough, engines, key, .. } = &settings.lab;
+    let LabRun { placements, workloads, passes, thorough, engines, key, idle, .. } = &settings.lab;
     let lab = if *thorough { Lab::default().thorough() } else { Lab::default() };
     let Draft { load, timing, tls, .. } = &settings.flags;
     let TlsDraft { version, suites, groups, provider, .. } = tls.clone();
@@ -36,6 +36,7 @@ pub(crate) fn lab(settings: &Run) -> anyhow::Result<Lab> {
         groups: groups.unwrap_or(lab.groups),
         provider: provider.unwrap_or(lab.provider),
         latency: lab.latency.filter(|_| measures(Pass::Latency)).map(|pass| timed(pass, timing)),
+        idle_connections: idle.unwrap_or(lab.idle_connections),
         ..lab
     })
 }

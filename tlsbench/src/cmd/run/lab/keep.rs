@@ -7,13 +7,14 @@ use tlsbench_core::plan::lab::{EngineName, Lab, Pass, Workload};
 use tlsbench_core::plan::placement::Placement;
 use tlsbench_core::plan::{Load, Scenario};
 use tlsbench_core::record::lab::{
-    HopRecord, HopRound, LabRecord, Others, PilotRecord, TrialRecord,
+    HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, Others, PilotRecord, TrialRecord,
 };
 use tlsbench_core::record::{Measured, Note, SCHEMA, TargetRecord};
 use tlsbench_core::units::{Nanos, Rate};
+use tlsbench_core::usage::Memory;
 use tlsbench_engine::probe::Other;
 use tlsbench_engine::topology::StandingHop;
-use tlsbench_engine::trial::Trial;
+use tlsbench_engine::trial::{Idle, Trial};
 
 use super::super::environment;
 use super::site::Site;
@@ -84,6 +85,23 @@ impl Keeper {
     /// The slowest placement so far, and the connections that it makes per second.
     pub(super) fn ceiling(&self) -> Option<(String, f64)> {
         self.record.ceiling()
+    }
+
+    /// Takes what idle connections came to.
+    pub(super) fn take_idle(&mut self, placement: &str, idle: &Idle, hops: &[StandingHop]) {
+        let count = f64::from(idle.connections.max(1));
+        let of_hop = |(hop, (before, after)): (&StandingHop, &(Memory, Memory))| IdleHop {
+            role: hop.role,
+            before_bytes: before.resident_bytes,
+            after_bytes: after.resident_bytes,
+            bytes_per_connection: (after.resident_bytes as f64 - before.resident_bytes as f64)
+                / count,
+        };
+        self.record.idle.push(IdleRecord {
+            placement: placement.to_owned(),
+            connections: idle.connections,
+            hops: hops.iter().zip(&idle.hops).map(of_hop).collect(),
+        });
     }
 
     /// Takes a slice.

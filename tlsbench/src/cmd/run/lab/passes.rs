@@ -1,4 +1,5 @@
-//! The passes of a run over placements, one after the other: a pilot, CPU time, latency.
+//! The passes of a run over placements, one after the other: a pilot, CPU time, latency, idle
+//! connections.
 
 use std::cell::Cell;
 
@@ -6,6 +7,7 @@ use anyhow::Context as _;
 use tlsbench_core::plan::lab::{Lab, LatencyPass, Pass, Workload};
 use tlsbench_core::record::lab::PilotRecord;
 use tlsbench_core::units::Rate;
+use tlsbench_engine::hop::raise_descriptor_limit;
 use tlsbench_engine::probe::Others;
 use tlsbench_engine::run::{CutShort, Stop};
 use tlsbench_engine::trial::{Trial, TrialError};
@@ -40,6 +42,9 @@ impl Passes<'_> {
             && let Some(pass) = &self.lab.latency
         {
             cut_short = self.latency(pass, keeper, &done)?;
+        }
+        if cut_short.is_none() && self.lab.idle_connections > 0 {
+            cut_short = self.idle(keeper)?;
         }
         self.shown.finish();
         let own = std::process::id();
@@ -151,6 +156,24 @@ impl Passes<'_> {
             }
             keeper.write()?;
         }
+        Ok(None)
+    }
+
+    /// What idle connections take: hops are started afresh, so that memory is theirs alone.
+    fn idle(&self, keeper: &mut Keeper) -> anyhow::Result<Option<CutShort>> {
+        let Lab { placements, response_bytes, idle_connections, .. } = self.lab;
+        raise_descriptor_limit();
+        for placement in placements {
+            let mut topology = self.site.start(placement, *response_bytes)?;
+            let scenario = self.lab.scenario(placement, Workload::KeepAlive, &self.site.files);
+            let (count, stop) = (*idle_connections, self.stop);
+            let idle = self.site.hold(scenario, count, &mut topology, stop)?;
+            if stop.is_asked() {
+                return Ok(Some(CutShort::Stopped));
+            }
+            keeper.take_idle(&placement.name, &idle, topology.hops());
+        }
+        keeper.write()?;
         Ok(None)
     }
 

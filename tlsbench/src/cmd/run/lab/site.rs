@@ -9,7 +9,7 @@ use tlsbench_core::plan::{Problem, Scenario};
 use tlsbench_engine::affinity;
 use tlsbench_engine::run::{Inputs, Stop};
 use tlsbench_engine::topology::{Ground, Topology};
-use tlsbench_engine::trial::{Trial, measure};
+use tlsbench_engine::trial::{Idle, Trial, hold, measure};
 
 use super::certificates;
 use super::engines::Engines;
@@ -76,6 +76,20 @@ impl Site {
         let measured = self.on_its_core(|| measure(topology, &scenario, &inputs, stop))?;
         let target = scenario.targets.first().map_or("", |target| &target.name);
         measured.with_context(|| format!("cannot measure `{target}`"))
+    }
+
+    /// Holds idle connections to what stands.
+    pub(super) fn hold(
+        &self,
+        scenario: Result<Scenario, Vec<Problem>>,
+        count: u32,
+        topology: &mut Topology,
+        stop: &Stop,
+    ) -> anyhow::Result<Idle> {
+        let (scenario, inputs) = aimed(scenario, topology)?;
+        let held = self.on_its_core(|| hold(topology, &scenario, &inputs, count, stop))?;
+        let target = scenario.targets.first().map_or("", |target| &target.name);
+        held.with_context(|| format!("cannot hold {count} idle connections to `{target}`"))
     }
 
     /// Does what the generator does on the generator's core, where it has one.

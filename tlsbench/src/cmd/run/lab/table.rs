@@ -3,6 +3,7 @@
 mod cells;
 mod cpu;
 mod early;
+mod idle;
 mod latency;
 
 use std::path::Path;
@@ -30,6 +31,7 @@ pub(super) fn text(record: &LabRecord, judged: &Verdicts, path: &Path) -> String
     if let Some(latency) = &judged.latency {
         text.push_str(&latency::text(record, latency));
     }
+    text.push_str(&idle::text(record));
     for gate in &judged.gates {
         let of = gate.target.as_ref().map(|target| format!(" of {target}")).unwrap_or_default();
         let spoils: Vec<&str> = gate.spoils.iter().map(|family| family.as_str()).collect();

@@ -1,0 +1,147 @@
+//! Connections that stand and do nothing: what memory each hop has with and without them.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use rustls::{ClientConnection, StreamOwned};
+use thiserror::Error;
+use tlsbench_core::plan::{Scenario, Target, USER_AGENT};
+use tlsbench_core::usage::Memory;
+
+use crate::run::{Inputs, Stop};
+use crate::tls::{TlsClient, TlsError};
+use crate::topology::{Topology, TopologyError};
+
+/// What idle connections came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// How many stood when memory was read: fewer than were asked for when it was stopped.
+    pub connections: u32,
+    /// Of each hop, from the client on: before there were any, and while they stood.
+    pub hops: Vec<(Memory, Memory)>,
+}
+
+/// Why they cannot be held.
+#[derive(Debug, Error)]
+pub enum IdleError {
+    /// A connection did not come about, or its request was not answered.
+    #[error("connection {number} of {of} to {address} does not stand")]
+    Connection {
+        /// Which one, from 1.
+        number: u32,
+        /// How many there were to be.
+        of: u32,
+        /// Where to.
+        address: String,
+        /// What failed.
+        source: io::Error,
+    },
+    /// TLS cannot be spoken as the scenario wants it.
+    #[error("cannot speak TLS")]
+    Tls(#[from] TlsError),
+    /// A hop ended, or cannot be read.
+    #[error("a hop is missing")]
+    Topology(#[from] TopologyError),
+}
+
+/// Holds so many connections to the scenario's first target, which is this topology. Each makes a
+/// request, so that every hop has what it needs for one, and is then left alone.
+///
+/// # Errors
+/// When one of them does not come about within 10 s, or a hop ends.
+pub fn hold(
+    topology: &mut Topology,
+    scenario: &Scenario,
+    inputs: &Inputs,
+    count: u32,
+    stop: &Stop,
+) -> Result<Idle, IdleError> {
+    let Some(target) = scenario.targets.first() else {
+        return Ok(Idle { connections: 0, hops: Vec::new() });
+    };
+    let mut tls = inputs
+        .roots
+        .as_ref()
+        .map(|roots| TlsClient::new(&scenario.tls, target, roots, None, inputs.identity.as_ref()))
+        .transpose()?;
+    let address = topology.address().map(|at| at.to_string()).unwrap_or_default();
+    let mut connect = |number| {
+        connection(&address, target, tls.as_mut()).map_err(|source| {
+            let address = address.clone();
+            IdleError::Connection { number, of: count, address, source }
+        })
+    };
+    // What a hop allocates once, with its first connection, is no part of what each takes.
+    drop(connect(0)?);
+    let before = topology.read()?;
+    let mut held = Vec::new();
+    for number in 1..=count {
+        if stop.is_asked() {
+            break;
+        }
+        held.push(connect(number)?);
+    }
+    let after = topology.read()?;
+    let hops = before.iter().zip(&after).map(|(before, after)| (before.memory, after.memory));
+    Ok(Idle { connections: u32::try_from(held.len()).unwrap_or(u32::MAX), hops: hops.collect() })
+}
+
+/// A connection that was of use once.
+#[expect(dead_code, reason = "they are held, and that is all")]
+enum Held {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+fn connection(address: &str, target: &Target, tls: Option<&mut TlsClient>) -> io::Result<Held> {
+    let mut socket = TcpStream::connect(address)?;
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(ANSWER_MAX))?;
+    socket.set_write_timeout(Some(ANSWER_MAX))?;
+    let Some(tls) = tls else {
+        ask(&mut socket, target)?;
+        return Ok(Held::Plain(socket));
+    };
+    let (connection, _) = tls.connect(false).map_err(io::Error::other)?;
+    let mut stream = StreamOwned::new(connection, socket);
+    ask(&mut stream, target)?;
+    Ok(Held::Tls(Box::new(stream)))
+}
+
+/// Asks for the head of a response alone, for bodies are none of an idle connection's business.
+fn ask(stream: &mut (impl Read + Write), target: &Target) -> io::Result<()> {
+    let Target { host, path, .. } = target;
+    write!(stream, "HEAD {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\n\r\n")?;
+    stream.flush()?;
+    let mut head = Vec::new();
+    let mut some = [0; 4_096];
+    while !head.windows(END.len()).any(|window| window == END) {
+        let count = stream.read(&mut some)?;
+        if count == 0 || head.len() > HEAD_MAX {
+            let seen = String::from_utf8_lossy(&head).into_owned();
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("no whole response: `{}`", seen.lines().next().unwrap_or_default()),
+            ));
+        }
+        head.extend_from_slice(some.get(..count).unwrap_or_default());
+    }
+    match head.starts_with(b"HTTP/1.1 2") {
+        true => Ok(()),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "not a success: `{}`",
+                String::from_utf8_lossy(&head).lines().next().unwrap_or_default()
+            ),
+        )),
+    }
+}
+
+/// The end of a response's head.
+const END: &[u8] = b"\r\n\r\n";
+/// What waits longer than this on one machine is not coming.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// As much as nginx and HAProxy take of a head.
+const HEAD_MAX: usize = 16 << 10;
