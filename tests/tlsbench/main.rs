@@ -29,6 +29,7 @@ mod resumption;
 mod run;
 mod servers;
 mod stall;
+mod stand;
 mod summary;
 mod topologies;
 mod verification;

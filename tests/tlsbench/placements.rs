@@ -6,6 +6,8 @@ use std::process::{Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 use tempfile::TempDir;
+use tlsbench_core::record::lab::LabRecord;
+use tlsbench_core::verdicts::verdicts;
 
 use crate::servers::{installed, within};
 
@@ -92,6 +94,23 @@ fn measured(engines: &[&str], wanted: [&str; 3]) {
             _ => assert!(resumed > full, "{name}: {full} {resumed}"),
         }
     }
+    // Client and hops counted the same, but for what was under way at the end.
+    let judged = LabRecord::from_json(&record.to_string()).unwrap();
+    for trial in &judged.trials {
+        let hops = &judged.placement(&trial.placement).unwrap().hops;
+        let edge = hops.iter().position(|hop| hop.kind.speaks_http()).unwrap();
+        let (made, counted) = (trial.made[0].made, trial.hops[edge].rounds[0].counted.unwrap());
+        assert!(made.connections >= trial.client.rounds[0].connections, "{made:?}");
+        for (one, other) in [
+            (made.connections, counted.connections),
+            (made.full, counted.full),
+            (made.resumed, counted.resumed),
+        ] {
+            assert!(one.abs_diff(other) <= 16, "{}: {made:?} {counted:?}", trial.client.name);
+        }
+    }
+    let gates = verdicts(&judged).gates;
+    assert!(gates.iter().all(|gate| gate.name != "counts"), "{gates:?}");
     assert!(said.contains("passthrough beside lb-terminate"), "{said}");
     // Nothing is left running.
     let pids = Command::new("pgrep").arg("-f").arg(folder.path()).output();

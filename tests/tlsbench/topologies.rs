@@ -1,73 +1,24 @@
-//! Every placement on the real proxies: it serves, TLS ends where it should, and each hop's CPU time
-//! is read.
+//! Every placement on the real proxies: it serves, TLS ends where it should, each hop's CPU time is
+//! read, and each counts what the client made.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
-use tlsbench_core::plan::hop::{Carried, Cryptography};
-use tlsbench_core::plan::placement::{Known, Placement, Role, Wiring};
-use tlsbench_core::plan::{Draft, LoadDraft, TargetDraft, TimingDraft, TlsDraft};
-use tlsbench_core::plan::{Group, Provider, Suite, Version};
-use tlsbench_core::proxyconf::Build;
+use tlsbench_core::plan::TimingDraft;
+use tlsbench_core::plan::hop::{Carried, Counted};
+use tlsbench_core::plan::placement::{Known, Placement, Role};
 use tlsbench_core::units::Nanos;
-use tlsbench_engine::run::{Inputs, Stop};
-use tlsbench_engine::tls::{KeyKind, Lab, Purpose};
-use tlsbench_engine::topology::{Engine, Ground, Topology, TopologyError};
-use tlsbench_engine::trial::{HopUse, Trial, TrialError, measure};
+use tlsbench_engine::topology::{Engine, Topology, TopologyError};
+use tlsbench_engine::trial::{Trial, TrialError};
 
-use crate::bench::{Bench, Ran};
-use crate::servers::installed;
+use crate::bench::Ran;
+use crate::stand::{ROLES, Stand, Wanted, all, haproxy, nginx};
 
 /// Connections of a run, each with one request.
 const CONNECTIONS: u64 = 40;
-/// Hops of every placement, from the client on.
-const ROLES: [Role; 3] = [Role::Lb, Role::Ingress, Role::Backend];
 
-fn nginx() -> Option<Engine> {
-    let program = installed("nginx", "nginx")?;
-    // Where Debian's package libnginx-mod-stream puts it; elsewhere it may be built in.
-    let module = Path::new("/usr/lib/nginx/modules/ngx_stream_module.so");
-    let stream_module = module.exists().then(|| module.display().to_string());
-    Some(Engine::Nginx(program, Build { version: (1, 22, 1), stream_module }))
-}
-
-fn haproxy() -> Option<Engine> {
-    installed("haproxy", "haproxy").map(Engine::Haproxy)
-}
-
-fn lab(folder: &Path) -> Wiring {
-    let names: Vec<String> = ROLES.map(Role::host).into_iter().collect();
-    let now = SystemTime::now();
-    let day = Duration::from_secs(86_400);
-    let lab = Lab::make(&names, &[KeyKind::EcdsaP256], now - day, now + day).unwrap();
-    let of = |purpose| lab.identities[&(purpose, KeyKind::EcdsaP256)].clone();
-    let client = of(Purpose::Client);
-    fs::write(folder.join("ca-bundle.crt"), &lab.root).unwrap();
-    fs::write(folder.join("client.pem"), &client.chain).unwrap();
-    fs::write(folder.join("client.key"), &client.key.0).unwrap();
-    Wiring {
-        root: lab.root,
-        server: of(Purpose::Server),
-        client,
-        cryptography: Cryptography {
-            versions: vec![Version::Tls13],
-            suites: vec![Suite::Aes128Gcm],
-            groups: vec![Group::X25519],
-            provider: Provider::Ring,
-        },
-        tickets: 0,
-        alpn: Vec::new(),
-        pool: 32,
-        response_bytes: 120,
-        workers: NonZeroU32::MIN,
-    }
-}
-
-/// A run against a placement that stands, each connection with one request.
-fn run(bench: &Bench, topology: &Topology, placement: &Placement) -> Ran {
+/// A run of the program against a placement that stands, each connection with one request.
+fn run(stand: &Stand, topology: &Topology, placement: &Placement) -> Ran {
+    let bench = &stand.bench;
     let address = topology.address().unwrap();
     let carried = placement.links()[0];
     let scheme = if carried == Carried::Plain { "http" } else { "https" };
@@ -84,27 +35,22 @@ fn run(bench: &Bench, topology: &Topology, placement: &Placement) -> Ran {
     bench.finish(command)
 }
 
-/// First requests that each nginx logged: how many connections it had, as many as a hop in front of
-/// it made.
-fn logged(folder: &Path, role: Role) -> u64 {
-    let log = fs::read_to_string(folder.join(role.as_str()).join("handshakes.log"));
-    log.unwrap_or_default().lines().count() as u64
+/// Hops that have the client's connections: relays, and the first that is none.
+fn has_connections_of_client(placement: &Placement, hop: usize) -> bool {
+    let before = &placement.hops[..hop];
+    before.iter().all(|hop| !hop.kind.speaks_http())
 }
 
 fn every_placement_stands_and_serves(engine: Option<Engine>) {
     let Some(engine) = engine else { return };
-    let bench = Bench::new();
-    let wiring = lab(&bench.file(""));
-    let engines: BTreeMap<Role, Engine> = ROLES.map(|role| (role, engine.clone())).into();
-    let tlsbench = Path::new(env!("CARGO_BIN_EXE_tlsbench"));
+    let stand = Stand::new();
+    let engines = all(&engine);
     for known in Known::PLACEMENTS.into_iter().chain(Known::TWINS) {
         let placement = known.placement();
-        let folder: PathBuf = bench.file(known.as_str());
-        let ground =
-            Ground { tlsbench, engines: &engines, folder: &folder, cores: &[], counts: true };
-        let mut topology = Topology::start(&placement, &wiring, &ground).unwrap();
+        let mut topology = stand.start(&placement, &engines, known.as_str()).unwrap();
+        let began = topology.counted_at_rest().unwrap();
         let before = topology.read().unwrap();
-        let ran = run(&bench, &topology, &placement);
+        let ran = run(&stand, &topology, &placement);
         ran.assert_all_succeeded(CONNECTIONS);
         let after = topology.read().unwrap();
         for ((before, after), hop) in before.iter().zip(&after).zip(topology.hops()) {
@@ -112,18 +58,20 @@ fn every_placement_stands_and_serves(engine: Option<Engine>) {
             assert!(used.cpu.total.0 > 100_000, "{known}: the {} did nothing: {used:?}", hop.role);
             assert_eq!(after.ended, 0, "{known}: {}", hop.role);
         }
-        if engine.name() == "nginx" {
+        let counted = topology.counted_at_rest().unwrap();
+        for (index, (began, counted)) in began.into_iter().zip(counted).enumerate() {
+            let (hop, counted) = (&placement.hops[index], counted.unwrap() - began.unwrap());
             // Whoever speaks HTTP to the client has its connections; behind it they are pooled.
-            let http: Vec<Role> = placement
-                .hops
-                .iter()
-                .filter(|hop| !matches!(hop.kind.as_str(), "relay" | "sni-relay"))
-                .map(|hop| hop.role)
-                .collect();
-            assert_eq!(logged(&folder, http[0]), CONNECTIONS, "{known}");
-            for role in &http[1..] {
-                assert!((1..10).contains(&logged(&folder, *role)), "{known}: {role}");
+            if has_connections_of_client(&placement, index) {
+                assert_eq!(counted.connections, CONNECTIONS, "{known} {}: {counted:?}", hop.role);
+            } else {
+                assert!((1..10).contains(&counted.connections), "{known} {counted:?}");
             }
+            // Without tickets each handshake is a full one.
+            let full = if hop.listen == Carried::Plain { 0 } else { counted.connections };
+            assert_eq!((counted.full, counted.resumed), (full, 0), "{known}: {}", hop.role);
+            let requests = counted.requests.filter(|_| hop.kind.speaks_http());
+            assert!(requests.is_none_or(|requests| requests == CONNECTIONS), "{known} {counted:?}");
         }
     }
 }
@@ -146,19 +94,14 @@ fn haproxy_is_every_hop_of_every_placement() {
 #[test]
 fn a_client_without_a_certificate_is_turned_away_where_both_sides_have_one() {
     let (Some(nginx), Some(haproxy)) = (nginx(), haproxy()) else { return };
-    let bench = Bench::new();
-    let wiring = lab(&bench.file(""));
-    let tlsbench = Path::new(env!("CARGO_BIN_EXE_tlsbench"));
+    let stand = Stand::new();
     let mut plain = Known::Mtls.placement();
     // Seen from the client it is TLS, and it gives no certificate.
     plain.hops[0].listen = Carried::Tls;
     for engine in [nginx, haproxy] {
-        let engines: BTreeMap<Role, Engine> = ROLES.map(|role| (role, engine.clone())).into();
-        let folder = bench.file(engines[&Role::Lb].name());
-        let ground =
-            Ground { tlsbench, engines: &engines, folder: &folder, cores: &[], counts: false };
-        let topology = Topology::start(&Known::Mtls.placement(), &wiring, &ground).unwrap();
-        let ran = run(&bench, &topology, &plain);
+        let mtls = Known::Mtls.placement();
+        let topology = stand.start(&mtls, &all(&engine), engine.name()).unwrap();
+        let ran = run(&stand, &topology, &plain);
         assert_eq!(ran.succeeded(), 0, "{ran:#?}");
     }
 }
@@ -166,116 +109,192 @@ fn a_client_without_a_certificate_is_turned_away_where_both_sides_have_one() {
 #[test]
 fn a_proxy_that_refuses_its_configuration_says_why() {
     let (Some(nginx), Some(haproxy)) = (nginx(), haproxy()) else { return };
-    let bench = Bench::new();
-    let mut wiring = lab(&bench.file(""));
-    wiring.server.chain = "no certificate".to_owned();
-    let tlsbench = Path::new(env!("CARGO_BIN_EXE_tlsbench"));
+    let mut stand = Stand::new();
+    stand.wiring.server.chain = "no certificate".to_owned();
     for engine in [nginx, haproxy] {
         let engines = BTreeMap::from([(Role::Backend, engine.clone())]);
-        let folder = bench.file(engine.name());
-        let ground =
-            Ground { tlsbench, engines: &engines, folder: &folder, cores: &[], counts: false };
-        let error = Topology::start(&Known::Passthrough.placement(), &wiring, &ground).unwrap_err();
+        let passthrough = Known::Passthrough.placement();
+        let error = stand.start(&passthrough, &engines, engine.name()).unwrap_err();
         assert!(matches!(error, TopologyError::Process { role: Role::Backend, .. }), "{error}");
         let text = format!("{:#}", anyhow::Error::from(error));
         assert!(text.contains("server.pem"), "{text}");
     }
 }
 
-/// One round of connections through a placement, with what each hop used.
-fn trial(
-    bench: &Bench,
-    wiring: &Wiring,
-    engine: &Engine,
-    placement: &Placement,
-    timing: &TimingDraft,
-) -> Result<Trial, TrialError> {
-    let engines: BTreeMap<Role, Engine> = ROLES.map(|role| (role, engine.clone())).into();
-    let folder = bench.file(&format!("{}-{}", engine.name(), placement.name));
-    let tlsbench = Path::new(env!("CARGO_BIN_EXE_tlsbench"));
-    let ground = Ground { tlsbench, engines: &engines, folder: &folder, cores: &[], counts: false };
-    let mut topology = Topology::start(placement, wiring, &ground).unwrap();
-    let address = topology.address().unwrap();
-    let carried = placement.links()[0];
-    let scheme = if carried == Carried::Plain { "http" } else { "https" };
-    let draft = Draft {
-        target: Some(vec![TargetDraft {
-            url: format!("{scheme}://{}:{}/", Role::Lb.host(), address.port()),
-            connect_to: Some(vec![address]),
-            ..TargetDraft::default()
-        }]),
-        tls: TlsDraft {
-            ca_bundle: (carried != Carried::Plain).then(|| bench.file("ca-bundle.crt")),
-            client_certificate: (carried == Carried::Mtls).then(|| bench.file("client.pem")),
-            client_key: (carried == Carried::Mtls).then(|| bench.file("client.key")),
-            ..TlsDraft::default()
-        },
-        load: LoadDraft { connections: Some(8), ..LoadDraft::default() },
-        timing: TimingDraft { rounds: Some(10), ..timing.clone() },
-        ..Draft::default()
-    };
-    let mut scenario = draft.finish().unwrap();
-    // A trial is one round; that an interval takes ten is for whoever makes several.
-    scenario.timing.rounds = NonZeroU32::MIN;
-    let inputs = Inputs::gather(&scenario).unwrap();
-    measure(&mut topology, &scenario, &inputs, &Stop::new())
-}
-
-/// CPU time per connection of each hop, from the client on.
-fn cost(bench: &Bench, wiring: &Wiring, engine: &Engine, placement: &Placement) -> Vec<f64> {
-    let timing = TimingDraft {
-        round: Some(Nanos::from_millis(400)),
-        warm_up: Some(Nanos::from_millis(100)),
-        ..TimingDraft::default()
-    };
-    let trial = trial(bench, wiring, engine, placement, &timing).unwrap();
-    let slice = trial.slice.unwrap();
-    assert!(slice.tally.succeeded >= 50 && slice.tally.failed.is_empty(), "{:?}", slice.tally);
-    let seen: Vec<Role> = trial.hops.iter().map(|hop| hop.role).collect();
-    assert_eq!(seen, ROLES, "{}", placement.name);
-    let per_connection = |hop: &HopUse| hop.usage.cpu.total.0 as f64 / slice.tally.succeeded as f64;
-    trial.hops.iter().map(per_connection).collect()
-}
-
 /// A counted round can be over before anybody looks at its hops: that they used nothing would be a lie.
 #[test]
 fn a_round_is_told_with_what_its_hops_used_or_not_at_all() {
-    let bench = Bench::new();
-    let wiring = lab(&bench.file(""));
-    let timing = TimingDraft {
+    let stand = Stand::new();
+    let mut wanted = Wanted::connections(8);
+    wanted.timing = TimingDraft {
         round_count: Some(1),
         warm_up: Some(Nanos::default()),
         ..TimingDraft::default()
     };
     let plaintext = Known::Plaintext.placement();
-    match trial(&bench, &wiring, &Engine::Builtin, &plaintext, &timing) {
+    let mut topology = stand.start(&plaintext, &all(&Engine::Builtin), "builtin").unwrap();
+    match stand.measure(&plaintext, &mut topology, &wanted) {
         Ok(trial) => assert_eq!(trial.hops.len(), ROLES.len()),
         Err(error) => assert!(matches!(error, TrialError::Unread), "{error}"),
     }
 }
 
-/// A full handshake costs its server a signature and a key agreement, which is more than all else that
-/// a small request costs it: so whoever has the key shows by its CPU time.
+/// CPU time per connection of each hop, from the client on. Each connection is a new one on every link,
+/// and each handshake a full one.
+fn cost(stand: &Stand, engine: &Engine, placement: &Placement) -> Vec<f64> {
+    let folder = format!("{}-{}", engine.name(), placement.name);
+    let mut topology = stand.start(placement, &all(engine), &folder).unwrap();
+    let wanted = Wanted::connections(4);
+    // What is done once, at the first connection, is not what a connection costs.
+    stand.load(placement, &mut topology, &wanted, 4);
+    let loaded = stand.load(placement, &mut topology, &wanted, CONNECTIONS);
+    loaded.used.iter().map(|used| used.cpu.total.0 as f64 / CONNECTIONS as f64).collect()
+}
+
+/// Sides of TLS that each hop of a placement is: none, the server's or the client's, or both.
+fn sides(placement: &Placement) -> Vec<usize> {
+    let is_side = |carried: Carried| usize::from(carried != Carried::Plain);
+    placement.hops.iter().map(|hop| is_side(hop.listen) + is_side(hop.dial)).collect()
+}
+
+/// Whether what was added to each hop fits the sides of TLS that it is. One side costs more than all else
+/// that a small request costs its hop, so it is far from what machines add by chance.
+fn fits(sides: &[usize], added: &[f64], without: &[f64]) -> bool {
+    let hops = || sides.iter().zip(added);
+    // A relay has more packets to pass on, so nothing is said of how little is added where no side is.
+    let alone =
+        hops().zip(without).all(|((sides, added), without)| *sides == 0 || *added > 0.2 * without);
+    let is_more = |most: f64, least: f64| most > 1.3 * least.max(0.0);
+    alone
+        && hops().all(|(more, most)| {
+            hops().filter(|(less, _)| *less < more).all(|(_, least)| is_more(*most, *least))
+        })
+}
+
+/// A full handshake costs its server a signature and a key agreement, and its client three verifications
+/// and one: so whoever takes part in one shows by its CPU time.
+fn what_tls_costs_is_found_at_the_hops_that_speak_it(engine: Option<Engine>) {
+    let Some(engine) = engine else { return };
+    let mut stand = Stand::new();
+    // Behind HTTP hops, too, each request has a connection and a handshake of its own.
+    stand.wiring.pool = 0;
+    let mut plain: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for known in Known::PLACEMENTS.into_iter().rev() {
+        let (placement, twin) = (known.placement(), known.placement().twin());
+        let with = cost(&stand, &engine, &placement);
+        let without =
+            plain.entry(twin.name.clone()).or_insert_with(|| cost(&stand, &engine, &twin));
+        let mut added: Vec<f64> = with.iter().zip(&*without).map(|(a, b)| a - b).collect();
+        let sides = sides(&placement);
+        let what = format!("{} {known}: {added:.0?} ns are added to {without:.0?}", engine.name());
+        assert!(fits(&sides, &added, without), "{what}");
+        // Were two hops taken for one another, this would be seen where they differ.
+        for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+            if sides[one] != sides[other] {
+                added.swap(one, other);
+                assert!(!fits(&sides, &added, without), "{what}, and {one} may be {other}");
+                added.swap(one, other);
+            }
+        }
+    }
+}
+
 #[test]
-fn what_tls_costs_is_found_at_the_hop_that_ends_it() {
+fn what_tls_costs_is_found_at_the_builtin_hops_that_speak_it() {
+    what_tls_costs_is_found_at_the_hops_that_speak_it(Some(Engine::Builtin));
+}
+
+#[test]
+fn what_tls_costs_is_found_at_the_nginx_that_speaks_it() {
+    what_tls_costs_is_found_at_the_hops_that_speak_it(nginx());
+}
+
+#[test]
+fn what_tls_costs_is_found_at_the_haproxy_that_speaks_it() {
+    what_tls_costs_is_found_at_the_hops_that_speak_it(haproxy());
+}
+
+/// The client's connections, handshakes and requests in one round, and those of each hop.
+fn both(trial: &Trial) -> (Counted, Vec<Counted>) {
+    (trial.made, trial.hops.iter().map(|hop| hop.counted.unwrap()).collect())
+}
+
+/// Whether two counts differ by no more than what was under way when the load was taken away.
+fn agree(one: u64, other: u64, at_a_time: u32) -> bool {
+    one.abs_diff(other) <= u64::from(at_a_time)
+}
+
+/// The client's counts begin before its first connection and end after its last, and so do the hops'.
+#[test]
+fn client_and_hops_count_the_same_handshakes_warm_up_included() {
     let (Some(nginx), Some(haproxy)) = (nginx(), haproxy()) else { return };
-    let bench = Bench::new();
-    let wiring = lab(&bench.file(""));
+    let mut stand = Stand::new();
+    stand.wiring.tickets = 2;
+    const AT_A_TIME: u32 = 4;
     for engine in [Engine::Builtin, nginx, haproxy] {
-        for (known, ends) in
-            [(Known::LbTerminate, 0), (Known::IngressTerminate, 1), (Known::Passthrough, 2)]
-        {
+        for (known, ends) in [(Known::LbReencrypt, 0), (Known::Passthrough, 2)] {
             let placement = known.placement();
-            let with = cost(&bench, &wiring, &engine, &placement);
-            let without = cost(&bench, &wiring, &engine, &placement.twin());
-            let added: Vec<f64> = with.iter().zip(&without).map(|(a, b)| a - b).collect();
-            let others = added.iter().enumerate().filter(|(hop, _)| *hop != ends);
-            let most = others.map(|(_, added)| *added).fold(0.0, f64::max);
-            // A relay has more packets to pass on, which on a busy machine costs it half as much.
+            let what = format!("{}-{known}", engine.name());
+            let mut topology = stand.start(&placement, &all(&engine), &what).unwrap();
+            // A second load on the same hops is counted by itself.
+            for wanted in [Wanted::resumed(AT_A_TIME), Wanted::connections(AT_A_TIME)] {
+                let trial = stand.measure(&placement, &mut topology, &wanted).unwrap();
+                let (made, hops) = both(&trial);
+                let slice = &trial.slice.as_ref().unwrap().tally;
+                assert!(
+                    made.connections > slice.connections,
+                    "{what}: without the warm-up {made:?}"
+                );
+                let seen = &hops[ends];
+                let pairs = [
+                    (made.connections, seen.connections),
+                    (made.full, seen.full),
+                    (made.resumed, seen.resumed),
+                    (made.requests.unwrap(), seen.requests.or(made.requests).unwrap()),
+                ];
+                for (one, other) in pairs {
+                    assert!(agree(one, other, AT_A_TIME), "{what}: {made:?} {seen:?}");
+                }
+                for relay in &hops[..ends] {
+                    assert!(agree(made.connections, relay.connections, AT_A_TIME), "{what}");
+                    assert_eq!((relay.full, relay.resumed, relay.requests), (0, 0, None), "{what}");
+                }
+                if known == Known::LbReencrypt && engine.name() != "nginx" {
+                    let dialled = [seen.dialled_full, seen.dialled_resumed].map(Option::unwrap);
+                    let next = [hops[1].full, hops[1].resumed];
+                    for (one, other) in dialled.into_iter().zip(next) {
+                        assert!(agree(one, other, AT_A_TIME), "{what}: {seen:?} {:?}", hops[1]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Two implementations of TLS, and each other's word for how their handshakes were made.
+#[test]
+fn builtin_hops_and_nginx_count_the_same_handshakes_between_them() {
+    let Some(nginx) = nginx() else { return };
+    let placement = Known::LbReencrypt.placement();
+    let mut stand = Stand::new();
+    stand.wiring.pool = 0;
+    let wanted = Wanted::connections(1);
+    for (tickets, full) in [(0, CONNECTIONS), (2, 1)] {
+        stand.wiring.tickets = tickets;
+        for (lb, ingress) in [(Engine::Builtin, nginx.clone()), (nginx.clone(), Engine::Builtin)] {
+            let what = format!("{} dials {}, {tickets} tickets", lb.name(), ingress.name());
+            let engines = BTreeMap::from([(Role::Lb, lb), (Role::Ingress, ingress)]);
+            let mut topology = stand.start(&placement, &engines, &what.replace(' ', "-")).unwrap();
+            let loaded = stand.load(&placement, &mut topology, &wanted, CONNECTIONS);
+            let counted: Vec<Counted> = loaded.counted.into_iter().map(Option::unwrap).collect();
+            let (lb, ingress) = (counted[0], counted[1]);
+            assert_eq!((lb.full, lb.resumed), (CONNECTIONS, 0), "{what}: {counted:?}");
+            let resumed = CONNECTIONS - full;
+            assert_eq!((ingress.full, ingress.resumed), (full, resumed), "{what}: {counted:?}");
+            let dialled = lb.dialled_full.zip(lb.dialled_resumed);
             assert!(
-                added[ends] > 0.3 * without[ends] && added[ends] > 1.5 * most,
-                "{} {known}: {added:.0?} ns per connection are added",
-                engine.name()
+                dialled.is_none_or(|dialled| dialled == (full, resumed)),
+                "{what}: {counted:?}"
             );
         }
     }

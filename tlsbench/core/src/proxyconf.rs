@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::plan::hop::{Cryptography, DialTls, Hop, HopKind, ListenTls};
+use crate::plan::hop::{Cryptography, DialTls, Hop, ListenTls};
 use crate::plan::{Group, Suite, Verify, Version};
 use crate::units::Nanos;
 
@@ -46,9 +46,11 @@ pub struct Unsupported {
 pub const NGINX_CONF: &str = "nginx.conf";
 /// The file that a proxy is started with.
 pub const HAPROXY_CFG: &str = "haproxy.cfg";
-/// One line for each connection's first request: `.` for a session that was resumed, `r` else as
-/// nginx writes `$ssl_session_reused`.
+/// One line for each connection, in HTTP at its first request: `r` for a session that was resumed, `.`
+/// for a full handshake, `-` where there is no TLS, as nginx writes `$ssl_session_reused`.
 pub const HANDSHAKE_LOG: &str = "handshakes.log";
+/// Where nginx writes the number of its process.
+pub const NGINX_PID: &str = "nginx.pid";
 /// Where HAProxy answers `show stat`.
 pub const STATS_SOCKET: &str = "stats.sock";
 
@@ -101,10 +103,6 @@ impl Hop {
         let dial = self.dial.as_ref().and_then(|dial| dial.tls.as_ref());
         let listen = self.listen.tls.as_ref().map(|tls| &tls.suite);
         listen.into_iter().chain(dial.map(|tls| &tls.suite)).collect()
-    }
-
-    fn is_http(&self) -> bool {
-        matches!(self.kind, HopKind::Backend | HopKind::Http)
     }
 }
 

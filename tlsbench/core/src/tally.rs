@@ -9,6 +9,7 @@ use hdrhistogram::{Counter, Histogram};
 use serde::{Deserialize, Serialize};
 
 pub use crate::pace::{ActualStart, IntendedStart};
+use crate::plan::hop::Counted;
 use crate::units::Nanos;
 
 /// The parts of an operation that are timed.
@@ -240,6 +241,19 @@ impl Tally {
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failed.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// What a hop would have to count of this.
+    #[must_use]
+    pub const fn made(&self) -> Counted {
+        Counted {
+            connections: self.connections,
+            full: self.shape.full,
+            resumed: self.shape.resumed,
+            requests: Some(self.succeeded),
+            dialled_full: None,
+            dialled_resumed: None,
+        }
     }
 
     /// What was timed in a phase, in nanoseconds.

@@ -18,6 +18,7 @@ use crate::warning::{Family, Gate, Warning, judge_target};
 
 mod rows;
 mod latency;
+mod counts;
 #[cfg(test)]
 mod tests;
 
@@ -154,6 +155,10 @@ fn gates(record: &LabRecord) -> Vec<Gate> {
         let scenario = Draft::from_toml(&trial.scenario).ok().and_then(|draft| draft.finish().ok());
         // A record that was edited says nothing of what was asked, and is judged as it stands.
         gates.extend(scenario.iter().flat_map(|scenario| judge_target(&trial.client, scenario)));
+        let of_trial = scenario.as_ref().zip(record.placement(&trial.placement));
+        gates.extend(
+            of_trial.and_then(|(scenario, placement)| counts::gate(trial, placement, scenario)),
+        );
     }
     if let Some(others) = record.others.as_ref().filter(|others| others.share > OTHERS_MAX) {
         gates.push(Gate {

@@ -138,6 +138,11 @@ impl<'d, O: Outside> Drive<'d, O> {
         Ok(())
     }
 
+    /// What was done outside of rounds.
+    pub(crate) fn unmeasured(self) -> Tally {
+        self.kit.unmeasured()
+    }
+
     /// Looks around; whether to go on.
     fn on_tick(&mut self, watch: &mut impl Watch) -> bool {
         self.outside.heard_tick();

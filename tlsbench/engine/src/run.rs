@@ -37,6 +37,8 @@ use stage::Stage;
 /// What a run came to.
 #[derive(Clone, Debug)]
 pub struct Outcome {
+    /// What was made outside of rounds: in warm-ups, and after the last round.
+    pub unmeasured: Tally,
     /// CPU time of this process over the whole run.
     pub cpu: Cpu,
     /// Time that the whole run took.
@@ -152,7 +154,7 @@ pub fn run(
         )));
     }
     let mut bundle = BundleWatch::new(inputs);
-    let mut cut_short = None;
+    let (mut cut_short, mut unmeasured) = (None, Tally::new());
     for stage in stage::stages(scenario) {
         let Some(addresses) = resolver.book(stage.target) else { continue };
         let part = Turn { scenario, inputs, addresses, stop, stage };
@@ -160,7 +162,7 @@ pub fn run(
             bundle.look(&mut progress);
             progress(told);
         };
-        if part.run(&mut shards, cores.as_deref(), &mut tell)? {
+        if part.run(&mut shards, cores.as_deref(), &mut unmeasured, &mut tell)? {
             cut_short = Some(CutShort::Errors);
         } else if stop.is_asked() {
             cut_short = Some(CutShort::Stopped);
@@ -170,6 +172,7 @@ pub fn run(
         }
     }
     Ok(Outcome {
+        unmeasured,
         cpu: process_cpu() - used,
         wall: Clock::Monotonic.now() - began,
         shards: shards.len(),
@@ -254,6 +257,7 @@ impl Turn<'_> {
         &self,
         shards: &mut [ShardState],
         cores: Option<&[usize]>,
+        unmeasured: &mut Tally,
         progress: &mut impl FnMut(Progress),
     ) -> Result<bool, RunError> {
         let begin = Nanos(Clock::Monotonic.now().0.saturating_add(HEAD_START.0));
@@ -302,10 +306,9 @@ impl Turn<'_> {
         while let Some(slice) = collector.next(true) {
             progress(Progress::Slice(Box::new(slice)));
         }
-        results
-            .into_iter()
-            .collect::<io::Result<()>>()
-            .map_err(|s| RunError::Shard { source: s })?;
+        for result in results {
+            unmeasured.add(&result.map_err(|source| RunError::Shard { source })?);
+        }
         Ok(errors)
     }
 
@@ -327,18 +330,18 @@ impl Turn<'_> {
     }
 }
 
-/// Drives one shard through its part of a stage.
+/// Drives one shard through its part of a stage; what it did outside of rounds.
 fn drive(
     course: &Course,
     state: &mut ShardState,
     target: usize,
     mut look: Look<'_>,
-) -> io::Result<()> {
+) -> io::Result<Tally> {
     let tls = state.tls.get_mut(target).and_then(Option::as_mut);
     let mut drive = Drive::new(Kit::new(course, tls), Sockets::new()?);
     drive.run(&mut look)?;
     look.tell(0, drive.counts);
-    Ok(())
+    Ok(drive.unmeasured())
 }
 
 /// What a shard does a hundred times a second besides its work, and where its rounds go.

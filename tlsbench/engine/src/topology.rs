@@ -5,15 +5,21 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use thiserror::Error;
-use tlsbench_core::plan::hop::{Hop, HopCounters, HopKind};
+use tlsbench_core::plan::hop::{Counted, Hop, HopCounters, HopKind};
 use tlsbench_core::plan::placement::{Placement, Role, Wiring, wire};
 use tlsbench_core::proxyconf::{Build, Unsupported, haproxy, nginx};
 
 use crate::affinity;
 use crate::probe::{Processes, Reading, Tree, TreeError};
 use crate::process::{HopProcess, ProcessError, Proxy};
+
+mod counting;
+
+pub use counting::CountError;
+use counting::Counter;
 
 /// What a hop is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +55,7 @@ pub struct Ground<'a> {
     pub folder: &'a Path,
     /// The cores that hops keep to; all where there are none.
     pub cores: &'a [usize],
-    /// Whether nginx logs handshakes, which costs it some CPU time.
+    /// Whether nginx logs handshakes: a copy of two bytes for each connection, by which it counts.
     pub counts: bool,
 }
 
@@ -73,6 +79,7 @@ pub struct StandingHop {
     pub notes: Vec<&'static str>,
     process: HopProcess,
     tree: Tree,
+    counter: Counter,
 }
 
 /// Why a placement does not stand.
@@ -109,6 +116,14 @@ pub enum TopologyError {
         role: Role,
         /// The cause.
         source: ProcessError,
+    },
+    /// What a hop counted cannot be had.
+    #[error("cannot have the counts of the {role}")]
+    Count {
+        /// The hop.
+        role: Role,
+        /// The cause.
+        source: CountError,
     },
     /// What a hop uses cannot be read.
     #[error("cannot read what the {role} uses")]
@@ -183,6 +198,33 @@ impl Topology {
         self.hops.iter_mut().map(StandingHop::counters).collect()
     }
 
+    /// What each hop has counted since it started, by its engine's own counters; nothing for engines
+    /// that have none.
+    ///
+    /// # Errors
+    /// When one has ended, or does not say.
+    pub fn counted(&mut self) -> Result<Vec<Option<Counted>>, TopologyError> {
+        self.hops.iter_mut().map(StandingHop::counted).collect()
+    }
+
+    /// The same once nothing changes any more, or a second has passed: what clients have let go of is
+    /// still under way for a moment.
+    ///
+    /// # Errors
+    /// When one has ended, or does not say.
+    pub fn counted_at_rest(&mut self) -> Result<Vec<Option<Counted>>, TopologyError> {
+        let mut last = self.counted()?;
+        for _ in 0..REST_LOOKS {
+            std::thread::sleep(REST_PAUSE);
+            let now = self.counted()?;
+            if now == last {
+                break;
+            }
+            last = now;
+        }
+        Ok(last)
+    }
+
     /// Numbers of all processes, as of the last reading.
     pub fn pids(&self) -> impl Iterator<Item = u32> + '_ {
         self.hops.iter().flat_map(|hop| hop.tree.pids())
@@ -230,7 +272,8 @@ impl StandingHop {
         let tree =
             Tree::of(process.pid()).map_err(|source| TopologyError::Read { role, source })?;
         let notes = proxy.map(|(_, configuration)| configuration.notes).unwrap_or_default();
-        Ok(Self { role, kind: hop.kind, engine: engine.name(), notes, process, tree })
+        let counter = engine.counter(hop, folder, ground.counts);
+        Ok(Self { role, kind: hop.kind, engine: engine.name(), notes, process, tree, counter })
     }
 
     fn read(&mut self, all: &Processes) -> Result<Reading, TopologyError> {
@@ -246,6 +289,29 @@ impl StandingHop {
             .then(|| self.process.counters())
             .transpose()
             .map_err(|source| TopologyError::Process { role, source })
+    }
+
+    fn counted(&mut self) -> Result<Option<Counted>, TopologyError> {
+        let role = self.role;
+        self.process.check().map_err(|source| TopologyError::Process { role, source })?;
+        let counted = self.counter.counted(&mut self.process, self.tree.pids());
+        counted.map_err(|source| TopologyError::Count { role, source })
+    }
+}
+
+impl Engine {
+    /// Where a hop of this engine counts.
+    fn counter(&self, hop: &Hop, folder: PathBuf, logs: bool) -> Counter {
+        let speaks_http = hop.speaks_http();
+        match self {
+            Self::Builtin => Counter::Asked { speaks_http },
+            Self::Haproxy(_) => Counter::Statistics { folder, speaks_http },
+            Self::Nginx(..) if logs => {
+                let (counted, is_single) = (Counted::default(), hop.workers.get() == 1);
+                Counter::Log { folder, counted, is_single }
+            }
+            Self::Nginx(..) => Counter::Unknown,
+        }
     }
 }
 
@@ -269,6 +335,9 @@ fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, TopologyError> {
     if addresses.len() == count { Ok(addresses) } else { Err(TopologyError::Ports { count }) }
 }
 
+/// What is under way ends within milliseconds; a busy machine is given a second.
+const REST_LOOKS: u32 = 200;
+const REST_PAUSE: Duration = Duration::from_millis(5);
 /// How many ports were tried so far.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 /// Above the ports of well-known services, below those of outgoing connections (32,768 on Linux).

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 use tlsbench_core::plan::Scenario;
-use tlsbench_core::plan::hop::HopKind;
+use tlsbench_core::plan::hop::{Counted, HopKind};
 use tlsbench_core::plan::placement::Role;
 use tlsbench_core::usage::{Memory, Usage};
 
@@ -19,7 +19,11 @@ pub use idle::{Idle, IdleError, hold};
 pub struct Trial {
     /// What was counted and timed at the client; nothing when it was stopped before its round.
     pub slice: Option<Slice>,
-    /// What each hop used while that went on, from the client on.
+    /// What the client made from the first connection to the last, the warm-up included.
+    pub made: Counted,
+    /// What failed meanwhile.
+    pub failed: u64,
+    /// What each hop used while the round went on, from the client on.
     pub hops: Vec<HopUse>,
     /// Why it ended before its time.
     pub cut_short: Option<CutShort>,
@@ -40,6 +44,9 @@ pub struct HopUse {
     pub memory: Memory,
     /// Processes of it that ended meanwhile: what they used after the last reading is not known.
     pub ended: u32,
+    /// What it counted from the first connection to the last, the warm-up included; nothing where its
+    /// engine does not count.
+    pub counted: Option<Counted>,
 }
 
 /// Why there is nothing to tell.
@@ -70,6 +77,7 @@ pub fn measure(
 ) -> Result<Trial, TrialError> {
     // Workers that are there by now need not be looked for at the beginning of the span.
     topology.read()?;
+    let counted = topology.counted()?;
     let (mut begun, mut ended, mut slice) = (Vec::new(), None, None);
     let outcome = run::run(scenario, inputs, stop, |progress| match progress {
         Progress::RoundBegins { .. } => begun = topology.read_known(),
@@ -81,16 +89,25 @@ pub fn measure(
     if outcome.cut_short.is_none() && (begun.is_empty() || ended.is_empty()) {
         return Err(TrialError::Unread);
     }
-    let uses = topology.hops().iter().zip(begun.iter().zip(&ended));
+    let (mut made, mut failed) = (outcome.unmeasured.made(), outcome.unmeasured.failures());
+    if let Some(Slice { tally, .. }) = &slice {
+        (made, failed) = (made + tally.made(), failed.saturating_add(tally.failures()));
+    }
+    // Counted at rest, and over the whole load: at the edges of a round nobody could say which of the
+    // things under way the client and the hop count in it, and asking would cost the hop CPU time.
+    let after = topology.counted_at_rest()?;
+    let since = counted.into_iter().zip(after).map(|(before, after)| Some(after? - before?));
+    let uses = topology.hops().iter().zip(begun.iter().zip(&ended)).zip(since);
     let hops = uses
-        .map(|(hop, (begun, ended)): (_, (&Reading, &Reading))| HopUse {
+        .map(|((hop, (begun, ended)), counted): ((_, (&Reading, &Reading)), _)| HopUse {
             role: hop.role,
             kind: hop.kind,
             engine: hop.engine,
             usage: ended.usage - begun.usage,
             memory: ended.memory,
             ended: ended.ended.saturating_sub(begun.ended),
+            counted,
         })
         .collect();
-    Ok(Trial { slice, hops, cut_short: outcome.cut_short })
+    Ok(Trial { slice, made, failed, hops, cut_short: outcome.cut_short })
 }

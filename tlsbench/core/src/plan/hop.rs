@@ -17,7 +17,7 @@ mod counters;
 #[cfg(test)]
 mod tests;
 
-pub use counters::{Handshakes, HopCounters};
+pub use counters::{Counted, Handshakes, HopCounters};
 
 /// One hop: what it is, what it listens with and what it dials with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -243,6 +243,14 @@ impl fmt::Debug for PrivatePem {
     }
 }
 
+impl HopKind {
+    /// Whether it knows requests; a relay does not.
+    #[must_use]
+    pub const fn speaks_http(self) -> bool {
+        matches!(self, Self::Backend | Self::Http)
+    }
+}
+
 impl Hop {
     /// Reads a hop and checks it. Unknown fields are refused.
     ///
@@ -262,6 +270,12 @@ impl Hop {
             Some(problem) => Err(problem),
             None => Ok(hop),
         }
+    }
+
+    /// Whether it knows requests; a relay does not.
+    #[must_use]
+    pub const fn speaks_http(&self) -> bool {
+        self.kind.speaks_http()
     }
 
     /// Everything that keeps the hop from being started.

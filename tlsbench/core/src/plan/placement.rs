@@ -134,7 +134,7 @@ impl Station {
     }
 
     /// Whether bytes go through as they are.
-    fn passes_on(&self) -> bool {
+    pub(crate) fn passes_on(&self) -> bool {
         matches!(self.kind, HopKind::Relay | HopKind::SniRelay) && self.listen == Carried::Plain
     }
 }

@@ -45,7 +45,7 @@ fn global(hop: &Hop, text: &mut String) {
     line(text, "    tune.ssl.cachesize 0");
     line(text, "");
     line(text, "defaults");
-    line(text, &format!("    mode {}", if hop.is_http() { "http" } else { "tcp" }));
+    line(text, &format!("    mode {}", if hop.speaks_http() { "http" } else { "tcp" }));
     for timeout in ["connect 5s", "client 1h", "server 1h", "http-keep-alive 1h"] {
         line(text, &format!("    timeout {timeout}"));
     }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    BODY, CHAIN_DEPTH, CLIENT_CA, CLIENT_PEM, Configuration, HANDSHAKE_LOG, NGINX_CONF, SERVER_PEM,
-    UPSTREAM_CA, Unsupported, add_files, body, check, verifies,
+    BODY, CHAIN_DEPTH, CLIENT_CA, CLIENT_PEM, Configuration, HANDSHAKE_LOG, NGINX_CONF, NGINX_PID,
+    SERVER_PEM, UPSTREAM_CA, Unsupported, add_files, body, check, verifies,
 };
 use crate::plan::hop::{Cryptography, Dial, DialTls, Forwarded, Hop, HopKind, Listen, ListenTls};
 use crate::plan::{ProtocolName, Version};
@@ -18,7 +18,8 @@ pub struct Build {
     pub stream_module: Option<String>,
 }
 
-/// An nginx that is this hop. With `counts` it keeps [`HANDSHAKE_LOG`], which costs it some CPU time.
+/// An nginx that is this hop. With `counts` it keeps [`HANDSHAKE_LOG`], a few bytes for each connection:
+/// in memory where it is one process, and then written when it is told to open its logs anew.
 ///
 /// # Errors
 /// When nginx cannot do what the hop does.
@@ -32,17 +33,17 @@ pub fn nginx(hop: &Hop, build: &Build, counts: bool) -> Result<Configuration, Un
         1 => text.line("master_process off;"),
         workers => text.line(&format!("worker_processes {workers};")),
     }
-    for line in ["daemon off;", "pid nginx.pid;", "error_log error.log;"] {
-        text.line(line);
-    }
+    text.line("daemon off;");
+    text.line(&format!("pid {NGINX_PID};"));
+    text.line("error_log error.log;");
     text.block("events", |text| text.line(&format!("worker_connections {CONNECTIONS};")));
-    if hop.is_http() {
+    if hop.speaks_http() {
         http(hop, build, counts, &mut text, &mut configuration)?;
     } else {
         if let Some(module) = &build.stream_module {
             text.text.insert_str(0, &format!("load_module {module};\n"));
         }
-        stream(hop, &mut text, &mut configuration)?;
+        stream(hop, counts, &mut text, &mut configuration)?;
     }
     configuration.files.insert(NGINX_CONF, text.text);
     Ok(configuration)
@@ -65,8 +66,7 @@ fn http(
         text.line("keepalive_timeout 1h;");
         if counts {
             text.line("map $connection_requests $is_first { 1 1; default 0; }");
-            text.line("log_format handshakes $ssl_session_reused;");
-            text.line(&format!("access_log {HANDSHAKE_LOG} handshakes if=$is_first;"));
+            log_handshakes(hop, " if=$is_first", text);
         } else {
             text.line("access_log off;");
         }
@@ -97,6 +97,14 @@ fn http(
         });
     });
     failed
+}
+
+/// A line for each handshake, or for each connection where there is none.
+fn log_handshakes(hop: &Hop, condition: &str, text: &mut Text) {
+    text.line("log_format handshakes $ssl_session_reused;");
+    // Several processes would each have to write theirs, and nobody could see when all have.
+    let buffer = if hop.workers.get() == 1 { " buffer=64k" } else { "" };
+    text.line(&format!("access_log {HANDSHAKE_LOG} handshakes{buffer}{condition};"));
 }
 
 fn listen_http(listen: &Listen, build: &Build, text: &mut Text) {
@@ -236,12 +244,16 @@ fn answer(hop: &Hop, text: &mut Text, configuration: &mut Configuration) {
 
 fn stream(
     hop: &Hop,
+    counts: bool,
     text: &mut Text,
     configuration: &mut Configuration,
 ) -> Result<(), Unsupported> {
     let Some(dial) = &hop.dial else { return Ok(()) };
     let mut failed = Ok(());
     text.block("stream", |text| {
+        if counts {
+            log_handshakes(hop, "", text);
+        }
         if hop.kind == HopKind::SniRelay {
             text.block("map $ssl_preread_server_name $next", |text| {
                 text.line("hostnames;");

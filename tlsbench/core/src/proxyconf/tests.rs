@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plan::hop::{
-    Dial, Forwarded, Listen, PemIdentity, PrivatePem, Replicas, Route, TicketKeys,
+    Dial, Forwarded, HopKind, Listen, PemIdentity, PrivatePem, Replicas, Route, TicketKeys,
 };
 use crate::plan::{ProtocolName, Provider};
 
@@ -107,7 +107,10 @@ fn assert_golden(name: &str, seen: &str) {
 #[test]
 fn each_kind_has_its_configuration() {
     for (name, hop) in hops() {
-        assert_golden(&format!("nginx-{name}.conf"), &nginx_text(&hop, name == "terminate"));
+        assert_golden(
+            &format!("nginx-{name}.conf"),
+            &nginx_text(&hop, matches!(name, "terminate" | "relay")),
+        );
         let files = haproxy(&hop).unwrap().files;
         assert_golden(&format!("haproxy-{name}.cfg"), &files[HAPROXY_CFG]);
     }

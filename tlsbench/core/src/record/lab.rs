@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Environment, Note, RecordError, SCHEMA, TargetRecord};
-use crate::plan::hop::HopKind;
+use crate::plan::hop::{Counted, HopKind};
 use crate::plan::lab::{EngineName, Lab, Pass, Workload};
 use crate::plan::placement::{Placement, Role};
 use crate::units::Nanos;
@@ -109,6 +109,9 @@ pub struct TrialRecord {
     pub scenario: String,
     /// What came of it at the client.
     pub client: TargetRecord,
+    /// What the client made in each round, the warm-up included: the other side of what hops counted.
+    #[serde(default)]
+    pub made: Vec<MadeRound>,
     /// Its hops, from the client on.
     pub hops: Vec<HopRecord>,
 }
@@ -139,6 +142,21 @@ pub struct HopRound {
     /// Memory at its end.
     #[serde(flatten)]
     pub memory: Memory,
+    /// What its engine counted from the first connection to the last, the warm-up included; nothing
+    /// where it does not count.
+    #[serde(default)]
+    pub counted: Option<Counted>,
+}
+
+/// What a client made in one round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeRound {
+    /// Which round, from 0.
+    pub round: u32,
+    /// Connections, handshakes and requests.
+    pub made: Counted,
+    /// Operations that failed, of which a hop may have counted a part.
+    pub failed: u64,
 }
 
 impl LabRecord {

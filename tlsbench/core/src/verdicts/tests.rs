@@ -4,16 +4,19 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::compare::{Silence, Verdict};
+use crate::plan::hop::Counted;
 use crate::plan::lab::{ClientFiles, EngineName, Lab, LatencyPass};
-use crate::plan::placement::Role;
+use crate::plan::placement::{Placement, Role};
 use crate::random::SplitMix64;
 use crate::record::lab::{
-    HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, Others, PilotRecord,
+    HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, MadeRound, Others, PilotRecord,
 };
 use crate::record::{Environment, Measured, SCHEMA, TargetRecord};
 use crate::tally::{Phase, Tally};
 use crate::units::{Nanos, Rate};
 use crate::usage::{Cpu, Lap, Memory, Usage};
+
+mod counts;
 
 /// Operations of each slice.
 const OPERATIONS: u64 = 1_000;
@@ -41,8 +44,12 @@ fn files() -> ClientFiles {
 }
 
 fn record() -> LabRecord {
-    let chosen = [Known::LbTerminate, Known::IngressTerminate, Known::Passthrough];
-    let placements = Lab::with_twins(&chosen.map(Known::placement));
+    record_of(&[Known::LbTerminate, Known::IngressTerminate, Known::Passthrough])
+}
+
+fn record_of(chosen: &[Known]) -> LabRecord {
+    let chosen: Vec<_> = chosen.iter().map(|known| known.placement()).collect();
+    let placements = Lab::with_twins(&chosen);
     let lab = Lab { placements, workloads: vec![Workload::Full], ..Lab::default() };
     let trials = lab.placements.iter().map(|placement| {
         let known: Known = placement.name.parse().unwrap();
@@ -67,27 +74,14 @@ fn record() -> LabRecord {
             let wait_max = Nanos(0);
             client.push(&Measured { round, tally: &tally, lap: &lap, wait_max });
         }
-        let hops = placement.hops.iter().map(|hop| HopRecord {
-            role: hop.role,
-            kind: hop.kind,
-            engine: EngineName::Builtin,
-            notes: Vec::new(),
-            rounds: (0..lab.rounds)
-                .map(|round| {
-                    let total = cost(known, hop.role, round) * 1_000.0 * OPERATIONS as f64;
-                    let cpu = Cpu { total: Nanos(total as u64), ..Cpu::default() };
-                    let usage = Usage { cpu, ..Usage::default() };
-                    HopRound { round, usage, memory: Memory::default() }
-                })
-                .collect(),
-        });
         TrialRecord {
             placement: placement.name.clone(),
             workload: Workload::Full,
             pass: Pass::Cpu,
             rate: None,
             scenario: scenario.to_toml().unwrap(),
-            hops: hops.collect(),
+            made: Vec::new(),
+            hops: hop_records(placement, known, lab.rounds),
             client,
         }
     });
@@ -109,6 +103,25 @@ fn record() -> LabRecord {
         hop_cores: vec![1],
         others: None,
     }
+}
+
+/// What each hop used in each round.
+fn hop_records(placement: &Placement, known: Known, rounds: u32) -> Vec<HopRecord> {
+    let hops = placement.hops.iter().map(|hop| HopRecord {
+        role: hop.role,
+        kind: hop.kind,
+        engine: EngineName::Builtin,
+        notes: Vec::new(),
+        rounds: (0..rounds)
+            .map(|round| {
+                let total = cost(known, hop.role, round) * 1_000.0 * OPERATIONS as f64;
+                let cpu = Cpu { total: Nanos(total as u64), ..Cpu::default() };
+                let usage = Usage { cpu, ..Usage::default() };
+                HopRound { round, usage, memory: Memory::default(), counted: None }
+            })
+            .collect(),
+    });
+    hops.collect()
 }
 
 /// Adds a latency pass in which TLS takes 300 µs in its handshake and makes the whole that much longer.
@@ -154,6 +167,7 @@ fn with_latency(mut record: LabRecord) -> LabRecord {
                         ..Usage::default()
                     },
                     memory: Memory::default(),
+                    counted: None,
                 })
                 .collect(),
         });
@@ -163,6 +177,7 @@ fn with_latency(mut record: LabRecord) -> LabRecord {
             pass: Pass::Latency,
             rate: Some(rate.as_f64()),
             scenario: scenario.to_toml().unwrap(),
+            made: Vec::new(),
             hops: hops.collect(),
             client,
         }
@@ -392,6 +407,9 @@ fn the_page_names_every_field_and_no_other() {
     full.lab.engines.insert(Role::Lb, EngineName::Nginx);
     full.others = Some(Others { share: 0.1, top: "other".to_owned(), top_ns: Nanos(1) });
     full.trials[0].hops[0].notes.push("its own way".to_owned());
+    let counted = Counted::default();
+    full.trials[0].made.push(MadeRound { round: 0, made: counted, failed: 0 });
+    full.trials[0].hops[0].rounds[0].counted = Some(counted);
     full.lab.latency = Some(LatencyPass::default());
     full.pilot.push(PilotRecord {
         placement: "mtls".to_owned(),

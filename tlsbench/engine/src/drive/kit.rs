@@ -92,6 +92,11 @@ impl<'k> Kit<'k> {
         Some(Route { to, from, resume: self.resumer.decide(), last })
     }
 
+    /// What was not measured, at the end.
+    pub(crate) fn unmeasured(self) -> Tally {
+        self.unmeasured
+    }
+
     /// Gives a round's tally away; what comes after is not measured.
     pub(crate) fn take(&mut self, round: u32) -> Option<Tally> {
         self.tallies.get_mut(index(round)?)?.take()

@@ -1,6 +1,7 @@
-//! What a hop counted since it started.
+//! What a hop counted since it started: all that one of ours does, and what every engine can tell.
 
 use std::collections::BTreeMap;
+use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,72 @@ pub struct HopCounters {
     pub bytes_down: u64,
     /// Connections and requests that came to nothing, by reason.
     pub refused: BTreeMap<String, u64>,
+}
+
+/// What every engine can tell of itself, and a client of what it made: the same things, counted by
+/// two processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counted {
+    /// Connections: of a hop, those that it accepted.
+    pub connections: u64,
+    /// Full handshakes: of a hop, those as a server.
+    pub full: u64,
+    /// Resumed ones, likewise.
+    pub resumed: u64,
+    /// Requests; nothing where it does not count them.
+    pub requests: Option<u64>,
+    /// Full handshakes of a hop as a client; nothing where it does not count them.
+    pub dialled_full: Option<u64>,
+    /// Resumed ones, likewise.
+    pub dialled_resumed: Option<u64>,
+}
+
+impl Add for Counted {
+    type Output = Self;
+
+    /// What was counted in both spans; nothing where it was not counted in one of them.
+    fn add(self, more: Self) -> Self {
+        self.with(more, u64::saturating_add)
+    }
+}
+
+impl Sub for Counted {
+    type Output = Self;
+
+    /// What was counted between two readings.
+    fn sub(self, earlier: Self) -> Self {
+        self.with(earlier, u64::saturating_sub)
+    }
+}
+
+impl Counted {
+    fn with(self, other: Self, both: fn(u64, u64) -> u64) -> Self {
+        let known = |a: Option<u64>, b: Option<u64>| Some(both(a?, b?));
+        Self {
+            connections: both(self.connections, other.connections),
+            full: both(self.full, other.full),
+            resumed: both(self.resumed, other.resumed),
+            requests: known(self.requests, other.requests),
+            dialled_full: known(self.dialled_full, other.dialled_full),
+            dialled_resumed: known(self.dialled_resumed, other.dialled_resumed),
+        }
+    }
+}
+
+impl HopCounters {
+    /// What other engines can tell, too.
+    #[must_use]
+    pub const fn counted(&self) -> Counted {
+        Counted {
+            connections: self.accepted,
+            full: self.listened.full,
+            resumed: self.listened.resumed,
+            requests: Some(self.requests),
+            dialled_full: Some(self.dialled_tls.full),
+            dialled_resumed: Some(self.dialled_tls.resumed),
+        }
+    }
 }
 
 /// Handshakes by how they ended.

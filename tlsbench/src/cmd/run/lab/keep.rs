@@ -7,14 +7,15 @@ use tlsbench_core::plan::lab::{EngineName, Lab, Pass, Workload};
 use tlsbench_core::plan::placement::Placement;
 use tlsbench_core::plan::{Load, Scenario};
 use tlsbench_core::record::lab::{
-    HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, Others, PilotRecord, TrialRecord,
+    HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, MadeRound, Others, PilotRecord,
+    TrialRecord,
 };
 use tlsbench_core::record::{Measured, Note, SCHEMA, TargetRecord};
 use tlsbench_core::units::{Nanos, Rate};
 use tlsbench_core::usage::Memory;
 use tlsbench_engine::probe::Other;
 use tlsbench_engine::topology::StandingHop;
-use tlsbench_engine::trial::{Idle, Trial};
+use tlsbench_engine::trial::{HopUse, Idle, Trial};
 
 use super::super::environment;
 use super::site::Site;
@@ -112,11 +113,14 @@ impl Keeper {
             Some(Load::Closed { .. }) | None => Nanos::default(),
         };
         let (round, used) = (taken.round, &taken.trial.hops);
+        let (made, failed) = (taken.trial.made, taken.trial.failed);
         let trial = self.trial(taken)?;
         let (tally, lap) = (&slice.tally, &slice.lap);
         trial.client.push(&Measured { round, tally, lap, wait_max });
+        trial.made.push(MadeRound { round, made, failed });
         for (hop, used) in trial.hops.iter_mut().zip(used) {
-            hop.rounds.push(HopRound { round, usage: used.usage, memory: used.memory });
+            let HopUse { usage, memory, counted, .. } = *used;
+            hop.rounds.push(HopRound { round, usage, memory, counted });
         }
         Ok(())
     }
@@ -140,6 +144,7 @@ impl Keeper {
                     rate: rate.map(Rate::as_f64),
                     scenario: scenario.redacted().to_toml().context("cannot write a scenario")?,
                     client: TargetRecord::new(name.unwrap_or_default()),
+                    made: Vec::new(),
                     hops: taken.hops.iter().map(|hop| hop_record(hop, lab)).collect(),
                 });
                 trials.len() - 1

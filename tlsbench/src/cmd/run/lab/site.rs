@@ -58,7 +58,7 @@ impl Site {
             engines: self.engines.by_role(bytes),
             folder: &self.folder.join(folder),
             cores: &self.hop_cores,
-            counts: false,
+            counts: true,
         };
         let wiring = Wiring { response_bytes: bytes, ..self.wiring.clone() };
         Topology::start(placement, &wiring, &ground)

@@ -1,0 +1,162 @@
+//! Whether two processes counted the same connections, handshakes and requests: a cost per handshake is
+//! worth as much as the count of handshakes.
+//!
+//! The client is held against each hop that has its connections, and a hop that dials with TLS against
+//! the one that ends it.
+
+use crate::plan::hop::{Carried, Counted};
+use crate::plan::placement::{Placement, Station};
+use crate::plan::{Load, Protocol, Scenario};
+use crate::record::lab::TrialRecord;
+use crate::warning::{Family, Gate, Warning};
+
+/// What spoils a placement under one workload when counts disagree, over all of its rounds together.
+pub(super) fn gate(
+    trial: &TrialRecord,
+    placement: &Placement,
+    scenario: &Scenario,
+) -> Option<Gate> {
+    let first = disagreement(trial, placement, scenario)?;
+    let Disagreement { what, one, other, allowed, rounds } = first;
+    Some(Gate {
+        name: "counts",
+        target: Some(trial.client.name.clone()),
+        warning: Warning {
+            seen: format!(
+                "the {} counted {} {what} and the {} {} in {rounds} rounds, with {allowed} more or \
+                 less allowed",
+                one.who, one.count, other.who, other.count
+            ),
+            cause: "somebody else loads these hops, or one of the two counts wrongly".to_owned(),
+            cure:
+                "see that nothing else connects to their ports and run again; if it stays, report \
+                   it with the record"
+                    .to_owned(),
+        },
+        spoils: &[Family::Cpu],
+    })
+}
+
+/// Two that should have counted the same.
+struct Disagreement {
+    what: &'static str,
+    one: Side,
+    other: Side,
+    allowed: u64,
+    rounds: usize,
+}
+
+/// One of them.
+struct Side {
+    who: String,
+    count: u64,
+}
+
+fn disagreement(
+    trial: &TrialRecord,
+    placement: &Placement,
+    scenario: &Scenario,
+) -> Option<Disagreement> {
+    let counted = Pooled::of(trial)?;
+    let failed = trial.made.iter().fold(0, |sum: u64, made| sum.saturating_add(made.failed));
+    let allowed = in_flight(scenario).saturating_mul(counted.rounds as u64).saturating_add(failed);
+    counted.pairs(placement).into_iter().find_map(|pair| {
+        let Pair { what, one, other } = pair;
+        (one.count.abs_diff(other.count) > allowed).then_some(Disagreement {
+            what,
+            one,
+            other,
+            allowed,
+            rounds: counted.rounds,
+        })
+    })
+}
+
+/// What each counted in all rounds of which everything is known.
+struct Pooled {
+    client: Counted,
+    /// From the client on; nothing for an engine that does not count.
+    hops: Vec<Option<Counted>>,
+    rounds: usize,
+}
+
+/// A number that two have.
+struct Pair {
+    what: &'static str,
+    one: Side,
+    other: Side,
+}
+
+impl Pooled {
+    fn of(trial: &TrialRecord) -> Option<Self> {
+        let hops = trial.hops.iter().map(|hop| {
+            let of_round = |round: u32| hop.rounds.iter().find(|used| used.round == round);
+            let each = trial.made.iter().map(|made| of_round(made.round)?.counted);
+            each.reduce(|sum, one| Some(sum? + one?)).flatten()
+        });
+        let hops = hops.collect();
+        let client = trial.made.iter().map(|made| made.made).reduce(|sum, one| sum + one)?;
+        Some(Self { client, hops, rounds: trial.made.len() })
+    }
+
+    fn pairs(&self, placement: &Placement) -> Vec<Pair> {
+        let mut pairs = Vec::new();
+        let client = |count| Side { who: "client".to_owned(), count };
+        for (index, station) in placement.hops.iter().enumerate() {
+            let side = |count| Side { who: station.role.to_string(), count };
+            let counted = self.hops.get(index).copied().flatten();
+            if let Some(counted) = counted {
+                let mut add = |what, one, other| {
+                    pairs.push(Pair { what, one: client(one), other: side(other) });
+                };
+                add("connections", self.client.connections, counted.connections);
+                if station.listen != Carried::Plain {
+                    add("full handshakes", self.client.full, counted.full);
+                    add("resumed handshakes", self.client.resumed, counted.resumed);
+                }
+                if let (Some(made), Some(read)) = (self.client.requests, counted.requests) {
+                    add("requests", made, read);
+                }
+            }
+            // Behind it there are other connections, or other handshakes.
+            if !station.passes_on() || station.dial != Carried::Plain {
+                break;
+            }
+        }
+        let links = placement.hops.iter().enumerate();
+        for (index, _) in links.filter(|(_, station)| station.dial != Carried::Plain) {
+            pairs.extend(self.dialled(placement, index).into_iter().flatten());
+        }
+        pairs
+    }
+
+    /// Handshakes between a hop that dials with TLS and the next that ends it.
+    fn dialled(&self, placement: &Placement, from: usize) -> Option<[Pair; 2]> {
+        let mut behind = placement.hops.iter().enumerate().skip(from + 1);
+        let (to, ends) = behind.find(|(_, station)| station.listen != Carried::Plain)?;
+        let (dials, begins) = (self.hops.get(from).copied().flatten()?, placement.hops.get(from)?);
+        let listens = self.hops.get(to).copied().flatten()?;
+        let side = |station: &Station, count| Side { who: station.role.to_string(), count };
+        let pair =
+            |what, one, other| Pair { what, one: side(begins, one), other: side(ends, other) };
+        Some([
+            pair("full handshakes between them", dials.dialled_full?, listens.full),
+            pair("resumed handshakes between them", dials.dialled_resumed?, listens.resumed),
+        ])
+    }
+}
+
+/// How far two counts of one load may be apart: it is taken away while every connection may have a
+/// handshake or a request under way, and each stream a request, that one side has counted and the other
+/// has not. It begins when nothing is under way.
+fn in_flight(scenario: &Scenario) -> u64 {
+    let connections = match scenario.load {
+        Load::Closed { connections, .. } => connections,
+        Load::Open { pool, .. } => pool,
+    };
+    let streams = match scenario.request.as_ref().map(|request| &request.protocol) {
+        Some(Protocol::Http2 { streams }) => streams.get(),
+        Some(Protocol::Http1) | None => 1,
+    };
+    u64::from(connections.get()).saturating_mul(streams.into())
+}
