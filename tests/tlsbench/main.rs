@@ -11,6 +11,7 @@ mod aa;
 mod bench;
 mod calibrate;
 mod client_certificates;
+mod cover;
 mod compare;
 mod doctor;
 mod faults;

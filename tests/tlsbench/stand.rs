@@ -9,11 +9,10 @@ use std::time::{Duration, SystemTime};
 use tlsbench_core::plan::hop::{Carried, Counted, Cryptography};
 use tlsbench_core::plan::placement::{Placement, Role, Wiring};
 use tlsbench_core::plan::{
-    Draft, Group, LoadDraft, Provider, RequestDraft, Scenario, Suite, TargetDraft, TimingDraft,
-    TlsDraft, Version,
+    self, Draft, LoadDraft, RequestDraft, Scenario, TargetDraft, TimingDraft, TlsDraft, Version,
 };
 use tlsbench_core::proxyconf::Build;
-use tlsbench_core::tally::Tally;
+use tlsbench_core::tally::{Shape, Tally};
 use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::Usage;
 use tlsbench_engine::run::{Inputs, Progress, Stop, run};
@@ -42,6 +41,11 @@ pub(crate) fn haproxy() -> Option<Engine> {
 /// The same engine for every hop.
 pub(crate) fn all(engine: &Engine) -> BTreeMap<Role, Engine> {
     ROLES.map(|role| (role, engine.clone())).into()
+}
+
+/// What `tlsbench run` lets links with TLS negotiate.
+pub(crate) fn cryptography(key: KeyKind, version: Version) -> Cryptography {
+    plan::lab::Lab { key, version, ..plan::lab::Lab::default() }.cryptography()
 }
 
 /// A folder with certificates, and how hops are wired there.
@@ -80,12 +84,7 @@ impl Stand {
             root: lab.root,
             server: of(Purpose::Server),
             client,
-            cryptography: Cryptography {
-                versions: vec![version],
-                suites: vec![Suite::Aes128Gcm],
-                groups: vec![Group::X25519],
-                provider: Provider::Ring,
-            },
+            cryptography: cryptography(key, version),
             tickets: 0,
             alpn: Vec::new(),
             pool: 32,
@@ -177,7 +176,7 @@ impl Stand {
         let counted = since.collect();
         let spans =
             used.iter().zip(topology.read().unwrap()).map(|(from, to)| to.usage - from.usage);
-        Loaded { counted, used: spans.collect() }
+        Loaded { made: tally.made(), shape: tally.shape, counted, used: spans.collect() }
     }
 
     /// One round through a placement that stands.
@@ -196,6 +195,10 @@ impl Stand {
 /// What came of so many requests.
 #[derive(Debug)]
 pub(crate) struct Loaded {
+    /// What the client made.
+    pub(crate) made: Counted,
+    /// What it negotiated.
+    pub(crate) shape: Shape,
     /// What each hop counted, from the client on.
     pub(crate) counted: Vec<Option<Counted>>,
     /// What each hop used.

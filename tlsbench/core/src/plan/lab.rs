@@ -214,10 +214,21 @@ impl Lab {
     /// What every link with TLS negotiates: one version, so that engines are alike.
     #[must_use]
     pub fn cryptography(&self) -> Cryptography {
+        let mut groups = self.groups.clone();
+        // In TLS 1.2 they are the curves of certificates, too (RFC 8422, 5.1.1), and OpenSSL takes no
+        // other. As the last choice it is not what keys are agreed on by.
+        let curve = match self.key {
+            KeyKind::EcdsaP256 => Some(Group::P256),
+            KeyKind::EcdsaP384 => Some(Group::P384),
+            _ => None,
+        };
+        groups.extend(
+            curve.filter(|curve| self.version == Version::Tls12 && !self.groups.contains(curve)),
+        );
         Cryptography {
             versions: vec![self.version],
             suites: self.suites.clone(),
-            groups: self.groups.clone(),
+            groups,
             provider: self.provider,
         }
     }

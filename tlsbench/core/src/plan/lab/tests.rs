@@ -160,3 +160,18 @@ fn what_cannot_be_measured_is_named() {
     twice.placements.push(Known::Mtls.placement());
     assert_eq!(keys(&twice), ["placements"]);
 }
+
+/// OpenSSL refuses certificates of other curves in TLS 1.2: `wrong curve`, or no cipher in common.
+#[test]
+fn groups_of_tls_1_2_have_the_curve_of_certificates_as_the_last() {
+    let groups = |version, key, groups: &[Group]| {
+        Lab { version, key, groups: groups.to_vec(), ..Lab::default() }.cryptography().groups
+    };
+    let x25519 = [Group::X25519];
+    assert_eq!(groups(Version::Tls13, KeyKind::EcdsaP256, &x25519), x25519);
+    assert_eq!(groups(Version::Tls12, KeyKind::Rsa2048, &x25519), x25519);
+    let with = groups(Version::Tls12, KeyKind::EcdsaP256, &x25519);
+    assert_eq!(with, [Group::X25519, Group::P256]);
+    let with = groups(Version::Tls12, KeyKind::EcdsaP384, &[Group::P384, Group::P256]);
+    assert_eq!(with, [Group::P384, Group::P256]);
+}
