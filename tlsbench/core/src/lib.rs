@@ -17,4 +17,5 @@ pub mod warning;
 pub mod verdicts;
 pub mod change;
 pub mod aa;
+pub mod cost;
 pub mod report;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use crate::units::{Nanos, Rate, Share};
 
-mod words;
+pub(crate) mod words;
 mod problem;
 mod secret;
 mod url;

@@ -30,6 +30,12 @@ impl Estimate {
         Self { value: rising(value), low: rising(low), high: rising(high), runs }
     }
 
+    /// The estimate in another unit, of which there are so many to the first.
+    #[must_use]
+    pub fn scaled(self, by: f64) -> Self {
+        self.map(|value| value * by)
+    }
+
     fn around(value: f64, error: f64, freedom: f64, runs: usize) -> Option<Self> {
         let half = t_quantile(UPPER, freedom)? * error;
         let runs = u32::try_from(runs).ok()?;

@@ -50,7 +50,7 @@ macro_rules! words {
         }
     };
 }
-pub(super) use words;
+pub(crate) use words;
 
 /// A word that is none of those that may stand there.
 #[derive(Clone, Debug, PartialEq, Eq)]

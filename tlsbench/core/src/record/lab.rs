@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Environment, Note, RecordError, SCHEMA, TargetRecord};
 use crate::plan::hop::{Counted, HopKind};
-use crate::plan::lab::{EngineName, Lab, Pass, Workload};
+use crate::plan::lab::{EngineName, Lab, Mix, Pass, Workload};
 use crate::plan::placement::{Placement, Role};
 use crate::units::Nanos;
 use crate::usage::{Memory, Usage};
@@ -44,6 +44,19 @@ pub struct LabRecord {
     pub trials: Vec<TrialRecord>,
     /// What idle connections take.
     pub idle: Vec<IdleRecord>,
+    /// What was held out of the cost model to check it with.
+    #[serde(default)]
+    pub held_out: Option<HeldOut>,
+}
+
+/// A mix that was chosen by what costs came to, and measured after them to check them with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeldOut {
+    /// SHA-256 of the fitted costs, in hexadecimal.
+    pub fit_sha256: String,
+    /// The mix that follows from it.
+    pub mix: Mix,
 }
 
 /// A placement before the rounds, under full handshakes.

@@ -9,7 +9,7 @@ use crate::plan::lab::{ClientFiles, EngineName, Lab, LatencyPass};
 use crate::plan::placement::{Placement, Role};
 use crate::random::SplitMix64;
 use crate::record::lab::{
-    HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, MadeRound, Others, PilotRecord,
+    HeldOut, HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, MadeRound, Others, PilotRecord,
 };
 use crate::record::{Environment, Measured, SCHEMA, TargetRecord};
 use crate::tally::{Phase, Tally};
@@ -96,6 +96,7 @@ fn record_of(chosen: &[Known]) -> LabRecord {
         pilot: Vec::new(),
         trials: trials.collect(),
         idle: Vec::new(),
+        held_out: None,
         lab: lab.clone(),
         environment: Environment::default(),
         notes: Vec::new(),
@@ -419,6 +420,7 @@ fn the_page_names_every_field_and_no_other() {
     });
     let hop =
         IdleHop { role: Role::Lb, before_bytes: 1, after_bytes: 2, bytes_per_connection: 1.0 };
+    full.held_out = Some(HeldOut { fit_sha256: "00".to_owned(), mix: full.lab.mix });
     full.idle.push(IdleRecord { placement: "mtls".to_owned(), connections: 1, hops: vec![hop] });
     let mut written = BTreeSet::new();
     paths(&serde_json::to_value(&full).unwrap(), "", &mut written);

@@ -63,6 +63,7 @@ impl Keeper {
             others: None,
             pilot: Vec::new(),
             trials: Vec::new(),
+            held_out: None,
             idle: Vec::new(),
         };
         Self { record, path, started }

@@ -1,0 +1,200 @@
+//! What a hop's work costs: CPU time for each connection, handshake, request and bit, so that traffic
+//! which was not measured can be predicted.
+//!
+//! Says nothing of times, least of all of tails. What the placements that were measured cannot tell
+//! apart has no figure here, and what was not checked against a held-out mix gives no money.
+
+mod design;
+mod flow;
+mod held_out;
+mod load;
+mod solve;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub use flow::{Counts, Term, Traffic, flow};
+pub use held_out::{Check, CheckRow, Unchecked, check, held_out};
+pub use load::LoadPoint;
+
+use crate::plan::hop::HopKind;
+use crate::plan::placement::{Placement, Role};
+use crate::record::lab::LabRecord;
+use crate::stats::{Estimate, mean};
+use design::{Row, Rows};
+use solve::Solved;
+
+/// The costs of every sort of hop that was measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Fit {
+    /// By what a hop is there for and what it does: a load balancer that relays is another than one
+    /// that speaks HTTP.
+    pub blocks: Vec<Block>,
+}
+
+/// The costs of one sort of hop.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Block {
+    /// What it is there for.
+    pub role: Role,
+    /// What it does.
+    pub kind: HopKind,
+    /// Every term that its hops did something of, or might have.
+    pub terms: Vec<Cost>,
+    /// How many terms, or combinations of them, the measured placements tell apart.
+    pub rank: u32,
+    /// How much an error of what was measured can grow in a term, at most.
+    pub condition: Option<f64>,
+    /// Placements under workloads that it comes from.
+    pub rows: u32,
+    /// Rounds.
+    pub rounds: u32,
+    /// How far measured CPU times are from fitted ones, as a part: the root of the mean square.
+    pub misfit: Option<f64>,
+    /// How much more each thing costs when cores are less busy.
+    pub load: Option<LoadPoint>,
+    #[serde(skip)]
+    solved: Solved,
+}
+
+/// What one thing costs a hop.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cost {
+    /// The thing.
+    pub term: Term,
+    /// CPU time for each in microseconds; nothing where it is withheld.
+    pub micros: Option<Estimate>,
+    /// Whether the best figure would be below zero, and zero stands there.
+    pub at_bound: bool,
+    /// Why it is withheld.
+    pub withheld: Option<Withheld>,
+}
+
+/// Why a term has no figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Withheld {
+    /// Others went with it wherever it was, so that nothing tells it from them.
+    Inseparable,
+    /// Nothing of it was measured.
+    NotMeasured,
+    /// There are fewer than two rounds.
+    TooFewRounds,
+}
+
+/// A prediction that cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unpredictable {
+    /// There is no such hop.
+    #[error("no `{kind}` hop was measured as `{role}`")]
+    Hop {
+        /// What it would be there for.
+        role: Role,
+        /// What it would do.
+        kind: HopKind,
+    },
+    /// It takes terms that have no figure.
+    #[error("the cost of {terms} of the `{role}` is not identified; {cure}")]
+    Terms {
+        /// The hop.
+        role: Role,
+        /// The terms.
+        terms: String,
+        /// What would tell them.
+        cure: &'static str,
+    },
+    /// There are too few rounds.
+    #[error("there are too few rounds")]
+    TooFewRounds,
+}
+
+impl Fit {
+    /// Fits all that was measured of CPU time, but for mixes: one is held out to check the fit with.
+    ///
+    /// Each round is fitted by itself by least squares of relative errors, so that what its slices
+    /// share stays within it; an estimate is the mean over rounds with Student's interval. No cost is
+    /// below zero (Lawson and Hanson, *Solving Least Squares Problems*, 1974, chapter 23: a term whose
+    /// figure would be is held at zero, and the others are fitted anew).
+    #[must_use]
+    pub fn of(records: &[&LabRecord]) -> Self {
+        let rows = Rows::of(records);
+        let mut fit = Self { blocks: rows.by_block().into_iter().map(Block::of).collect() };
+        load::add(&mut fit, records);
+        fit
+    }
+
+    /// The costs of a sort of hop.
+    #[must_use]
+    pub fn block(&self, role: Role, kind: HopKind) -> Option<&Block> {
+        self.blocks.iter().find(|block| (block.role, block.kind) == (role, kind))
+    }
+
+    /// CPU time of each hop of a placement in microseconds for what the traffic is of: of a second
+    /// where it is counted per second. From the client on.
+    pub fn predict(
+        &self,
+        placement: &Placement,
+        traffic: &Traffic,
+    ) -> Vec<(Role, Result<Estimate, Unpredictable>)> {
+        let hops = placement.hops.iter().zip(flow(placement, traffic));
+        hops.map(|(hop, counts)| {
+            let missing = Unpredictable::Hop { role: hop.role, kind: hop.kind };
+            let block = self.block(hop.role, hop.kind).ok_or(missing);
+            (hop.role, block.and_then(|block| block.predict(&counts)))
+        })
+        .collect()
+    }
+}
+
+impl Block {
+    fn of((role, kind, rows): (Role, HopKind, Vec<Row>)) -> Self {
+        let solved = Solved::of(&rows);
+        let rounds = u32::try_from(solved.rounds()).unwrap_or(u32::MAX);
+        let cost = |term: Term| {
+            let withheld = solved.withheld(term);
+            let micros = solved.estimates(term).filter(|_| withheld.is_none());
+            let micros = micros.and_then(|values| mean(&values));
+            let few = (withheld.is_none() && micros.is_none()).then_some(Withheld::TooFewRounds);
+            let at_bound = withheld.is_none() && solved.is_at_bound(term);
+            Cost { term, micros, at_bound, withheld: withheld.or(few) }
+        };
+        let terms = Term::ALL.iter().copied().filter(|term| term.suits(kind)).map(cost);
+        Self {
+            role,
+            kind,
+            terms: terms.collect(),
+            rank: solved.rank,
+            condition: solved.condition,
+            rows: u32::try_from(rows.len()).unwrap_or(u32::MAX),
+            rounds,
+            misfit: solved.misfit(&rows),
+            load: None,
+            solved,
+        }
+    }
+
+    /// CPU time in microseconds for so many things.
+    fn predict(&self, counts: &Counts) -> Result<Estimate, Unpredictable> {
+        let missing = self.solved.missing(counts);
+        if !missing.is_empty() {
+            let cure = match missing.iter().all(|term| term.is_upstream()) {
+                true => {
+                    "hops kept their upstream connections while it was measured; measure with \
+                     `--pool 0` as well, and name both records"
+                }
+                false => "measure placements and workloads in which it differs from others",
+            };
+            let names: Vec<String> = missing.iter().map(|term| format!("`{term}`")).collect();
+            let (role, terms) = (self.role, names.join(", "));
+            return Err(Unpredictable::Terms { role, terms, cure });
+        }
+        mean(&self.solved.predict(counts)).ok_or(Unpredictable::TooFewRounds)
+    }
+
+    /// A term's figure.
+    #[must_use]
+    pub fn cost(&self, term: Term) -> Option<&Cost> {
+        self.terms.iter().find(|cost| cost.term == term)
+    }
+}

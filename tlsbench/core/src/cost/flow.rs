@@ -1,0 +1,166 @@
+//! What traffic comes to at each hop of a placement: how many connections, handshakes, requests and
+//! bits. A placement is nothing but switches of these.
+
+use std::collections::BTreeMap;
+
+use crate::plan::hop::{Carried, HopKind};
+use crate::plan::placement::Placement;
+use crate::plan::words::words;
+
+/// A thing that costs a hop CPU time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Term {
+    /// A connection that is accepted, and of a relay dialled on, without what TLS adds.
+    Connection,
+    /// A request with its response, without what its length and TLS add.
+    Request,
+    /// 10^9 bits of response bodies, without what TLS adds.
+    Gbit,
+    /// What a full handshake adds: as a server, or of a relay that passes it on.
+    Full,
+    /// What a resumed handshake adds, likewise.
+    Resumed,
+    /// What the certificate of a client adds to a full handshake as a server.
+    Mutual,
+    /// A connection that is dialled upstream, without what TLS adds.
+    Dial,
+    /// What a full handshake adds as a client.
+    DialFull,
+    /// What a resumed handshake adds as a client.
+    DialResumed,
+    /// What a certificate of its own adds to a full handshake as a client.
+    DialMutual,
+    /// What TLS adds to a request, for each side of the hop that speaks it.
+    TlsRequest,
+    /// What TLS adds to 10^9 bits, likewise.
+    TlsGbit,
+    /// A second in which the hop stands, whatever it does.
+    Rest,
+}
+
+/// How many of each thing.
+pub type Counts = BTreeMap<Term, f64>;
+
+/// What clients do, in whatever span: for an operation, or in a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Traffic {
+    /// Connections.
+    pub connections: f64,
+    /// Those of them whose handshake is made in full, where they have one.
+    pub full: f64,
+    /// Those of them whose handshake is resumed.
+    pub resumed: f64,
+    /// Requests.
+    pub requests: f64,
+    /// 10^9 bits of response bodies.
+    pub gbit: f64,
+    /// Requests over each upstream connection of an HTTP hop; infinite where they are kept.
+    pub kappa: f64,
+    /// The share of upstream handshakes that resume a session: 0 to 1.
+    pub upstream_resumed: f64,
+}
+
+impl Term {
+    /// Whether hops of a kind do it at all.
+    #[must_use]
+    pub fn suits(self, kind: HopKind) -> bool {
+        match kind {
+            HopKind::Http => true,
+            HopKind::Backend => !self.is_upstream(),
+            HopKind::Relay | HopKind::SniRelay => matches!(
+                self,
+                Self::Connection
+                    | Self::Request
+                    | Self::Gbit
+                    | Self::Full
+                    | Self::Resumed
+                    | Self::Rest
+            ),
+        }
+    }
+
+    /// Whether it is of connections that a hop dials.
+    #[must_use]
+    pub const fn is_upstream(self) -> bool {
+        matches!(self, Self::Dial | Self::DialFull | Self::DialResumed | Self::DialMutual)
+    }
+}
+
+/// What reaches the next hop.
+#[derive(Clone, Copy)]
+struct Arriving {
+    connections: f64,
+    full: f64,
+    resumed: f64,
+}
+
+/// What each hop does for the traffic, from the client on.
+#[must_use]
+pub fn flow(placement: &Placement, traffic: &Traffic) -> Vec<Counts> {
+    let links = placement.links();
+    let Traffic { connections, full, resumed, requests, gbit, .. } = *traffic;
+    let mut arriving = Arriving { connections, full, resumed };
+    let mut all = Vec::with_capacity(placement.hops.len());
+    for (index, hop) in placement.hops.iter().enumerate() {
+        let carried = links.get(index).copied().unwrap_or(Carried::Plain);
+        let beyond = links.get(index + 1).copied().unwrap_or(Carried::Plain);
+        let mut counts = Counts::new();
+        let mut add = |term: Term, count: f64| {
+            if count > 0.0 {
+                *counts.entry(term).or_default() += count;
+            }
+        };
+        add(Term::Connection, arriving.connections);
+        add(Term::Request, requests);
+        add(Term::Gbit, gbit);
+        if carried != Carried::Plain {
+            add(Term::Full, arriving.full);
+            add(Term::Resumed, arriving.resumed);
+        }
+        let is_http = hop.kind == HopKind::Http;
+        if is_http || hop.kind == HopKind::Backend {
+            if carried == Carried::Mtls {
+                add(Term::Mutual, arriving.full);
+            }
+            let dials_tls = is_http && beyond != Carried::Plain;
+            let sides = f64::from(u8::from(carried != Carried::Plain) + u8::from(dials_tls));
+            add(Term::TlsRequest, sides * requests);
+            add(Term::TlsGbit, sides * gbit);
+        }
+        if is_http {
+            arriving = upstream(traffic, beyond);
+            add(Term::Dial, arriving.connections);
+            add(Term::DialFull, arriving.full);
+            add(Term::DialResumed, arriving.resumed);
+            if beyond == Carried::Mtls {
+                add(Term::DialMutual, arriving.full);
+            }
+        }
+        all.push(counts);
+    }
+    all
+}
+
+/// The connections of an HTTP hop's pool.
+fn upstream(traffic: &Traffic, carried: Carried) -> Arriving {
+    let connections = traffic.requests / traffic.kappa;
+    let handshakes = if carried == Carried::Plain { 0.0 } else { connections };
+    let resumed = handshakes * traffic.upstream_resumed;
+    Arriving { connections, full: handshakes - resumed, resumed }
+}
+
+words!(Term {
+    Connection = "connection",
+    Request = "request",
+    Gbit = "gbit",
+    Full = "full",
+    Resumed = "resumed",
+    Mutual = "mutual",
+    Dial = "dial",
+    DialFull = "dial-full",
+    DialResumed = "dial-resumed",
+    DialMutual = "dial-mutual",
+    TlsRequest = "tls-request",
+    TlsGbit = "tls-gbit",
+    Rest = "rest",
+});

@@ -1,0 +1,186 @@
+//! A mix of traffic that the fit has not seen, chosen by the fit itself once it stands: what is
+//! predicted of it is held against what is then measured.
+
+use std::fmt;
+
+use ring::digest::{SHA256, digest};
+use serde::Serialize;
+
+use super::design::traffic;
+use super::{Fit, Unpredictable};
+use crate::plan::lab::{Mix, Workload};
+use crate::plan::placement::Role;
+use crate::random::SplitMix64;
+use crate::record::lab::{HeldOut, LabRecord, TrialRecord};
+use crate::stats::Estimate;
+
+/// Predicted beside measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Check {
+    /// Hop by hop.
+    pub rows: Vec<CheckRow>,
+    /// Why no money may be told; nothing where the fit has stood the test.
+    pub unchecked: Option<Unchecked>,
+}
+
+/// One hop of one placement under the held-out mix.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CheckRow {
+    /// The placement.
+    pub placement: String,
+    /// The hop.
+    pub role: Role,
+    /// CPU time that was predicted, in cores, with the interval of the fit.
+    pub predicted: Option<Estimate>,
+    /// CPU time that was measured, in cores.
+    pub measured: f64,
+    /// Whether they are within 10 % or 0.01 core of each other, whichever is more.
+    pub holds: bool,
+}
+
+/// Why no money may be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Unchecked {
+    /// Another fit chose the mix.
+    OtherFit,
+    /// Nothing was held out.
+    NotMeasured,
+    /// A prediction is off.
+    Off {
+        /// How many.
+        rows: usize,
+        /// Of how many.
+        of: usize,
+        /// The worst of them.
+        worst: String,
+    },
+}
+
+/// What is to be held out of a fit. It differs from every workload that was fitted in how many connections
+/// there are, how many requests each has, how many of them are resumed, and how long responses are.
+#[must_use]
+pub fn held_out(fit: &Fit) -> HeldOut {
+    let hash = digest(&SHA256, figures(fit).as_bytes());
+    let seed = hash.as_ref().iter().take(8).fold(0, |seed, byte| (seed << 8) | u64::from(*byte));
+    let mut bits = SplitMix64::new(seed);
+    let mut choose = |from: [u32; 4]| from.get(bits.below(from.len())).copied().unwrap_or(from[0]);
+    let mix = Mix {
+        connections: choose([6, 10, 20, 24]),
+        requests: choose([3, 5, 8, 13]),
+        resume: f64::from(choose([25, 40, 60, 75])) / 100.0,
+        response_bytes: u64::from(choose([2, 4, 8, 16])) << 10,
+    };
+    let fit_sha256 = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    HeldOut { fit_sha256, mix }
+}
+
+/// The figures as a text: to four digits, for the last ones differ between machines.
+fn figures(fit: &Fit) -> String {
+    let mut text = String::new();
+    for block in &fit.blocks {
+        for cost in &block.terms {
+            let (role, kind, term) = (block.role, block.kind, cost.term);
+            let micros =
+                cost.micros.map_or_else(|| "-".to_owned(), |of| format!("{:.3e}", of.value));
+            text.push_str(&format!("{role} {kind} {term} {micros}\n"));
+        }
+    }
+    text
+}
+
+/// Holds a fit against the mix that it chose, as a record of several measured it.
+#[must_use]
+pub fn check(fit: &Fit, records: &[&LabRecord]) -> Check {
+    let none = |unchecked| Check { rows: Vec::new(), unchecked: Some(unchecked) };
+    let found = records.iter().find_map(|record| Some((record, record.held_out.as_ref()?)));
+    let Some((record, chosen)) = found else { return none(Unchecked::NotMeasured) };
+    // Of the record itself: others may have been named beside it since.
+    let own = held_out(&Fit::of(&[record]));
+    if own != *chosen || record.lab.mix != chosen.mix {
+        return none(Unchecked::OtherFit);
+    }
+    let rows: Vec<CheckRow> = record
+        .trials
+        .iter()
+        .filter(|trial| trial.workload == Workload::Mix)
+        .flat_map(|trial| rows(fit, record, trial))
+        .collect();
+    let wrong: Vec<&CheckRow> = rows.iter().filter(|row| !row.holds).collect();
+    let worst = wrong.iter().max_by(|a, b| a.off().total_cmp(&b.off()));
+    let unchecked = match worst {
+        _ if rows.is_empty() => Some(Unchecked::NotMeasured),
+        Some(worst) => {
+            let (rows, of) = (wrong.len(), rows.len());
+            Some(Unchecked::Off { rows, of, worst: worst.to_string() })
+        }
+        None => None,
+    };
+    Check { rows, unchecked }
+}
+
+fn rows(fit: &Fit, record: &LabRecord, trial: &TrialRecord) -> Vec<CheckRow> {
+    let Some(placement) = record.placement(&trial.placement) else { return Vec::new() };
+    let Some(traffic) = traffic(&record.lab, trial) else { return Vec::new() };
+    let wall = trial.client.sum(|round| round.wall_ns.0) as f64;
+    let rate = trial.client.sum(|round| round.succeeded) as f64 * 1e9 / wall;
+    let predicted = fit.predict(placement, &traffic);
+    let hops = trial.hops.iter().zip(predicted);
+    hops.map(|(hop, (role, predicted))| {
+        let used = hop.rounds.iter().map(|round| round.usage.cpu.total.0).sum::<u64>();
+        let measured = used as f64 / wall;
+        let cores = predicted.map(|micros: Estimate| micros.scaled(rate / 1e6));
+        let cores: Result<Estimate, Unpredictable> = cores;
+        let holds = cores.as_ref().is_ok_and(|cores| {
+            (cores.value - measured).abs() <= (measured * OFF_MAX).max(OFF_CORES_MAX)
+        });
+        let placement = trial.placement.clone();
+        CheckRow { placement, role, predicted: cores.ok(), measured, holds }
+    })
+    .collect()
+}
+
+impl CheckRow {
+    /// How far the prediction is off, as a part of what was measured.
+    fn off(&self) -> f64 {
+        let off = |cores: Estimate| (cores.value / self.measured - 1.0).abs();
+        self.predicted.map_or(f64::INFINITY, off)
+    }
+}
+
+impl fmt::Display for CheckRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { placement, role, measured, .. } = self;
+        match &self.predicted {
+            Some(Estimate { value, .. }) => {
+                write!(f, "{placement}, {role}: {value:.3} cores predicted, {measured:.3} measured")
+            }
+            None => write!(f, "{placement}, {role}: no prediction, {measured:.3} cores measured"),
+        }
+    }
+}
+
+impl fmt::Display for Unchecked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotMeasured => f.write_str(
+                "the costs were not held against a mix that they have not seen; measure with \
+                 `tlsbench run --thorough`",
+            ),
+            Self::OtherFit => f.write_str(
+                "the mix was chosen by other costs than these, so that the record was edited, or \
+                 another version of tlsbench measured it; measure again",
+            ),
+            Self::Off { rows, of, worst } => write!(
+                f,
+                "{rows} of {of} predictions of a mix are off by more than 10 % and 0.01 core \
+                 ({worst}), so that these costs do not add up"
+            ),
+        }
+    }
+}
+
+/// How far a prediction may be off, as a part of what was measured.
+const OFF_MAX: f64 = 0.10;
+/// How far it may be off at any rate, in cores: a tick of 10 ms in a second.
+const OFF_CORES_MAX: f64 = 0.01;

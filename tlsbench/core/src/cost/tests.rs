@@ -1,0 +1,437 @@
+//! Over hops whose costs are known, for they were made up.
+
+use super::*;
+use crate::plan::lab::{EngineName, Lab, Mix, Pass, Workload};
+use crate::plan::placement::Known;
+use crate::random::SplitMix64;
+use crate::record::lab::{HopRecord, HopRound, TrialRecord};
+use crate::record::{Environment, Measured, RoundRecord, SCHEMA, TargetRecord};
+use crate::tally::Tally;
+use crate::units::Nanos;
+use crate::usage::{Cpu, Lap, Memory, Usage};
+
+/// Operations of each slice.
+const OPERATIONS: u64 = 10_000;
+
+/// What each thing truly costs, in microseconds; no two sorts of hop have the same.
+fn truth(role: Role, kind: HopKind, term: Term) -> f64 {
+    let of_role = 1.0 + 0.1 * f64::from(role as u8) + 0.01 * f64::from(kind as u8);
+    let cost = match (term, kind) {
+        (Term::Full, HopKind::Relay | HopKind::SniRelay) => 3.0,
+        (Term::Resumed, HopKind::Relay | HopKind::SniRelay) => 2.0,
+        (Term::Connection, _) => 30.0,
+        (Term::Request, _) => 12.0,
+        (Term::Gbit, _) => 90_000.0,
+        (Term::Full, _) => 250.0,
+        (Term::Resumed, _) => 120.0,
+        (Term::Mutual, _) => 100.0,
+        (Term::Dial, _) => 25.0,
+        (Term::DialFull, _) => 400.0,
+        (Term::DialResumed, _) => 150.0,
+        (Term::DialMutual, _) => 60.0,
+        (Term::TlsRequest, _) => 4.0,
+        (Term::TlsGbit, _) => 40_000.0,
+        (Term::Rest, _) => 0.0,
+    };
+    cost * of_role
+}
+
+/// A world in which hops cost what they do.
+struct World {
+    lab: Lab,
+    cost: fn(Role, HopKind, Term) -> f64,
+    /// How far each hop strays in a round, as a part, besides what all of a round share.
+    noise: f64,
+    held_out: Option<crate::record::lab::HeldOut>,
+    /// What a client's round looks like.
+    round: RoundRecord,
+}
+
+impl World {
+    fn new() -> Self {
+        let workloads = [Workload::Bulk64k, Workload::Bulk1m].iter().chain(&Workload::DEFAULT);
+        let workloads = workloads.copied().collect();
+        let lab = Lab { workloads, latency: None, ..Lab::default() };
+        let mut client = TargetRecord::new("any");
+        let mut tally = Tally::new();
+        (tally.succeeded, tally.scheduled) = (OPERATIONS, OPERATIONS);
+        let lap = Lap { wall: Nanos::from_millis(1_000), ..Lap::default() };
+        client.push(&Measured { round: 0, tally: &tally, lap: &lap, wait_max: Nanos(0) });
+        let round = client.rounds.remove(0);
+        Self { lab, cost: truth, noise: 0.01, held_out: None, round }
+    }
+
+    fn record(&self) -> LabRecord {
+        let mut trials = Vec::new();
+        for placement in &self.lab.placements {
+            let suiting = self.lab.workloads.iter().filter(|workload| workload.suits(placement));
+            for workload in suiting.copied() {
+                trials.push(self.trial(placement, workload));
+            }
+        }
+        LabRecord {
+            schema: SCHEMA,
+            kind: LabRecord::KIND.into(),
+            program: "tlsbench".into(),
+            started: "2026-01-02T03:04:05Z".into(),
+            ended: "2026-01-02T03:06:05Z".into(),
+            complete: true,
+            interrupted: None,
+            lab: self.lab.clone(),
+            environment: Environment::default(),
+            notes: Vec::new(),
+            generator_cores: vec![0],
+            hop_cores: vec![1],
+            others: None,
+            pilot: Vec::new(),
+            trials,
+            idle: Vec::new(),
+            held_out: self.held_out.clone(),
+        }
+    }
+
+    fn trial(&self, placement: &Placement, workload: Workload) -> TrialRecord {
+        let is_tls = placement.links()[0] != crate::plan::hop::Carried::Plain;
+        let (connections, resumed) = match workload {
+            Workload::Full => (OPERATIONS, 0),
+            Workload::Resumed => (OPERATIONS, OPERATIONS),
+            Workload::Mix => {
+                let connections = OPERATIONS / u64::from(self.lab.mix.requests);
+                (connections, (connections as f64 * self.lab.mix.resume) as u64)
+            }
+            Workload::KeepAlive | Workload::Bulk64k | Workload::Bulk1m => (0, 0),
+        };
+        let mut client = TargetRecord::new(format!("{}/{workload}", placement.name));
+        for round in 0..self.lab.rounds {
+            let mut one = self.round.clone();
+            (one.round, one.connections) = (round, connections);
+            if is_tls {
+                (one.shape.full, one.shape.resumed) = (connections - resumed, resumed);
+            }
+            client.rounds.push(one);
+        }
+        let mut trial = TrialRecord {
+            placement: placement.name.clone(),
+            workload,
+            pass: Pass::Cpu,
+            rate: None,
+            scenario: String::new(),
+            hops: Vec::new(),
+            client,
+        };
+        let traffic = design::traffic(&self.lab, &trial).unwrap();
+        let hops = placement.hops.iter().zip(flow(placement, &traffic));
+        trial.hops = hops
+            .map(|(hop, counts)| HopRecord {
+                role: hop.role,
+                kind: hop.kind,
+                engine: EngineName::Builtin,
+                notes: Vec::new(),
+                rounds: (0..self.lab.rounds)
+                    .map(|round| self.hop_round(hop.role, hop.kind, &counts, &trial, round))
+                    .collect(),
+            })
+            .collect();
+        trial
+    }
+
+    fn hop_round(
+        &self,
+        role: Role,
+        kind: HopKind,
+        counts: &Counts,
+        trial: &TrialRecord,
+        round: u32,
+    ) -> HopRound {
+        let name = format!("{} {} {role} {round}", trial.placement, trial.workload);
+        let seed = name
+            .bytes()
+            .fold(7_u64, |seed, byte| seed.wrapping_mul(0x0000_0100_0000_01b3) ^ u64::from(byte));
+        let mut bits = SplitMix64::new(seed);
+        let stray: f64 = (0..12).map(|_| bits.unit()).sum::<f64>() - 6.0;
+        // What all slices of a round share: the machine is now faster, now slower.
+        let shared = 1.0 + 0.02 * f64::from(round % 3);
+        let micros: f64 =
+            counts.iter().map(|(term, count)| (self.cost)(role, kind, *term) * count).sum();
+        let nanos = micros * 1e3 * OPERATIONS as f64 * shared * (1.0 + self.noise * stray);
+        let cpu = Cpu { total: Nanos(nanos as u64), ..Cpu::default() };
+        let usage = Usage { cpu, ..Usage::default() };
+        HopRound { round, usage, memory: Memory::default() }
+    }
+}
+
+/// The mean over rounds of what rounds share.
+fn shared(rounds: u32) -> f64 {
+    (0..rounds).map(|round| 1.0 + 0.02 * f64::from(round % 3)).sum::<f64>() / f64::from(rounds)
+}
+
+fn traffic() -> Traffic {
+    Traffic {
+        connections: 100.0,
+        full: 60.0,
+        resumed: 40.0,
+        requests: 1_000.0,
+        gbit: 0.01,
+        kappa: 50.0,
+        upstream_resumed: 0.75,
+    }
+}
+
+fn count(counts: &Counts, term: Term) -> f64 {
+    counts.get(&term).copied().unwrap_or_default()
+}
+
+#[test]
+fn a_placement_switches_terms_of_its_hops_on() {
+    use Term::{
+        Connection, Dial, DialFull, DialMutual, DialResumed, Full, Gbit, Mutual, Request, Resumed,
+        TlsGbit, TlsRequest,
+    };
+    let of = |known: Known| flow(&known.placement(), &traffic());
+    let exactly = |counts: &Counts, wanted: &[(Term, f64)]| {
+        let wanted: Counts = wanted.iter().copied().collect();
+        assert_eq!(counts.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
+        for (term, want) in &wanted {
+            let seen = count(counts, *term);
+            assert!((seen - want).abs() < 1e-9 * want, "{term}: {seen} instead of {want}");
+        }
+    };
+    // 1,000 requests over upstream connections of 50 each.
+    let body = [(Request, 1_000.0), (Gbit, 0.01)];
+    let tls = |sides: f64| [(TlsRequest, sides * 1_000.0), (TlsGbit, sides * 0.01)];
+    let reencrypt = of(Known::LbReencrypt);
+    let edge = [(Connection, 100.0), (Full, 60.0), (Resumed, 40.0), (Dial, 20.0)];
+    let dialled = [(DialFull, 5.0), (DialResumed, 15.0)];
+    exactly(&reencrypt[0], &[&body[..], &tls(2.0), &edge, &dialled].concat());
+    let inner = [(Connection, 20.0), (Full, 5.0), (Resumed, 15.0), (Dial, 20.0)];
+    exactly(&reencrypt[1], &[&body[..], &tls(1.0), &inner].concat());
+    exactly(&reencrypt[2], &[&body[..], &[(Connection, 20.0)]].concat());
+
+    let passthrough = of(Known::Passthrough);
+    let passed = [(Connection, 100.0), (Full, 60.0), (Resumed, 40.0)];
+    exactly(&passthrough[0], &[&body[..], &passed].concat());
+    exactly(&passthrough[1], &[&body[..], &passed].concat());
+    exactly(&passthrough[2], &[&body[..], &passed, &tls(1.0)].concat());
+
+    let mutual = of(Known::Mtls);
+    assert_eq!((count(&mutual[0], Mutual), count(&mutual[0], DialMutual)), (60.0, 5.0));
+    assert_eq!((count(&mutual[2], Mutual), count(&mutual[2], DialMutual)), (5.0, 0.0));
+    let plain = of(Known::PlaintextL4);
+    exactly(&plain[0], &[&body[..], &[(Connection, 100.0), (Full, 0.0)][..1]].concat());
+    assert_eq!(count(&plain[1], Dial), 20.0);
+}
+
+#[test]
+fn known_costs_are_recovered_within_their_intervals() {
+    let kept = World::new();
+    let mut fresh = World::new();
+    fresh.lab.pool = 0;
+    let (kept, fresh) = (kept.record(), fresh.record());
+    let fit = Fit::of(&[&kept, &fresh]);
+    let by = shared(kept.lab.rounds);
+    let (mut held, mut all) = (0, 0);
+    for block in &fit.blocks {
+        assert!(block.misfit.unwrap() < 0.01, "{} {}: {:?}", block.role, block.kind, block.misfit);
+        assert!(block.condition.unwrap() >= 1.0);
+        for cost in &block.terms {
+            let Some(micros) = cost.micros else { continue };
+            let want = by * truth(block.role, block.kind, cost.term);
+            let near = (micros.value - want).abs() < 0.1 * want;
+            assert!(near, "{} {} {}: {micros:?}, {want}", block.role, block.kind, cost.term);
+            all += 1;
+            held += u32::from(micros.low <= want && want <= micros.high);
+        }
+    }
+    // Of 95 % intervals; a few terms may miss by chance.
+    assert!(all > 30 && held * 10 >= all * 9, "{held} of {all}");
+    let lb = fit.block(Role::Lb, HopKind::Http).unwrap();
+    for term in [Term::Connection, Term::Request, Term::Gbit, Term::Full, Term::Resumed] {
+        assert!(lb.cost(term).unwrap().micros.is_some(), "{term}");
+    }
+}
+
+#[test]
+fn what_the_placements_cannot_tell_apart_is_withheld() {
+    let record = World::new().record();
+    let fit = Fit::of(&[&record]);
+    let lb = fit.block(Role::Lb, HopKind::Http).unwrap();
+    // Upstream connections were kept, so that none was dialled.
+    for term in [Term::Dial, Term::DialFull, Term::DialResumed, Term::Rest] {
+        let cost = lb.cost(term).unwrap();
+        assert_eq!((cost.micros, cost.withheld), (None, Some(Withheld::NotMeasured)), "{term}");
+    }
+    let predicted = fit.predict(&Known::LbReencrypt.placement(), &traffic());
+    let error = predicted[0].1.clone().unwrap_err();
+    assert!(
+        error.to_string().contains("`dial`") && error.to_string().contains("--pool 0"),
+        "{error}"
+    );
+
+    // Every connection has one request, and every request a connection and a length: together they
+    // have a cost. What TLS adds is told by who speaks it on one side, and on two.
+    let mut world = World::new();
+    world.lab.workloads = vec![Workload::Full];
+    let fit = Fit::of(&[&world.record()]);
+    let lb = fit.block(Role::Lb, HopKind::Http).unwrap();
+    for term in [Term::Connection, Term::Request, Term::Gbit, Term::TlsRequest, Term::TlsGbit] {
+        let cost = lb.cost(term).unwrap();
+        assert_eq!((cost.withheld, cost.micros), (Some(Withheld::Inseparable), None), "{term}");
+    }
+    for term in [Term::Full, Term::Mutual] {
+        let want = shared(8) * truth(Role::Lb, HopKind::Http, term);
+        let micros = lb.cost(term).unwrap().micros.unwrap();
+        assert!((micros.value - want).abs() < 0.1 * want, "{term}: {micros:?} {want}");
+    }
+    // Of seven terms: connections, requests and bits are one, requests and bits by TLS another.
+    assert_eq!(lb.rank, 4);
+    let same = Traffic {
+        connections: 7.0,
+        full: 7.0,
+        resumed: 0.0,
+        requests: 7.0,
+        gbit: 7.0 * 120.0 * 8.0 / 1e9,
+        kappa: f64::INFINITY,
+        upstream_resumed: 1.0,
+    };
+    let predicted = fit.predict(&Known::LbTerminate.placement(), &same)[0].1.clone().unwrap();
+    let counts = &flow(&Known::LbTerminate.placement(), &same)[0];
+    let want: f64 =
+        counts.iter().map(|(term, n)| n * truth(Role::Lb, HopKind::Http, *term)).sum::<f64>();
+    let want = want * shared(8);
+    assert!((predicted.value - want).abs() < 0.02 * want, "{predicted:?} {want}");
+    let other = Traffic { requests: 70.0, ..same };
+    let error = fit.predict(&Known::LbTerminate.placement(), &other)[0].1.clone().unwrap_err();
+    assert!(matches!(error, Unpredictable::Terms { role: Role::Lb, .. }), "{error}");
+}
+
+#[test]
+fn a_cost_below_zero_is_held_at_zero() {
+    let cost = |role: Role, kind: HopKind, term: Term| match term {
+        Term::TlsRequest => -3.0,
+        _ => truth(role, kind, term),
+    };
+    let fit = Fit::of(&[&World { cost, ..World::new() }.record()]);
+    let tls = fit.block(Role::Lb, HopKind::Http).unwrap().cost(Term::TlsRequest).unwrap();
+    assert!(tls.at_bound && tls.withheld.is_none(), "{tls:?}");
+    assert_eq!(tls.micros.map(|micros| (micros.value, micros.high)), Some((0.0, 0.0)));
+    let fit = Fit::of(&[&World::new().record()]);
+    assert!(fit.blocks.iter().flat_map(|block| &block.terms).all(|cost| !cost.at_bound));
+}
+
+#[test]
+fn one_round_gives_no_figure() {
+    let mut world = World::new();
+    world.lab.rounds = 1;
+    let fit = Fit::of(&[&world.record()]);
+    let lb = fit.block(Role::Lb, HopKind::Http).unwrap();
+    assert_eq!(lb.cost(Term::Full).unwrap().withheld, Some(Withheld::TooFewRounds));
+    let kept = Traffic { kappa: f64::INFINITY, ..traffic() };
+    let predicted = fit.predict(&Known::LbTerminate.placement(), &kept);
+    assert_eq!(predicted[0].1, Err(Unpredictable::TooFewRounds));
+    assert_eq!(Fit::of(&[]).blocks, []);
+}
+
+/// A world that chose its mix and measured it, at costs of its own.
+fn checked(
+    cost: fn(Role, HopKind, Term) -> f64,
+    of_mix: fn(Role, HopKind, Term) -> f64,
+) -> LabRecord {
+    checked_in(World { cost, ..World::new() }, of_mix)
+}
+
+fn checked_without_noise(of_mix: fn(Role, HopKind, Term) -> f64) -> LabRecord {
+    checked_in(World { noise: 0.0, ..World::new() }, of_mix)
+}
+
+fn checked_in(mut world: World, of_mix: fn(Role, HopKind, Term) -> f64) -> LabRecord {
+    let cost = world.cost;
+    let fitted = world.record();
+    let chosen = held_out(&Fit::of(&[&fitted]));
+    world.lab.mix = chosen.mix;
+    world.held_out = Some(chosen);
+    world.cost = of_mix;
+    let mixed: Vec<TrialRecord> = world
+        .lab
+        .placements
+        .iter()
+        .map(|placement| world.trial(placement, Workload::Mix))
+        .collect();
+    let mut record = World { cost, ..world }.record();
+    record.trials.extend(mixed);
+    record
+}
+
+#[test]
+fn a_fit_that_predicts_the_mix_stands_the_test() {
+    let record = checked(truth, truth);
+    let found = check(&Fit::of(&[&record]), &[&record]);
+    assert_eq!(found.unchecked, None, "{:?}", found.rows);
+    assert_eq!(found.rows.len(), 30, "ten placements of three hops");
+    let measured: f64 = found.rows.iter().map(|row| row.measured).sum();
+    assert!(measured > 1.0, "{measured}");
+}
+
+#[test]
+fn a_model_that_does_not_hold_gives_no_money() {
+    // With many requests on a connection each of them costs a half more than was fitted.
+    let dearer = |role: Role, kind: HopKind, term: Term| match term {
+        Term::Request => 1.5 * truth(role, kind, term),
+        _ => truth(role, kind, term),
+    };
+    let record = checked(truth, dearer);
+    let found = check(&Fit::of(&[&record]), &[&record]);
+    let Some(Unchecked::Off { rows, of, worst }) = found.unchecked else { panic!("{found:?}") };
+    assert!(rows > 10 && of == 30, "{rows} of {of}");
+    assert!(worst.contains("predicted"), "{worst}");
+}
+
+#[test]
+fn a_prediction_may_be_off_by_a_tenth_of_what_was_measured() {
+    let of = |of_mix: fn(Role, HopKind, Term) -> f64| {
+        let record = checked_without_noise(of_mix);
+        check(&Fit::of(&[&record]), &[&record]).unchecked
+    };
+    // Predicted are 0.905 and 0.895 of it.
+    assert_eq!(of(|role, kind, term| truth(role, kind, term) / 0.905), None);
+    let found = of(|role, kind, term| truth(role, kind, term) / 0.895);
+    assert!(matches!(found, Some(Unchecked::Off { rows: 10.., .. })), "{found:?}");
+}
+
+#[test]
+fn a_mix_that_another_fit_chose_is_no_test() {
+    let record = checked(truth, truth);
+    let mut edited = record.clone();
+    for trial in edited.trials.iter_mut().filter(|trial| trial.workload == Workload::Full) {
+        for round in trial.hops.iter_mut().flat_map(|hop| &mut hop.rounds) {
+            round.usage.cpu.total.0 += 50_000 * OPERATIONS;
+        }
+    }
+    let of = |record: &LabRecord| check(&Fit::of(&[record]), &[record]).unchecked;
+    assert_eq!(of(&edited), Some(Unchecked::OtherFit));
+    let mut other = record.clone();
+    other.lab.mix = Mix { requests: 4, ..other.lab.mix };
+    assert_eq!(of(&other), Some(Unchecked::OtherFit));
+    let mut none = record.clone();
+    none.held_out = None;
+    assert_eq!(of(&none), Some(Unchecked::NotMeasured));
+    let mut unmeasured = record.clone();
+    unmeasured.trials.retain(|trial| trial.workload != Workload::Mix);
+    assert_eq!(of(&unmeasured), Some(Unchecked::NotMeasured));
+}
+
+#[test]
+fn the_mix_follows_from_the_fit_and_is_none_of_what_was_fitted() {
+    let fit = Fit::of(&[&World::new().record()]);
+    let chosen = held_out(&fit);
+    assert_eq!(held_out(&fit), chosen);
+    assert_eq!(chosen.fit_sha256.len(), 64);
+    let dearer = |role: Role, kind: HopKind, term: Term| 1.3 * truth(role, kind, term);
+    let other = held_out(&Fit::of(&[&World { cost: dearer, ..World::new() }.record()]));
+    assert_ne!(other.fit_sha256, chosen.fit_sha256);
+    let mix = chosen.mix;
+    // Workloads have 16, 32 or 8 connections, one request or no end of them, none or all resumed, and
+    // responses of 120 bytes, 64 KiB or 1 MiB.
+    assert!(![16, 32, 8].contains(&mix.connections) && mix.requests > 1);
+    assert!(mix.resume > 0.0 && mix.resume < 1.0);
+    assert!(![120, 64 << 10, 1 << 20].contains(&mix.response_bytes));
+}
