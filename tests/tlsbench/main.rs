@@ -9,6 +9,7 @@
 
 mod aa;
 mod bench;
+mod browser;
 mod calibrate;
 mod client_certificates;
 mod cover;
@@ -22,9 +23,12 @@ mod negotiation;
 mod pki;
 mod placements;
 mod ports;
+mod python;
 mod record_hdr;
 mod refusals;
 mod report;
+mod report_forms;
+mod report_page;
 mod requests;
 mod resumption;
 mod run;

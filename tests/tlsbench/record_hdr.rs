@@ -1,35 +1,16 @@
 //! Histograms of records are what other tools decode.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use tlsbench_core::record::{Measured, TargetRecord};
 use tlsbench_core::tally::{Phase, Tally};
 use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::Lap;
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/tlsbench/record_hdr.py");
+use crate::python::python;
 
-/// A Python with the module `hdrh`; without one only the CI fails.
-fn python() -> Option<String> {
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let has_module = Command::new(&python)
-        .args(["-c", "import hdrh.histogram"])
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if has_module {
-        return Some(python);
-    }
-    let missing = "PyPI's `hdrhistogram` is missing: pip install hdrhistogram, or set PYTHON";
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
-    eprintln!("skipped: {missing}");
-    None
-}
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/tlsbench/record_hdr.py");
 
 #[test]
 fn the_python_library_reads_what_was_recorded() {
-    let Some(python) = python() else { return };
     let mut tally = Tally::new();
     for time in 1..=2_000_u64 {
         tally.record(Phase::LastByte, Nanos(time * 1_000_003));
@@ -41,20 +22,8 @@ fn the_python_library_reads_what_was_recorded() {
     }
     let json = serde_json::to_value(&target).unwrap();
     let text = json["histograms"]["last_byte"].as_str().unwrap();
-    let mut child = Command::new(python)
-        .arg(SCRIPT)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
-    let seen: Vec<u64> = String::from_utf8(output.stdout)
-        .unwrap()
-        .split_whitespace()
-        .map(|number| number.parse().unwrap())
-        .collect();
+    let Some(printed) = python(SCRIPT, "hdrh.histogram", "hdrhistogram", text) else { return };
+    let seen: Vec<u64> = printed.split_whitespace().map(|number| number.parse().unwrap()).collect();
     let ours = &target.histogram(Phase::LastByte).unwrap().0;
     let want = [
         ours.len(),

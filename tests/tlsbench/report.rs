@@ -15,6 +15,14 @@ fn fixture(name: &str) -> String {
     fs::read_to_string(fixtures().join(name)).unwrap()
 }
 
+/// Holds a text against the committed one, or commits it anew where `UPDATE_GOLDENS` says so.
+fn assert_golden(seen: &str, name: &str) {
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        fs::write(fixtures().join(name), seen).unwrap();
+    }
+    assert!(seen == fixture(name), "{name}; UPDATE_GOLDENS=1 writes it anew, to be read: {seen}");
+}
+
 fn report(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
     command.current_dir(folder).arg("report").args(arguments).output().unwrap()
@@ -53,10 +61,17 @@ fn two_records_give_the_committed_documents() {
         let records = ["closed.json", "open.json", "--format", format];
         let (out, err, code) = said(&report(&fixtures(), &records));
         assert_eq!(code, Some(0), "{err}");
-        assert_eq!(out, fixture(name), "{name}");
+        assert_golden(&out, name);
     }
     let (markdown, ..) = said(&report(&fixtures(), &["closed.json", "open.json"]));
     assert_eq!(markdown, fixture("expected.md"), "Markdown is what comes unasked");
+}
+
+#[test]
+fn a_run_over_placements_gives_the_committed_document() {
+    let (out, err, code) = said(&report(&fixtures(), &["placements.json"]));
+    assert_eq!(code, Some(0), "{err}");
+    assert_golden(&out, "placements.md");
 }
 
 #[test]
@@ -70,10 +85,10 @@ fn every_line_of_csv_has_the_columns_of_the_documented_header() {
     }
     // No field of these records holds a comma or a quote.
     let lines: Vec<&str> = csv.split_terminator("\r\n").collect();
-    assert!(lines.iter().all(|line| line.matches(',').count() == 9));
+    assert!(lines.iter().all(|line| line.matches(',').count() == 13));
     let missed = "slow,corrected,max,ns,";
     let line = lines.iter().find(|line| line.contains(missed)).unwrap();
-    assert!(line.ends_with(",,,true"), "{line}");
+    assert!(line.ends_with(",,,true,,,,"), "{line}");
 }
 
 #[test]
@@ -81,7 +96,7 @@ fn a_name_with_commas_and_quotes_is_one_field_of_csv() {
     let folder = changed(|record| record["targets"][1]["name"] = "a \"b\", c".into());
     let (out, err, code) = said(&report(folder.path(), &["run.json", "--format", "csv"]));
     assert_eq!(code, Some(0), "{err}");
-    assert!(out.contains(",\"a \"\"b\"\", c\",,rounds,,10,,,false\r\n"), "{out}");
+    assert!(out.contains(",\"a \"\"b\"\", c\",,rounds,,10,,,false,,,,\r\n"), "{out}");
 }
 
 #[test]
@@ -128,7 +143,7 @@ fn several_formats_without_a_place_are_refused_with_the_cure() {
     let err = refused(folder.path(), &["run.json", "--format", "md,csv"]);
     assert!(err.contains("--out PATH"), "{err}");
     let err = refused(folder.path(), &["run.json", "--format", "pdf"]);
-    assert!(err.contains("pdf") && err.contains("csv, json, md"), "{err}");
+    assert!(err.contains("pdf") && err.contains("csv, html, json, md, prom"), "{err}");
     let err = refused(folder.path(), &["run.json", "--out", "."]);
     assert!(err.contains("is a directory"), "{err}");
 }
@@ -152,7 +167,7 @@ fn a_record_without_rounds_makes_a_report_without_figures() {
     assert!(out.contains("**run.json ended before its time**: it was asked to stop."), "{out}");
     assert!(out.contains("Nothing was timed."), "{out}");
     let (out, ..) = said(&report(folder.path(), &["run.json", "--format", "csv"]));
-    assert!(out.contains(",plain,,succeeded,,0,,,false\r\n"), "{out}");
+    assert!(out.contains(",plain,,succeeded,,0,,,false,,,,\r\n"), "{out}");
     assert!(!out.contains("per_second"), "{out}");
 }
 
@@ -201,7 +216,7 @@ fn a_secret_that_a_record_holds_does_not_reach_any_document() {
         assert_ne!(told, scenario);
         record["scenario"] = told.into();
     });
-    for format in ["md", "csv", "json"] {
+    for format in ["md", "csv", "json", "html", "prom"] {
         let (out, err, code) = said(&report(folder.path(), &["run.json", "--format", format]));
         assert_eq!(code, Some(0), "{err}");
         assert!(!out.contains("hush"), "{format}");

@@ -110,10 +110,14 @@ pub struct Report {
 pub enum Format {
     /// For spreadsheets and data frames.
     Csv,
+    /// For people, with pictures.
+    Html,
     /// For programs.
     Json,
     /// For people.
     Markdown,
+    /// For Prometheus.
+    Prometheus,
 }
 
 impl Format {
@@ -122,8 +126,10 @@ impl Format {
     pub const fn extension(self) -> &'static str {
         match self {
             Self::Csv => "csv",
+            Self::Html => "html",
             Self::Json => "json",
             Self::Markdown => "md",
+            Self::Prometheus => "prom",
         }
     }
 }

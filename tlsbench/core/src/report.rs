@@ -3,7 +3,9 @@
 //! Made from records alone. A figure that rounds give is an estimate with its interval, or nothing;
 //! `docs/report.md` says what each field means, and a test holds the two together.
 
+mod curve;
 mod gates;
+mod placements;
 mod rounds;
 #[cfg(test)]
 mod tests;
@@ -14,14 +16,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::plan::Load;
+use crate::record::lab::LabRecord;
 use crate::record::{Environment, Note, RunRecord, TargetRecord};
 use crate::stats::Estimate;
 use crate::tally::{Phase, Quantile, Shape};
 use crate::units::Nanos;
 use crate::warning::{Family, Gate, judge};
+pub use curve::CurvePoint;
+use curve::Steps;
 pub use gates::GateReport;
+pub use placements::{
+    EffectReport, HopReport, LabReport, PlacementReport, Statement, StationReport, TrialReport,
+};
 use rounds::Rounds;
-pub use text::{number, per_second, time};
+pub use text::{bytes, micros, number, per_second, ratio, time};
 
 /// Runs, side by side.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,19 +38,27 @@ pub struct Report {
     pub schema: u32,
     /// The program that made the report, and its version.
     pub program: String,
-    /// The runs, in the order in which they were named.
+    /// Runs over endpoints, in the order in which they were named.
     pub runs: Vec<RunReport>,
+    /// Runs over placements, likewise.
+    pub labs: Vec<LabReport>,
 }
 
 impl Report {
-    /// A report of records, each with the name that it is to have in it.
+    /// A report of nothing yet.
     #[must_use]
-    pub fn new<'a>(
-        program: impl Into<String>,
-        records: impl IntoIterator<Item = (String, &'a RunRecord)>,
-    ) -> Self {
-        let runs = records.into_iter().map(|(name, record)| RunReport::new(name, record));
-        Self { schema: SCHEMA, program: program.into(), runs: runs.collect() }
+    pub fn new(program: impl Into<String>) -> Self {
+        Self { schema: SCHEMA, program: program.into(), runs: Vec::new(), labs: Vec::new() }
+    }
+
+    /// Adds a run over endpoints under the name that it is to have. Only what is reported is kept.
+    pub fn add_run(&mut self, name: impl Into<String>, record: &RunRecord) {
+        self.runs.push(RunReport::new(name, record));
+    }
+
+    /// Adds a run over placements, likewise.
+    pub fn add_lab(&mut self, name: impl Into<String>, record: &LabRecord) {
+        self.labs.push(LabReport::new(name, record));
     }
 }
 
@@ -139,6 +155,9 @@ pub struct TargetReport {
     pub spoiled: BTreeSet<Family>,
     /// What was timed, in the order of [`Phase::ALL`]; phases without times are left out.
     pub phases: Vec<PhaseReport>,
+    /// For pictures: operations per second in each round that was timed.
+    #[serde(skip)]
+    pub round_rates: Vec<f64>,
 }
 
 impl TargetReport {
@@ -182,6 +201,7 @@ impl TargetReport {
                 .into_iter()
                 .filter_map(|phase| PhaseReport::new(target, phase, wait_max))
                 .collect(),
+            round_rates: rounds.rates(),
         }
     }
 
@@ -200,7 +220,7 @@ impl TargetReport {
 }
 
 /// One phase of a target, over all rounds and generators.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PhaseReport {
     /// The phase, as records spell it.
     pub phase: &'static str,
@@ -208,21 +228,25 @@ pub struct PhaseReport {
     pub count: u64,
     /// Its quantiles, those of [`QUANTILES`].
     pub quantiles: Vec<QuantileReport>,
+    /// For pictures: its percentile curve, where it is of whole operations.
+    #[serde(skip)]
+    pub curve: Vec<CurvePoint>,
 }
 
 impl PhaseReport {
     fn new(target: &TargetRecord, phase: Phase, wait_max: Nanos) -> Option<Self> {
-        let quantiles = QUANTILES
-            .into_iter()
-            .map(|(name, quantile)| {
-                Some(match target.quantile(phase, quantile, wait_max)? {
-                    Quantile::Is(ns) => QuantileReport { quantile: name, ns, at_least: false },
-                    Quantile::AtLeast(ns) => QuantileReport { quantile: name, ns, at_least: true },
-                })
-            })
-            .collect::<Option<_>>()?;
-        let count = target.histogram(phase).map_or(0, |series| series.0.len());
-        Some(Self { phase: phase.as_str(), count, quantiles })
+        let steps = Steps::of(target, phase, wait_max)?;
+        let at = |(quantile, part)| match steps.quantile(part) {
+            Quantile::Is(ns) => QuantileReport { quantile, ns, at_least: false },
+            Quantile::AtLeast(ns) => QuantileReport { quantile, ns, at_least: true },
+        };
+        let is_whole = matches!(phase, Phase::Corrected | Phase::Uncorrected);
+        Some(Self {
+            phase: phase.as_str(),
+            count: steps.timed(),
+            quantiles: QUANTILES.into_iter().map(at).collect(),
+            curve: if is_whole { steps.curve() } else { Vec::new() },
+        })
     }
 
     /// A quantile by its name in [`QUANTILES`].

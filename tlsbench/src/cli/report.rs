@@ -26,10 +26,14 @@ pub(super) struct Report {
 enum Format {
     /// One line for each figure.
     Csv,
+    /// A page to publish, with pictures: one file that asks no network for anything.
+    Html,
     /// One object, documented in docs/report.md.
     Json,
-    /// A document to publish.
+    /// A document to publish, without pictures.
     Md,
+    /// Prometheus' text format.
+    Prom,
 }
 
 impl Report {
@@ -46,8 +50,10 @@ impl From<Format> for settings::Format {
     fn from(format: Format) -> Self {
         match format {
             Format::Csv => Self::Csv,
+            Format::Html => Self::Html,
             Format::Json => Self::Json,
             Format::Md => Self::Markdown,
+            Format::Prom => Self::Prometheus,
         }
     }
 }
@@ -55,4 +61,4 @@ impl From<Format> for settings::Format {
 pub(super) const NOTES: &str = "\
 Exit codes: 0 written, whatever the gates say, 2 not written.
 
-Example: tlsbench report before.json after.json --format md,csv --out reports/change";
+Example: tlsbench report before.json after.json --format html,csv --out reports/change";

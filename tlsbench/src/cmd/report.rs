@@ -1,12 +1,15 @@
 //! `tlsbench report`: documents from recorded runs, and from nothing else.
 
 mod csv;
+mod html;
 mod markdown;
+mod prometheus;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use tlsbench_core::record::RunRecord;
+use tlsbench_core::record::AnyRecord;
+use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::report::Report;
 
 use crate::settings::{self, Format};
@@ -15,23 +18,18 @@ use crate::store;
 /// Makes the documents. What is returned goes to standard output: the document, or where files are.
 pub(super) fn report(settings: &settings::Report) -> anyhow::Result<String> {
     let places = places(settings)?;
-    let mut records: Vec<(String, RunRecord)> = Vec::with_capacity(settings.records.len());
+    let mut report = Report::new(PROGRAM);
     for path in &settings.records {
-        records.push((path.display().to_string(), store::read(path)?));
+        // One record at a time: what is reported of a thousand is small, they themselves are not.
+        let name = path.display().to_string();
+        match store::read_any(path)? {
+            AnyRecord::Lab(record) => report.add_lab(name, &record),
+            AnyRecord::Run(record) => report.add_run(name, &record),
+        }
     }
-    let program = concat!("tlsbench ", env!("CARGO_PKG_VERSION"));
-    let named = records.iter().map(|(name, record)| (name.clone(), record));
-    let report = Report::new(program, named);
     let mut said = String::new();
     for (format, place) in places {
-        let text = match format {
-            Format::Csv => csv::write(&report)?,
-            Format::Json => {
-                let json = serde_json::to_string_pretty(&report).context("cannot write JSON")?;
-                json + "\n"
-            }
-            Format::Markdown => markdown::write(&report),
-        };
+        let text = document(&report, format)?;
         match place {
             Some(path) => {
                 store::write(&path, &text)?;
@@ -41,6 +39,28 @@ pub(super) fn report(settings: &settings::Report) -> anyhow::Result<String> {
         }
     }
     Ok(said)
+}
+
+/// Writes the page of one run over placements beside its record, and says where.
+pub(in crate::cmd) fn page(record: &LabRecord, of: &Path) -> anyhow::Result<PathBuf> {
+    let mut path = of.with_extension(Format::Html.extension());
+    if path == of {
+        path.as_mut_os_string().push(".html");
+    }
+    let mut report = Report::new(PROGRAM);
+    report.add_lab(of.display().to_string(), record);
+    store::write(&path, &document(&report, Format::Html)?)?;
+    Ok(path)
+}
+
+fn document(report: &Report, format: Format) -> anyhow::Result<String> {
+    Ok(match format {
+        Format::Csv => csv::write(report)?,
+        Format::Html => html::write(report),
+        Format::Json => serde_json::to_string_pretty(report).context("cannot write JSON")? + "\n",
+        Format::Markdown => markdown::write(report),
+        Format::Prometheus => prometheus::write(report)?,
+    })
 }
 
 /// Where each document goes; nothing means standard output.
@@ -68,3 +88,32 @@ fn places(settings: &settings::Report) -> anyhow::Result<Vec<(Format, Option<Pat
     }
     Ok(places)
 }
+
+/// A command line as a shell takes it.
+fn shell(arguments: &[String]) -> String {
+    // No argument of a process holds the byte 0, which is all that cannot be quoted.
+    shlex::try_join(arguments.iter().map(String::as_str)).unwrap_or_else(|_| arguments.join(" "))
+}
+
+/// How endpoints are measured.
+const METHOD: &str = "\
+A round is the unit of analysis: rates are means over rounds and CPU time per operation is a ratio of sums \
+over rounds, each with the 95 % interval of Student's t. Rounds of several generators add up. Phases are \
+timed in HDR histograms of three digits, all rounds together. In `corrected`, an operation counts from when \
+it should have begun, and starts that were missed count as waits of more than was allowed (`>`); `uncorrected` \
+counts from when it did begin. On the loopback interface, the receiver's part of the kernel's work is charged \
+to the sender.\n";
+/// How placements are measured.
+const LAB_METHOD: &str = "\
+A slice is one placement under one workload; a round holds every slice once, in an order of its own, with hops \
+that were started afresh. The round is the unit of analysis. CPU time is that of the CPU clocks of all processes \
+of a hop, exited threads included, per operation that succeeded: a ratio of sums over rounds. Placements are \
+compared in pairs within rounds: the mean difference and the geometric mean of ratios, with 95 % intervals of \
+Student's t, from 20 rounds on of the studentised bootstrap. Words follow a rule that was fixed before the run. \
+Costs more and costs less need a chance below 5 %, all comparisons of the run taken together (Holm), and an effect \
+of at least 2 %; equal within 5 % needs the whole interval there; else it is cannot tell, with the smallest effect \
+that would have been seen. Nothing is said where a gate is shut or where neighbouring rounds are alike. Loops are \
+closed, so CPU time per operation is that of hops under full load; it is higher under little. On the loopback \
+interface the kernel charges the receiving of packets to whoever sends them. Figures of builtin hops do not carry \
+over to other proxies.\n";
+const PROGRAM: &str = concat!("tlsbench ", env!("CARGO_PKG_VERSION"));

@@ -134,7 +134,8 @@ impl Station {
     }
 
     /// Whether bytes go through as they are.
-    pub(crate) fn passes_on(&self) -> bool {
+    #[must_use]
+    pub fn passes_on(&self) -> bool {
         matches!(self.kind, HopKind::Relay | HopKind::SniRelay) && self.listen == Carried::Plain
     }
 }

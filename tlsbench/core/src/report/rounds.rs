@@ -43,9 +43,13 @@ impl Rounds {
         self.count().saturating_sub(u32::try_from(self.timed().count()).unwrap_or(u32::MAX))
     }
 
-    /// Rates of generators that ran at the same time add up.
+    /// Operations per second, round by round. Rates of generators that ran at the same time add up.
+    pub(super) fn rates(&self) -> Vec<f64> {
+        self.timed().map(|round| round.operations_per_second).collect()
+    }
+
     pub(super) fn operations_per_second(&self) -> Option<Estimate> {
-        mean(&self.timed().map(|round| round.operations_per_second).collect::<Vec<_>>())
+        mean(&self.rates())
     }
 
     pub(super) fn connections_per_second(&self) -> Option<Estimate> {

@@ -31,6 +31,31 @@ pub fn time(nanos: Option<&Estimate>) -> String {
     format!("{} ± {}", Nanos(value.round() as u64), Nanos(((high - low) / 2.0).round() as u64))
 }
 
+/// An estimate in nanoseconds as microseconds, which a table's head names: `41.2 ± 0.3`.
+#[must_use]
+pub fn micros(nanos: Option<&Estimate>) -> String {
+    let Some(Estimate { value, low, high, .. }) = nanos else { return NONE.to_owned() };
+    format!("{:.1} ± {:.1}", value / 1e3, (high - low) / 2e3)
+}
+
+/// How many times as much, with the ends of its interval: `1.32 ×, 1.28 to 1.36`.
+#[must_use]
+pub fn ratio(ratio: Option<&Estimate>) -> String {
+    let Some(Estimate { value, low, high, .. }) = ratio else { return NONE.to_owned() };
+    format!("{value:.2} ×, {low:.2} to {high:.2}")
+}
+
+/// An amount of memory: `12.3 MB`.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
 /// A count with its thousands apart: `12,345`.
 #[must_use]
 pub fn number(count: u64) -> String {
@@ -71,6 +96,19 @@ mod tests {
         assert_eq!(per_second(None), "-");
         assert_eq!(time(Some(&estimate(41_230.0, 310.4))), "41.2 µs ± 310 ns");
         assert_eq!(time(None), "-");
+        assert_eq!(micros(Some(&estimate(41_230.0, 310.4))), "41.2 ± 0.3");
+        assert_eq!(micros(None), "-");
+        assert_eq!(ratio(Some(&estimate(1.324, 0.04))), "1.32 ×, 1.28 to 1.36");
+        assert_eq!(ratio(None), "-");
+    }
+
+    #[test]
+    fn memory_is_in_the_unit_that_keeps_it_short() {
+        for (count, text) in
+            [(999, "999 B"), (1_000, "1.0 kB"), (12_345_678, "12.3 MB"), (4_000_000_000, "4.0 GB")]
+        {
+            assert_eq!(bytes(count), text);
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use anyhow::Context as _;
 use csv::{Terminator, Writer, WriterBuilder};
-use tlsbench_core::report::{PhaseReport, Report, RunReport, TargetReport};
+use tlsbench_core::report::{
+    EffectReport, GateReport, LabReport, PhaseReport, Report, RunReport, TargetReport, TrialReport,
+};
 use tlsbench_core::stats::Estimate;
 
 /// The report as CSV.
@@ -10,8 +12,12 @@ pub(super) fn write(report: &Report) -> anyhow::Result<String> {
     let mut lines = Lines {
         to: WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new()),
         of: Default::default(),
+        within: Default::default(),
     };
     lines.to.write_record(HEADER)?;
+    for lab in &report.labs {
+        add_lab(&mut lines, lab)?;
+    }
     for run in &report.runs {
         add_run(&mut lines, run)?;
     }
@@ -19,24 +25,101 @@ pub(super) fn write(report: &Report) -> anyhow::Result<String> {
     String::from_utf8(bytes).context("cannot write CSV")
 }
 
+fn add_lab(lines: &mut Lines, lab: &LabReport) -> csv::Result<()> {
+    lines.of = [lab.record.clone(), lab.started.clone(), String::new()];
+    lines.within = Default::default();
+    add_gates(lines, &lab.gates, None)?;
+    for trial in &lab.trials {
+        lines.of[2].clone_from(&trial.client.name);
+        let workload = trial.workload.to_string();
+        lines.within = [trial.placement.clone(), workload, String::new(), String::new()];
+        add_target(lines, &trial.client, &lab.gates)?;
+        add_costs(lines, trial)?;
+    }
+    for effect in &lab.effects {
+        add_effect(lines, effect)?;
+    }
+    for idle in &lab.idle {
+        lines.of[2].clone_from(&idle.placement);
+        for hop in &idle.hops {
+            let role = hop.role.to_string();
+            lines.within = [idle.placement.clone(), String::new(), role, String::new()];
+            lines.count("", "idle.connections", idle.connections.into())?;
+            let each = hop.bytes_per_connection.to_string();
+            for (statistic, value) in [
+                ("idle.before_bytes", hop.before_bytes.to_string()),
+                ("idle.after_bytes", hop.after_bytes.to_string()),
+                ("idle.bytes_per_connection", each),
+            ] {
+                lines.figure("", statistic, "bytes", &value, false)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What hops cost. Without a hop, a line is of all together.
+fn add_costs(lines: &mut Lines, trial: &TrialReport) -> csv::Result<()> {
+    lines.estimate("hops.cpu_ns_per_operation", "ns", trial.cpu_ns_per_operation)?;
+    lines.estimate("cores_at_1000_per_second", "", trial.cores_at_1000_per_second)?;
+    for hop in &trial.hops {
+        hop.role.as_str().clone_into(&mut lines.within[2]);
+        lines.estimate("cpu_ns_per_operation", "ns", hop.cpu_ns_per_operation)?;
+        lines.figure("", "busy_cores", "", &hop.busy_cores.to_string(), false)?;
+        if let Some(share) = hop.user_share {
+            lines.figure("", "user_share", "", &share.to_string(), false)?;
+        }
+        lines.figure("", "peak_bytes", "bytes", &hop.peak_bytes.to_string(), false)?;
+    }
+    lines.within[2].clear();
+    Ok(())
+}
+
+fn add_effect(lines: &mut Lines, effect: &EffectReport) -> csv::Result<()> {
+    let EffectReport { placement, workload, against, .. } = effect;
+    lines.of[2] = format!("{placement}/{workload}");
+    lines.within = [placement.clone(), workload.to_string(), String::new(), against.clone()];
+    lines.estimate("difference_ns", "ns", effect.difference_ns)?;
+    lines.estimate("ratio", "", effect.ratio)?;
+    for (statistic, value) in [
+        ("chance", effect.chance),
+        ("sign_flip", effect.sign_flip),
+        ("autocorrelation", effect.autocorrelation),
+    ] {
+        if let Some(value) = value {
+            lines.figure("", statistic, "", &value.to_string(), false)?;
+        }
+    }
+    lines.count("", &format!("verdict.{}", effect.verdict), 1)
+}
+
 fn add_run(lines: &mut Lines, run: &RunReport) -> csv::Result<()> {
     lines.of = [run.record.clone(), run.started.clone(), String::new()];
-    for gate in run.gates.iter().filter(|gate| gate.target.is_none()) {
-        lines.count("", &format!("gate.{}", gate.name), 1)?;
-    }
+    lines.within = Default::default();
+    add_gates(lines, &run.gates, None)?;
     for target in &run.targets {
         lines.of[2].clone_from(&target.name);
-        add_estimates(lines, target)?;
-        add_counts(lines, target)?;
-        for gate in run.gates.iter().filter(|gate| gate.target.as_ref() == Some(&target.name)) {
-            lines.count("", &format!("gate.{}", gate.name), 1)?;
-        }
-        for family in &target.spoiled {
-            lines.count("", &format!("spoiled.{}", family.as_str()), 1)?;
-        }
-        for phase in &target.phases {
-            add_phase(lines, phase)?;
-        }
+        add_target(lines, target, &run.gates)?;
+    }
+    Ok(())
+}
+
+fn add_gates(lines: &mut Lines, gates: &[GateReport], of: Option<&String>) -> csv::Result<()> {
+    for gate in gates.iter().filter(|gate| gate.target.as_ref() == of) {
+        lines.count("", &format!("gate.{}", gate.name), 1)?;
+    }
+    Ok(())
+}
+
+fn add_target(lines: &mut Lines, target: &TargetReport, gates: &[GateReport]) -> csv::Result<()> {
+    add_estimates(lines, target)?;
+    add_counts(lines, target)?;
+    add_gates(lines, gates, Some(&target.name))?;
+    for family in &target.spoiled {
+        lines.count("", &format!("spoiled.{}", family.as_str()), 1)?;
+    }
+    for phase in &target.phases {
+        add_phase(lines, phase)?;
     }
     Ok(())
 }
@@ -88,6 +171,8 @@ fn add_phase(lines: &mut Lines, phase: &PhaseReport) -> csv::Result<()> {
 struct Lines {
     to: Writer<Vec<u8>>,
     of: [String; 3],
+    /// Placement, workload, hop, and what it is compared with.
+    within: [String; 4],
 }
 
 impl Lines {
@@ -123,11 +208,12 @@ impl Lines {
         let at_least = if at_least { "true" } else { "false" };
         let of = self.of.iter().map(String::as_str);
         let numbers = numbers.iter().map(String::as_str);
-        self.to.write_record(of.chain(what).chain(numbers).chain([at_least]))
+        let within = self.within.iter().map(String::as_str);
+        self.to.write_record(of.chain(what).chain(numbers).chain([at_least]).chain(within))
     }
 }
 
-const HEADER: [&str; 10] = [
+const HEADER: [&str; 14] = [
     "record",
     "started",
     "target",
@@ -138,4 +224,8 @@ const HEADER: [&str; 10] = [
     "low",
     "high",
     "at_least",
+    "placement",
+    "workload",
+    "hop",
+    "against",
 ];

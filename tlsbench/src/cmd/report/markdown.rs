@@ -1,24 +1,34 @@
 //! A report as Markdown: a document that a team can publish as it is.
 
+mod lab;
 mod syntax;
 
+use std::collections::BTreeMap;
+
+use tlsbench_core::record::Environment;
 use tlsbench_core::report::{
-    PhaseReport, QUANTILES, Report, RunReport, TargetReport, number, per_second, time,
+    GateReport, PhaseReport, QUANTILES, Report, RunReport, TargetReport, number, per_second, time,
 };
 use tlsbench_core::tally::Phase;
 
+use super::{METHOD, shell};
 use syntax::{Table, code, fenced, plain};
 
 /// The report as Markdown.
 pub(super) fn write(report: &Report) -> String {
-    let mut text = String::from("# tlsbench report\n\n");
-    text.push_str(&summary(report));
-    text.push_str(&gates(report));
-    text.push_str(&latency(report));
-    text.push_str(&shape(report));
-    text.push_str(&failures(report));
-    text.push_str(&environment(report));
-    text.push_str(&method(report));
+    let mut text = String::from("# tlsbench report\n");
+    report.labs.iter().for_each(|lab| text.push_str(&lab::chapter(lab)));
+    if !report.runs.is_empty() {
+        text.push_str(if report.labs.is_empty() { "\n" } else { "\n## Endpoints\n\n" });
+        text.push_str(&summary(report));
+        text.push_str(&gates(report));
+        text.push_str(&latency(report));
+        text.push_str(&shape(report));
+        text.push_str(&failures(report));
+        text.push_str(&environment(report));
+        text.push_str(&method(report));
+    }
+    text.push_str(&format!("\nMade by {} from {}.\n", plain(&report.program), files(report)));
     text
 }
 
@@ -87,19 +97,9 @@ fn rounds(target: &TargetReport) -> String {
 
 fn gates(report: &Report) -> String {
     let mut text = String::from("\n## Gates\n\n");
-    let mut table =
-        Table::new(["record", "target", "gate", "no verdict on", "seen", "cause", "cure"]);
+    let mut table = Table::new(["record"].into_iter().chain(GATES));
     for (run, gate) in report.runs.iter().flat_map(|run| run.gates.iter().map(move |g| (run, g))) {
-        let spoils: Vec<&str> = gate.spoils.iter().map(|family| family.as_str()).collect();
-        table.row([
-            plain(&run.record),
-            gate.target.as_deref().map_or_else(|| "all".to_owned(), plain),
-            gate.name.to_owned(),
-            spoils.join(", "),
-            plain(&gate.seen),
-            plain(&gate.cause),
-            plain(&gate.cure),
-        ]);
+        table.row([plain(&run.record)].into_iter().chain(gate_cells(gate)));
     }
     if table.is_empty() {
         text.push_str("None is shut: every figure may be judged.\n");
@@ -180,39 +180,44 @@ fn failures(report: &Report) -> String {
 
 fn environment(report: &Report) -> String {
     let mut text = String::from("\n## Environment\n\n");
-    let mut table = Table::new([
-        "record",
-        "generator",
-        "CPU",
-        "cores",
-        "SMT",
-        "governor",
-        "kernel",
-        "versions",
-        "sysctls",
-    ]);
-    let unknown = || "unknown".to_owned();
+    let mut table = Table::new(["record", "generator"].into_iter().chain(ENVIRONMENT));
     for run in &report.runs {
         for (index, of) in run.environments.iter().enumerate() {
-            let pairs = |all: &std::collections::BTreeMap<String, String>, between: &str| {
-                let pairs = all.iter().map(|(name, value)| format!("{name}{between}{value}"));
-                plain(&pairs.collect::<Vec<_>>().join(", "))
-            };
-            table.row([
-                plain(&run.record),
-                index.to_string(),
-                plain(&format!("{} ({})", of.cpu_model, of.architecture)),
-                of.cores.to_string(),
-                of.smt.map_or_else(unknown, |on| if on { "on" } else { "off" }.to_owned()),
-                of.governor.as_deref().map_or_else(unknown, plain),
-                plain(&of.kernel),
-                pairs(&of.versions, " "),
-                pairs(&of.sysctls, "="),
-            ]);
+            let fixed = [plain(&run.record), index.to_string()];
+            table.row(fixed.into_iter().chain(environment_cells(of)));
         }
     }
     text.push_str(&table.or("Not recorded.\n"));
     text
+}
+
+fn environment_cells(of: &Environment) -> [String; 7] {
+    let unknown = || "unknown".to_owned();
+    let pairs = |all: &BTreeMap<String, String>, between: &str| {
+        let pairs = all.iter().map(|(name, value)| format!("{name}{between}{value}"));
+        plain(&pairs.collect::<Vec<_>>().join(", "))
+    };
+    [
+        plain(&format!("{} ({})", of.cpu_model, of.architecture)),
+        of.cores.to_string(),
+        of.smt.map_or_else(unknown, |on| if on { "on" } else { "off" }.to_owned()),
+        of.governor.as_deref().map_or_else(unknown, plain),
+        plain(&of.kernel),
+        pairs(&of.versions, " "),
+        pairs(&of.sysctls, "="),
+    ]
+}
+
+fn gate_cells(gate: &GateReport) -> [String; 6] {
+    let spoils: Vec<&str> = gate.spoils.iter().map(|family| family.as_str()).collect();
+    [
+        gate.target.as_deref().map_or_else(|| "all".to_owned(), plain),
+        gate.name.to_owned(),
+        spoils.join(", "),
+        plain(&gate.seen),
+        plain(&gate.cause),
+        plain(&gate.cure),
+    ]
 }
 
 fn method(report: &Report) -> String {
@@ -226,30 +231,20 @@ fn method(report: &Report) -> String {
             text.push_str(&format!("At {}: {}.\n\n", plain(&note.at), plain(&note.text)));
         }
         for of in &run.environments {
-            text.push_str(&fenced("sh", &command(&of.command)));
+            text.push_str(&fenced("sh", &shell(&of.command)));
         }
         text.push_str("\nThe scenario, with every key said:\n\n");
         text.push_str(&fenced("toml", &run.scenario));
     }
-    text.push_str(&format!("\nMade by {} from {}.\n", plain(&report.program), files(report)));
     text
 }
 
 fn files(report: &Report) -> String {
-    let names: Vec<String> = report.runs.iter().map(|run| code(&run.record)).collect();
+    let labs = report.labs.iter().map(|lab| &lab.record);
+    let names: Vec<String> =
+        labs.chain(report.runs.iter().map(|run| &run.record)).map(|name| code(name)).collect();
     names.join(", ")
 }
 
-/// A command line as a shell takes it.
-fn command(arguments: &[String]) -> String {
-    // No argument of a process holds the byte 0, which is all that cannot be quoted.
-    shlex::try_join(arguments.iter().map(String::as_str)).unwrap_or_else(|_| arguments.join(" "))
-}
-
-const METHOD: &str = "\
-A round is the unit of analysis: rates are means over rounds and CPU time per operation is a ratio of sums \
-over rounds, each with the 95 % interval of Student's t. Rounds of several generators add up. Phases are \
-timed in HDR histograms of three digits, all rounds together. In `corrected`, an operation counts from when \
-it should have begun, and starts that were missed count as waits of more than was allowed (`>`); `uncorrected` \
-counts from when it did begin. On the loopback interface, the receiver's part of the kernel's work is charged \
-to the sender.\n";
+const GATES: [&str; 6] = ["target", "gate", "no verdict on", "seen", "cause", "cure"];
+const ENVIRONMENT: [&str; 7] = ["CPU", "cores", "SMT", "governor", "kernel", "versions", "sysctls"];

@@ -18,6 +18,7 @@ use tlsbench_core::verdicts::{Verdicts, verdicts};
 use tlsbench_engine::run::{CutShort, Stop};
 
 use super::{Answer, free_path, stop_on_signals};
+use crate::cmd::report;
 use crate::exit::Exit;
 use crate::progress::StepProgress;
 use crate::settings::{Output, Run};
@@ -39,9 +40,12 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
     }
     let (record, path) = measured(&lab, settings)?;
     let judged = verdicts(&record);
+    let page = report::page(&record, &path)?;
     let text = match settings.output {
         Output::Json => table::json(&record, &judged, &path)?,
-        Output::Table => table::text(&record, &judged, &path),
+        Output::Table => {
+            format!("{}report: {}\n", table::text(&record, &judged, &path), page.display())
+        }
     };
     Ok(Answer { text, exit: exit(&lab, &judged) })
 }

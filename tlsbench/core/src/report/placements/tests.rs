@@ -1,0 +1,168 @@
+//! Over the committed record of a run over placements.
+
+use super::*;
+use crate::stats::ratio_of_sums;
+
+/// A run over the three places where TLS can end, and their twins; `make.sh` beside it made it.
+pub(in crate::report) fn record() -> LabRecord {
+    LabRecord::from_json(include_str!("../../../../../tests/fixtures/report/placements.json"))
+        .unwrap()
+}
+
+fn report() -> LabReport {
+    LabReport::new("placements.json", &record())
+}
+
+#[test]
+fn every_trial_has_the_cost_of_each_hop_and_of_all_together() {
+    let (record, report) = (record(), report());
+    assert_eq!(report.trials.len(), record.trials.len());
+    for (told, trial) in report.trials.iter().zip(&record.trials) {
+        assert_eq!((&told.placement, told.workload), (&trial.placement, trial.workload));
+        let mut sum = 0.0;
+        for (hop, recorded) in told.hops.iter().zip(&trial.hops) {
+            let pairs: Vec<(f64, f64)> = recorded
+                .rounds
+                .iter()
+                .zip(&trial.client.rounds)
+                .map(|(used, round)| (used.usage.cpu.total.0 as f64, round.succeeded as f64))
+                .collect();
+            let want = ratio_of_sums(&pairs).unwrap();
+            let seen = hop.cpu_ns_per_operation.unwrap();
+            assert!((seen.value - want.value).abs() < 1e-6 * want.value, "{seen:?} {want:?}");
+            assert!((seen.low - want.low).abs() < 1e-6 * want.value, "{seen:?} {want:?}");
+            sum += seen.value;
+            let wall: u64 = trial.client.rounds.iter().map(|round| round.wall_ns.0).sum();
+            let used: u64 = recorded.rounds.iter().map(|round| round.usage.cpu.total.0).sum();
+            assert!((hop.busy_cores - used as f64 / wall as f64).abs() < 1e-9);
+            let peak = recorded.rounds.iter().map(|round| round.memory.peak_bytes).max();
+            assert_eq!(Some(hop.peak_bytes), peak);
+            assert!((0.0..=1.0).contains(&hop.user_share.unwrap()));
+        }
+        let total = told.cpu_ns_per_operation.unwrap().value;
+        assert!((total - sum).abs() < 1e-6 * sum, "{total} {sum}");
+        let cores = told.cores_at_1000_per_second.unwrap().value;
+        assert!((cores - total / 1e6).abs() < 1e-9, "1 ms a time, 1,000 times a second: one core");
+    }
+}
+
+#[test]
+fn each_placement_stands_beside_its_twin_and_a_twin_beside_none() {
+    let report = report();
+    for placement in &report.placements {
+        let effect = report.beside_twin(&placement.name, Workload::Full);
+        assert_eq!(effect.map(|effect| &effect.against), placement.twin.as_ref());
+        assert_eq!(placement.twin.is_none(), placement.name.starts_with("plaintext"));
+    }
+    let effects = report.effects_of(Workload::KeepAlive);
+    let twins: Vec<bool> = effects.iter().map(|effect| effect.is_twin).collect();
+    assert_eq!(twins, [true, true, true, false, false, false]);
+}
+
+#[test]
+fn words_say_where_tls_ends_and_who_passes_it_on() {
+    use crate::plan::placement::Known;
+    let lab = crate::plan::lab::Lab::default();
+    let mut record = record();
+    record.lab = lab;
+    let report = LabReport::new("a.json", &record);
+    let says = |known: Known| {
+        let found = report.placements.iter().find(|placement| placement.name == known.as_str());
+        found.unwrap().ends.as_str()
+    };
+    for (known, text) in [
+        (Known::Plaintext, "No TLS anywhere."),
+        (Known::LbTerminate, "TLS ends at the load balancer."),
+        (Known::LbReencrypt, "TLS ends at the load balancer, and again at the ingress."),
+        (Known::IngressTerminate, "TLS ends at the ingress; the load balancer passes it on."),
+        (
+            Known::IngressReencrypt,
+            "TLS ends at the ingress, and again at the backend; the load balancer passes it on.",
+        ),
+        (Known::UpstreamTls, "TLS ends at the backend; clients come without it."),
+        (Known::Passthrough, "TLS ends at the backend; load balancer and ingress pass it on."),
+        (
+            Known::Mtls,
+            "TLS with certificates of both sides ends at the load balancer, and again at the ingress \
+             and backend.",
+        ),
+    ] {
+        assert_eq!(says(known), text);
+    }
+}
+
+/// The effects of a workload, with verdicts of our own.
+fn told(verdict: impl Fn(&str, &str) -> (&'static str, &'static str, f64)) -> Vec<EffectReport> {
+    let mut effects = report().effects;
+    for effect in &mut effects {
+        let (word, says, value) = verdict(&effect.placement, &effect.against);
+        (effect.verdict, effect.says) = (word, says.to_owned());
+        effect.ratio = Some(Estimate { value, low: value * 0.8, high: value * 1.25, runs: 6 });
+    }
+    effects
+}
+
+fn said(effects: &[EffectReport]) -> String {
+    says::statements(&[Workload::Full], effects, &[]).remove(0).text
+}
+
+#[test]
+fn a_statement_names_the_place_that_is_borne_out_to_cost_least() {
+    let lb = told(|_, against| match against {
+        "lb-terminate" => ("costs-more", "costs more", 2.0),
+        _ => ("cannot-tell", "cannot tell", 1.0),
+    });
+    assert_eq!(
+        said(&lb),
+        "Per connection with a full handshake, all hops together use least CPU where TLS ends at the \
+         load balancer; at the ingress they use 2.00 × as much (1.60 to 2.50), at the backend 2.00 × \
+         (1.60 to 2.50)."
+    );
+    let passed = told(|this, _| match this {
+        "passthrough" => ("costs-less", "costs less", 0.5),
+        _ => ("equal", "equal within 5 %", 1.0),
+    });
+    let text = said(&passed);
+    assert!(text.contains("least CPU where TLS ends at the backend"), "{text}");
+    assert!(text.contains("at the ingress 2.00 × (1.60 to 2.50)"), "{text}");
+}
+
+#[test]
+fn a_statement_names_each_pair_where_none_costs_least() {
+    let effects = told(|_, against| match against {
+        "lb-terminate" => ("equal", "equal within 5 %", 1.0),
+        _ => ("costs-more", "costs more", 1.5),
+    });
+    assert_eq!(
+        said(&effects),
+        "Per connection with a full handshake, in CPU time of all hops: ingress-terminate and \
+         lb-terminate are equal within 5 % (1.00 ×, 0.80 to 1.25); passthrough and lb-terminate are \
+         equal within 5 % (1.00 ×, 0.80 to 1.25); passthrough costs more than ingress-terminate \
+         (1.50 ×, 1.20 to 1.88)."
+    );
+    let twins: Vec<EffectReport> =
+        effects.iter().filter(|effect| effect.is_twin).cloned().collect();
+    assert!(said(&twins).contains("lb-terminate costs more than plaintext (1.50 ×"));
+    assert_eq!(says::statements(&[Workload::Resumed], &effects, &[]), []);
+}
+
+#[test]
+fn where_nothing_may_be_said_the_statement_says_why_and_what_to_do() {
+    let mut record = record();
+    record.others =
+        Some(Others { share: 0.5, top: "rustc".into(), top_ns: Nanos::from_millis(9_000) });
+    let report = LabReport::new("a.json", &record);
+    assert!(!report.valid);
+    let text = &report.statements[0].text;
+    assert!(text.contains("no verdict: other processes used 50.0 % of the machine"), "{text}");
+    assert!(text.contains("stop them"), "{text}");
+}
+
+#[test]
+fn a_record_of_no_trials_is_reported_without_figures() {
+    let mut record = record();
+    record.trials.clear();
+    let report = LabReport::new("a.json", &record);
+    assert!(report.trials.is_empty() && report.effects.is_empty() && report.statements.is_empty());
+    assert_eq!(report.placements.len(), 6);
+}

@@ -1,0 +1,342 @@
+//! The chapter of a run over placements.
+
+use maud::{Markup, html};
+use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
+use tlsbench_core::plan::placement::Role;
+use tlsbench_core::report::{
+    EffectReport, LabReport, TrialReport, bytes, micros, number, per_second, ratio,
+};
+use tlsbench_core::stats::Estimate;
+
+use super::curves::{self, Panel};
+use super::parts::{self, Cell};
+use super::{effects, figure, stack, topology};
+
+/// Everything that is said of a run.
+pub(super) fn chapter(lab: &LabReport, id: &str, is_alone: bool) -> Markup {
+    html! {
+        article id=(id) {
+            @if !is_alone { h2 { (lab.record) } }
+            (verdict(lab, id))
+            (effects_section(lab, id))
+            (cpu(lab, id))
+            (placements(lab, id))
+            (latency(lab, id))
+            (idle(lab, id))
+            h3 id=(format!("{id}-gates")) { "Gates" }
+            (parts::gates(&lab.gates))
+            h3 id=(format!("{id}-environment")) { "Environment" }
+            (environment(lab))
+            h3 id=(format!("{id}-method")) { "Method" }
+            (method(lab))
+        }
+    }
+}
+
+/// The engines that took part, in words.
+pub(super) fn engines(lab: &LabReport) -> String {
+    let hops = lab.placements.iter().flat_map(|placement| &placement.hops);
+    let mut found: Vec<EngineName> = hops.map(|hop| hop.engine).collect();
+    found.sort_unstable();
+    found.dedup();
+    found.iter().map(|engine| engine.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn verdict(lab: &LabReport, id: &str) -> Markup {
+    let mut statements = lab.statements.iter();
+    html! {
+        p class="facts" {
+            (parts::moment(&lab.started)) " · hops of " (engines(lab)) " · " (lab.environment.cpu_model) ", "
+            (lab.environment.cores) " cores · " (lab.program)
+        }
+        @if let Some(first) = statements.next() { p class="lead" { (first.text) } }
+        @let rest: Vec<_> = statements.collect();
+        @if !rest.is_empty() {
+            ul class="also" { @for statement in rest { li { (statement.text) } } }
+        }
+        (parts::state(&lab.gates, &format!("{id}-gates")))
+        (parts::notes(&[], lab.interrupted.as_ref().filter(|_| !lab.complete)))
+        (matrix(lab))
+        nav aria-label="Sections" {
+            @for (section, name) in SECTIONS { a href=(format!("#{id}-{section}")) { (name) } }
+        }
+    }
+}
+
+/// The verdict table: placements down, workloads across.
+fn matrix(lab: &LabReport) -> Markup {
+    let workloads = lab.workloads(Pass::Cpu);
+    let caption = "CPU time of all hops per operation, with 95 % intervals, and how many times that \
+                   of the same hops without TLS";
+    html! {
+        div class="scroll stick" tabindex="0" role="region" aria-label=(caption) {
+            table {
+                caption { (caption) }
+                thead { tr {
+                    th scope="col" { "placement" }
+                    @for workload in &workloads {
+                        th scope="col" class="n" {
+                            (workload) span class="under" { "µs per " (workload.operation()) }
+                        }
+                        th scope="col" { "verdict on TLS" }
+                    }
+                } }
+                tbody {
+                    @for placement in &lab.placements {
+                        tr class=[placement.twin.is_none().then_some("twin")] {
+                            th scope="row" { (placement.name) }
+                            @for workload in &workloads { (cells(lab, &placement.name, *workload)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cells(lab: &LabReport, placement: &str, workload: Workload) -> Markup {
+    let trial = lab.trial(placement, workload, Pass::Cpu);
+    html! {
+        @match trial {
+            Some(trial) => td class="n" { (micros(trial.cpu_ns_per_operation.as_ref())) },
+            None => td class="n faint" { "-" },
+        }
+        td class="says" {
+            @if let Some(effect) = lab.beside_twin(placement, workload) {
+                span class=(effect.verdict) { (effect.says) }
+                span class="under" { (ratio(effect.ratio.as_ref())) }
+            } @else if trial.is_some() {
+                span class="under" { "is a twin" }
+            }
+        }
+    }
+}
+
+fn effects_section(lab: &LabReport, id: &str) -> Markup {
+    let row = |effect: &&EffectReport| {
+        let chance = |chance: Option<f64>| chance.map_or("-".to_owned(), |p| format!("{p:.3}"));
+        vec![
+            Cell::Head(effect.placement.clone()),
+            Cell::Text(effect.against.clone()),
+            Cell::Text(effect.workload.to_string()),
+            Cell::Number(micros(effect.difference_ns.as_ref())),
+            Cell::Number(ratio(effect.ratio.as_ref())),
+            Cell::Number(chance(effect.chance)),
+            Cell::Number(chance(effect.sign_flip)),
+            Cell::Long(effect.says.clone()),
+        ]
+    };
+    let workloads = lab.workloads(Pass::Cpu).into_iter();
+    let effects: Vec<&EffectReport> =
+        workloads.flat_map(|workload| lab.effects_of(workload)).collect();
+    let rows: Vec<Vec<Cell>> = effects.iter().map(row).collect();
+    let header = [
+        "placement",
+        "beside",
+        "workload",
+        "adds, µs",
+        "ratio",
+        "chance (Holm)",
+        "chance (sign flips)",
+        "verdict",
+    ];
+    html! {
+        h3 id=(format!("{id}-effects")) { "Effects" }
+        p { "Each comparison was declared before the run. An interval that reaches the line of 1 leaves \
+             open whether there is a difference; the word follows a rule that was fixed before." }
+        (parts::panels(&effects::pictures(lab, id), "panels"))
+        (parts::folded("The same as a table", &parts::table("Effects in CPU time of all hops per operation", &header, &rows)))
+    }
+}
+
+fn cpu(lab: &LabReport, id: &str) -> Markup {
+    let mut roles: Vec<Role> =
+        lab.trials.iter().flat_map(|trial| trial.hops.iter().map(|hop| hop.role)).collect();
+    roles.sort_unstable();
+    roles.dedup();
+    html! {
+        h3 id=(format!("{id}-cpu")) { "CPU time, hop by hop" }
+        p { "CPU time of all processes of a hop, user and kernel, divided by operations that succeeded." }
+        (figure::hops_legend(&roles))
+        (parts::panels(&stack::pictures(lab, id), "panels"))
+        (parts::folded("The same as a table, with load and memory", &costs(lab, &roles)))
+    }
+}
+
+/// What each trial costs, hop by hop.
+fn costs(lab: &LabReport, roles: &[Role]) -> Markup {
+    let mut header: Vec<String> = ["placement", "workload"].map(str::to_owned).to_vec();
+    header.extend(roles.iter().map(|role| format!("{role}, µs")));
+    let rest = ["all hops, µs", "client, µs", "cores at 1,000/s", "per second", "succeeded"];
+    header.extend(rest.map(str::to_owned));
+    header.extend(roles.iter().map(|role| format!("{role}: busy cores, user share, memory")));
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let rows: Vec<Vec<Cell>> = lab.trials.iter().map(|trial| cost(trial, roles)).collect();
+    parts::table("CPU time per operation with 95 % intervals", &header, &rows)
+}
+
+fn cost(trial: &TrialReport, roles: &[Role]) -> Vec<Cell> {
+    let hop = |role: &Role| trial.hops.iter().find(|hop| hop.role == *role);
+    let mut row = vec![Cell::Head(trial.placement.clone()), Cell::Name(trial.load())];
+    row.extend(roles.iter().map(|role| {
+        Cell::Number(micros(hop(role).and_then(|hop| hop.cpu_ns_per_operation.as_ref())))
+    }));
+    row.extend([
+        Cell::Number(micros(trial.cpu_ns_per_operation.as_ref())),
+        Cell::Number(micros(trial.client.cpu_ns_per_operation.as_ref())),
+        Cell::Number(cores(trial.cores_at_1000_per_second.as_ref())),
+        Cell::Number(per_second(trial.client.operations_per_second.as_ref())),
+        Cell::Number(number(trial.client.succeeded)),
+    ]);
+    row.extend(roles.iter().map(|role| match hop(role) {
+        Some(hop) => {
+            let user = hop.user_share.map_or("-".to_owned(), |s| format!("{:.0} %", s * 100.0));
+            Cell::Number(format!("{:.2}, {user}, {}", hop.busy_cores, bytes(hop.peak_bytes)))
+        }
+        None => Cell::Number("-".to_owned()),
+    }));
+    row
+}
+
+fn cores(estimate: Option<&Estimate>) -> String {
+    match estimate {
+        Some(Estimate { value, low, high, .. }) => {
+            format!("{value:.3} ± {:.3}", (high - low) / 2.0)
+        }
+        None => "-".to_owned(),
+    }
+}
+
+fn placements(lab: &LabReport, id: &str) -> Markup {
+    let pictures: Vec<_> = lab
+        .placements
+        .iter()
+        .map(|placement| topology::picture(lab, placement, &format!("{id}-placement")))
+        .collect();
+    let noted: Vec<(String, &String)> = lab
+        .trials
+        .iter()
+        .flat_map(|trial| trial.hops.iter().map(move |hop| (trial, hop)))
+        .flat_map(|(trial, hop)| {
+            hop.notes.iter().map(move |note| (format!("{} of {}", hop.role, trial.placement), note))
+        })
+        .collect();
+    html! {
+        h3 id=(format!("{id}-placements")) { "Placements" }
+        p { "A strong line carries TLS. A hop with a strong frame ends it, and so holds the key; one with \
+             a broken frame passes it on. Below each hop: its CPU time per operation." }
+        (parts::panels(&pictures, "panels"))
+        @for (hop, note) in noted { p class="note" { (hop) ": " (note) } }
+    }
+}
+
+fn latency(lab: &LabReport, id: &str) -> Markup {
+    let name = |trial: &TrialReport| format!("{}, {}", trial.placement, trial.load());
+    // Times under full load say little, but there may be no others.
+    let is_open = !lab.workloads(Pass::Latency).is_empty();
+    let pass = if is_open { Pass::Latency } else { Pass::Cpu };
+    html! {
+        h3 id=(format!("{id}-latency")) { "Latency" }
+        p {
+            "Of whole operations, as clients saw them. "
+            @if is_open { (OPEN) } @else { (CLOSED) }
+            " Both axes are logarithmic; the horizontal one by how rare a time is."
+        }
+        (curves::legend(is_open, true))
+        @for workload in lab.workloads(pass) {
+            @let pictures = curves::pictures(&panels(lab, workload, pass, id));
+            @if !pictures.is_empty() {
+                h4 { (workload) }
+                (parts::panels(&pictures, "panels small"))
+            }
+        }
+        (parts::folded("The same as a table, phase by phase", &parts::quantiles(lab.trials.iter().map(|trial| (name(trial), &trial.client)), true)))
+    }
+}
+
+/// A panel for each placement with TLS, its twin behind it.
+fn panels<'a>(lab: &'a LabReport, workload: Workload, pass: Pass, id: &str) -> Vec<Panel<'a>> {
+    let panel = |trial: &'a TrialReport| {
+        let placement = lab.placements.iter().find(|one| one.name == trial.placement)?;
+        let twin = placement.twin.as_ref()?;
+        let same = lab.trial(twin, workload, pass);
+        let twin = same.or_else(|| lab.trial(twin, workload.of_twin(), pass));
+        Some(Panel {
+            id: format!("{id}-latency-{}-{workload}", trial.placement),
+            title: trial.placement.clone(),
+            of: &trial.client,
+            twin: twin.map(|trial| &trial.client),
+            is_shared: true,
+        })
+    };
+    lab.trials_of(workload, pass).filter_map(panel).collect()
+}
+
+/// Memory of idle connections, where it was measured.
+fn idle(lab: &LabReport, id: &str) -> Markup {
+    let rows: Vec<Vec<Cell>> = lab
+        .idle
+        .iter()
+        .flat_map(|idle| idle.hops.iter().map(move |hop| (idle, hop)))
+        .map(|(idle, hop)| {
+            vec![
+                Cell::Head(idle.placement.clone()),
+                Cell::Text(hop.role.to_string()),
+                Cell::Number(number(idle.connections.into())),
+                Cell::Number(bytes(hop.before_bytes)),
+                Cell::Number(bytes(hop.after_bytes)),
+                Cell::Number(format!("{:.0} B", hop.bytes_per_connection)),
+            ]
+        })
+        .collect();
+    let header = ["placement", "hop", "connections", "before", "with them", "each takes"];
+    html! {
+        @if !rows.is_empty() {
+            h3 id=(format!("{id}-idle")) { "Idle connections" }
+            (parts::table("Resident memory before connections were made, and while they stood", &header, &rows))
+        }
+    }
+}
+
+fn environment(lab: &LabReport) -> Markup {
+    let cores = |cores: &[u32]| {
+        let cores: Vec<String> = cores.iter().map(u32::to_string).collect();
+        if cores.is_empty() { "none of its own".to_owned() } else { cores.join(", ") }
+    };
+    let mut more = vec![
+        ("generator", format!("core {}", cores(&lab.generator_cores))),
+        ("hops", format!("core {}", cores(&lab.hop_cores))),
+    ];
+    more.extend(lab.others.as_ref().map(|others| {
+        let share = others.share * 100.0;
+        (
+            "others",
+            format!("{share:.1} % of the machine, most of it {}, {}", others.top, others.top_ns),
+        )
+    }));
+    parts::environment(&lab.environment, &more)
+}
+
+fn method(lab: &LabReport) -> Markup {
+    html! {
+        p { (super::super::LAB_METHOD) }
+        (parts::notes(&lab.notes, None))
+        p { "By " (lab.program) ", from " (lab.started) " to " (lab.ended) ":" }
+        (parts::command(&lab.environment.command))
+        p { "What was asked for, with every key said:" }
+        (parts::folded("TOML", &parts::verbatim(&lab.lab)))
+    }
+}
+
+const OPEN: &str = "Connections arrived evenly, at one moderate rate for all placements.";
+const CLOSED: &str = "Loops were closed: as many connections as there were kept all hops busy, so \
+                      these are times under full load.";
+const SECTIONS: [(&str, &str); 7] = [
+    ("effects", "Effects"),
+    ("cpu", "CPU by hop"),
+    ("placements", "Placements"),
+    ("latency", "Latency"),
+    ("gates", "Gates"),
+    ("environment", "Environment"),
+    ("method", "Method"),
+];

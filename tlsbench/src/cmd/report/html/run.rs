@@ -1,0 +1,176 @@
+//! The chapter of a run over endpoints.
+
+use maud::{Markup, html};
+use tlsbench_core::report::{RunReport, TargetReport, number, per_second, time};
+use tlsbench_core::tally::Phase;
+
+use super::curves::{self, Panel};
+use super::parts::{self, Cell};
+use super::rounds;
+
+/// Everything that is said of a run.
+pub(super) fn chapter(run: &RunReport, id: &str, is_alone: bool) -> Markup {
+    html! {
+        article id=(id) {
+            @if !is_alone { h2 { (run.record) } }
+            p class="facts" { (parts::moment(&run.started)) " · " (run.program) }
+            @for target in &run.targets { p class="lead" { (lead(target)) } }
+            (parts::state(&run.gates, &format!("{id}-gates")))
+            (parts::notes(&[], run.interrupted.as_ref().filter(|_| !run.complete)))
+            (summary(run))
+            (latency(run, id))
+            h3 id=(format!("{id}-rounds")) { "Rounds" }
+            p { "Operations per second, round by round; the line is the mean, the band its 95 % interval." }
+            (parts::panels(&round_pictures(run, id), "panels small"))
+            h3 id=(format!("{id}-shape")) { "Shape" }
+            (shape(run))
+            h3 id=(format!("{id}-gates")) { "Gates" }
+            (parts::gates(&run.gates))
+            h3 id=(format!("{id}-environment")) { "Environment" }
+            @for environment in &run.environments { (parts::environment(environment, &[])) }
+            h3 id=(format!("{id}-method")) { "Method" }
+            (method(run))
+        }
+    }
+}
+
+fn lead(target: &TargetReport) -> String {
+    let at = |name| target.latency().and_then(|phase| phase.quantile(name));
+    let mut text = format!(
+        "{}: {} operations per second",
+        target.name,
+        per_second(target.operations_per_second.as_ref())
+    );
+    if let (Some(middle), Some(tail)) = (at("p50"), at("p99")) {
+        text.push_str(&format!(", p50 {middle}, p99 {tail}"));
+    }
+    if target.failed > 0 {
+        text.push_str(&format!(", {} failed", number(target.failed)));
+    }
+    text + "."
+}
+
+fn summary(run: &RunReport) -> Markup {
+    let row = |target: &TargetReport| {
+        let at = |phase: Option<_>, name| {
+            let found =
+                phase.and_then(|phase: &tlsbench_core::report::PhaseReport| phase.quantile(name));
+            Cell::Number(found.map_or_else(|| "-".to_owned(), ToString::to_string))
+        };
+        let spoiled: Vec<&str> = target.spoiled.iter().map(|family| family.as_str()).collect();
+        vec![
+            Cell::Head(target.name.clone()),
+            Cell::Number(per_second(target.operations_per_second.as_ref())),
+            Cell::Number(per_second(target.connections_per_second.as_ref())),
+            Cell::Number(time(target.cpu_ns_per_operation.as_ref())),
+            at(target.phase(Phase::Confirmed), "p50"),
+            at(target.latency(), "p50"),
+            at(target.latency(), "p99"),
+            Cell::Number(number(target.failed)),
+            Cell::Number(number(target.missed)),
+            Cell::Number(target.rounds.to_string()),
+            Cell::Text(if spoiled.is_empty() { "-".to_owned() } else { spoiled.join(", ") }),
+        ]
+    };
+    let header = [
+        "target",
+        "per second",
+        "connections per second",
+        "generator's CPU per operation",
+        "handshake p50",
+        "p50",
+        "p99",
+        "failed",
+        "missed",
+        "rounds",
+        "no verdict on",
+    ];
+    let rows: Vec<Vec<Cell>> = run.targets.iter().map(row).collect();
+    parts::table("What was measured, with 95 % intervals", &header, &rows)
+}
+
+fn latency(run: &RunReport, id: &str) -> Markup {
+    let panel = |(index, target)| {
+        let target: &TargetReport = target;
+        let id = format!("{id}-latency-{index}");
+        Panel { id, title: target.name.clone(), of: target, twin: None, is_shared: false }
+    };
+    let panels: Vec<Panel<'_>> = run.targets.iter().enumerate().map(panel).collect();
+    let is_open = run.targets.iter().any(|target| target.phase(Phase::Corrected).is_some());
+    let targets = run.targets.iter().map(|target| (target.name.clone(), target));
+    html! {
+        h3 id=(format!("{id}-latency")) { "Latency" }
+        p { "Of whole operations. Both axes are logarithmic; the horizontal one by how rare a time is." }
+        (curves::legend(is_open, false))
+        (parts::panels(&curves::pictures(&panels), "panels small"))
+        (parts::folded("The same as a table, phase by phase", &parts::quantiles(targets, false)))
+    }
+}
+
+fn round_pictures(run: &RunReport, id: &str) -> Vec<super::figure::Picture> {
+    let targets = run.targets.iter().enumerate();
+    targets.filter_map(|(n, target)| rounds::picture(target, format!("{id}-rounds-{n}"))).collect()
+}
+
+fn shape(run: &RunReport) -> Markup {
+    let row = |target: &TargetReport| {
+        let shape = &target.shape;
+        let counts = [
+            target.connections,
+            shape.full,
+            shape.resumed,
+            shape.retried,
+            shape.wanted_ticket,
+            shape.early_data,
+            target.bytes_read,
+            target.bytes_written,
+        ];
+        let cells = counts.map(|count| Cell::Number(number(count)));
+        [Cell::Head(target.name.clone())].into_iter().chain(cells).collect()
+    };
+    let header = [
+        "target",
+        "connections",
+        "full",
+        "resumed",
+        "retried",
+        "wanted a ticket",
+        "early data",
+        "bytes read",
+        "bytes written",
+    ];
+    let rows: Vec<Vec<Cell>> = run.targets.iter().map(row).collect();
+    let pairs = |of: &dyn Fn(&TargetReport) -> Vec<(String, u64)>| -> Vec<Vec<Cell>> {
+        let each = run.targets.iter().flat_map(|target| {
+            of(target).into_iter().map(|(what, count)| {
+                vec![Cell::Head(target.name.clone()), Cell::Text(what), Cell::Number(number(count))]
+            })
+        });
+        each.collect()
+    };
+    let owned = |map: &std::collections::BTreeMap<String, u64>| {
+        map.iter().map(|(what, count)| (what.clone(), *count)).collect()
+    };
+    let negotiated = pairs(&|target| owned(&target.shape.negotiated));
+    let failures = pairs(&|target| owned(&target.failures));
+    html! {
+        (parts::table("What handshakes came to, and bytes of sockets", &header, &rows))
+        @if !negotiated.is_empty() {
+            (parts::table("What was negotiated", &["target", "negotiated", "connections"], &negotiated))
+        }
+        @if !failures.is_empty() {
+            (parts::table("Failures", &["target", "why", "operations"], &failures))
+        }
+    }
+}
+
+fn method(run: &RunReport) -> Markup {
+    html! {
+        p { (super::super::METHOD) }
+        (parts::notes(&run.notes, None))
+        p { "By " (run.program) ", from " (run.started) " to " (run.ended) ":" }
+        @for environment in &run.environments { (parts::command(&environment.command)) }
+        p { "The scenario, with every key said:" }
+        (parts::folded("TOML", &parts::verbatim(&run.scenario)))
+    }
+}

@@ -1,0 +1,252 @@
+//! A report in Prometheus' text format: gauges in seconds and bytes, for a textfile collector or a push
+//! gateway. `docs/report.md` lists them.
+
+mod collected;
+
+use tlsbench_core::report::{
+    EffectReport, GateReport, LabReport, QUANTILES, Report, RunReport, TargetReport, TrialReport,
+};
+use tlsbench_core::stats::Estimate;
+
+use collected::{Collected, Labels};
+
+/// The report as Prometheus reads it.
+pub(super) fn write(report: &Report) -> anyhow::Result<String> {
+    let mut all = Collected::default();
+    for lab in &report.labs {
+        add_lab(&mut all, lab);
+    }
+    for run in &report.runs {
+        add_run(&mut all, run);
+    }
+    all.write()
+}
+
+fn add_lab(all: &mut Collected, lab: &LabReport) {
+    let of = Labels::new("record", &lab.record);
+    let times = (lab.started.as_str(), lab.ended.as_str());
+    add_times(all, &of, "placements", &lab.program, times, lab.complete);
+    add_gates(all, &of, &lab.gates);
+    for trial in &lab.trials {
+        let of = of
+            .and("placement", &trial.placement)
+            .and("workload", trial.workload.as_str())
+            .and("pass", trial.pass.as_str());
+        add_target(all, &of, &trial.client);
+        add_costs(all, &of, trial);
+    }
+    for effect in &lab.effects {
+        add_effect(all, &of, effect);
+    }
+    for idle in &lab.idle {
+        for hop in &idle.hops {
+            let of = of.and("placement", &idle.placement).and("hop", hop.role.as_str());
+            let help = "Memory that each idle connection takes of a hop.";
+            all.add("tlsbench_idle_connection_bytes", help, of, hop.bytes_per_connection);
+        }
+    }
+}
+
+fn add_run(all: &mut Collected, run: &RunReport) {
+    let of = Labels::new("record", &run.record);
+    let times = (run.started.as_str(), run.ended.as_str());
+    add_times(all, &of, "endpoints", &run.program, times, run.complete);
+    add_gates(all, &of, &run.gates);
+    for target in &run.targets {
+        add_target(all, &of.and("target", &target.name), target);
+    }
+}
+
+fn add_times(
+    all: &mut Collected,
+    of: &Labels,
+    kind: &str,
+    program: &str,
+    (started, ended): (&str, &str),
+    complete: bool,
+) {
+    let told = of.and("kind", kind).and("program", program);
+    all.add("tlsbench_run_info", "What the record is of, and what made it.", told, 1.0);
+    let complete = if complete { 1.0 } else { 0.0 };
+    let help = "Whether every round was measured.";
+    all.add("tlsbench_run_complete", help, of.clone(), complete);
+    for (name, help, time) in [
+        ("tlsbench_run_started_timestamp_seconds", "When the run began.", started),
+        ("tlsbench_run_ended_timestamp_seconds", "When the run ended.", ended),
+    ] {
+        // A record that was edited may say anything.
+        if let Ok(time) = time.parse::<jiff::Timestamp>() {
+            all.add(name, help, of.clone(), time.as_second() as f64);
+        }
+    }
+}
+
+fn add_gates(all: &mut Collected, of: &Labels, gates: &[GateReport]) {
+    for gate in gates {
+        let target = gate.target.as_deref().unwrap_or_default();
+        for family in gate.spoils {
+            let of = of.and("gate", gate.name).and("target", target).and("family", family.as_str());
+            let help = "1 for a gate that is shut and a family without a verdict for it; without a \
+                        target it is the whole run.";
+            all.add("tlsbench_gate_shut", help, of, 1.0);
+        }
+    }
+}
+
+fn add_target(all: &mut Collected, of: &Labels, target: &TargetReport) {
+    let help = "Operations that succeeded, per second.";
+    add_estimate(
+        all,
+        "tlsbench_operations_per_second",
+        help,
+        of,
+        target.operations_per_second,
+        1.0,
+    );
+    let help = "Connections that were made, per second.";
+    let rate = target.connections_per_second;
+    add_estimate(all, "tlsbench_connections_per_second", help, of, rate, 1.0);
+    let help = "CPU time of the generators for each operation that succeeded.";
+    let cost = target.cpu_ns_per_operation;
+    add_estimate(all, "tlsbench_client_cpu_seconds_per_operation", help, of, cost, SECONDS);
+    let shape = &target.shape;
+    let mut count = |name, help, of: Labels, count: u64| all.add(name, help, of, count as f64);
+    let help = "Rounds that were measured.";
+    count("tlsbench_rounds", help, of.clone(), target.rounds.into());
+    let help = "Rounds that enter no estimate.";
+    count("tlsbench_untimed_rounds", help, of.clone(), target.untimed_rounds.into());
+    for (what, operations) in [
+        ("succeeded", target.succeeded),
+        ("failed", target.failed),
+        ("missed", target.missed),
+        ("scheduled", target.scheduled),
+    ] {
+        let help = "Operations by what became of them.";
+        count("tlsbench_operations", help, of.and("outcome", what), operations);
+    }
+    for (why, operations) in &target.failures {
+        let help = "Operations that failed, by why.";
+        count("tlsbench_failures", help, of.and("why", why), *operations);
+    }
+    let help = "Connections that were made.";
+    count("tlsbench_connections", help, of.clone(), target.connections);
+    count("tlsbench_read_bytes", "Bytes read from sockets.", of.clone(), target.bytes_read);
+    count("tlsbench_written_bytes", "Bytes written to sockets.", of.clone(), target.bytes_written);
+    for (kind, handshakes) in [
+        ("full", shape.full),
+        ("resumed", shape.resumed),
+        ("retried", shape.retried),
+        ("wanted_ticket", shape.wanted_ticket),
+        ("early_data", shape.early_data),
+    ] {
+        let help = "Handshakes by what they came to; one may be of several kinds.";
+        count("tlsbench_handshakes", help, of.and("kind", kind), handshakes);
+    }
+    for (what, connections) in &shape.negotiated {
+        let help = "Connections by what was negotiated.";
+        count("tlsbench_negotiated_connections", help, of.and("what", what), *connections);
+    }
+    for family in &target.spoiled {
+        let help = "1 for a family without a verdict.";
+        count("tlsbench_spoiled", help, of.and("family", family.as_str()), 1);
+    }
+    add_phases(all, of, target);
+}
+
+fn add_phases(all: &mut Collected, of: &Labels, target: &TargetReport) {
+    for phase in &target.phases {
+        let of = of.and("phase", phase.phase);
+        let help = "Times taken, without missed starts.";
+        all.add("tlsbench_phase_times", help, of.clone(), phase.count as f64);
+        for at in &phase.quantiles {
+            let part = QUANTILES.iter().find(|(name, _)| *name == at.quantile);
+            let part = part.map_or(1.0, |(_, part)| *part);
+            let at_least = if at.at_least { "true" } else { "false" };
+            let of = of.and("quantile", part.to_string()).and("at_least", at_least);
+            let help = "Quantiles of a phase; at_least is true where missed starts hide the value.";
+            all.add("tlsbench_phase_seconds", help, of, at.ns.0 as f64 * SECONDS);
+        }
+    }
+}
+
+fn add_costs(all: &mut Collected, of: &Labels, trial: &TrialReport) {
+    let help = "CPU time of all hops together for each operation that succeeded.";
+    let total = trial.cpu_ns_per_operation;
+    add_estimate(all, "tlsbench_hops_cpu_seconds_per_operation", help, of, total, SECONDS);
+    let help = "Cores that all hops together use at 1,000 operations per second.";
+    let cores = trial.cores_at_1000_per_second;
+    add_estimate(all, "tlsbench_cores_at_1000_per_second", help, of, cores, 1.0);
+    for hop in &trial.hops {
+        let of = of
+            .and("hop", hop.role.as_str())
+            .and("kind", hop.kind.as_str())
+            .and("engine", hop.engine.as_str());
+        let help = "CPU time of a hop for each operation that succeeded.";
+        let cost = hop.cpu_ns_per_operation;
+        add_estimate(all, "tlsbench_hop_cpu_seconds_per_operation", help, &of, cost, SECONDS);
+        let help = "Cores that a hop used while it was measured.";
+        all.add("tlsbench_hop_busy_cores", help, of.clone(), hop.busy_cores);
+        if let Some(share) = hop.user_share {
+            let help = "The part of a hop's CPU time in its own code.";
+            all.add("tlsbench_hop_user_ratio", help, of.clone(), share);
+        }
+        let help = "The most memory that a hop had resident in any round.";
+        all.add("tlsbench_hop_peak_memory_bytes", help, of, hop.peak_bytes as f64);
+    }
+}
+
+fn add_effect(all: &mut Collected, of: &Labels, effect: &EffectReport) {
+    let of = of
+        .and("placement", &effect.placement)
+        .and("workload", effect.workload.as_str())
+        .and("against", &effect.against);
+    let help =
+        "How much more CPU time of all hops an operation takes than that of another placement.";
+    let more = effect.difference_ns;
+    add_estimate(all, "tlsbench_effect_seconds", help, &of, more, SECONDS);
+    let help = "How many times the CPU time of another placement.";
+    add_estimate(all, "tlsbench_effect_ratio", help, &of, effect.ratio, 1.0);
+    for (name, help, value) in [
+        (
+            "tlsbench_effect_chance",
+            "How likely so large a difference is where there is none, all comparisons of the run \
+             taken together.",
+            effect.chance,
+        ),
+        (
+            "tlsbench_effect_sign_flip_chance",
+            "The same of one comparison alone, by flipping signs.",
+            effect.sign_flip,
+        ),
+        (
+            "tlsbench_effect_autocorrelation",
+            "How alike the differences of neighbouring rounds are.",
+            effect.autocorrelation,
+        ),
+    ] {
+        if let Some(value) = value {
+            all.add(name, help, of.clone(), value);
+        }
+    }
+    let help = "1 for the verdict that holds.";
+    all.add("tlsbench_effect_verdict", help, of.and("verdict", effect.verdict), 1.0);
+}
+
+/// An estimate as three gauges: the value, and the ends of its 95 % interval.
+fn add_estimate(
+    all: &mut Collected,
+    name: &str,
+    help: &str,
+    of: &Labels,
+    estimate: Option<Estimate>,
+    unit: f64,
+) {
+    let Some(Estimate { value, low, high, .. }) = estimate else { return };
+    all.add(name, help, of.clone(), value * unit);
+    let end = |which: &str| format!("{help} The {which} end of the 95 % interval.");
+    all.add(&format!("{name}_low"), &end("lower"), of.clone(), low * unit);
+    all.add(&format!("{name}_high"), &end("upper"), of.clone(), high * unit);
+}
+
+/// Of a nanosecond.
+const SECONDS: f64 = 1e-9;

@@ -1,0 +1,70 @@
+//! Gauges on their way into the text format, which prometheus-client writes.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+/// What a value is of.
+#[derive(Clone, Debug)]
+pub(super) struct Labels(Vec<(&'static str, String)>);
+
+impl Labels {
+    pub(super) fn new(name: &'static str, value: &str) -> Self {
+        Self(vec![(name, value.to_owned())])
+    }
+
+    /// The same with one more.
+    pub(super) fn and(&self, name: &'static str, value: impl Into<String>) -> Self {
+        let mut all = self.clone();
+        all.0.push((name, value.into()));
+        all
+    }
+}
+
+/// Gauges by name, each with its values in the order in which they were added.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    order: Vec<String>,
+    gauges: BTreeMap<String, (String, Vec<(Labels, f64)>)>,
+}
+
+impl Collected {
+    /// Adds a value. All of one name stand together in the text.
+    pub(super) fn add(&mut self, name: &str, help: &str, of: Labels, value: f64) {
+        match self.gauges.get_mut(name) {
+            Some((_, values)) => values.push((of, value)),
+            None => {
+                self.order.push(name.to_owned());
+                self.gauges.insert(name.to_owned(), (help.to_owned(), vec![(of, value)]));
+            }
+        }
+    }
+
+    pub(super) fn write(self) -> anyhow::Result<String> {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(self));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry)
+            .context("cannot write Prometheus text")?;
+        Ok(text)
+    }
+}
+
+impl Collector for Collected {
+    fn encode(&self, mut to: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for name in &self.order {
+            let Some((help, values)) = self.gauges.get(name) else { continue };
+            let mut family = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (Labels(labels), value) in values {
+                let value = ConstGauge::new(*value);
+                value.encode(family.encode_family(labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
