@@ -643,22 +643,30 @@ fn every_example_renders() {
             &["ConfigMap cert-manager/public-and-proxy", "ConfigMap production/public-and-proxy"][..]
         }
         "internal-ca" => &["ConfigMap production/internal-ca-bundle"],
+        "lab-ca" => &["ConfigMap production/lab-ca", "ConfigMap staging/lab-ca"],
         "selectors" => &["ConfigMap production/company-roots", "ConfigMap staging/company-roots"],
         other => panic!("what should example {other} render?"),
     };
+    // What `tlsbench pki` makes anew for every lab.
+    let folder = Folder::new();
+    let root = fs::read(examples.join("internal-ca/secret.yaml")).unwrap();
+    let root = String::from_utf8(root).unwrap().replace("internal-ca-secret", "tlsbench-root");
+    let root = folder.file("root.yaml", &root);
     let mut seen = 0;
     for example in fs::read_dir(&examples).unwrap().map(|entry| entry.unwrap().path()) {
         let name = example.file_name().unwrap().to_str().unwrap().to_owned();
         if !example.is_dir() || name == "packages" {
             continue;
         }
-        let ran = trustd(["render", "-o", "json", &package, "-f", arg(&example)]);
+        let more = if name == "lab-ca" { &["-f", arg(&root)][..] } else { &[] };
+        let render = [&["render", "-o", "json", &package, "-f", arg(&example)][..], more].concat();
+        let ran = trustd(render);
         assert_eq!(ran.code, 0, "{name}: {ran:?}");
         assert!(!ran.err.contains("warning") && !ran.err.contains("error"), "{name}: {}", ran.err);
         assert_eq!(printed(&ran), wanted(&name));
         seen += 1;
     }
-    assert_eq!(seen, 3);
+    assert_eq!(seen, 4);
 }
 
 #[test]

@@ -117,6 +117,7 @@ impl World {
             rate: None,
             scenario: String::new(),
             hops: Vec::new(),
+            made: Vec::new(),
             client,
         };
         let traffic = design::traffic(&self.lab, &trial).unwrap();
@@ -156,7 +157,7 @@ impl World {
         let nanos = micros * 1e3 * OPERATIONS as f64 * shared * (1.0 + self.noise * stray);
         let cpu = Cpu { total: Nanos(nanos as u64), ..Cpu::default() };
         let usage = Usage { cpu, ..Usage::default() };
-        HopRound { round, usage, memory: Memory::default() }
+        HopRound { round, usage, memory: Memory::default(), counted: None }
     }
 }
 

@@ -183,7 +183,7 @@ impl LabReport {
         let Verdicts { findings, gates, .. } = verdicts(record);
         let effects: Vec<EffectReport> =
             findings.iter().map(|finding| EffectReport::new(finding, record)).collect();
-        let trials = record.trials.iter().map(|trial| TrialReport::new(trial, &gates));
+        let trials = record.trials.iter().map(|trial| TrialReport::new(trial, record, &gates));
         let gates_told: Vec<GateReport> = gates.iter().map(GateReport::from).collect();
         Self {
             record: name.into(),
@@ -278,8 +278,8 @@ fn engine(record: &LabRecord, placement: &str, role: Role) -> EngineName {
 }
 
 impl TrialReport {
-    fn new(trial: &TrialRecord, gates: &[Gate]) -> Self {
-        let row = Row::of(trial);
+    fn new(trial: &TrialRecord, record: &LabRecord, gates: &[Gate]) -> Self {
+        let row = Row::of(trial, record);
         let wall = trial.client.rounds.iter().fold(Nanos(0), |sum, round| sum + round.wall_ns);
         let hop = |hop: &HopRecord| HopReport::new(hop, &row.hops, wall);
         Self {

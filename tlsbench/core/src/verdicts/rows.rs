@@ -54,7 +54,8 @@ pub struct HopCost {
 }
 
 impl Row {
-    pub(super) fn of(trial: &TrialRecord, record: &LabRecord) -> Self {
+    /// What a trial of a record came to.
+    pub(crate) fn of(trial: &TrialRecord, record: &LabRecord) -> Self {
         let per_operation = |used: &dyn Fn(u32) -> f64| {
             let rounds = trial.client.rounds.iter();
             let pairs: Vec<(f64, f64)> = rounds
