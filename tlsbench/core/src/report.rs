@@ -26,10 +26,11 @@ pub use curve::CurvePoint;
 use curve::Steps;
 pub use gates::GateReport;
 pub use placements::{
-    EffectReport, HopReport, LabReport, PlacementReport, Statement, StationReport, TrialReport,
+    EffectReport, HopReport, LabReport, MedianReport, PlacementReport, Statement, StationReport,
+    TrialReport,
 };
 use rounds::Rounds;
-pub use text::{bytes, micros, number, per_second, ratio, time};
+pub use text::{bytes, micros, number, per_second, percent, ratio, small, time};
 
 /// Runs, side by side.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -45,6 +45,19 @@ pub fn ratio(ratio: Option<&Estimate>) -> String {
     format!("{value:.2} ×, {low:.2} to {high:.2}")
 }
 
+/// A small number with half the width of its interval: `0.812 ± 0.109`.
+#[must_use]
+pub fn small(estimate: Option<&Estimate>) -> String {
+    let Some(Estimate { value, low, high, .. }) = estimate else { return NONE.to_owned() };
+    format!("{value:.3} ± {:.3}", (high - low) / 2.0)
+}
+
+/// A part of a whole, in hundredths: `41 %`.
+#[must_use]
+pub fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| NONE.to_owned(), |share| format!("{:.0} %", share * 100.0))
+}
+
 /// An amount of memory: `12.3 MB`.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {
@@ -100,6 +113,8 @@ mod tests {
         assert_eq!(micros(None), "-");
         assert_eq!(ratio(Some(&estimate(1.324, 0.04))), "1.32 ×, 1.28 to 1.36");
         assert_eq!(ratio(None), "-");
+        assert_eq!(small(Some(&estimate(0.8123, 0.0114))), "0.812 ± 0.011");
+        assert_eq!((percent(Some(0.412)).as_str(), percent(None).as_str()), ("41 %", "-"));
     }
 
     #[test]

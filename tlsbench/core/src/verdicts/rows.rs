@@ -54,8 +54,9 @@ pub struct HopCost {
 }
 
 impl Row {
-    /// What a trial of a record came to.
-    pub(crate) fn of(trial: &TrialRecord, record: &LabRecord) -> Self {
+    /// What a trial of a run came to.
+    #[must_use]
+    pub fn of(trial: &TrialRecord, record: &LabRecord) -> Self {
         let per_operation = |used: &dyn Fn(u32) -> f64| {
             let rounds = trial.client.rounds.iter();
             let pairs: Vec<(f64, f64)> = rounds

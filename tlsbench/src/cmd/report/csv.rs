@@ -13,6 +13,7 @@ pub(super) fn write(report: &Report) -> anyhow::Result<String> {
         to: WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new()),
         of: Default::default(),
         within: Default::default(),
+        pass: "",
     };
     lines.to.write_record(HEADER)?;
     for lab in &report.labs {
@@ -27,18 +28,20 @@ pub(super) fn write(report: &Report) -> anyhow::Result<String> {
 
 fn add_lab(lines: &mut Lines, lab: &LabReport) -> csv::Result<()> {
     lines.of = [lab.record.clone(), lab.started.clone(), String::new()];
-    lines.within = Default::default();
+    (lines.within, lines.pass) = (Default::default(), "");
     add_gates(lines, &lab.gates, None)?;
     for trial in &lab.trials {
         lines.of[2].clone_from(&trial.client.name);
         let workload = trial.workload.to_string();
         lines.within = [trial.placement.clone(), workload, String::new(), String::new()];
+        lines.pass = trial.pass.as_str();
         add_target(lines, &trial.client, &lab.gates)?;
         add_costs(lines, trial)?;
     }
     for effect in &lab.effects {
         add_effect(lines, effect)?;
     }
+    lines.pass = "";
     for idle in &lab.idle {
         lines.of[2].clone_from(&idle.placement);
         for hop in &idle.hops {
@@ -62,12 +65,17 @@ fn add_lab(lines: &mut Lines, lab: &LabReport) -> csv::Result<()> {
 fn add_costs(lines: &mut Lines, trial: &TrialReport) -> csv::Result<()> {
     lines.estimate("hops.cpu_ns_per_operation", "ns", trial.cpu_ns_per_operation)?;
     lines.estimate("cores_at_1000_per_second", "", trial.cores_at_1000_per_second)?;
+    lines.estimate("gbit_per_core", "Gbit/s", trial.gbit_per_core)?;
+    lines.share("hops.busy", trial.busy)?;
+    lines.share("client_busy", trial.client_busy)?;
+    for median in &trial.medians {
+        lines.estimate_of(median.phase, "median", "ns", median.p50_ns)?;
+    }
     for hop in &trial.hops {
         hop.role.as_str().clone_into(&mut lines.within[2]);
         lines.estimate("cpu_ns_per_operation", "ns", hop.cpu_ns_per_operation)?;
-        lines.figure("", "busy_cores", "", &hop.busy_cores.to_string(), false)?;
-        if let Some(share) = hop.user_share {
-            lines.figure("", "user_share", "", &share.to_string(), false)?;
+        for (statistic, share) in [("busy", hop.busy), ("user_share", hop.user_share)] {
+            lines.share(statistic, share)?;
         }
         lines.figure("", "peak_bytes", "bytes", &hop.peak_bytes.to_string(), false)?;
     }
@@ -79,23 +87,25 @@ fn add_effect(lines: &mut Lines, effect: &EffectReport) -> csv::Result<()> {
     let EffectReport { placement, workload, against, .. } = effect;
     lines.of[2] = format!("{placement}/{workload}");
     lines.within = [placement.clone(), workload.to_string(), String::new(), against.clone()];
-    lines.estimate("difference_ns", "ns", effect.difference_ns)?;
-    lines.estimate("ratio", "", effect.ratio)?;
+    lines.pass = effect.pass.as_str();
+    let phase = effect.phase.unwrap_or_default();
+    lines.estimate_of(phase, "difference_ns", "ns", effect.difference_ns)?;
+    lines.estimate_of(phase, "ratio", "", effect.ratio)?;
     for (statistic, value) in [
         ("chance", effect.chance),
         ("sign_flip", effect.sign_flip),
         ("autocorrelation", effect.autocorrelation),
     ] {
         if let Some(value) = value {
-            lines.figure("", statistic, "", &value.to_string(), false)?;
+            lines.figure(phase, statistic, "", &value.to_string(), false)?;
         }
     }
-    lines.count("", &format!("verdict.{}", effect.verdict), 1)
+    lines.count(phase, &format!("verdict.{}", effect.verdict), 1)
 }
 
 fn add_run(lines: &mut Lines, run: &RunReport) -> csv::Result<()> {
     lines.of = [run.record.clone(), run.started.clone(), String::new()];
-    lines.within = Default::default();
+    (lines.within, lines.pass) = (Default::default(), "");
     add_gates(lines, &run.gates, None)?;
     for target in &run.targets {
         lines.of[2].clone_from(&target.name);
@@ -173,6 +183,7 @@ struct Lines {
     of: [String; 3],
     /// Placement, workload, hop, and what it is compared with.
     within: [String; 4],
+    pass: &'static str,
 }
 
 impl Lines {
@@ -186,10 +197,27 @@ impl Lines {
         unit: &str,
         estimate: Option<Estimate>,
     ) -> csv::Result<()> {
+        self.estimate_of("", statistic, unit, estimate)
+    }
+
+    fn share(&mut self, statistic: &str, share: Option<f64>) -> csv::Result<()> {
+        match share {
+            Some(share) => self.figure("", statistic, "", &share.to_string(), false),
+            None => Ok(()),
+        }
+    }
+
+    fn estimate_of(
+        &mut self,
+        phase: &str,
+        statistic: &str,
+        unit: &str,
+        estimate: Option<Estimate>,
+    ) -> csv::Result<()> {
         // A figure that there is none of has no line.
         let Some(Estimate { value, low, high, .. }) = estimate else { return Ok(()) };
         let numbers = [value, low, high].map(|number| number.to_string());
-        self.line(["", statistic, unit], &numbers, false)
+        self.line([phase, statistic, unit], &numbers, false)
     }
 
     fn figure(
@@ -209,11 +237,13 @@ impl Lines {
         let of = self.of.iter().map(String::as_str);
         let numbers = numbers.iter().map(String::as_str);
         let within = self.within.iter().map(String::as_str);
-        self.to.write_record(of.chain(what).chain(numbers).chain([at_least]).chain(within))
+        self.to.write_record(
+            of.chain(what).chain(numbers).chain([at_least]).chain(within).chain([self.pass]),
+        )
     }
 }
 
-const HEADER: [&str; 14] = [
+const HEADER: [&str; 15] = [
     "record",
     "started",
     "target",
@@ -228,4 +258,5 @@ const HEADER: [&str; 14] = [
     "workload",
     "hop",
     "against",
+    "pass",
 ];

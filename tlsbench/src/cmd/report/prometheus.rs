@@ -176,6 +176,17 @@ fn add_costs(all: &mut Collected, of: &Labels, trial: &TrialReport) {
     let help = "Cores that all hops together use at 1,000 operations per second.";
     let cores = trial.cores_at_1000_per_second;
     add_estimate(all, "tlsbench_cores_at_1000_per_second", help, of, cores, 1.0);
+    let help = "Gbit that one core of hops moves in a second.";
+    add_estimate(all, "tlsbench_gigabits_per_core", help, of, trial.gbit_per_core, 1.0);
+    let help = "How busy all hops together kept their cores.";
+    add_some(all, "tlsbench_hops_busy_ratio", help, of, trial.busy);
+    let help = "How busy the generator's busiest thread was.";
+    add_some(all, "tlsbench_client_busy_ratio", help, of, trial.client_busy);
+    for median in &trial.medians {
+        let of = of.and("phase", median.phase);
+        let help = "The median of a phase, the mean over rounds.";
+        add_estimate(all, "tlsbench_median_seconds", help, &of, median.p50_ns, SECONDS);
+    }
     for hop in &trial.hops {
         let of = of
             .and("hop", hop.role.as_str())
@@ -184,12 +195,10 @@ fn add_costs(all: &mut Collected, of: &Labels, trial: &TrialReport) {
         let help = "CPU time of a hop for each operation that succeeded.";
         let cost = hop.cpu_ns_per_operation;
         add_estimate(all, "tlsbench_hop_cpu_seconds_per_operation", help, &of, cost, SECONDS);
-        let help = "Cores that a hop used while it was measured.";
-        all.add("tlsbench_hop_busy_cores", help, of.clone(), hop.busy_cores);
-        if let Some(share) = hop.user_share {
-            let help = "The part of a hop's CPU time in its own code.";
-            all.add("tlsbench_hop_user_ratio", help, of.clone(), share);
-        }
+        let help = "How busy a hop kept the cores that all hops share.";
+        add_some(all, "tlsbench_hop_busy_ratio", help, &of, hop.busy);
+        let help = "The part of a hop's CPU time in its own code.";
+        add_some(all, "tlsbench_hop_user_ratio", help, &of, hop.user_share);
         let help = "The most memory that a hop had resident in any round.";
         all.add("tlsbench_hop_peak_memory_bytes", help, of, hop.peak_bytes as f64);
     }
@@ -199,12 +208,14 @@ fn add_effect(all: &mut Collected, of: &Labels, effect: &EffectReport) {
     let of = of
         .and("placement", &effect.placement)
         .and("workload", effect.workload.as_str())
-        .and("against", &effect.against);
-    let help =
-        "How much more CPU time of all hops an operation takes than that of another placement.";
+        .and("against", &effect.against)
+        .and("pass", effect.pass.as_str())
+        .and("phase", effect.phase.unwrap_or_default());
+    let help = "How much more than of another placement: CPU time of all hops per operation, or the \
+                median of a phase.";
     let more = effect.difference_ns;
     add_estimate(all, "tlsbench_effect_seconds", help, &of, more, SECONDS);
-    let help = "How many times the CPU time of another placement.";
+    let help = "How many times as much as of another placement.";
     add_estimate(all, "tlsbench_effect_ratio", help, &of, effect.ratio, 1.0);
     for (name, help, value) in [
         (
@@ -224,12 +235,16 @@ fn add_effect(all: &mut Collected, of: &Labels, effect: &EffectReport) {
             effect.autocorrelation,
         ),
     ] {
-        if let Some(value) = value {
-            all.add(name, help, of.clone(), value);
-        }
+        add_some(all, name, help, &of, value);
     }
     let help = "1 for the verdict that holds.";
     all.add("tlsbench_effect_verdict", help, of.and("verdict", effect.verdict), 1.0);
+}
+
+fn add_some(all: &mut Collected, name: &str, help: &str, of: &Labels, value: Option<f64>) {
+    if let Some(value) = value {
+        all.add(name, help, of.clone(), value);
+    }
 }
 
 /// An estimate as three gauges: the value, and the ends of its 95 % interval.

@@ -1,9 +1,9 @@
 //! A run over placements in sentences.
 
-use super::super::text::ratio;
-use super::{EffectReport, GateReport, Statement, StationReport};
+use super::super::text::{number, ratio};
+use super::{EffectReport, GateReport, Statement, StationReport, TrialReport};
 use crate::plan::hop::Carried;
-use crate::plan::lab::Workload;
+use crate::plan::lab::{Pass, Workload};
 use crate::plan::placement::{Known, Role};
 use crate::stats::Estimate;
 use crate::warning::Family;
@@ -52,36 +52,54 @@ fn listed(names: &[&str]) -> String {
 /// What may be said of each workload: the places where TLS can end beside each other, or else each
 /// placement beside its twin.
 pub(super) fn statements(
-    workloads: &[Workload],
+    trials: &[TrialReport],
     effects: &[EffectReport],
     gates: &[GateReport],
 ) -> Vec<Statement> {
-    let of_workload = workloads.iter().filter_map(|workload| {
-        let own = || effects.iter().filter(move |effect| effect.workload == *workload);
-        let pairs: Vec<&EffectReport> = own().filter(|effect| !effect.is_twin).collect();
-        let told = if pairs.is_empty() { own().collect() } else { pairs };
-        let text = sentence(*workload, &told, gates)?;
-        Some(Statement { workload: *workload, text })
-    });
-    of_workload.collect()
+    let mut statements = Vec::new();
+    for pass in Pass::ALL {
+        for workload in Workload::ALL {
+            let all = effects.iter().filter(|effect| effect.is_of(*workload, *pass));
+            let (twins, pairs): (Vec<_>, Vec<_>) = all.partition(|effect| effect.is_twin);
+            let told = if pairs.is_empty() { twins } else { pairs };
+            let mut rates = trials.iter().filter(|trial| trial.pass == *pass);
+            let rate = rates.find_map(|trial| trial.rate);
+            let text = sentence(*workload, rate, &told, gates);
+            let (workload, pass) = (*workload, *pass);
+            statements.extend(text.map(|text| Statement { workload, pass, text }));
+        }
+    }
+    statements
 }
 
-fn sentence(workload: Workload, told: &[&EffectReport], gates: &[GateReport]) -> Option<String> {
-    let subject = subject(workload);
+/// With a rate, it is said of latency.
+fn sentence(
+    workload: Workload,
+    rate: Option<f64>,
+    told: &[&EffectReport],
+    gates: &[GateReport],
+) -> Option<String> {
+    let (subject, family, measure) = match rate {
+        Some(rate) => {
+            let rate = number(rate.round() as u64);
+            (format!("At {rate} connections per second"), Family::Latency, "the median time")
+        }
+        None => (subject(workload), Family::Cpu, "CPU time of all hops"),
+    };
     let first = told.first()?;
     if told.iter().all(|effect| effect.verdict == SILENT) {
         let spoils_all =
-            |gate: &&GateReport| gate.target.is_none() && gate.spoils.contains(&Family::Cpu);
+            |gate: &&GateReport| gate.target.is_none() && gate.spoils.contains(&family);
         return Some(match gates.iter().find(spoils_all) {
             Some(gate) => format!("{subject}, no verdict: {}; {}.", gate.seen, gate.cure),
             None => format!("{subject}, {}.", first.says),
         });
     }
-    if let Some(text) = cheapest(told) {
+    if let (None, Some(text)) = (rate, cheapest(told)) {
         return Some(format!("{subject}, all hops together use {text}."));
     }
     let clauses: Vec<String> = told.iter().map(|effect| clause(effect)).collect();
-    Some(format!("{subject}, in CPU time of all hops: {}.", clauses.join("; ")))
+    Some(format!("{subject}, in {measure}: {}.", clauses.join("; ")))
 }
 
 /// What an operation of a workload is, at the head of a sentence.

@@ -9,19 +9,28 @@ use super::scale::{Scale, px};
 
 /// One picture for each workload; all have the same scale.
 pub(super) fn pictures(lab: &LabReport, id: &str) -> Vec<Picture> {
-    let ratios = || lab.effects.iter().filter_map(|effect| effect.ratio);
+    let measured = lab.measured().into_iter();
+    let shown: Vec<&EffectReport> =
+        measured.flat_map(|(workload, pass)| lab.effects_of(workload, pass)).collect();
+    let ratios = || shown.iter().filter_map(|effect| effect.ratio);
     let (low, high) = ratios()
         .fold((1.0_f64, 1.0_f64), |(low, high), ratio| (low.min(ratio.low), high.max(ratio.high)));
     if ratios().next().is_none() || low <= 0.0 || !high.is_finite() {
         return Vec::new();
     }
     let scale = Scale::log((low / ROOM, high * ROOM), (EDGE, WIDTH - EDGE));
-    let workloads = lab.workloads(Pass::Cpu).into_iter();
-    workloads.filter_map(|workload| picture(lab, workload, &scale, id)).collect()
+    let measured = lab.measured().into_iter();
+    measured.filter_map(|(workload, pass)| picture(lab, workload, pass, &scale, id)).collect()
 }
 
-fn picture(lab: &LabReport, workload: Workload, scale: &Scale, id: &str) -> Option<Picture> {
-    let effects = lab.effects_of(workload);
+fn picture(
+    lab: &LabReport,
+    workload: Workload,
+    pass: Pass,
+    scale: &Scale,
+    id: &str,
+) -> Option<Picture> {
+    let effects = lab.effects_of(workload, pass);
     if effects.is_empty() {
         return None;
     }
@@ -61,9 +70,15 @@ fn picture(lab: &LabReport, workload: Workload, scale: &Scale, id: &str) -> Opti
         @for (y, effect) in rows { (row(y, effect, scale)) }
     };
     Some(Picture {
-        id: format!("{id}-effects-{workload}"),
-        title: format!("{workload}: how many times the CPU time"),
-        under: format!("of all hops, per {}, with 95 % intervals; log scale", workload.operation()),
+        id: format!("{id}-effects-{pass}-{workload}"),
+        title: match pass {
+            Pass::Cpu => format!("{workload}: how many times the CPU time"),
+            Pass::Latency => "latency: how many times the median".to_owned(),
+        },
+        under: match pass {
+            Pass::Cpu => format!("of all hops, per {}, 95 % intervals", workload.operation()),
+            Pass::Latency => "of whole operations at one rate, 95 % intervals".to_owned(),
+        },
         says: says(&effects),
         height: bottom + 18.0,
         drawn,
@@ -106,7 +121,9 @@ fn mark(verdict: &str, x: f64, y: f64) -> Markup {
 
 fn word(effect: &EffectReport) -> String {
     let word = match effect.verdict {
+        "costs-more" if effect.pass == Pass::Latency => "▲ takes longer",
         "costs-more" => "▲ costs more",
+        "costs-less" if effect.pass == Pass::Latency => "▼ takes less",
         "costs-less" => "▼ costs less",
         "equal" => "■ equal",
         "cannot-tell" => "◇ cannot tell",

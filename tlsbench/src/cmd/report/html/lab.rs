@@ -4,9 +4,9 @@ use maud::{Markup, html};
 use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
 use tlsbench_core::plan::placement::Role;
 use tlsbench_core::report::{
-    EffectReport, LabReport, TrialReport, bytes, micros, number, per_second, ratio,
+    EffectReport, LabReport, TrialReport, bytes, micros, number, per_second, percent, ratio, small,
 };
-use tlsbench_core::stats::Estimate;
+use tlsbench_core::tally::Phase;
 
 use super::curves::{self, Panel};
 use super::parts::{self, Cell};
@@ -65,18 +65,21 @@ fn verdict(lab: &LabReport, id: &str) -> Markup {
 
 /// The verdict table: placements down, workloads across.
 fn matrix(lab: &LabReport) -> Markup {
-    let workloads = lab.workloads(Pass::Cpu);
-    let caption = "CPU time of all hops per operation, with 95 % intervals, and how many times that \
-                   of the same hops without TLS";
+    let columns = lab.measured();
+    let caption = "CPU time of all hops per operation, and the median time of an operation at one \
+                   rate, with 95 % intervals; and how many times that of the same hops without TLS";
     html! {
         div class="scroll stick" tabindex="0" role="region" aria-label=(caption) {
             table {
                 caption { (caption) }
                 thead { tr {
                     th scope="col" { "placement" }
-                    @for workload in &workloads {
+                    @for (workload, pass) in &columns {
                         th scope="col" class="n" {
-                            (workload) span class="under" { "µs per " (workload.operation()) }
+                            @match pass {
+                                Pass::Cpu => { (workload) span class="under" { "CPU µs per " (workload.operation()) } }
+                                Pass::Latency => { "latency" span class="under" { "median, µs" } }
+                            }
                         }
                         th scope="col" { "verdict on TLS" }
                     }
@@ -85,7 +88,7 @@ fn matrix(lab: &LabReport) -> Markup {
                     @for placement in &lab.placements {
                         tr class=[placement.twin.is_none().then_some("twin")] {
                             th scope="row" { (placement.name) }
-                            @for workload in &workloads { (cells(lab, &placement.name, *workload)) }
+                            @for column in &columns { (cells(lab, &placement.name, *column)) }
                         }
                     }
                 }
@@ -94,15 +97,26 @@ fn matrix(lab: &LabReport) -> Markup {
     }
 }
 
-fn cells(lab: &LabReport, placement: &str, workload: Workload) -> Markup {
-    let trial = lab.trial(placement, workload, Pass::Cpu);
+/// What a trial is measured for: its CPU time, or how long an operation takes.
+fn figure_of(trial: &TrialReport) -> String {
+    match trial.pass {
+        Pass::Cpu => micros(trial.cpu_ns_per_operation.as_ref()),
+        Pass::Latency => {
+            let whole = trial.medians.iter().find(|one| one.phase == Phase::Corrected.as_str());
+            micros(whole.and_then(|whole| whole.p50_ns.as_ref()))
+        }
+    }
+}
+
+fn cells(lab: &LabReport, placement: &str, (workload, pass): (Workload, Pass)) -> Markup {
+    let trial = lab.trial(placement, workload, pass);
     html! {
         @match trial {
-            Some(trial) => td class="n" { (micros(trial.cpu_ns_per_operation.as_ref())) },
+            Some(trial) => td class="n" { (figure_of(trial)) },
             None => td class="n faint" { "-" },
         }
         td class="says" {
-            @if let Some(effect) = lab.beside_twin(placement, workload) {
+            @if let Some(effect) = lab.beside_twin(placement, workload, pass) {
                 span class=(effect.verdict) { (effect.says) }
                 span class="under" { (ratio(effect.ratio.as_ref())) }
             } @else if trial.is_some() {
@@ -113,12 +127,12 @@ fn cells(lab: &LabReport, placement: &str, workload: Workload) -> Markup {
 }
 
 fn effects_section(lab: &LabReport, id: &str) -> Markup {
-    let row = |effect: &&EffectReport| {
+    let row = |effect: &EffectReport| {
         let chance = |chance: Option<f64>| chance.map_or("-".to_owned(), |p| format!("{p:.3}"));
         vec![
             Cell::Head(effect.placement.clone()),
             Cell::Text(effect.against.clone()),
-            Cell::Text(effect.workload.to_string()),
+            Cell::Name(parts::compared(effect)),
             Cell::Number(micros(effect.difference_ns.as_ref())),
             Cell::Number(ratio(effect.ratio.as_ref())),
             Cell::Number(chance(effect.chance)),
@@ -126,14 +140,11 @@ fn effects_section(lab: &LabReport, id: &str) -> Markup {
             Cell::Long(effect.says.clone()),
         ]
     };
-    let workloads = lab.workloads(Pass::Cpu).into_iter();
-    let effects: Vec<&EffectReport> =
-        workloads.flat_map(|workload| lab.effects_of(workload)).collect();
-    let rows: Vec<Vec<Cell>> = effects.iter().map(row).collect();
+    let rows: Vec<Vec<Cell>> = lab.effects.iter().map(row).collect();
     let header = [
         "placement",
         "beside",
-        "workload",
+        "in",
         "adds, µs",
         "ratio",
         "chance (Holm)",
@@ -145,7 +156,7 @@ fn effects_section(lab: &LabReport, id: &str) -> Markup {
         p { "Each comparison was declared before the run. An interval that reaches the line of 1 leaves \
              open whether there is a difference; the word follows a rule that was fixed before." }
         (parts::panels(&effects::pictures(lab, id), "panels"))
-        (parts::folded("The same as a table", &parts::table("Effects in CPU time of all hops per operation", &header, &rows)))
+        (parts::folded("The same as a table", &parts::table("Effects in CPU time of all hops per operation, and in medians of phases", &header, &rows)))
     }
 }
 
@@ -167,9 +178,17 @@ fn cpu(lab: &LabReport, id: &str) -> Markup {
 fn costs(lab: &LabReport, roles: &[Role]) -> Markup {
     let mut header: Vec<String> = ["placement", "workload"].map(str::to_owned).to_vec();
     header.extend(roles.iter().map(|role| format!("{role}, µs")));
-    let rest = ["all hops, µs", "client, µs", "cores at 1,000/s", "per second", "succeeded"];
+    let rest = [
+        "all hops, µs",
+        "hops busy",
+        "client, µs",
+        "cores at 1,000/s",
+        "Gbit/s per core",
+        "per second",
+        "succeeded",
+    ];
     header.extend(rest.map(str::to_owned));
-    header.extend(roles.iter().map(|role| format!("{role}: busy cores, user share, memory")));
+    header.extend(roles.iter().map(|role| format!("{role}: busy, user share, memory")));
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     let rows: Vec<Vec<Cell>> = lab.trials.iter().map(|trial| cost(trial, roles)).collect();
     parts::table("CPU time per operation with 95 % intervals", &header, &rows)
@@ -177,34 +196,27 @@ fn costs(lab: &LabReport, roles: &[Role]) -> Markup {
 
 fn cost(trial: &TrialReport, roles: &[Role]) -> Vec<Cell> {
     let hop = |role: &Role| trial.hops.iter().find(|hop| hop.role == *role);
-    let mut row = vec![Cell::Head(trial.placement.clone()), Cell::Name(trial.load())];
+    let mut row = vec![Cell::Head(trial.placement.clone()), Cell::Name(trial.under())];
     row.extend(roles.iter().map(|role| {
         Cell::Number(micros(hop(role).and_then(|hop| hop.cpu_ns_per_operation.as_ref())))
     }));
     row.extend([
         Cell::Number(micros(trial.cpu_ns_per_operation.as_ref())),
+        Cell::Number(percent(trial.busy)),
         Cell::Number(micros(trial.client.cpu_ns_per_operation.as_ref())),
-        Cell::Number(cores(trial.cores_at_1000_per_second.as_ref())),
+        Cell::Number(small(trial.cores_at_1000_per_second.as_ref())),
+        Cell::Number(small(trial.gbit_per_core.as_ref())),
         Cell::Number(per_second(trial.client.operations_per_second.as_ref())),
         Cell::Number(number(trial.client.succeeded)),
     ]);
     row.extend(roles.iter().map(|role| match hop(role) {
         Some(hop) => {
-            let user = hop.user_share.map_or("-".to_owned(), |s| format!("{:.0} %", s * 100.0));
-            Cell::Number(format!("{:.2}, {user}, {}", hop.busy_cores, bytes(hop.peak_bytes)))
+            let user = percent(hop.user_share);
+            Cell::Number(format!("{}, {user}, {}", percent(hop.busy), bytes(hop.peak_bytes)))
         }
         None => Cell::Number("-".to_owned()),
     }));
     row
-}
-
-fn cores(estimate: Option<&Estimate>) -> String {
-    match estimate {
-        Some(Estimate { value, low, high, .. }) => {
-            format!("{value:.3} ± {:.3}", (high - low) / 2.0)
-        }
-        None => "-".to_owned(),
-    }
 }
 
 fn placements(lab: &LabReport, id: &str) -> Markup {
@@ -231,7 +243,7 @@ fn placements(lab: &LabReport, id: &str) -> Markup {
 }
 
 fn latency(lab: &LabReport, id: &str) -> Markup {
-    let name = |trial: &TrialReport| format!("{}, {}", trial.placement, trial.load());
+    let name = |trial: &TrialReport| format!("{}, {}", trial.placement, trial.under());
     // Times under full load say little, but there may be no others.
     let is_open = !lab.workloads(Pass::Latency).is_empty();
     let pass = if is_open { Pass::Latency } else { Pass::Cpu };
@@ -242,6 +254,7 @@ fn latency(lab: &LabReport, id: &str) -> Markup {
             @if is_open { (OPEN) } @else { (CLOSED) }
             " Both axes are logarithmic; the horizontal one by how rare a time is."
         }
+        @if is_open { (medians(lab)) }
         (curves::legend(is_open, true))
         @for workload in lab.workloads(pass) {
             @let pictures = curves::pictures(&panels(lab, workload, pass, id));
@@ -252,6 +265,27 @@ fn latency(lab: &LabReport, id: &str) -> Markup {
         }
         (parts::folded("The same as a table, phase by phase", &parts::quantiles(lab.trials.iter().map(|trial| (name(trial), &trial.client)), true)))
     }
+}
+
+/// How long the phases of a connection take, and how much of that TLS adds.
+fn medians(lab: &LabReport) -> Markup {
+    let of_pass = || lab.trials.iter().filter(|trial| trial.pass == Pass::Latency);
+    let median = |trial: &TrialReport, phase: Phase| {
+        let found = trial.medians.iter().find(|one| one.phase == phase.as_str());
+        micros(found.and_then(|one| one.p50_ns.as_ref()))
+    };
+    let rows = of_pass().map(|trial| {
+        let name = [Cell::Head(trial.placement.clone())].into_iter();
+        let medians = CONNECTION.map(|(phase, _)| Cell::Number(median(trial, phase)));
+        let busy = [Cell::Number(percent(trial.busy)), Cell::Number(percent(trial.client_busy))];
+        name.chain(medians).chain(busy).collect()
+    });
+    let rows: Vec<Vec<Cell>> = rows.collect();
+    let header = ["placement"].into_iter().chain(CONNECTION.map(|(_, name)| name));
+    let header: Vec<&str> = header.chain(["hops busy", "generator busy"]).collect();
+    let rate = of_pass().find_map(|trial| trial.rate).unwrap_or_default();
+    let caption = format!("Medians at {rate:.0} connections per second, µs, with 95 % intervals");
+    parts::table(&caption, &header, &rows)
 }
 
 /// A panel for each placement with TLS, its twin behind it.
@@ -328,6 +362,15 @@ fn method(lab: &LabReport) -> Markup {
     }
 }
 
+/// Phases in the order in which they come about.
+const CONNECTION: [(Phase, &str); 6] = [
+    (Phase::Connect, "TCP connect"),
+    (Phase::Handshake, "TLS"),
+    (Phase::Confirmed, "confirmed"),
+    (Phase::FirstByte, "first byte"),
+    (Phase::LastByte, "last byte"),
+    (Phase::Corrected, "whole"),
+];
 const OPEN: &str = "Connections arrived evenly, at one moderate rate for all placements.";
 const CLOSED: &str = "Loops were closed: as many connections as there were kept all hops busy, so \
                       these are times under full load.";

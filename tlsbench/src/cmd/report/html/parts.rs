@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, PreEscaped, html};
 use tlsbench_core::record::{Environment, Note};
-use tlsbench_core::report::{GateReport, QUANTILES, TargetReport, number};
+use tlsbench_core::report::{EffectReport, GateReport, QUANTILES, TargetReport, number};
 
 use super::figure::Picture;
 
@@ -67,6 +67,14 @@ pub(super) fn panels(pictures: &[Picture], class: &str) -> Markup {
 /// A table that is shown when it is asked for, and always in print.
 pub(super) fn folded(words: &str, table: &Markup) -> Markup {
     html! { details { summary { (words) } (table) } }
+}
+
+/// What an effect is in: a workload's CPU time, or a phase of the latency pass.
+pub(super) fn compared(effect: &EffectReport) -> String {
+    match effect.phase {
+        Some(phase) => format!("latency, {phase}"),
+        None => effect.workload.to_string(),
+    }
 }
 
 /// Whether all gates are open.

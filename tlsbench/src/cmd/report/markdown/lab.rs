@@ -3,9 +3,9 @@
 use tlsbench_core::plan::lab::Pass;
 use tlsbench_core::plan::placement::Role;
 use tlsbench_core::report::{
-    HopReport, LabReport, QUANTILES, TrialReport, bytes, micros, number, per_second, ratio,
+    HopReport, LabReport, QUANTILES, TrialReport, bytes, micros, number, per_second, percent,
+    ratio, small,
 };
-use tlsbench_core::stats::Estimate;
 
 use super::super::{LAB_METHOD, shell};
 use super::syntax::{Table, fenced, plain};
@@ -42,7 +42,7 @@ fn verdicts(lab: &LabReport) -> String {
         let mut table =
             Table::new(["placement", "hops", "all hops, µs", "TLS adds, µs", "ratio", "verdict"]);
         for trial in lab.trials_of(workload, Pass::Cpu) {
-            let effect = lab.beside_twin(&trial.placement, workload);
+            let effect = lab.beside_twin(&trial.placement, workload, Pass::Cpu);
             let hops: Vec<&str> = trial.hops.iter().map(|hop| hop.kind.as_str()).collect();
             table.row([
                 plain(&trial.placement),
@@ -64,7 +64,7 @@ fn verdicts(lab: &LabReport) -> String {
 /// Placements with TLS beside each other.
 fn pairs(lab: &LabReport) -> String {
     let mut table = Table::new([
-        "workload",
+        "in",
         "placement",
         "beside",
         "adds, µs",
@@ -75,8 +75,12 @@ fn pairs(lab: &LabReport) -> String {
     ]);
     let chance = |chance: Option<f64>| chance.map_or_else(|| "-".to_owned(), |p| format!("{p:.3}"));
     for effect in &lab.effects {
+        let compared = match effect.phase {
+            Some(phase) => format!("latency, {}", plain(phase)),
+            None => effect.workload.to_string(),
+        };
         table.row([
-            effect.workload.to_string(),
+            compared,
             plain(&effect.placement),
             plain(&effect.against),
             micros(effect.difference_ns.as_ref()),
@@ -97,18 +101,28 @@ fn costs(lab: &LabReport) -> String {
     roles.dedup();
     let names: Vec<String> = roles.iter().map(|role| format!("{role}, µs")).collect();
     let header = ["workload", "placement"].into_iter().chain(names.iter().map(String::as_str));
-    let rest = ["all hops, µs", "client, µs", "cores at 1,000/s", "per second", "succeeded"];
+    let rest = [
+        "all hops, µs",
+        "hops busy",
+        "client, µs",
+        "cores at 1,000/s",
+        "Gbit/s per core",
+        "per second",
+        "succeeded",
+    ];
     let mut table = Table::new(header.chain(rest));
     for trial in &lab.trials {
-        let of = [trial.load(), plain(&trial.placement)];
+        let of = [trial.under(), plain(&trial.placement)];
         let hops = roles.iter().map(|role| {
             let hop = trial.hops.iter().find(|hop| hop.role == *role);
             micros(hop.and_then(|hop| hop.cpu_ns_per_operation.as_ref()))
         });
         let rest = [
             micros(trial.cpu_ns_per_operation.as_ref()),
+            percent(trial.busy),
             micros(trial.client.cpu_ns_per_operation.as_ref()),
-            cores(trial.cores_at_1000_per_second.as_ref()),
+            small(trial.cores_at_1000_per_second.as_ref()),
+            small(trial.gbit_per_core.as_ref()),
             per_second(trial.client.operations_per_second.as_ref()),
             number(trial.client.succeeded),
         ];
@@ -117,15 +131,6 @@ fn costs(lab: &LabReport) -> String {
     let mut text = format!("\n### CPU time, hop by hop\n\n{}", table.or("Nothing was measured.\n"));
     text.push_str(&load(lab));
     text
-}
-
-fn cores(estimate: Option<&Estimate>) -> String {
-    match estimate {
-        Some(Estimate { value, low, high, .. }) => {
-            format!("{value:.3} ± {:.3}", (high - low) / 2.0)
-        }
-        None => "-".to_owned(),
-    }
 }
 
 /// How busy hops were.
@@ -141,13 +146,12 @@ fn load(lab: &LabReport) -> String {
     ]);
     for (trial, hop) in hops(lab) {
         table.row([
-            trial.load(),
+            trial.under(),
             plain(&trial.placement),
             format!("{} ({})", hop.role, hop.kind),
             hop.engine.to_string(),
-            format!("{:.2}", hop.busy_cores),
-            hop.user_share
-                .map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0)),
+            percent(hop.busy),
+            percent(hop.user_share),
             bytes(hop.peak_bytes),
         ]);
     }
@@ -186,15 +190,41 @@ fn latency(lab: &LabReport) -> String {
     for trial in &lab.trials {
         for phase in &trial.client.phases {
             let fixed =
-                [trial.load(), plain(&trial.placement), plain(phase.phase), number(phase.count)];
+                [trial.under(), plain(&trial.placement), plain(phase.phase), number(phase.count)];
             table.row(fixed.into_iter().chain(phase.quantiles.iter().map(ToString::to_string)));
         }
     }
     let table = table.or("Nothing was timed.\n");
     format!(
-        "\n### Latency by phase\n\n{table}\nGenerator and hops share a machine: what lies above p90 is \
-         not judged.\n"
+        "\n### Latency by phase\n\n{}{table}\nGenerator and hops share a machine: what lies above p90 is \
+         not judged.\n",
+        medians(lab)
     )
+}
+
+/// How long the phases of a connection take at one rate.
+fn medians(lab: &LabReport) -> String {
+    let of_pass = || lab.trials.iter().filter(|trial| trial.pass == Pass::Latency);
+    let mut phases: Vec<&str> = Vec::new();
+    for median in of_pass().flat_map(|trial| &trial.medians) {
+        if !phases.contains(&median.phase) {
+            phases.push(median.phase);
+        }
+    }
+    let Some(rate) = of_pass().find_map(|trial| trial.rate) else { return String::new() };
+    let names: Vec<String> = phases.iter().map(|phase| plain(phase)).collect();
+    let header = ["placement"].into_iter().chain(names.iter().map(String::as_str));
+    let mut table = Table::new(header.chain(["hops busy", "generator busy"]));
+    for trial in of_pass() {
+        let medians = phases.iter().map(|phase| {
+            let found = trial.medians.iter().find(|median| median.phase == *phase);
+            micros(found.and_then(|median| median.p50_ns.as_ref()))
+        });
+        let name = [plain(&trial.placement)].into_iter();
+        let busy = [percent(trial.busy), percent(trial.client_busy)];
+        table.row(name.chain(medians).chain(busy));
+    }
+    format!("Medians at {rate:.0} connections per second, µs, with 95 % intervals:\n\n{table}\n")
 }
 
 fn idle(lab: &LabReport) -> String {
