@@ -168,6 +168,8 @@ pub struct LabRun {
     pub thorough: bool,
     /// Idle connections that are held.
     pub idle: Option<u32>,
+    /// Idle upstream connections of an HTTP hop.
+    pub pool: Option<u32>,
     /// The kind of every key.
     pub key: Option<KeyKind>,
     /// What hops are made of, by role; builtin where nothing is said.

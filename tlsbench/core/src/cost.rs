@@ -181,7 +181,7 @@ impl Block {
             let cure = match missing.iter().all(|term| term.is_upstream()) {
                 true => {
                     "hops kept their upstream connections while it was measured; measure with \
-                     `--pool 0` as well, and name both records"
+                     `--upstream-pool 0` as well, and name both records"
                 }
                 false => "measure placements and workloads in which it differs from others",
             };

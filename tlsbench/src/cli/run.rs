@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
+use tlsbench_core::plan::hop::POOL_MAX;
 use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
 use tlsbench_core::plan::placement::{Known, Role};
 use tlsbench_core::plan::{
@@ -73,7 +74,8 @@ struct Placements {
     #[arg(long = "pass", value_name = "NAME,…", value_delimiter = ',')]
     passes: Vec<Pass>,
 
-    /// 20 rounds of 2 s, all workloads, and the memory of idle connections: most of an hour.
+    /// 20 rounds of 2 s, all workloads, a mix that checks the cost model, and the memory of idle
+    /// connections: most of an hour.
     #[arg(long)]
     thorough: bool,
 
@@ -81,6 +83,10 @@ struct Placements {
     /// with --thorough].
     #[arg(long, value_name = "NUMBER")]
     idle: Option<u32>,
+
+    /// Idle upstream connections that an HTTP hop keeps; 0 makes one for each request [default: 64].
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(..=i64::from(POOL_MAX)))]
+    upstream_pool: Option<u32>,
 
     /// What every hop is made of: `builtin`, `nginx` or `haproxy` [default: builtin].
     #[arg(long, value_name = "NAME")]
@@ -326,6 +332,7 @@ impl Placements {
             passes: self.passes.clone(),
             thorough: self.thorough,
             idle: self.idle,
+            pool: self.upstream_pool,
             key: self.key,
             engines: engines(self.engine, self.lb, self.ingress),
             pki: self.pki.clone(),

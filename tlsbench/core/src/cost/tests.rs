@@ -264,7 +264,7 @@ fn what_the_placements_cannot_tell_apart_is_withheld() {
     let predicted = fit.predict(&Known::LbReencrypt.placement(), &traffic());
     let error = predicted[0].1.clone().unwrap_err();
     assert!(
-        error.to_string().contains("`dial`") && error.to_string().contains("--pool 0"),
+        error.to_string().contains("`dial`") && error.to_string().contains("--upstream-pool 0"),
         "{error}"
     );
 

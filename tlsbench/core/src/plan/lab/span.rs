@@ -1,15 +1,14 @@
 //! How long a lab takes: what is measured, and what starting and reading take besides.
 
-use super::Lab;
+use super::{Lab, Workload};
 use crate::units::Nanos;
 
 impl Lab {
     /// How long it takes, about.
     #[must_use]
     pub fn span(&self) -> Nanos {
-        [self.pilot_span(), self.cpu_span(), self.latency_span(), self.idle_span()]
-            .into_iter()
-            .fold(Nanos(0), |sum, part| sum + part)
+        let passes = [self.pilot_span(), self.cpu_span(), self.latency_span(), self.check_span()];
+        passes.into_iter().fold(self.idle_span(), |sum, part| sum + part)
     }
 
     /// How many placements the pilot looks at: as many as fit into eight seconds.
@@ -49,6 +48,15 @@ impl Lab {
         let slice = START + pass.warm_up_ns + pass.slice_ns + READING;
         let round = times(slice, self.placements.len());
         times(round, usize::try_from(pass.rounds).unwrap_or(usize::MAX))
+    }
+
+    /// How long it takes to measure what is held out.
+    #[must_use]
+    pub fn check_span(&self) -> Nanos {
+        match self.hold_out {
+            true => Self { workloads: vec![Workload::Mix], ..self.clone() }.cpu_span(),
+            false => Nanos(0),
+        }
     }
 
     /// How long the look at idle connections takes.

@@ -10,7 +10,8 @@ use crate::settings::{LabRun, Run};
 /// What the settings ask for. Flags that say what clients do have no place here: workloads do.
 pub(crate) fn lab(settings: &Run) -> anyhow::Result<Lab> {
     refuse(settings)?;
-    let LabRun { placements, workloads, passes, thorough, engines, key, idle, .. } = &settings.lab;
+    let LabRun { placements, workloads, passes, thorough, pool, engines, key, idle, .. } =
+        &settings.lab;
     let lab = if *thorough { Lab::default().thorough() } else { Lab::default() };
     let Draft { load, timing, tls, .. } = &settings.flags;
     let TlsDraft { version, suites, groups, provider, .. } = tls.clone();
@@ -30,6 +31,7 @@ pub(crate) fn lab(settings: &Run) -> anyhow::Result<Lab> {
         slice_ns: timing.round.unwrap_or(lab.slice_ns),
         warm_up_ns: timing.warm_up.unwrap_or(lab.warm_up_ns),
         seed: load.seed.unwrap_or(lab.seed),
+        pool: pool.unwrap_or(lab.pool),
         version: version.unwrap_or(lab.version),
         key: key.unwrap_or(lab.key),
         suites: suites.unwrap_or(lab.suites),

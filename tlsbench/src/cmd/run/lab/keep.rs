@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use tlsbench_core::plan::lab::{EngineName, Lab, Pass, Workload};
+use tlsbench_core::cost::{Fit, held_out};
+use tlsbench_core::plan::lab::{EngineName, Lab, Mix, Pass, Workload};
 use tlsbench_core::plan::placement::Placement;
 use tlsbench_core::plan::{Load, Scenario};
 use tlsbench_core::record::lab::{
@@ -104,6 +105,15 @@ impl Keeper {
             connections: idle.connections,
             hops: hops.iter().zip(&idle.hops).map(of_hop).collect(),
         });
+    }
+
+    /// Fits what was measured so far, and writes down the mix that it chooses before that is measured.
+    pub(super) fn hold_out(&mut self) -> anyhow::Result<Mix> {
+        let chosen = held_out(&Fit::of(&[&self.record]));
+        let mix = chosen.mix;
+        (self.record.lab.mix, self.record.held_out) = (mix, Some(chosen));
+        self.write()?;
+        Ok(mix)
     }
 
     /// Takes a slice.

@@ -36,12 +36,15 @@ impl Passes<'_> {
         let mut cut_short = self.pilot(keeper)?;
         if cut_short.is_none() {
             self.tell(&table::first(self.lab, keeper.pilot()));
-            cut_short = self.cpu(keeper, &done)?;
+            cut_short = self.cpu(self.lab, keeper, &done)?;
         }
         if cut_short.is_none()
             && let Some(pass) = &self.lab.latency
         {
             cut_short = self.latency(pass, keeper, &done)?;
+        }
+        if cut_short.is_none() && self.lab.hold_out {
+            cut_short = self.check(keeper, &done)?;
         }
         if cut_short.is_none() && self.lab.idle_connections > 0 {
             cut_short = self.idle(keeper)?;
@@ -86,13 +89,25 @@ impl Passes<'_> {
         Ok(None)
     }
 
-    fn cpu(&self, keeper: &mut Keeper, done: &Cell<u32>) -> anyhow::Result<Option<CutShort>> {
-        for round in 0..self.lab.rounds {
-            for (index, bytes, workloads) in self.lab.topologies(round) {
-                let Some(placement) = self.lab.placements.get(index) else { continue };
+    /// What costs came to chooses a mix that they have not seen, which is then measured like the rest.
+    fn check(&self, keeper: &mut Keeper, done: &Cell<u32>) -> anyhow::Result<Option<CutShort>> {
+        let mix = keeper.hold_out()?;
+        let lab = Lab { mix, workloads: vec![Workload::Mix], ..self.lab.clone() };
+        self.cpu(&lab, keeper, done)
+    }
+
+    fn cpu(
+        &self,
+        lab: &Lab,
+        keeper: &mut Keeper,
+        done: &Cell<u32>,
+    ) -> anyhow::Result<Option<CutShort>> {
+        for round in 0..lab.rounds {
+            for (index, bytes, workloads) in lab.topologies(round) {
+                let Some(placement) = lab.placements.get(index) else { continue };
                 let mut topology = self.site.start(placement, bytes)?;
                 for workload in workloads {
-                    let scenario = self.lab.scenario(placement, workload, &self.site.files);
+                    let scenario = lab.scenario(placement, workload, &self.site.files);
                     let trial = self.site.measure(scenario.clone(), &mut topology, self.stop)?;
                     let cut_short = trial.cut_short;
                     let (pass, rate, hops) = (Pass::Cpu, None, topology.hops());
