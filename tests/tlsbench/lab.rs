@@ -199,3 +199,92 @@ fn idle_connections_take_memory_where_tls_ends() {
     assert!(with[2] > without[2] + 1_000.0, "{with:?} {without:?}");
     assert!(said.contains("idle connections: resident memory for each"), "{said}");
 }
+
+/// A file that describes a placement; a test holds the page's own example to be one that can be read.
+fn example() -> String {
+    let page = include_str!("../../docs/placements.md");
+    page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
+}
+
+#[test]
+fn the_example_of_the_page_is_drawn_and_printed_so_that_it_reads_back() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("lab.toml"), example()).unwrap();
+    let output = run_in(&folder, &["-c", "lab.toml", "--show"]);
+    let drawn = stdout(&output);
+    let edge = "client ══TLS═▶ lb http ═mTLS═▶ (sidecar relay) ═mTLS═▶ backend";
+    assert!(drawn.contains(edge), "{drawn} {output:?}");
+    assert!(drawn.contains("edge-plain") && drawn.contains("mtls "), "{drawn}");
+
+    let first = stdout(&run_in(&folder, &["-c", "lab.toml", "--print-scenario"]));
+    assert!(first.contains("key = \"rsa2048\"") && first.contains("share = 0.2"), "{first}");
+    fs::write(folder.path().join("again.toml"), &first).unwrap();
+    let again = stdout(&run_in(&folder, &["-c", "again.toml", "--print-scenario"]));
+    assert_eq!(again, first);
+    let flags = ["--key", "ed25519", "--placement", "edge", "--seed", "9"];
+    let changed =
+        run_in(&folder, &[&["-c", "again.toml", "--print-scenario"][..], &flags].concat());
+    let changed = stdout(&changed);
+    assert!(changed.contains("placements = [\"edge\"]"), "{changed}");
+    assert!(changed.contains("key = \"ed25519\"\nseed = 9\n"), "{changed}");
+    let usual = stdout(&run_in(&folder, &["--thorough", "--print-scenario"]));
+    assert!(usual.contains("idle_connections = 500") && usual.contains("bulk-1m"), "{usual}");
+}
+
+#[test]
+fn a_placement_of_ones_own_is_measured_beside_its_twin() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = example().replace("engine = \"nginx\"", "engine = \"builtin\"");
+    fs::write(folder.path().join("lab.toml"), file).unwrap();
+    let flags = ["-c", "lab.toml", "--placement", "edge", "--pass", "cpu", "--workload", "full"];
+    let times = ["--rounds", "1", "--round", "800ms", "--warm-up", "50ms"];
+    let output = run_in(&folder, &[&flags[..], &times].concat());
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+    let record = record(&folder);
+    let names: Vec<&str> =
+        trials(&record).iter().map(|t| t["placement"].as_str().unwrap()).collect();
+    assert_eq!(names, ["edge", "edge-plain"]);
+    for trial in trials(&record) {
+        assert!(sum(trial, "/succeeded") > 0, "{trial}");
+        let roles: Vec<&str> =
+            trial["hops"].as_array().unwrap().iter().map(|h| h["role"].as_str().unwrap()).collect();
+        assert_eq!(roles, ["lb", "sidecar", "backend"]);
+    }
+    let versions = negotiated(&trials(&record)[0]);
+    assert!(versions.iter().all(|seen| seen.starts_with("TLS 1.2 ")), "{versions:?}");
+    assert_eq!(record["lab"]["placements"][0]["hops"][1]["delay_ns"], 2_000_000);
+}
+
+#[test]
+fn a_file_that_cannot_be_measured_is_refused_with_line_and_cure() {
+    let folder = tempfile::tempdir().unwrap();
+    for (from, to, wanted) in [
+        (
+            "role = \"sidecar\"",
+            "role = \"lb\"",
+            "line 27: `placement[0].hops[1].role`: `lb` stands",
+        ),
+        (
+            "kind = \"relay\"",
+            "kind = \"tunnel\"",
+            "line 28: `placement.hops.kind`: `tunnel` is none",
+        ),
+        ("dial = \"mtls\"", "dial = \"tls\"", "line 25: `placement[0].hops[0].dial`: it dials tls"),
+        ("share = 0.2", "share = 0", "line 17: `latency.share`"),
+        ("rounds = 8", "runs = 8", "line 13: `timing.runs`: no such key"),
+        (
+            "key = \"rsa2048\"",
+            "[[target]]\nurl = 'http://a.test/'",
+            "an endpoint, in a scenario of",
+        ),
+    ] {
+        fs::write(folder.path().join("lab.toml"), example().replacen(from, to, 1)).unwrap();
+        let output = run_in(&folder, &["-c", "lab.toml"]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{to}: {output:?}");
+        assert!(said.contains(wanted) && said.contains("hint: "), "{to}: {said}");
+        assert!(said.contains("scenario `lab.toml`"), "{said}");
+    }
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}

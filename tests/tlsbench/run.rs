@@ -257,8 +257,18 @@ fn the_defaults_that_help_names_are_those_of_a_printed_scenario() {
 }
 
 /// Flags whose defaults are another matter: files, the platform, what counts as anything, placements.
-const NOT_OF_THE_SCENARIO: [&str; 7] =
-    ["record", "output", "ca-bundle", "expect-status", "placement", "workload", "engine"];
+const NOT_OF_THE_SCENARIO: [&str; 10] = [
+    "record",
+    "output",
+    "ca-bundle",
+    "expect-status",
+    "placement",
+    "workload",
+    "engine",
+    "pass",
+    "idle",
+    "key",
+];
 
 #[test]
 fn a_printed_scenario_is_one_that_can_be_read() {

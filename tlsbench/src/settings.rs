@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use tlsbench_core::change::Condition;
 use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
-use tlsbench_core::plan::placement::{Known, Role};
+use tlsbench_core::plan::placement::Role;
 use tlsbench_core::plan::{Draft, KeyKind};
 
 /// One verb with everything it needs to know.
@@ -159,7 +159,7 @@ pub struct Run {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabRun {
     /// The placements, whose twins come along; none means all.
-    pub placements: Vec<Known>,
+    pub placements: Vec<String>,
     /// The workloads; none means the usual ones.
     pub workloads: Vec<Workload>,
     /// What is measured; none means all.

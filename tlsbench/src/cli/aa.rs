@@ -98,7 +98,7 @@ impl Aa {
             record: record.clone(),
             output,
             lab: settings::LabRun {
-                placements: placements.clone(),
+                placements: placements.iter().map(ToString::to_string).collect(),
                 workloads: workloads.clone(),
                 passes: vec![Pass::Cpu],
                 engines: super::run::engines(*engine, None, None),

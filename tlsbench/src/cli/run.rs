@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tlsbench_core::plan::hop::POOL_MAX;
 use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
-use tlsbench_core::plan::placement::{Known, Role};
+use tlsbench_core::plan::placement::Role;
 use tlsbench_core::plan::{
     Close, Draft, Group, KeyKind, LoadDraft, LoopName, Pin, ProtocolName, Provider, RequestDraft,
     SpreadName, Suite, TargetDraft, TimingDraft, TlsDraft, Verify, Version,
@@ -61,9 +61,10 @@ pub(super) struct Run {
 
 #[derive(Args, Clone, Debug)]
 struct Placements {
-    /// Placements to measure, with their twins [default: all eight; --show draws them].
+    /// Placements to measure, with their twins: known ones, and those of the scenario file [default:
+    /// all eight; --show draws them].
     #[arg(long = "placement", value_name = "NAME,…", value_delimiter = ',')]
-    placements: Vec<Known>,
+    placements: Vec<String>,
 
     /// Workloads: `full` handshakes, `keep-alive` requests, `resumed` handshakes, `bulk-64k` and
     /// `bulk-1m` responses, `mix` [default: the first three].
@@ -238,8 +239,8 @@ struct Load {
     #[arg(long, value_name = "HOW", requires = "rate")]
     spread: Option<SpreadName>,
 
-    /// Seed of a Poisson process [default: 1].
-    #[arg(long, value_name = "NUMBER", requires = "rate")]
+    /// Seed of a Poisson process, or of the order of placements [default: 1].
+    #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
 
     /// Most connections of an open loop at a time [default: 1000; 64 with --keep-alive].

@@ -34,13 +34,13 @@ pub(super) struct Answer {
 
 /// Measures what the settings say, or prints it.
 pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
-    if settings.flags.target.is_none() && settings.scenario.is_none() && !settings.print_scenario {
+    if settings.flags.target.is_none() && lab::is_of_placements(settings) {
         return lab::answer(settings);
     }
     if settings.lab != LabRun::default() {
         bail!(
-            "--placement, --workload, --engine, --pki and --show are for placements on this \
-             machine, and an endpoint is named; leave out one or the other"
+            "--placement, --workload, --engine and what else is listed under \"Placements\" are for \
+             placements on this machine, and an endpoint is named; leave out one or the other"
         );
     }
     let scenario = scenario(settings)?;
@@ -69,9 +69,9 @@ pub(super) fn measured_lab(
     settings: &Run,
     change: impl FnOnce(&mut Lab),
 ) -> anyhow::Result<(String, LabRecord)> {
-    let mut plan = lab::lab(settings)?;
-    change(&mut plan);
-    let (record, path) = lab::measured(&plan, settings)?;
+    let mut asked = lab::asked(settings)?;
+    change(&mut asked.lab);
+    let (record, path) = lab::measured(&asked, settings)?;
     Ok((path.display().to_string(), record))
 }
 

@@ -211,6 +211,8 @@ macro_rules! layered {
     };
 }
 
+pub(super) use layered;
+
 layered!(Draft {
     handshakes_only,
     close,
@@ -286,19 +288,22 @@ impl TimingDraft {
 }
 
 /// Spans of time as text.
-mod span {
+pub(super) mod span {
     use serde::{Deserialize, Deserializer, Serializer};
 
     use crate::units::Nanos;
 
-    pub(super) fn serialize<S: Serializer>(span: &Option<Nanos>, to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::plan) fn serialize<S: Serializer>(
+        span: &Option<Nanos>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         match span {
             Some(span) => to.serialize_some(&span.exact()),
             None => to.serialize_none(),
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in crate::plan) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<Nanos>, D::Error> {
         let text = Option::<String>::deserialize(from)?;

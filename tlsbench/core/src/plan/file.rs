@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
 use toml::de::DeTable;
 
 use super::draft::{
@@ -28,8 +29,7 @@ impl Problem {
     /// over it, did not.
     #[must_use]
     pub fn in_file(self, text: &str, flags: &Draft) -> Self {
-        let path: Vec<&str> = self.key.split('.').collect();
-        let line = self.line.or_else(|| line_of(text, &path).filter(|_| !says(flags, &path)));
+        let line = self.line.or_else(|| line_of_key(text, &self.key, flags));
         Self { line, ..self }
     }
 }
@@ -187,26 +187,47 @@ impl From<&Timing> for TimingDraft {
     }
 }
 
-/// The line that says a key. Nothing where none does, or where it may be any of several tables.
-fn line_of(text: &str, path: &[&str]) -> Option<usize> {
+/// The line of a scenario file that says a key such as `tls.resume` or `placement[1].name`, unless the
+/// flags, which win over it, say it too.
+pub(super) fn line_of_key(text: &str, key: &str, flags: &impl Serialize) -> Option<usize> {
+    let path: Vec<(&str, Option<usize>)> = key.split('.').map(step).collect();
+    let names: Vec<&str> = path.iter().map(|(name, _)| *name).collect();
+    line_of(text, &path).filter(|_| !says(flags, &names))
+}
+
+/// A part of a key: its name, and which of several it is.
+fn step(part: &str) -> (&str, Option<usize>) {
+    let several = part.strip_suffix(']').and_then(|part| part.split_once('['));
+    match several.and_then(|(name, index)| Some((name, index.parse().ok()?))) {
+        Some((name, index)) => (name, Some(index)),
+        None => (part, None),
+    }
+}
+
+/// The line that says a key; of one of several tables that does not say it, the line that this begins
+/// with. Nothing where none does, or where it may be any of several tables.
+fn line_of(text: &str, path: &[(&str, Option<usize>)]) -> Option<usize> {
     let (last, tables) = path.split_last()?;
     let root = DeTable::parse(text).ok()?;
     let mut table = root.get_ref();
-    for name in tables {
+    let mut begin = None;
+    for (name, index) in tables {
         let (_, value) = table.iter().find(|(key, _)| key.get_ref() == name)?;
-        let value = match value.get_ref().as_array() {
-            Some(several) if several.len() > 1 => return None,
-            Some(one) => one.first()?,
-            None => value,
+        let value = match (value.get_ref().as_array(), index) {
+            (Some(several), Some(index)) => several.get(*index)?,
+            (Some(several), None) if several.len() > 1 => return None,
+            (Some(one), None) => one.first()?,
+            (None, _) => value,
         };
+        begin = index.and(Some(value.span().start)).or(begin);
         table = value.get_ref().as_table()?;
     }
-    let (key, _) = table.iter().find(|(key, _)| key.get_ref() == last)?;
-    line_at(text, key.span().start)
+    let said = table.iter().find(|(key, _)| key.get_ref() == last.0);
+    line_at(text, said.map(|(key, _)| key.span().start).or(begin)?)
 }
 
 /// Whether a draft says a key, in any of several tables.
-fn says(draft: &Draft, path: &[&str]) -> bool {
+fn says(draft: &impl Serialize, path: &[&str]) -> bool {
     fn within(value: &toml::Value, path: &[&str]) -> bool {
         match (path, value) {
             ([], _) => true,
@@ -221,7 +242,7 @@ fn line_at(text: &str, start: usize) -> Option<usize> {
     Some(text.get(..start)?.matches('\n').count() + 1)
 }
 
-fn problem(text: &str, error: &toml::de::Error) -> Problem {
+pub(super) fn problem(text: &str, error: &toml::de::Error) -> Problem {
     let line = error.span().and_then(|span| line_at(text, span.start));
     let source = line.and_then(|line| text.lines().nth(line - 1)).unwrap_or_default();
     let key = key_at(text, line, source);

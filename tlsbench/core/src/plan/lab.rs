@@ -15,9 +15,14 @@ use crate::units::Nanos;
 mod check;
 mod span;
 mod slice;
+mod draft;
+mod finish;
+mod file;
 #[cfg(test)]
 mod tests;
 
+pub use draft::{LabDraft, LatencyDraft, MixDraft, PlacementDraft, StationDraft};
+pub use finish::Asked;
 pub use slice::ClientFiles;
 
 /// A run over placements.

@@ -4,13 +4,15 @@
 //! [`Wiring`].
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::hop::{Carried, HopKind};
-use super::problem::{Problem, Problems};
+use super::hop::{Carried, HopKind, Replicas, TicketKeys};
 use super::words::words;
+use crate::units::Nanos;
 
+mod check;
 mod picture;
 mod wire;
 #[cfg(test)]
@@ -45,6 +47,12 @@ pub struct Station {
     /// Whether it tells the next hop its client's address by the PROXY protocol.
     #[serde(default)]
     pub proxy_protocol: bool,
+    /// Equal servers that it stands for; builtin hops only.
+    #[serde(default)]
+    pub replicas: Replicas,
+    /// How much later a builtin relay passes on what it gets, each way.
+    #[serde(default, rename = "delay_ns")]
+    pub delay: Nanos,
 }
 
 /// What a hop is there for.
@@ -130,7 +138,15 @@ impl Known {
 
 impl Station {
     const fn new(role: Role, kind: HopKind, listen: Carried, dial: Carried) -> Self {
-        Self { role, kind, listen, dial, proxy_protocol: false }
+        Self {
+            role,
+            kind,
+            listen,
+            dial,
+            proxy_protocol: false,
+            replicas: Replicas { count: NonZeroU32::MIN, tickets: TicketKeys::Shared },
+            delay: Nanos(0),
+        }
     }
 
     /// Whether bytes go through as they are.
@@ -162,7 +178,7 @@ impl Placement {
     }
 
     /// The same hops without TLS: what TLS costs is the difference to it. A relay by server name
-    /// becomes a plain one, for plaintext has no such name.
+    /// becomes a plain one, for plaintext has no such name. What has no TLS is its own twin.
     #[must_use]
     pub fn twin(&self) -> Self {
         let plain = |hop: &Station| Station {
@@ -172,6 +188,9 @@ impl Placement {
             ..hop.clone()
         };
         let mut twin = Self { name: String::new(), hops: self.hops.iter().map(plain).collect() };
+        if twin.hops == self.hops {
+            return self.clone();
+        }
         let known = [Known::Plaintext, Known::PlaintextL4, Known::PlaintextL4L4];
         let same = known.into_iter().map(Known::placement).find(|known| known.hops == twin.hops);
         twin.name = same.map_or_else(|| format!("{}-plain", self.name), |known| known.name);
@@ -182,58 +201,6 @@ impl Placement {
     #[must_use]
     pub fn is_plain(&self) -> bool {
         self.links().iter().all(|link| *link == Carried::Plain)
-    }
-
-    /// Everything that keeps the placement from being measured.
-    #[must_use]
-    pub fn problems(&self) -> Vec<Problem> {
-        let mut problems = Problems::default();
-        let key = |index: usize, field: &str| format!("hops[{index}].{field}");
-        if self.name.is_empty()
-            || !self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        {
-            problems.add("name", format!("`{}` is no name", self.name), "write a-z, 0-9 and `-`");
-        }
-        let last = self.hops.len().saturating_sub(1);
-        if self.hops.last().is_none_or(|hop| hop.kind != HopKind::Backend) {
-            problems.add("hops", "no backend is at their end", "let the last be a `backend`");
-        }
-        for (index, hop) in self.hops.iter().enumerate() {
-            let before = self.hops.get(..index).unwrap_or_default();
-            if before.iter().any(|other| other.role == hop.role) {
-                let seen = format!("`{}` stands there twice", hop.role);
-                problems.add(key(index, "role"), seen, "give each hop a role of its own");
-            }
-            if hop.kind == HopKind::Backend && index != last {
-                problems.add(key(index, "kind"), "a backend goes on to nowhere", "put it last");
-            }
-            if hop.kind == HopKind::SniRelay
-                && (hop.listen, hop.dial) != (Carried::Plain, Carried::Plain)
-            {
-                let seen = "an `sni-relay` takes no part in TLS";
-                problems.add(key(index, "listen"), seen, "leave out `listen` and `dial`");
-            }
-        }
-        self.check_links(&mut problems);
-        problems.0
-    }
-
-    fn check_links(&self, problems: &mut Problems) {
-        let links = self.links();
-        for (index, (hop, next)) in self.hops.iter().zip(links.iter().skip(1)).enumerate() {
-            if !hop.passes_on() && hop.dial != *next {
-                let seen = format!("it dials {}, and the next hop gets {next}", hop.dial);
-                problems.add(format!("hops[{index}].dial"), seen, "let both say the same");
-            }
-            if hop.kind == HopKind::SniRelay && *next == Carried::Plain {
-                let seen = "plaintext has no server name";
-                problems.add(format!("hops[{index}].kind"), seen, "make it a `relay`");
-            }
-            if hop.proxy_protocol && hop.kind == HopKind::Http {
-                let seen = "an `http` hop's connections serve many clients";
-                problems.add(format!("hops[{index}].proxy_protocol"), seen, "leave it out");
-            }
-        }
     }
 }
 

@@ -11,13 +11,13 @@ mod table;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
-use tlsbench_core::plan::lab::Lab;
+use anyhow::Context as _;
+use tlsbench_core::plan::lab::{Asked, Lab};
 use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::verdicts::{Verdicts, verdicts};
 use tlsbench_engine::run::{CutShort, Stop};
 
-use super::{Answer, free_path, stop_on_signals};
+use super::{Answer, free_path, refused, stop_on_signals};
 use crate::cmd::report;
 use crate::exit::Exit;
 use crate::progress::StepProgress;
@@ -29,16 +29,19 @@ use keep::Keeper;
 use passes::Passes;
 use site::Site;
 
-pub(super) use ask::lab;
+pub(super) use ask::{asked, is_of_placements};
 
 /// Measures placements, or shows them.
 pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
-    let lab = lab(settings)?;
-    check(&lab)?;
-    if settings.lab.show {
-        return Ok(Answer { text: table::pictures(&lab), exit: Exit::Fine });
+    let asked = asked(settings)?;
+    if settings.print_scenario {
+        let text = asked.to_toml().context("cannot print the scenario")?;
+        return Ok(Answer { text, exit: Exit::Fine });
     }
-    let (record, path) = measured(&lab, settings)?;
+    if settings.lab.show {
+        return Ok(Answer { text: table::pictures(&asked.lab), exit: Exit::Fine });
+    }
+    let (record, path) = measured(&asked, settings)?;
     let judged = verdicts(&record);
     let page = report::page(&record, &path)?;
     let text = match settings.output {
@@ -47,25 +50,22 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
             format!("{}report: {}\n", table::text(&record, &judged, &path), page.display())
         }
     };
-    Ok(Answer { text, exit: exit(&lab, &judged) })
-}
-
-fn check(lab: &Lab) -> anyhow::Result<()> {
-    let problems: Vec<String> = lab.problems().iter().map(ToString::to_string).collect();
-    match problems.is_empty() {
-        true => Ok(()),
-        false => bail!("this cannot be measured:\n{}", problems.join("\n")),
-    }
+    Ok(Answer { text, exit: exit(&asked.lab, &judged) })
 }
 
 /// Measures a lab; its record, and where that is.
-pub(super) fn measured(lab: &Lab, settings: &Run) -> anyhow::Result<(LabRecord, PathBuf)> {
-    check(lab)?;
+pub(super) fn measured(asked: &Asked, settings: &Run) -> anyhow::Result<(LabRecord, PathBuf)> {
+    let lab = &asked.lab;
+    // It may be another than was asked for, as a verb needs it.
+    let problems = lab.problems();
+    if !problems.is_empty() {
+        return Err(refused("this", &problems));
+    }
     let engines = Engines::find(lab)?;
     let started = jiff::Timestamp::now();
     let path = settings.record.clone().unwrap_or_else(|| free_path(started));
     store::prepare(&path)?;
-    let site = Site::prepare(lab, settings, &path, engines)?;
+    let site = Site::prepare(asked, &path, engines)?;
     let stop = Arc::new(Stop::new());
     stop_on_signals(&stop).context("cannot listen for signals")?;
     let mut keeper = Keeper::new(lab, started, path.clone(), &site);

@@ -3,16 +3,28 @@
 use std::collections::BTreeSet;
 
 use super::Lab;
-use crate::plan::hop::{Carried, RESPONSE_BYTES_MAX};
+use crate::plan::hop::{Carried, POOL_MAX, RESPONSE_BYTES_MAX};
 use crate::plan::placement::Placement;
 use crate::plan::problem::{Problem, Problems};
 use crate::plan::{Group, Provider, Version};
-use crate::units::{Rate, Share};
+use crate::units::{Nanos, Rate, Share};
 
 impl Lab {
     /// Everything that keeps the lab from being measured.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.problems_but_of_placements();
+        for placement in &self.placements {
+            let found = placement.problems().into_iter();
+            problems.extend(
+                found.map(|p| Problem { key: format!("{}.{}", placement.name, p.key), ..p }),
+            );
+        }
+        problems
+    }
+
+    /// The same without a look into placements.
+    pub(super) fn problems_but_of_placements(&self) -> Vec<Problem> {
         let mut problems = Problems::default();
         let mut names = BTreeSet::new();
         for placement in &self.placements {
@@ -29,18 +41,31 @@ impl Lab {
         self.check_rounds(&mut problems);
         self.check_mix(&mut problems);
         self.check_tls(&mut problems);
+        let over = self.pool > POOL_MAX;
+        problems.when(over, "pool", "more than an address has ports", "write at most 28,232");
         let over = self.idle_connections > IDLE_MAX;
         problems.when(over, "idle_connections", "more than 10,000", "hold fewer");
-        let all = self.placements.iter().flat_map(Placement::problems);
-        problems.0.into_iter().chain(all).collect()
+        problems.0
     }
 
     fn check_rounds(&self, problems: &mut Problems) {
         let latency = self.latency.map(|pass| ("latency.rounds", pass.rounds));
-        for (key, rounds) in [("rounds", self.rounds)].into_iter().chain(latency) {
+        for (key, rounds) in [("timing.rounds", self.rounds)].into_iter().chain(latency) {
             if !(1..=ROUNDS_MAX).contains(&rounds) {
                 let cure = "write 1 to 1,000; a verdict takes at least 6";
                 problems.add(key, format!("{rounds} rounds"), cure);
+            }
+        }
+        let latency = self.latency.map(|pass| ("latency", pass.slice_ns, pass.warm_up_ns));
+        let cpu = [("timing", self.slice_ns, self.warm_up_ns)];
+        for (key, slice, warm_up) in cpu.into_iter().chain(latency) {
+            if !(SLICE_MIN..=SLICE_MAX).contains(&slice) {
+                let seen = format!("{} is no length for a slice", slice.exact());
+                problems.add(format!("{key}.round"), seen, "write 20ms to 1h");
+            }
+            if warm_up > SLICE_MAX {
+                let seen = format!("{} is too long", warm_up.exact());
+                problems.add(format!("{key}.warm_up"), seen, "write at most 1h");
             }
         }
         let Some(pass) = self.latency else { return };
@@ -92,3 +117,6 @@ const ROUNDS_MAX: u32 = 1_000;
 const IDLE_MAX: u32 = 10_000;
 /// As many as the descriptors that a process may usually have, shared by three hops.
 const MIX_MAX: u32 = 10_000;
+/// Hops are read at the edges of a slice, which takes some milliseconds.
+const SLICE_MIN: Nanos = Nanos::from_millis(20);
+const SLICE_MAX: Nanos = Nanos::from_millis(3_600_000);

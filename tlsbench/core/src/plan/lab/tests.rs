@@ -133,7 +133,7 @@ fn twins_come_along_once() {
 #[test]
 fn what_cannot_be_measured_is_named() {
     let keys = |lab: &Lab| lab.problems().into_iter().map(|p| p.key).collect::<Vec<_>>();
-    assert_eq!(keys(&Lab { rounds: 0, ..Lab::default() }), ["rounds"]);
+    assert_eq!(keys(&Lab { rounds: 0, ..Lab::default() }), ["timing.rounds"]);
     assert_eq!(keys(&Lab { placements: Vec::new(), ..Lab::default() }), ["placements"]);
     let none = Lab { workloads: Vec::new(), ..Lab::default() };
     assert_eq!(keys(&none), [""; 0], "latency is measured");

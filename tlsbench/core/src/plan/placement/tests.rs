@@ -48,6 +48,10 @@ fn each_has_the_twin_of_its_kinds_of_hop() {
     own.name = "mine".to_owned();
     own.hops.remove(1);
     assert_eq!(own.twin().name, "mine-plain");
+    // What has no TLS is its own, whatever it is called.
+    let mut plain = Known::Plaintext.placement();
+    plain.name = "base".to_owned();
+    assert_eq!(plain.twin(), plain);
 }
 
 #[test]
@@ -81,6 +85,18 @@ fn what_cannot_be_is_named_with_its_hop() {
         ["hops[1].kind"],
         "its dial is plain, as the backend's listen"
     );
+    assert_eq!(change(&|p| p.name = "a".repeat(61)), ["name"]);
+    assert_eq!(change(&|p| p.hops[2].dial = Carried::Tls), ["hops[2].dial"]);
+    assert_eq!(change(&|p| p.hops[0].delay = Nanos(1)), ["hops[0].delay"]);
+    let many = NonZeroU32::new(65).unwrap();
+    assert_eq!(change(&|p| p.hops[0].replicas.count = many), ["hops[0].replicas"]);
+    let mut relay = Known::PlaintextL4.placement();
+    relay.hops[0].dial = Carried::Tls;
+    assert_eq!(relay.problems()[0].key, "hops[0].dial", "nobody ends what the relay begins");
+    relay.hops[1].listen = Carried::Tls;
+    assert_eq!(relay.problems(), []);
+    relay.hops[0].delay = Nanos::from_millis(1_001);
+    assert_eq!(relay.problems()[0].key, "hops[0].delay");
     let mut sni = Known::Passthrough.placement();
     sni.hops[2].listen = Carried::Plain;
     assert_eq!(sni.problems()[0].key, "hops[1].kind");

@@ -5,10 +5,9 @@ use std::num::NonZeroU32;
 
 use super::{Carried, Placement, Role, Station};
 use crate::plan::hop::{
-    Cryptography, Dial, DialTls, Forwarded, Hop, HopKind, Listen, ListenTls, PemIdentity, Replicas,
+    Cryptography, Dial, DialTls, Forwarded, Hop, HopKind, Listen, ListenTls, PemIdentity,
 };
 use crate::plan::{ProtocolName, Verify};
-use crate::units::Nanos;
 
 /// What all hops of a placement have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,9 +69,9 @@ pub fn wire(placement: &Placement, addresses: &[SocketAddr], wiring: &Wiring) ->
                 dial: next.map(|(next, address)| dial(station, next, *address, wiring)),
                 routes: Vec::new(),
                 workers: wiring.workers,
-                replicas: Replicas::default(),
+                replicas: station.replicas,
                 forwarded,
-                delay: Nanos(0),
+                delay: station.delay,
                 response_bytes: match station.kind {
                     HopKind::Backend => wiring.response_bytes,
                     HopKind::Http | HopKind::Relay | HopKind::SniRelay => 0,

@@ -1,58 +1,62 @@
-//! What the flags ask of placements.
+//! What flags and a scenario file ask of placements.
 
-use anyhow::bail;
-use tlsbench_core::plan::lab::{Lab, LatencyPass, Pass, Workload};
-use tlsbench_core::plan::placement::Placement;
-use tlsbench_core::plan::{Draft, TimingDraft, TlsDraft};
+use std::fs;
 
+use anyhow::{Context as _, bail};
+use tlsbench_core::plan::lab::{Asked, LabDraft};
+use tlsbench_core::plan::{Draft, TlsDraft};
+
+use super::super::refused;
 use crate::settings::{LabRun, Run};
 
-/// What the settings ask for. Flags that say what clients do have no place here: workloads do.
-pub(crate) fn lab(settings: &Run) -> anyhow::Result<Lab> {
+/// What the settings ask for, flags over the file. Lines of the file are named where it is to blame.
+pub(crate) fn asked(settings: &Run) -> anyhow::Result<Asked> {
     refuse(settings)?;
-    let LabRun { placements, workloads, passes, thorough, pool, engines, key, idle, .. } =
-        &settings.lab;
-    let lab = if *thorough { Lab::default().thorough() } else { Lab::default() };
-    let Draft { load, timing, tls, .. } = &settings.flags;
-    let TlsDraft { version, suites, groups, provider, .. } = tls.clone();
-    let measures = |pass| passes.is_empty() || passes.contains(&pass);
-    let chosen: Vec<Placement> = placements.iter().map(|known| known.placement()).collect();
-    // In the order of tables, each once.
-    let named = Workload::ALL.iter().filter(|workload| workloads.contains(workload)).copied();
-    Ok(Lab {
-        placements: if chosen.is_empty() { lab.placements } else { Lab::with_twins(&chosen) },
-        workloads: match (measures(Pass::Cpu), workloads.is_empty()) {
-            (false, _) => Vec::new(),
-            (true, true) => lab.workloads,
-            (true, false) => named.collect(),
-        },
-        engines: engines.clone(),
-        rounds: timing.rounds.unwrap_or(lab.rounds),
-        slice_ns: timing.round.unwrap_or(lab.slice_ns),
-        warm_up_ns: timing.warm_up.unwrap_or(lab.warm_up_ns),
-        seed: load.seed.unwrap_or(lab.seed),
-        pool: pool.unwrap_or(lab.pool),
-        version: version.unwrap_or(lab.version),
-        key: key.unwrap_or(lab.key),
-        suites: suites.unwrap_or(lab.suites),
-        groups: groups.unwrap_or(lab.groups),
-        provider: provider.unwrap_or(lab.provider),
-        latency: lab.latency.filter(|_| measures(Pass::Latency)).map(|pass| timed(pass, timing)),
-        idle_connections: idle.unwrap_or(lab.idle_connections),
-        ..lab
+    let flags = draft(settings);
+    let Some(path) = &settings.scenario else {
+        return flags.finish().map_err(|problems| refused("this", &problems));
+    };
+    let name = format!("scenario `{}`", path.display());
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let file = LabDraft::from_toml(&text).with_context(|| format!("cannot use {name}"))?;
+    flags.clone().or(file).finish().map_err(|problems| {
+        let placed = problems.into_iter().map(|problem| flags.placed(problem, &text));
+        refused(&name, &placed.collect::<Vec<_>>())
     })
 }
 
-/// The latency pass is as long as was said of slices, and has no more rounds than was said.
-fn timed(pass: LatencyPass, timing: &TimingDraft) -> LatencyPass {
-    LatencyPass {
-        rounds: timing.rounds.map_or(pass.rounds, |rounds| rounds.min(pass.rounds)),
-        slice_ns: timing.round.unwrap_or(pass.slice_ns),
-        warm_up_ns: timing.warm_up.unwrap_or(pass.warm_up_ns),
-        ..pass
+/// Whether a scenario file is to be read as one of placements.
+pub(crate) fn is_of_placements(settings: &Run) -> bool {
+    let Some(path) = &settings.scenario else { return true };
+    // What cannot be read or understood is told by whoever reads it next.
+    let Ok(text) = fs::read_to_string(path) else { return false };
+    let names_endpoint = Draft::from_toml(&text).is_ok_and(|draft| draft.target.is_some());
+    LabDraft::is_in(&text) || (settings.lab != LabRun::default() && !names_endpoint)
+}
+
+fn draft(settings: &Run) -> LabDraft {
+    let LabRun { placements, workloads, passes, thorough, engines, key, idle, pki, .. } =
+        &settings.lab;
+    let Draft { load, timing, tls, .. } = settings.flags.clone();
+    let list = |names: &Vec<String>| (!names.is_empty()).then(|| names.clone());
+    LabDraft {
+        placements: list(placements),
+        workloads: (!workloads.is_empty()).then(|| workloads.clone()),
+        passes: (!passes.is_empty()).then(|| passes.clone()),
+        thorough: thorough.then_some(true),
+        engines: engines.clone(),
+        key: *key,
+        pki: pki.clone(),
+        seed: load.seed,
+        idle_connections: *idle,
+        tls,
+        timing,
+        ..LabDraft::default()
     }
 }
 
+/// Flags that say what clients do have no place here: workloads do.
 fn refuse(settings: &Run) -> anyhow::Result<()> {
     let mut rest = settings.flags.clone();
     (rest.timing.rounds, rest.timing.round, rest.timing.warm_up) = (None, None, None);
@@ -71,12 +75,6 @@ fn refuse(settings: &Run) -> anyhow::Result<()> {
             "flags say how to measure an endpoint, and none is named; name one with --target, or \
              leave out all but those under \"Placements\", --rounds, --round, --warm-up, --seed, \
              --tls-version, --suites, --groups, --provider and --ca-bundle"
-        );
-    }
-    if settings.flags.tls.ca_bundle.is_some() && settings.lab.pki.is_none() {
-        bail!(
-            "--ca-bundle without --pki: a root of your own trusts no certificate that was made for \
-             this run; make some with `tlsbench pki DIR`, and name it with --pki DIR"
         );
     }
     Ok(())

@@ -9,31 +9,26 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use tlsbench_core::plan::KeyKind;
 use tlsbench_core::plan::hop::{PemIdentity, PrivatePem};
-use tlsbench_core::plan::lab::{ClientFiles, Lab};
+use tlsbench_core::plan::lab::{Asked, ClientFiles, Lab};
 use tlsbench_core::plan::placement::{Role, Wiring};
 use tlsbench_engine::tls::{self, Purpose};
 
-use crate::settings::Run;
-
 /// What hops and clients trust and show.
-pub(super) fn wiring(
-    lab: &Lab,
-    settings: &Run,
-    folder: &Path,
-) -> anyhow::Result<(Wiring, ClientFiles)> {
-    let (root, server, client, files) = match &settings.lab.pki {
-        Some(pki) => existing(settings, pki, lab.key)?,
-        None => made(folder, lab.key)?,
+pub(super) fn wiring(asked: &Asked, folder: &Path) -> anyhow::Result<(Wiring, ClientFiles)> {
+    let (root, server, client, files) = match &asked.pki {
+        Some(pki) => existing(asked, pki)?,
+        None => made(folder, asked.lab.key)?,
     };
+    let Lab { pool, response_bytes, .. } = asked.lab;
     let wiring = Wiring {
         root,
         server,
         client,
-        cryptography: lab.cryptography(),
+        cryptography: asked.lab.cryptography(),
         tickets: TICKETS,
         alpn: Vec::new(),
-        pool: lab.pool,
-        response_bytes: lab.response_bytes,
+        pool,
+        response_bytes,
         workers: NonZeroU32::MIN,
     };
     Ok((wiring, files))
@@ -43,7 +38,8 @@ type Certificates = (String, PemIdentity, PemIdentity, ClientFiles);
 
 /// Those of a directory that `tlsbench pki` made; the bundle may be another file that trusts them, such
 /// as what trustd made of its root.
-fn existing(settings: &Run, pki: &Path, kind: KeyKind) -> anyhow::Result<Certificates> {
+fn existing(asked: &Asked, pki: &Path) -> anyhow::Result<Certificates> {
+    let kind = asked.lab.key;
     let read = |name: &str| {
         let path = pki.join(name);
         let hint = "make the directory with `tlsbench pki`";
@@ -55,11 +51,11 @@ fn existing(settings: &Run, pki: &Path, kind: KeyKind) -> anyhow::Result<Certifi
         Ok(PemIdentity { chain, key: PrivatePem(read(&format!("{who}-{kind}.key"))?) })
     };
     let files = ClientFiles {
-        ca_bundle: settings.flags.tls.ca_bundle.clone().unwrap_or(pki.join("ca-bundle.crt")),
+        ca_bundle: asked.ca_bundle.clone().unwrap_or(pki.join("ca-bundle.crt")),
         certificate: pki.join(format!("client-{kind}.crt")),
         key: pki.join(format!("client-{kind}.key")),
     };
-    let root = match &settings.flags.tls.ca_bundle {
+    let root = match &asked.ca_bundle {
         Some(path) => {
             fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?
         }

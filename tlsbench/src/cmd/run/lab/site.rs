@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use tlsbench_core::plan::lab::{ClientFiles, Lab};
+use tlsbench_core::plan::lab::{Asked, ClientFiles};
 use tlsbench_core::plan::placement::{Placement, Wiring};
 use tlsbench_core::plan::{Problem, Scenario};
 use tlsbench_engine::affinity;
@@ -13,7 +13,6 @@ use tlsbench_engine::trial::{Idle, Trial, hold, measure};
 
 use super::certificates;
 use super::engines::Engines;
-use crate::settings::Run;
 
 /// The ground that placements are put up on.
 pub(super) struct Site {
@@ -27,16 +26,11 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn prepare(
-        lab: &Lab,
-        settings: &Run,
-        record: &Path,
-        engines: Engines,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn prepare(asked: &Asked, record: &Path, engines: Engines) -> anyhow::Result<Self> {
         // Beside the record, and named like it: what the hops were told is part of what was measured.
         let folder =
             std::path::absolute(record.with_extension("")).context("this directory has no path")?;
-        let (wiring, files) = certificates::wiring(lab, settings, &folder)?;
+        let (wiring, files) = certificates::wiring(asked, &folder)?;
         let cores = affinity::allowed().context("cannot see which cores there are")?;
         let (generator_cores, hop_cores) = match cores.split_first() {
             Some((first, rest)) if !rest.is_empty() => (vec![*first], rest.to_vec()),

@@ -1,0 +1,169 @@
+//! What was said about a run over placements so far, in a file or in flags: everything may be missing.
+//!
+//! These are the tables and keys of the scenario file, so their comments are its manual. Nothing is
+//! checked here; `finish` does that.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{EngineName, Pass, Workload};
+use crate::plan::draft::{layered, span};
+use crate::plan::hop::{Carried, HopKind, TicketKeys};
+use crate::plan::placement::Role;
+use crate::plan::{KeyKind, TimingDraft, TlsDraft};
+use crate::units::Nanos;
+
+/// A run over placements as far as it was said. Keys of the file's top level.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabDraft {
+    /// Placements to measure, by name: known ones, and those that the file describes. Their twins come
+    /// along. Default: those that the file describes; the eight known ones where it describes none.
+    pub placements: Option<Vec<String>>,
+    /// Workloads of the CPU pass. Default: `full`, `keep-alive` and `resumed`.
+    pub workloads: Option<Vec<Workload>>,
+    /// What is measured: `cpu`, `latency`. Default: both.
+    pub passes: Option<Vec<Pass>>,
+    /// Whether all workloads are measured in 20 rounds of 2 s, and idle connections. What else is said
+    /// wins over it. Default: false.
+    pub thorough: Option<bool>,
+    /// What every hop is made of: `builtin`, `nginx` or `haproxy`. Default: `builtin`.
+    pub engine: Option<EngineName>,
+    /// The kind of every key. Default: `ecdsa-p256`.
+    pub key: Option<KeyKind>,
+    /// A directory of `tlsbench pki`, whose certificates are used. Default: certificates are made.
+    pub pki: Option<PathBuf>,
+    /// What the order within rounds follows from. Default: 1.
+    pub seed: Option<u64>,
+    /// Idle upstream connections of an HTTP hop. Default: 64.
+    pub pool: Option<u32>,
+    /// The backend's response, in bytes. Default: 120.
+    pub response_bytes: Option<u64>,
+    /// Idle connections that are held to see their memory. Default: 0; 500 where `thorough`.
+    pub idle_connections: Option<u32>,
+    /// What the hop of a role is made of. Default: as `engine` says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub engines: BTreeMap<Role, EngineName>,
+    /// How TLS is spoken on every link that has it: `version`, `suites`, `groups`, `provider`, and with
+    /// `pki` a `ca_bundle`.
+    #[serde(default)]
+    pub tls: TlsDraft,
+    /// How long slices of the CPU pass are, and how many: `round`, `rounds`, `warm_up`.
+    #[serde(default)]
+    pub timing: TimingDraft,
+    /// The latency pass.
+    #[serde(default)]
+    pub latency: LatencyDraft,
+    /// What the workload `mix` is.
+    #[serde(default)]
+    pub mix: MixDraft,
+    /// Placements of one's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub placement: Vec<PlacementDraft>,
+}
+
+/// The latency pass: the table `[latency]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyDraft {
+    /// Rounds of it. Default: 6, and no more than `timing.rounds`.
+    pub rounds: Option<u32>,
+    /// How long each slice is. Default: `timing.round`, or 400ms.
+    #[serde(default, with = "span")]
+    pub round: Option<Nanos>,
+    /// Time before it that is not measured. Default: `timing.warm_up`, or 50ms.
+    #[serde(default, with = "span")]
+    pub warm_up: Option<Nanos>,
+    /// The rate, as a part of what the slowest placement can do. Default: 0.35.
+    pub share: Option<f64>,
+}
+
+/// The workload `mix`: the table `[mix]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MixDraft {
+    /// Connections at a time. Default: 16.
+    pub connections: Option<u32>,
+    /// Requests on each. Default: 10.
+    pub requests: Option<u32>,
+    /// The share of handshakes that resume a session. Default: 0.5.
+    pub resume: Option<f64>,
+    /// Each response, in bytes. Default: 8,192.
+    pub response_bytes: Option<u64>,
+}
+
+/// A placement: a table `[[placement]]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlacementDraft {
+    /// What it is called in tables: a-z, 0-9 and `-`. Required.
+    pub name: String,
+    /// Its hops, from the client on; the last is the backend. Required.
+    pub hops: Vec<StationDraft>,
+}
+
+/// A hop: a table `[[placement.hops]]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StationDraft {
+    /// What it is there for: `lb`, `ingress`, `sidecar` or `backend`, each once. Required.
+    pub role: Role,
+    /// What it does: `relay`, `sni-relay`, `http` or `backend`. Required.
+    pub kind: HopKind,
+    /// What it ends: `plain`, `tls` or `mtls`. Default: `plain`; a relay then passes on what it gets.
+    pub listen: Option<Carried>,
+    /// What it begins: likewise. Default: `plain`.
+    pub dial: Option<Carried>,
+    /// Whether a relay tells the next hop its client's address by the PROXY protocol. Default: false.
+    pub proxy_protocol: Option<bool>,
+    /// Equal servers that a builtin hop stands for. Default: 1.
+    pub replicas: Option<NonZeroU32>,
+    /// Whose the keys of their session tickets are: `own` or `shared`. Default: `shared`.
+    pub ticket_keys: Option<TicketKeys>,
+    /// How much later a builtin relay passes on what it gets, each way. Default: `0s`.
+    #[serde(default, with = "span")]
+    pub delay: Option<Nanos>,
+}
+
+impl LabDraft {
+    /// This, with what it leaves open taken from `below`. Placements that are described add up, and
+    /// those of this win.
+    #[must_use]
+    pub fn or(self, mut below: Self) -> Self {
+        // What all hops are made of replaces what each is.
+        if self.engine.is_some() {
+            below.engines.clear();
+        }
+        below.engines.extend(self.engines);
+        let is_known = |placement: &PlacementDraft| {
+            self.placement.iter().any(|above| above.name == placement.name)
+        };
+        below.placement.retain(|placement| !is_known(placement));
+        below.placement.extend(self.placement);
+        Self {
+            placements: self.placements.or(below.placements),
+            workloads: self.workloads.or(below.workloads),
+            passes: self.passes.or(below.passes),
+            thorough: self.thorough.or(below.thorough),
+            engine: self.engine.or(below.engine),
+            key: self.key.or(below.key),
+            pki: self.pki.or(below.pki),
+            seed: self.seed.or(below.seed),
+            pool: self.pool.or(below.pool),
+            response_bytes: self.response_bytes.or(below.response_bytes),
+            idle_connections: self.idle_connections.or(below.idle_connections),
+            engines: below.engines,
+            tls: self.tls.or(below.tls),
+            timing: self.timing.or(below.timing),
+            latency: self.latency.or(below.latency),
+            mix: self.mix.or(below.mix),
+            placement: below.placement,
+        }
+    }
+}
+
+layered!(LatencyDraft { rounds, round, warm_up, share });
+layered!(MixDraft { connections, requests, resume, response_bytes });

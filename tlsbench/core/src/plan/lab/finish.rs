@@ -1,0 +1,189 @@
+//! From a draft to a lab: defaults are filled in, names become placements, and what a lab does not have
+//! is refused.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::draft::{LabDraft, LatencyDraft, MixDraft, PlacementDraft, StationDraft};
+use super::{EngineName, Lab, LatencyPass, Mix, Pass, Workload};
+use crate::plan::hop::{Carried, Replicas};
+use crate::plan::placement::{Known, Placement, Role, Station};
+use crate::plan::problem::{Problem, Problems};
+use crate::plan::{TimingDraft, TlsDraft};
+use crate::units::Nanos;
+
+/// A lab, and whose certificates it uses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// The lab.
+    pub lab: Lab,
+    /// A directory of `tlsbench pki`; nothing where certificates are made for the run.
+    pub pki: Option<PathBuf>,
+    /// What is trusted instead of that directory's root.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+impl LabDraft {
+    /// The lab, with defaults where nothing was said; or everything that is wrong with it.
+    ///
+    /// # Errors
+    /// Each problem says what to do about it.
+    pub fn finish(&self) -> Result<Asked, Vec<Problem>> {
+        let mut problems = Problems::default();
+        refuse(&self.tls, &self.timing, &mut problems);
+        let seen = "a root of your own, which trusts no certificate that is made for this run";
+        let alone = self.tls.ca_bundle.is_some() && self.pki.is_none();
+        let cure = "make some with `tlsbench pki DIR`, and name it as `pki` (--pki DIR)";
+        problems.when(alone, "tls.ca_bundle", seen, cure);
+        let placements = self.chosen(&mut problems);
+        let usual = match self.thorough {
+            Some(true) => Lab::default().thorough(),
+            Some(false) | None => Lab::default(),
+        };
+        let measures = |pass| self.passes.as_ref().is_none_or(|passes| passes.contains(&pass));
+        let TlsDraft { version, suites, groups, provider, ca_bundle, .. } = self.tls.clone();
+        let latency = usual.latency.filter(|_| measures(Pass::Latency));
+        let lab = Lab {
+            workloads: if measures(Pass::Cpu) { self.workloads(&usual) } else { Vec::new() },
+            placements: Lab::with_twins(&placements),
+            engines: self.engines(),
+            rounds: self.timing.rounds.unwrap_or(usual.rounds),
+            slice_ns: self.timing.round.unwrap_or(usual.slice_ns),
+            warm_up_ns: self.timing.warm_up.unwrap_or(usual.warm_up_ns),
+            seed: self.seed.unwrap_or(usual.seed),
+            pool: self.pool.unwrap_or(usual.pool),
+            response_bytes: self.response_bytes.unwrap_or(usual.response_bytes),
+            version: version.unwrap_or(usual.version),
+            key: self.key.unwrap_or(usual.key),
+            suites: suites.unwrap_or(usual.suites),
+            groups: groups.unwrap_or(usual.groups),
+            provider: provider.unwrap_or(usual.provider),
+            latency: latency.map(|pass| self.latency.over(pass, &self.timing)),
+            mix: self.mix.over(usual.mix),
+            hold_out: usual.hold_out,
+            idle_connections: self.idle_connections.unwrap_or(usual.idle_connections),
+        };
+        let mut all = problems.0;
+        // Placements were looked at where they are described.
+        all.extend(lab.problems_but_of_placements());
+        match all.is_empty() {
+            true => Ok(Asked { lab, pki: self.pki.clone(), ca_bundle }),
+            false => Err(all),
+        }
+    }
+
+    /// In the order of tables, each once.
+    fn workloads(&self, usual: &Lab) -> Vec<Workload> {
+        let Some(named) = &self.workloads else { return usual.workloads.clone() };
+        Workload::ALL.iter().filter(|workload| named.contains(workload)).copied().collect()
+    }
+
+    fn engines(&self) -> BTreeMap<Role, EngineName> {
+        let all = self.engine.map(|engine| Role::ALL.iter().map(move |role| (*role, engine)));
+        let mut engines: BTreeMap<Role, EngineName> = all.into_iter().flatten().collect();
+        engines.extend(&self.engines);
+        engines
+    }
+
+    /// The placements that are to be measured, twins apart.
+    fn chosen(&self, problems: &mut Problems) -> Vec<Placement> {
+        let own: Vec<Placement> = self.placement.iter().map(Placement::from).collect();
+        for (index, placement) in own.iter().enumerate() {
+            let key = |field: &str| format!("placement[{index}].{field}");
+            let found = placement.problems().into_iter();
+            problems.0.extend(found.map(|p| Problem { key: key(&p.key), ..p }));
+            let same_name = |other: &Placement| other.name == placement.name;
+            let before = own.get(..index).unwrap_or_default();
+            let is_taken = before.iter().any(same_name)
+                || own.iter().any(|other| {
+                    let twin = other.twin();
+                    same_name(&twin) && twin.hops != placement.hops
+                })
+                || placement.name.parse::<Known>().is_ok();
+            if is_taken {
+                let seen = format!("`{}` is another placement already", placement.name);
+                problems.add(key("name"), seen, "choose another name");
+            }
+        }
+        let Some(names) = &self.placements else {
+            let known = || Known::PLACEMENTS.map(Known::placement).to_vec();
+            return if own.is_empty() { known() } else { own };
+        };
+        let mut chosen = Vec::new();
+        for name in names {
+            let found = own.iter().find(|placement| placement.name == *name).cloned();
+            match found.map_or_else(|| name.parse().map(Known::placement), Ok) {
+                Ok(placement) => chosen.push(placement),
+                Err(unknown) => {
+                    let cure = "name one of these, or describe it as a `[[placement]]`";
+                    problems.add("placements", unknown.to_string(), cure);
+                }
+            }
+        }
+        chosen
+    }
+}
+
+/// What workloads and placements say, and no key does.
+fn refuse(tls: &TlsDraft, timing: &TimingDraft, problems: &mut Problems) {
+    let cure = "leave it out, and choose workloads and placements that do so";
+    for (key, said) in [
+        ("tls.resume", tls.resume.is_some()),
+        ("tls.early_data", tls.early_data.is_some()),
+        ("tls.client_certificate", tls.client_certificate.is_some()),
+        ("tls.client_key", tls.client_key.is_some()),
+        ("tls.verify", tls.verify.is_some()),
+        ("timing.round_count", timing.round_count.is_some()),
+        ("timing.ramp", timing.ramp.is_some()),
+    ] {
+        problems.when(said, key, "a key of endpoints, in a run over placements", cure);
+    }
+}
+
+impl LatencyDraft {
+    /// The pass is as long as was said of slices, and has no more rounds than was said.
+    fn over(self, usual: LatencyPass, timing: &TimingDraft) -> LatencyPass {
+        let most = timing.rounds.map_or(usual.rounds, |rounds| rounds.min(usual.rounds));
+        LatencyPass {
+            rounds: self.rounds.unwrap_or(most),
+            slice_ns: self.round.or(timing.round).unwrap_or(usual.slice_ns),
+            warm_up_ns: self.warm_up.or(timing.warm_up).unwrap_or(usual.warm_up_ns),
+            share: self.share.unwrap_or(usual.share),
+        }
+    }
+}
+
+impl MixDraft {
+    fn over(self, usual: Mix) -> Mix {
+        Mix {
+            connections: self.connections.unwrap_or(usual.connections),
+            requests: self.requests.unwrap_or(usual.requests),
+            resume: self.resume.unwrap_or(usual.resume),
+            response_bytes: self.response_bytes.unwrap_or(usual.response_bytes),
+        }
+    }
+}
+
+impl From<&PlacementDraft> for Placement {
+    fn from(draft: &PlacementDraft) -> Self {
+        Self { name: draft.name.clone(), hops: draft.hops.iter().map(Station::from).collect() }
+    }
+}
+
+impl From<&StationDraft> for Station {
+    fn from(draft: &StationDraft) -> Self {
+        let usual = Replicas::default();
+        Self {
+            role: draft.role,
+            kind: draft.kind,
+            listen: draft.listen.unwrap_or(Carried::Plain),
+            dial: draft.dial.unwrap_or(Carried::Plain),
+            proxy_protocol: draft.proxy_protocol.unwrap_or(false),
+            replicas: Replicas {
+                count: draft.replicas.unwrap_or(usual.count),
+                tickets: draft.ticket_keys.unwrap_or(usual.tickets),
+            },
+            delay: draft.delay.unwrap_or(Nanos(0)),
+        }
+    }
+}
