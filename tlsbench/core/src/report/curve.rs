@@ -19,6 +19,8 @@ pub struct CurvePoint {
 pub(super) struct Steps {
     steps: Vec<(u64, Nanos)>,
     timed: u64,
+    /// Of these, those that are not told from the longest wait or shorter.
+    within: u64,
     missed: u64,
     wait_max: Nanos,
 }
@@ -27,8 +29,9 @@ impl Steps {
     /// Nothing where nothing was timed or missed.
     pub(super) fn of(target: &TargetRecord, phase: Phase, wait_max: Nanos) -> Option<Self> {
         let mut steps = Vec::new();
-        let mut seen: u64 = 0;
+        let (mut seen, mut within): (u64, u64) = (0, 0);
         if let Some(series) = target.histogram(phase) {
+            within = series.0.count_between(0, wait_max.0);
             for step in series.0.iter_recorded() {
                 seen = seen.saturating_add(step.count_at_value());
                 steps.push((seen, Nanos(step.value_iterated_to())));
@@ -38,7 +41,13 @@ impl Steps {
             Phase::Corrected => target.sum(|round| round.missed),
             _ => 0,
         };
-        (seen > 0 || missed > 0).then_some(Self { steps, timed: seen, missed, wait_max })
+        (seen > 0 || missed > 0).then(|| Self {
+            steps,
+            timed: seen,
+            within: within.min(seen),
+            missed,
+            wait_max,
+        })
     }
 
     /// How many were timed.
@@ -53,9 +62,7 @@ impl Steps {
         if self.missed == 0 {
             return Quantile::Is(self.value_at(rank));
         }
-        let below = self.steps.partition_point(|(_, value)| *value <= self.wait_max);
-        let within = below.checked_sub(1).and_then(|last| self.steps.get(last));
-        match rank.checked_sub(within.map_or(0, |(count, _)| *count)) {
+        match rank.checked_sub(self.within) {
             None | Some(0) => Quantile::Is(self.value_at(rank)),
             Some(above) if above > self.missed => {
                 Quantile::AtLeast(self.value_at(rank.saturating_sub(self.missed)))
@@ -132,6 +139,14 @@ mod tests {
                 .map(|steps| steps.quantile(quantile));
             prop_assert_eq!(seen, target.quantile(Phase::Corrected, quantile, wait_max));
         }
+    }
+
+    #[test]
+    fn a_time_that_is_not_told_from_the_longest_wait_is_within_it() {
+        let (target, wait_max) = (target(&[1, 1, 99_968], 1), Nanos(100_000));
+        let steps = Steps::of(&target, Phase::Corrected, wait_max).unwrap();
+        assert_eq!(steps.quantile(0.75), Quantile::Is(Nanos(100_031)));
+        assert_eq!(steps.quantile(1.0), Quantile::AtLeast(wait_max));
     }
 
     #[test]
