@@ -8,6 +8,7 @@
 )]
 
 mod aa;
+mod advise;
 mod bench;
 mod browser;
 mod calibrate;

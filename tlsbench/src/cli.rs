@@ -1,6 +1,7 @@
 //! The command line: its syntax and its help.
 
 mod aa;
+mod advise;
 mod compare;
 mod report;
 mod run;
@@ -33,6 +34,12 @@ enum Verb {
     /// difference is wrong.
     #[command(after_help = aa::NOTES)]
     Aa(aa::Aa),
+    /// Say what placements cost for your traffic, and which to take.
+    ///
+    /// From recorded runs only. Money is told only of costs that were checked, on a machine that is
+    /// known.
+    #[command(after_help = advise::NOTES)]
+    Advise(advise::Advise),
     /// Measure what single operations of cryptography and of the kernel take on this machine.
     ///
     /// Takes up to ten seconds of one core. Exit code 1 says that a figure is not steady.
@@ -120,6 +127,7 @@ impl Cli {
     pub fn settings(&self) -> Settings {
         match &self.verb {
             Verb::Aa(aa) => Settings::Aa(aa.settings()),
+            Verb::Advise(advise) => Settings::Advise(advise.settings()),
             Verb::Calibrate { output, out } => {
                 Settings::Calibrate { output: (*output).into(), out: out.clone() }
             }

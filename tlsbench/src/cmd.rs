@@ -7,6 +7,7 @@ use crate::settings::Settings;
 use crate::store;
 
 mod aa;
+mod advise;
 mod build;
 mod calibrate;
 mod compare;
@@ -27,6 +28,10 @@ pub fn run(settings: &Settings, out: &mut impl Write) -> anyhow::Result<Exit> {
     let (written, exit) = match settings {
         Settings::Aa(settings) => {
             let (text, exit) = aa::aa(settings)?;
+            (out.write_all(text.as_bytes()), exit)
+        }
+        Settings::Advise(settings) => {
+            let (text, exit) = advise::advise(settings)?;
             (out.write_all(text.as_bytes()), exit)
         }
         Settings::Calibrate { output, out: file } => {

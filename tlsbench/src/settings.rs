@@ -16,6 +16,8 @@ use tlsbench_core::plan::{Draft, KeyKind};
 pub enum Settings {
     /// Measure placements against themselves.
     Aa(Aa),
+    /// Say what placements cost for somebody's traffic.
+    Advise(Advise),
     /// Measure what single operations take on this machine.
     Calibrate {
         /// How to print it.
@@ -62,6 +64,37 @@ pub enum Aa {
         /// How to print it.
         output: Output,
     },
+}
+
+/// What `advise` is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advise {
+    /// The records.
+    pub records: Vec<PathBuf>,
+    /// The traffic, and what is asked of placements.
+    pub profile: PathBuf,
+    /// What things cost.
+    pub prices: PathBuf,
+    /// Which machines were measured and are priced.
+    pub machines: Machines,
+    /// How to print it.
+    pub output: Output,
+}
+
+/// Which machines were measured and are priced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Machines {
+    /// Two, by what was found of them.
+    Calibrated {
+        /// The calibration of the one that was measured.
+        measured: PathBuf,
+        /// The calibration of the one that is priced.
+        priced: PathBuf,
+    },
+    /// One.
+    Same,
+    /// Nobody said.
+    Unknown,
 }
 
 /// What `compare` is to do.

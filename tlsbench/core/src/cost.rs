@@ -10,7 +10,7 @@ mod held_out;
 mod load;
 mod solve;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -145,6 +145,21 @@ impl Fit {
         })
         .collect()
     }
+
+    /// CPU time of a sort of hop in microseconds for so many things, by each round's figures.
+    ///
+    /// # Errors
+    /// When there is no such hop, or something that it does has no figure.
+    pub fn rounds(
+        &self,
+        role: Role,
+        kind: HopKind,
+        counts: &Counts,
+    ) -> Result<Vec<f64>, Unpredictable> {
+        let block = self.block(role, kind).ok_or(Unpredictable::Hop { role, kind })?;
+        block.known(counts)?;
+        Ok(block.solved.predict(counts))
+    }
 }
 
 impl Block {
@@ -176,6 +191,12 @@ impl Block {
 
     /// CPU time in microseconds for so many things.
     fn predict(&self, counts: &Counts) -> Result<Estimate, Unpredictable> {
+        self.known(counts)?;
+        mean(&self.solved.predict(counts)).ok_or(Unpredictable::TooFewRounds)
+    }
+
+    /// Whether all of that has figures.
+    fn known(&self, counts: &Counts) -> Result<(), Unpredictable> {
         let missing = self.solved.missing(counts);
         if !missing.is_empty() {
             let cure = match missing.iter().all(|term| term.is_upstream()) {
@@ -189,7 +210,7 @@ impl Block {
             let (role, terms) = (self.role, names.join(", "));
             return Err(Unpredictable::Terms { role, terms, cure });
         }
-        mean(&self.solved.predict(counts)).ok_or(Unpredictable::TooFewRounds)
+        Ok(())
     }
 
     /// A term's figure.

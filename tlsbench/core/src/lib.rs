@@ -18,4 +18,5 @@ pub mod verdicts;
 pub mod change;
 pub mod aa;
 pub mod cost;
+pub mod advice;
 pub mod report;

@@ -28,6 +28,7 @@ pub use draft::{
     Draft, LoadDraft, LoopName, ProtocolName, RequestDraft, SpreadName, TargetDraft, TimingDraft,
     TlsDraft,
 };
+pub(crate) use file::read_toml;
 pub use problem::Problem;
 pub use secret::redact;
 pub use url::is_dns_name;

@@ -14,7 +14,7 @@ use crate::usage::{Cpu, Lap, Memory, Usage};
 const OPERATIONS: u64 = 10_000;
 
 /// What each thing truly costs, in microseconds; no two sorts of hop have the same.
-fn truth(role: Role, kind: HopKind, term: Term) -> f64 {
+pub(crate) fn truth(role: Role, kind: HopKind, term: Term) -> f64 {
     let of_role = 1.0 + 0.1 * f64::from(role as u8) + 0.01 * f64::from(kind as u8);
     let cost = match (term, kind) {
         (Term::Full, HopKind::Relay | HopKind::SniRelay) => 3.0,
@@ -37,18 +37,18 @@ fn truth(role: Role, kind: HopKind, term: Term) -> f64 {
 }
 
 /// A world in which hops cost what they do.
-struct World {
-    lab: Lab,
-    cost: fn(Role, HopKind, Term) -> f64,
+pub(crate) struct World {
+    pub(crate) lab: Lab,
+    pub(crate) cost: fn(Role, HopKind, Term) -> f64,
     /// How far each hop strays in a round, as a part, besides what all of a round share.
-    noise: f64,
-    held_out: Option<crate::record::lab::HeldOut>,
+    pub(crate) noise: f64,
+    pub(crate) held_out: Option<crate::record::lab::HeldOut>,
     /// What a client's round looks like.
-    round: RoundRecord,
+    pub(crate) round: RoundRecord,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let workloads = [Workload::Bulk64k, Workload::Bulk1m].iter().chain(&Workload::DEFAULT);
         let workloads = workloads.copied().collect();
         let lab = Lab { workloads, latency: None, ..Lab::default() };
@@ -61,7 +61,7 @@ impl World {
         Self { lab, cost: truth, noise: 0.01, held_out: None, round }
     }
 
-    fn record(&self) -> LabRecord {
+    pub(crate) fn record(&self) -> LabRecord {
         let mut trials = Vec::new();
         for placement in &self.lab.placements {
             let suiting = self.lab.workloads.iter().filter(|workload| workload.suits(placement));
@@ -90,7 +90,7 @@ impl World {
         }
     }
 
-    fn trial(&self, placement: &Placement, workload: Workload) -> TrialRecord {
+    pub(crate) fn trial(&self, placement: &Placement, workload: Workload) -> TrialRecord {
         let is_tls = placement.links()[0] != crate::plan::hop::Carried::Plain;
         let (connections, resumed) = match workload {
             Workload::Full => (OPERATIONS, 0),
@@ -162,7 +162,7 @@ impl World {
 }
 
 /// The mean over rounds of what rounds share.
-fn shared(rounds: u32) -> f64 {
+pub(crate) fn shared(rounds: u32) -> f64 {
     (0..rounds).map(|round| 1.0 + 0.02 * f64::from(round % 3)).sum::<f64>() / f64::from(rounds)
 }
 
@@ -333,7 +333,7 @@ fn one_round_gives_no_figure() {
 }
 
 /// A world that chose its mix and measured it, at costs of its own.
-fn checked(
+pub(crate) fn checked(
     cost: fn(Role, HopKind, Term) -> f64,
     of_mix: fn(Role, HopKind, Term) -> f64,
 ) -> LabRecord {
@@ -344,7 +344,7 @@ fn checked_without_noise(of_mix: fn(Role, HopKind, Term) -> f64) -> LabRecord {
     checked_in(World { noise: 0.0, ..World::new() }, of_mix)
 }
 
-fn checked_in(mut world: World, of_mix: fn(Role, HopKind, Term) -> f64) -> LabRecord {
+pub(crate) fn checked_in(mut world: World, of_mix: fn(Role, HopKind, Term) -> f64) -> LabRecord {
     let cost = world.cost;
     let fitted = world.record();
     let chosen = held_out(&Fit::of(&[&fitted]));
@@ -435,4 +435,33 @@ fn the_mix_follows_from_the_fit_and_is_none_of_what_was_fitted() {
     assert!(![16, 32, 8].contains(&mix.connections) && mix.requests > 1);
     assert!(mix.resume > 0.0 && mix.resume < 1.0);
     assert!(![120, 64 << 10, 1 << 20].contains(&mix.response_bytes));
+}
+
+#[test]
+fn the_latency_pass_tells_how_costs_rise_where_cores_are_less_busy() {
+    let world = World { noise: 0.0, ..World::new() };
+    let mut record = world.record();
+    // The same work at half the rate takes 1.5 times as much each.
+    for placement in &world.lab.placements {
+        let mut trial = world.trial(placement, Workload::Full);
+        (trial.pass, trial.rate) = (Pass::Latency, Some(5_000.0));
+        for round in &mut trial.client.rounds {
+            round.wall_ns = Nanos(2 * round.wall_ns.0);
+        }
+        for round in trial.hops.iter_mut().flat_map(|hop| &mut hop.rounds) {
+            round.usage.cpu.total = Nanos(round.usage.cpu.total.0 * 3 / 2);
+        }
+        record.trials.push(trial);
+    }
+    let fit = Fit::of(&[&record]);
+    let lb = fit.block(Role::Lb, HopKind::Http).unwrap();
+    let load = lb.load.unwrap();
+    assert!((load.factor.value - 1.5).abs() < 0.01, "{load:?}");
+    assert!((load.busy / load.busy_closed - 0.75).abs() < 0.01, "{load:?}");
+    let at = |part: f64| load.factor_at(load.busy + part * (load.busy_closed - load.busy));
+    assert!((at(0.0) - load.factor.value).abs() < 1e-9 && (at(1.0) - 1.0).abs() < 1e-9);
+    assert!((at(0.25) - 1.375).abs() < 0.01, "{}", at(0.25));
+    // Not beyond what was measured.
+    assert!((at(-1.0) - at(0.0)).abs() < 1e-9 && (at(2.0) - 1.0).abs() < 1e-9);
+    assert_eq!(Fit::of(&[&world.record()]).block(Role::Lb, HopKind::Http).unwrap().load, None);
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use toml::de::DeTable;
 
 use super::draft::{
@@ -20,11 +21,23 @@ impl Draft {
     /// # Errors
     /// The first thing that is no scenario, with its line and key.
     pub fn from_toml(text: &str) -> Result<Self, Problem> {
-        toml::from_str(text).map_err(|error| problem(text, &error))
+        read_toml(text, "scenario")
     }
 }
 
+/// Reads a file of any form that refuses unknown keys; `name` is what the whole of it is called.
+pub(crate) fn read_toml<T: DeserializeOwned>(text: &str, name: &str) -> Result<T, Problem> {
+    toml::from_str(text).map_err(|error| problem(text, name, &error))
+}
+
 impl Problem {
+    /// The same with the line that says its key.
+    pub(crate) fn at_line_of(self, text: &str) -> Self {
+        let path: Vec<_> = self.key.split('.').map(step).collect();
+        let line = self.line.or_else(|| line_of(text, &path));
+        Self { line, ..self }
+    }
+
     /// The same with its line in the scenario file, where that said the key and the flags, which win
     /// over it, did not.
     #[must_use]
@@ -242,10 +255,10 @@ fn line_at(text: &str, start: usize) -> Option<usize> {
     Some(text.get(..start)?.matches('\n').count() + 1)
 }
 
-pub(super) fn problem(text: &str, error: &toml::de::Error) -> Problem {
+fn problem(text: &str, name: &str, error: &toml::de::Error) -> Problem {
     let line = error.span().and_then(|span| line_at(text, span.start));
     let source = line.and_then(|line| text.lines().nth(line - 1)).unwrap_or_default();
-    let key = key_at(text, line, source);
+    let key = key_at(text, name, line, source);
     let message = error.message();
     // serde's words: "unknown field `ratee`, expected one of `rate`, `spread`".
     if let Some(rest) = message.strip_prefix("unknown field `")
@@ -269,7 +282,7 @@ pub(super) fn problem(text: &str, error: &toml::de::Error) -> Problem {
 }
 
 /// The key of a line, with the table that it stands in.
-fn key_at(text: &str, line: Option<usize>, source: &str) -> String {
+fn key_at(text: &str, name: &str, line: Option<usize>, source: &str) -> String {
     let header = |line: &str| {
         let line = line.trim();
         let inner = line.strip_prefix('[')?.split(']').next()?;
@@ -281,7 +294,7 @@ fn key_at(text: &str, line: Option<usize>, source: &str) -> String {
         (Some(table), Some(key)) => format!("{table}.{key}"),
         (Some(table), None) => table,
         (None, Some(key)) => key.to_owned(),
-        (None, None) => "scenario".to_owned(),
+        (None, None) => name.to_owned(),
     }
 }
 

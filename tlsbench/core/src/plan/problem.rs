@@ -17,7 +17,7 @@ pub struct Problem {
 
 impl Problem {
     /// A problem with a key, wherever that was said.
-    pub(super) fn new(
+    pub(crate) fn new(
         key: impl Into<String>,
         seen: impl Into<String>,
         cure: impl Into<String>,

@@ -27,7 +27,7 @@ impl LabDraft {
     /// # Errors
     /// The first thing that is no scenario, with its line and key.
     pub fn from_toml(text: &str) -> Result<Self, Problem> {
-        toml::from_str(text).map_err(|error| match file::problem(text, &error) {
+        file::read_toml(text, "scenario").map_err(|problem: Problem| match problem {
             problem if problem.key == "target" || problem.key.starts_with("target.") => Problem {
                 seen: "an endpoint, in a scenario of placements".to_owned(),
                 cure: "keep one of them in this file".to_owned(),

@@ -1,0 +1,319 @@
+//! What placements cost for somebody's traffic, and which to take: cores, money, latency, what each
+//! gives up, and one recommendation with its reasons.
+//!
+//! Money is told only of costs that were checked, on a machine that is known.
+
+mod break_even;
+mod keeps;
+mod network;
+mod prices;
+mod profile;
+mod recommend;
+mod scale;
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+
+pub use break_even::BreakEven;
+pub use keeps::Keeps;
+pub use network::Network;
+pub use prices::{Balancer, Dimension, HOURS_PER_MONTH, Measure, Prices, Vcpu};
+pub use profile::{Profile, Requires, Span, TrafficProfile};
+pub use recommend::{Confidence, Recommendation};
+pub use scale::{Scale, ScaleError};
+
+use crate::cost::{Check, Fit, check, flow};
+use crate::plan::hop::HopKind;
+use crate::plan::lab::Workload;
+use crate::plan::placement::{Placement, Role};
+use crate::record::lab::LabRecord;
+use crate::stats::{Estimate, mean};
+use crate::tally::{Phase, Quantile};
+use crate::units::Nanos;
+use crate::verdicts::verdicts;
+use crate::warning::Family;
+
+/// What is to be judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Records of placements, of one machine.
+    pub records: &'a [&'a LabRecord],
+    /// The traffic, and what is asked of a placement.
+    pub profile: &'a Profile,
+    /// What things cost.
+    pub prices: &'a Prices,
+    /// From the machine that was measured to the one that is priced; why not, where that is unknown.
+    pub scale: &'a Result<Scale, String>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Advice {
+    /// The version of this format, [`SCHEMA`].
+    pub schema: u32,
+    /// The currency of all money.
+    pub currency: String,
+    /// The day of the prices.
+    pub prices_of: String,
+    /// Why no money is told; nothing where it is.
+    pub money_withheld: Vec<String>,
+    /// What the costs are, and how well they are told.
+    pub fit: Fit,
+    /// Whether they stood the test.
+    pub check: Check,
+    /// Placement by placement, in the order of the records.
+    pub placements: Vec<Placed>,
+    /// At which traffic one becomes cheaper than another.
+    pub break_evens: Vec<BreakEven>,
+    /// Which to take; nothing where none is left.
+    pub recommendation: Option<Recommendation>,
+}
+
+/// A placement under the traffic.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Placed {
+    /// The placement.
+    pub placement: String,
+    /// Why it is not what is required; nothing where it is.
+    pub ruled_out: Vec<String>,
+    /// What it gives up and what it keeps.
+    pub keeps: Keeps,
+    /// Share of client handshakes that resume there.
+    pub resumption: f64,
+    /// Cores that are busy on average, hop by hop, from the client on.
+    pub hops: Vec<HopCores>,
+    /// Of all hops together.
+    pub cores: Option<Estimate>,
+    /// What it costs in a month, in each way that its load balancer can be had; cheapest first.
+    pub money: Vec<Money>,
+    /// How long operations take.
+    pub latency: Latency,
+}
+
+/// A hop under the traffic.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HopCores {
+    /// The hop.
+    pub role: Role,
+    /// Cores that are busy on average.
+    pub cores: Option<Estimate>,
+    /// Why that is not known.
+    pub withheld: Option<String>,
+}
+
+/// A month.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Money {
+    /// The managed load balancer; nothing where all hops are one's own.
+    pub balancer: Option<String>,
+    /// What it costs, all hops together.
+    pub per_month: Estimate,
+}
+
+/// How long operations take.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Latency {
+    /// Median of a new connection with a full handshake and a request, as it was measured on one
+    /// machine without links, at the rate of the latency pass; nothing where that was not measured.
+    pub measured_p50_ns: Option<Nanos>,
+    /// That rate, in connections per second.
+    pub measured_at: Option<f64>,
+    /// What the links add.
+    pub network: Network,
+}
+
+/// How cores are told.
+pub(crate) struct Costing<'a> {
+    fit: &'a Fit,
+    scale: Scale,
+}
+
+/// Judges placements.
+#[must_use]
+pub fn advise(question: &Question<'_>) -> Advice {
+    let Question { records, profile, prices, scale } = *question;
+    let fit = Fit::of(records);
+    let check = check(&fit, records);
+    let costing = Costing { fit: &fit, scale: scale.clone().unwrap_or_else(|_| Scale::same()) };
+    let mut placements: Vec<&Placement> = Vec::new();
+    for placement in records.iter().flat_map(|record| &record.lab.placements) {
+        if !placements.iter().any(|known| known.name == placement.name) {
+            placements.push(placement);
+        }
+    }
+    let money_withheld = withheld(question, &check);
+    let placed: Vec<Placed> = placements
+        .iter()
+        .map(|placement| Placed::of(placement, question, &costing, money_withheld.is_empty()))
+        .collect();
+    let break_evens = break_even::all(&placements, profile, &costing);
+    let recommendation = recommend::among(&placed, &placements, profile, &costing);
+    Advice {
+        schema: SCHEMA,
+        currency: prices.currency.clone(),
+        prices_of: prices.date.clone(),
+        money_withheld,
+        check,
+        placements: placed,
+        break_evens,
+        recommendation,
+        fit,
+    }
+}
+
+/// Why no money may be told.
+fn withheld(question: &Question<'_>, check: &Check) -> Vec<String> {
+    let mut reasons: Vec<String> = check.unchecked.iter().map(ToString::to_string).collect();
+    reasons.extend(question.scale.as_ref().err().cloned());
+    for record in question.records {
+        if record.program.contains("debug build") {
+            reasons.push("a debug build measured it; measure with a release build".to_owned());
+        }
+        let gates = verdicts(record).gates.into_iter().filter(|gate| {
+            gate.spoils.contains(&Family::Money) || gate.spoils.contains(&Family::Cpu)
+        });
+        reasons.extend(gates.map(|gate| {
+            let of = gate.target.map(|target| format!(" of {target}")).unwrap_or_default();
+            format!("gate `{}`{of}: {}", gate.name, gate.warning)
+        }));
+    }
+    reasons.dedup();
+    reasons
+}
+
+impl Costing<'_> {
+    /// Cores that are busy with all hops, round by round; or why nobody can tell.
+    fn cores(&self, placement: &Placement, profile: &Profile) -> Result<Vec<f64>, String> {
+        let hops: Result<Vec<Vec<f64>>, String> =
+            self.hops(placement, profile).into_iter().map(|(_, cores)| cores).collect();
+        Ok(sum(&hops?))
+    }
+
+    /// The same of each hop.
+    fn hops(
+        &self,
+        placement: &Placement,
+        profile: &Profile,
+    ) -> Vec<(Role, Result<Vec<f64>, String>)> {
+        let traffic = profile.traffic(placement);
+        let hops = placement.hops.iter().zip(flow(placement, &traffic));
+        hops.map(|(hop, counts)| {
+            let is_relay = matches!(hop.kind, HopKind::Relay | HopKind::SniRelay);
+            let counts = self.scale.apply(&counts, is_relay);
+            let micros = self.fit.rounds(hop.role, hop.kind, &counts);
+            let block = self.fit.block(hop.role, hop.kind);
+            let load = block.and_then(|block| block.load.as_ref());
+            let factor = load.map_or(1.0, |load| load.factor_at(profile.target_utilisation));
+            let cores = micros.map(|micros| {
+                micros.iter().map(|micros| micros * factor / MICROS_PER_SECOND).collect()
+            });
+            (hop.role, cores.map_err(|error| error.to_string()))
+        })
+        .collect()
+    }
+}
+
+impl Placed {
+    fn of(
+        placement: &Placement,
+        question: &Question<'_>,
+        costing: &Costing<'_>,
+        tells_money: bool,
+    ) -> Self {
+        let Question { records, profile, prices, .. } = *question;
+        let keeps = Keeps::of(placement);
+        let hops = costing.hops(placement, profile);
+        let cores = costing.cores(placement, profile).ok();
+        let money = match tells_money {
+            true => money(placement, profile, prices, &hops),
+            false => Vec::new(),
+        };
+        let hop_cores = hops.iter().map(|(role, cores)| HopCores {
+            role: *role,
+            cores: cores.as_ref().ok().and_then(|cores| mean(cores)),
+            withheld: cores.as_ref().err().cloned(),
+        });
+        let version = records.first().map(|record| record.lab.version);
+        let (measured_p50_ns, measured_at) = measured(records, &placement.name).unzip();
+        Self {
+            placement: placement.name.clone(),
+            ruled_out: keeps.ruled_out(&profile.requires),
+            keeps,
+            resumption: profile.effective_resumption(placement),
+            hops: hop_cores.collect(),
+            cores: cores.and_then(|cores| mean(&cores)),
+            money,
+            latency: Latency {
+                measured_p50_ns,
+                measured_at,
+                network: Network::of(
+                    placement,
+                    profile,
+                    version.unwrap_or(crate::plan::Version::Tls13),
+                ),
+            },
+        }
+    }
+
+    /// What the cheapest way costs.
+    #[must_use]
+    pub fn cheapest(&self) -> Option<&Money> {
+        self.money.first()
+    }
+}
+
+/// A month in each way, cheapest first. Nothing where a hop's cores are not known.
+fn money(
+    placement: &Placement,
+    profile: &Profile,
+    prices: &Prices,
+    hops: &[(Role, Result<Vec<f64>, String>)],
+) -> Vec<Money> {
+    let core = HOURS_PER_MONTH * prices.vcpu.per_hour / profile.target_utilisation;
+    let own = |managed: Option<Role>| -> Option<Estimate> {
+        let own = hops.iter().filter(|(role, _)| Some(*role) != managed);
+        let own: Option<Vec<Vec<f64>>> = own.map(|(_, cores)| cores.clone().ok()).collect();
+        mean(&sum(&own?)).map(|cores| cores.scaled(core))
+    };
+    let mut all: Vec<Money> =
+        own(None).into_iter().map(|per_month| Money { balancer: None, per_month }).collect();
+    for balancer in prices.balancer.iter().filter(|balancer| balancer.suits(placement)) {
+        let fixed = balancer.per_month(profile);
+        let with = own(Some(Role::Lb)).map(|own| Money {
+            balancer: Some(balancer.name.clone()),
+            per_month: Estimate {
+                value: own.value + fixed,
+                low: own.low + fixed,
+                high: own.high + fixed,
+                ..own
+            },
+        });
+        all.extend(with);
+    }
+    all.sort_by(|one, other| one.per_month.value.total_cmp(&other.per_month.value));
+    all
+}
+
+/// What the latency pass saw of a placement: its median, and the rate.
+fn measured(records: &[&LabRecord], placement: &str) -> Option<(Nanos, f64)> {
+    records.iter().find_map(|record| {
+        let trial = record.latency_trial(placement, Workload::Full)?;
+        let timed = trial.client.quantile(Phase::Corrected, 0.5, Nanos(0))?;
+        match timed {
+            Quantile::Is(time) => Some((time, trial.rate?)),
+            Quantile::AtLeast(_) => None,
+        }
+    })
+}
+
+/// Round by round; as many as all have.
+fn sum(all: &[Vec<f64>]) -> Vec<f64> {
+    let rounds = all.iter().map(Vec::len).min().unwrap_or_default();
+    let of_round = |round: usize| all.iter().filter_map(|one| one.get(round)).sum();
+    (0..rounds).map(of_round).collect()
+}
+
+/// The version of the format that is written here.
+pub const SCHEMA: u32 = 1;
+const MICROS_PER_SECOND: f64 = 1e6;

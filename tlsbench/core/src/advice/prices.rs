@@ -1,0 +1,158 @@
+//! What cores and managed load balancers cost: data, for the user to edit.
+
+use serde::{Deserialize, Serialize};
+
+use super::profile::Profile;
+use crate::plan::placement::Placement;
+use crate::plan::{Problem, read_toml};
+
+/// Prices. Keys of the file's top level.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    /// The day on which they were looked up, `2026-11-21`. Required.
+    pub date: String,
+    /// The currency of all of them. Required.
+    pub currency: String,
+    /// A virtual core of the machines that hops run on.
+    pub vcpu: Vcpu,
+    /// Load balancers that somebody else runs.
+    #[serde(default)]
+    pub balancer: Vec<Balancer>,
+}
+
+/// A virtual core: the table `[vcpu]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vcpu {
+    /// For each hour. Required.
+    pub per_hour: f64,
+    /// Where the price is from. Required.
+    pub source: String,
+}
+
+/// A load balancer that somebody else runs: a table `[[balancer]]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Balancer {
+    /// What tables call it. Required.
+    pub name: String,
+    /// Placements whose `lb` it can be. Required.
+    pub placements: Vec<String>,
+    /// For each hour that it stands. Required.
+    pub per_hour: f64,
+    /// For each unit and hour. Required.
+    pub per_unit_hour: f64,
+    /// What a unit holds: as many units are paid as the dimension needs that needs most. Required.
+    pub dimension: Vec<Dimension>,
+    /// Where the rule is from. Required.
+    pub source: String,
+}
+
+/// What a unit holds of one thing: a table `[[balancer.dimension]]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dimension {
+    /// The thing. Required.
+    pub of: Measure,
+    /// How much of it a unit holds. Required.
+    pub per_unit: f64,
+}
+
+/// What managed load balancers are paid by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measure {
+    /// Connections that are open at a time.
+    ActiveConnections,
+    /// 10^9 bytes of bodies in an hour.
+    GbPerHour,
+    /// Connections that are made in a second.
+    NewConnectionsPerSecond,
+    /// Requests in a second.
+    RequestsPerSecond,
+}
+
+impl Prices {
+    /// Reads prices and checks them. Unknown keys are refused.
+    ///
+    /// # Errors
+    /// What is wrong with them, by line and key.
+    pub fn from_toml(text: &str) -> Result<Self, Vec<Problem>> {
+        let prices: Self = read_toml(text, "prices").map_err(|problem| vec![problem])?;
+        let problems = prices.problems();
+        if problems.is_empty() {
+            return Ok(prices);
+        }
+        Err(problems.into_iter().map(|problem| problem.at_line_of(text)).collect())
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut check = |is_well: bool, key: String, seen: String, cure: &str| {
+            if !is_well {
+                problems.push(Problem::new(key, seen, cure));
+            }
+        };
+        let is_price = |price: f64| (0.0..=MOST).contains(&price);
+        let no_price = "write a price of 0 or more";
+        let vcpu = self.vcpu.per_hour;
+        check(is_price(vcpu), "vcpu.per_hour".to_owned(), format!("{vcpu} is no price"), no_price);
+        for balancer in &self.balancer {
+            let name = &balancer.name;
+            for (key, price) in
+                [("per_hour", balancer.per_hour), ("per_unit_hour", balancer.per_unit_hour)]
+            {
+                let seen = format!("{price} of `{name}` is no price");
+                check(is_price(price), format!("balancer.{key}"), seen, no_price);
+            }
+            let none = balancer.dimension.is_empty();
+            let seen = format!("`{name}` has none");
+            let cure = "say what a unit holds of what it is paid by";
+            check(!none, "balancer.dimension".to_owned(), seen, cure);
+            for dimension in &balancer.dimension {
+                let holds = dimension.per_unit;
+                let seen = format!("a unit of `{name}` cannot hold {holds}");
+                let is_well = holds > 0.0 && holds <= MOST;
+                check(is_well, "balancer.dimension.per_unit".to_owned(), seen, "write more than 0");
+            }
+        }
+        problems
+    }
+}
+
+impl Balancer {
+    /// Whether it can be the load balancer of a placement.
+    #[must_use]
+    pub fn suits(&self, placement: &Placement) -> bool {
+        self.placements.contains(&placement.name)
+    }
+
+    /// Units for the traffic: those of the dimension that needs most.
+    #[must_use]
+    pub fn units(&self, profile: &Profile) -> f64 {
+        let traffic = &profile.traffic;
+        let connections = traffic.connections_per_second;
+        let requests = connections * traffic.requests_per_connection;
+        let needed = self.dimension.iter().map(|dimension| {
+            let amount = match dimension.of {
+                Measure::ActiveConnections => connections * traffic.connection_time.0.as_secs_f64(),
+                Measure::GbPerHour => requests * traffic.response_bytes * 3_600.0 / 1e9,
+                Measure::NewConnectionsPerSecond => connections,
+                Measure::RequestsPerSecond => requests,
+            };
+            amount / dimension.per_unit
+        });
+        needed.fold(0.0, f64::max)
+    }
+
+    /// What it costs in a month.
+    #[must_use]
+    pub fn per_month(&self, profile: &Profile) -> f64 {
+        HOURS_PER_MONTH * (self.per_hour + self.per_unit_hour * self.units(profile))
+    }
+}
+
+/// Hours of a month: 8,760 of a year by twelve.
+pub const HOURS_PER_MONTH: f64 = 730.0;
+const MOST: f64 = 1e9;

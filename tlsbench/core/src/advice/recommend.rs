@@ -1,0 +1,157 @@
+//! Which placement to take, and how sure that is.
+
+use serde::Serialize;
+
+use super::{Costing, Placed, Profile};
+use crate::plan::placement::Placement;
+use crate::stats::{Estimate, mean};
+
+/// The placement to take.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Recommendation {
+    /// The placement.
+    pub placement: String,
+    /// With this managed load balancer, where that is the cheapest.
+    pub balancer: Option<String>,
+    /// How sure it is.
+    pub confidence: Confidence,
+    /// Why.
+    pub reasons: Vec<String>,
+}
+
+/// How sure a recommendation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confidence {
+    /// Costs were checked, and it costs less than the next beyond doubt.
+    High,
+    /// It costs less than the next beyond doubt, by costs that were not checked.
+    Moderate,
+    /// Another may cost as little.
+    Low,
+}
+
+impl Confidence {
+    /// In a word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Low => "low",
+            Self::Moderate => "moderate",
+        }
+    }
+}
+
+/// The one that costs least of those that have TLS towards the client and are not ruled out; by money
+/// where that is told, else by cores. Of those that cannot be told from it, the one that gives up least.
+pub(super) fn among(
+    placed: &[Placed],
+    placements: &[&Placement],
+    profile: &Profile,
+    costing: &Costing<'_>,
+) -> Option<Recommendation> {
+    let mut left: Vec<(&Placed, &Placement, f64)> = placed
+        .iter()
+        .zip(placements.iter().copied())
+        .filter(|(one, _)| one.ruled_out.is_empty() && one.keeps.tls_ends_at.is_some())
+        .filter_map(|(one, placement)| Some((one, placement, price(one)?)))
+        .collect();
+    left.sort_by(|(.., one), (.., other)| one.total_cmp(other));
+    let (cheapest, its, _) = *left.first()?;
+    let alike: Vec<&(&Placed, &Placement, f64)> = left
+        .iter()
+        .skip(1)
+        .filter(|(one, placement, _)| {
+            !costs_more((one, placement), (cheapest, its), profile, costing)
+        })
+        .collect();
+    let given_up = |one: &Placed| {
+        let keeps = &one.keeps;
+        let lost =
+            [keeps.client_identity, keeps.forwarded_headers, !keeps.paths_seen_by.is_empty()];
+        (keeps.plaintext_to.len(), lost.iter().filter(|kept| !**kept).count())
+    };
+    let best = alike.iter().map(|(one, ..)| *one).chain([cheapest]).min_by_key(|one| given_up(one));
+    let best = best.unwrap_or(cheapest);
+    let is_checked = best.cheapest().is_some();
+    let confidence = match (alike.is_empty(), is_checked) {
+        (false, _) => Confidence::Low,
+        (true, true) => Confidence::High,
+        (true, false) => Confidence::Moderate,
+    };
+    let next = left.iter().find(|(one, ..)| one.placement != best.placement);
+    Some(Recommendation {
+        placement: best.placement.clone(),
+        balancer: best.cheapest().and_then(|money| money.balancer.clone()),
+        confidence,
+        reasons: reasons(best, next.map(|(one, ..)| *one), &alike, placed),
+    })
+}
+
+fn price(one: &Placed) -> Option<f64> {
+    let money = one.cheapest().map(|money| money.per_month.value);
+    money.or_else(|| one.cores.map(|cores| cores.value))
+}
+
+/// Whether one costs more than another beyond doubt, and by 2 %.
+fn costs_more(
+    one: (&Placed, &Placement),
+    other: (&Placed, &Placement),
+    profile: &Profile,
+    costing: &Costing<'_>,
+) -> bool {
+    if let (Some(this), Some(that)) = (one.0.cheapest(), other.0.cheapest()) {
+        let (this, that) = (this.per_month, that.per_month);
+        return this.low > that.high && this.value >= EFFECT_MIN * that.value;
+    }
+    let cores = |placement: &Placement| costing.cores(placement, profile).ok();
+    let Some((this, that)) = cores(one.1).zip(cores(other.1)) else { return false };
+    let more: Vec<f64> = this.iter().zip(&that).map(|(this, that)| this - that).collect();
+    let (Some(more), Some(that)) = (mean(&more), mean(&that)) else { return false };
+    more.low > 0.0 && more.value >= (EFFECT_MIN - 1.0) * that.value
+}
+
+fn reasons(
+    best: &Placed,
+    next: Option<&Placed>,
+    alike: &[&(&Placed, &Placement, f64)],
+    placed: &[Placed],
+) -> Vec<String> {
+    let cores = |one: &Placed| match one.cores {
+        Some(Estimate { value, low, high, .. }) => {
+            format!("{value:.3} cores ({low:.3} to {high:.3})")
+        }
+        None => "an unknown number of cores".to_owned(),
+    };
+    let mut reasons = vec![match next {
+        Some(next) => {
+            format!("it takes {} on average, and `{}` {}", cores(best), next.placement, cores(next))
+        }
+        None => format!("it takes {} on average, and no other is left", cores(best)),
+    }];
+    if !alike.is_empty() {
+        let names: Vec<String> = alike
+            .iter()
+            .map(|(one, ..)| one)
+            .filter(|one| one.placement != best.placement)
+            .map(|one| format!("`{}`", one.placement))
+            .collect();
+        if !names.is_empty() {
+            let names = names.join(", ");
+            reasons.push(format!(
+                "what it costs cannot be told from {names}; it gives up no more than these"
+            ));
+        }
+    }
+    reasons.push(best.keeps.words().join("; "));
+    let out = placed.iter().filter(|one| !one.ruled_out.is_empty());
+    let out: Vec<String> = out.map(|one| format!("`{}`", one.placement)).collect();
+    if !out.is_empty() {
+        reasons.push(format!("ruled out by what is required: {}", out.join(", ")));
+    }
+    reasons
+}
+
+/// What is less matters to nobody, as between placements.
+const EFFECT_MIN: f64 = 1.02;

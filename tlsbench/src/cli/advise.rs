@@ -1,0 +1,67 @@
+//! Syntax of `tlsbench advise`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Format;
+use crate::settings;
+
+/// What was measured, what is asked, and what things cost.
+#[derive(Debug, Args)]
+pub(super) struct Advise {
+    /// Records of placements, of one machine and one cryptography.
+    #[arg(required = true, num_args = 1.., value_name = "RUN.json")]
+    records: Vec<PathBuf>,
+
+    /// The traffic, and what a placement must have; deploy/lab has examples.
+    #[arg(long, value_name = "FILE.toml")]
+    profile: PathBuf,
+
+    /// What cores and managed load balancers cost; deploy/lab has an example.
+    #[arg(long, value_name = "FILE.toml")]
+    prices: PathBuf,
+
+    /// Calibration of the machine that was measured.
+    #[arg(long, value_name = "FILE.json", requires = "priced")]
+    measured: Option<PathBuf>,
+
+    /// Calibration of the machine that is priced.
+    #[arg(long, value_name = "FILE.json", requires = "measured")]
+    priced: Option<PathBuf>,
+
+    /// The machine that was measured is the one that is priced.
+    #[arg(long, conflicts_with = "measured")]
+    same_machine: bool,
+
+    /// How to print the result.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+impl Advise {
+    pub(super) fn settings(&self) -> settings::Advise {
+        let machines = match (&self.measured, &self.priced) {
+            (Some(measured), Some(priced)) => settings::Machines::Calibrated {
+                measured: measured.clone(),
+                priced: priced.clone(),
+            },
+            _ if self.same_machine => settings::Machines::Same,
+            _ => settings::Machines::Unknown,
+        };
+        settings::Advise {
+            records: self.records.clone(),
+            profile: self.profile.clone(),
+            prices: self.prices.clone(),
+            machines,
+            output: self.output.into(),
+        }
+    }
+}
+
+pub(super) const NOTES: &str = "\
+Exit codes: 0 a placement is recommended, 1 none is left or can be told, 2 it could not be judged. What the \
+figures are and when money is withheld: docs/advise.md.
+
+Example: tlsbench advise runs/thorough.json --profile deploy/lab/shop.toml --prices deploy/lab/prices.toml \
+--same-machine";

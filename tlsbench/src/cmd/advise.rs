@@ -1,0 +1,135 @@
+//! `tlsbench advise`: what placements cost for somebody's traffic, and which to take.
+
+mod table;
+
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow, bail};
+use tlsbench_core::advice::{Advice, Prices, Profile, Question, Scale, advise as judge};
+use tlsbench_core::calibration::{Calibration, SCHEMA};
+use tlsbench_core::plan::Problem;
+use tlsbench_core::plan::lab::Lab;
+use tlsbench_core::record::AnyRecord;
+use tlsbench_core::record::lab::LabRecord;
+
+use crate::exit::Exit;
+use crate::settings::{Advise, Machines, Output};
+use crate::store;
+
+/// What it came to: the text, and the answer.
+pub(super) fn advise(settings: &Advise) -> anyhow::Result<(String, Exit)> {
+    let records = records(settings)?;
+    let profile = file(&settings.profile, "profile", Profile::from_toml)?;
+    let prices = file(&settings.prices, "prices", Prices::from_toml)?;
+    let scale = scale(settings, &records)?;
+    let records: Vec<&LabRecord> = records.iter().collect();
+    let question =
+        Question { records: &records, profile: &profile, prices: &prices, scale: &scale };
+    let advice = judge(&question);
+    let text = match settings.output {
+        Output::Json => {
+            let text = serde_json::to_string_pretty(&advice).context("cannot write JSON")?;
+            text + "\n"
+        }
+        Output::Table => table::text(&advice, &profile),
+    };
+    Ok((text, exit(&advice)))
+}
+
+fn exit(advice: &Advice) -> Exit {
+    if advice.recommendation.is_some() { Exit::Fine } else { Exit::Negative }
+}
+
+fn file<T>(
+    path: &Path,
+    what: &str,
+    read: impl FnOnce(&str) -> Result<T, Vec<Problem>>,
+) -> anyhow::Result<T> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
+    read(&text).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow!("{what} `{shown}` cannot be used:\n{}", problems.join("\n"))
+    })
+}
+
+fn records(settings: &Advise) -> anyhow::Result<Vec<LabRecord>> {
+    let mut records: Vec<LabRecord> = Vec::with_capacity(settings.records.len());
+    for (index, path) in settings.records.iter().enumerate() {
+        let shown = path.display();
+        if settings.records.iter().take(index).any(|before| store::is_same(before, path)) {
+            bail!("`{shown}` is named twice, and would count twice; name it once");
+        }
+        let record = match store::read_any(path)? {
+            AnyRecord::Lab(record) => *record,
+            AnyRecord::Run(_) => bail!(
+                "`{shown}` is a record of endpoints, whose hops nobody saw; name one of `tlsbench \
+                 run` without --target"
+            ),
+        };
+        if let Some(first) = records.first()
+            && let Some(other) = differs(first, &record)
+        {
+            let first = settings.records.first().map(|path| path.display().to_string());
+            let first = first.unwrap_or_default();
+            bail!(
+                "`{first}` and `{shown}` have another {other}, so that costs of one say nothing of \
+                 the other; name records of one kind"
+            );
+        }
+        records.push(record);
+    }
+    Ok(records)
+}
+
+/// What keeps two records from being of the same costs. Pools, workloads and times may differ.
+fn differs(one: &LabRecord, other: &LabRecord) -> Option<&'static str> {
+    let of = |record: &LabRecord| {
+        let Lab { engines, version, key, suites, groups, provider, .. } = record.lab.clone();
+        (engines, (version, key, suites, groups, provider))
+    };
+    let ((engines, tls), (other_engines, other_tls)) = (of(one), of(other));
+    let machine = |record: &LabRecord| {
+        let environment = &record.environment;
+        (environment.cpu_model.clone(), environment.kernel.clone(), environment.cores)
+    };
+    [
+        ("engine", engines == other_engines),
+        ("cryptography", tls == other_tls),
+        ("machine", machine(one) == machine(other)),
+        ("version of tlsbench", one.program == other.program),
+    ]
+    .into_iter()
+    .find_map(|(what, is_same)| (!is_same).then_some(what))
+}
+
+fn scale(settings: &Advise, records: &[LabRecord]) -> anyhow::Result<Result<Scale, String>> {
+    Ok(match &settings.machines {
+        Machines::Same => Ok(Scale::same()),
+        Machines::Unknown => {
+            Err("nothing says on which machine hops are to run; name calibrations \
+             with --measured and --priced, or say --same-machine"
+                .to_owned())
+        }
+        Machines::Calibrated { measured, priced } => {
+            let (measured, priced) = (calibration(measured)?, calibration(priced)?);
+            let first = records.first().context("no record")?;
+            Scale::between(&measured, &priced, &first.lab, &first.environment)
+                .map_err(|error| error.to_string())
+        }
+    })
+}
+
+fn calibration(path: &Path) -> anyhow::Result<Calibration> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
+    let calibration: Calibration = serde_json::from_str(&text)
+        .with_context(|| format!("`{shown}` is no calibration of `tlsbench calibrate --out`"))?;
+    if calibration.schema != SCHEMA {
+        let seen = calibration.schema;
+        bail!(
+            "`{shown}` has schema {seen}, and this program reads schema {SCHEMA}; calibrate anew"
+        );
+    }
+    Ok(calibration)
+}
