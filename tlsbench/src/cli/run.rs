@@ -1,21 +1,23 @@
 //! The flags of `tlsbench run`: everything that the scenario file says, under the same names.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
-use tlsbench_core::plan::hop::POOL_MAX;
-use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
-use tlsbench_core::plan::placement::Role;
 use tlsbench_core::plan::{
-    Close, Draft, Group, KeyKind, LoadDraft, LoopName, Pin, ProtocolName, Provider, RequestDraft,
+    Close, Draft, Group, LoadDraft, LoopName, Pin, ProtocolName, Provider, RequestDraft,
     SpreadName, Suite, TargetDraft, TimingDraft, TlsDraft, Verify, Version,
 };
 use tlsbench_core::units::Nanos;
 
 use super::Format;
 use crate::settings;
+
+mod placements;
+
+use placements::Placements;
+
+pub(super) use placements::engines;
 
 /// Where to measure, how, and where to leave the record.
 #[derive(Args, Clone, Debug)]
@@ -57,62 +59,6 @@ pub(super) struct Run {
 
     #[command(flatten, next_help_heading = "Time")]
     timing: Timing,
-}
-
-#[derive(Args, Clone, Debug)]
-struct Placements {
-    /// Placements to measure, with their twins: known ones, and those of the scenario file [default:
-    /// all eight; --show draws them].
-    #[arg(long = "placement", value_name = "NAME,…", value_delimiter = ',')]
-    placements: Vec<String>,
-
-    /// Workloads: `full` handshakes, `keep-alive` requests, `resumed` handshakes, `bulk-64k` and
-    /// `bulk-1m` responses, `mix` [default: the first three].
-    #[arg(long = "workload", value_name = "NAME,…", value_delimiter = ',')]
-    workloads: Vec<Workload>,
-
-    /// What is measured: `cpu` time under the workloads, `latency` at a rate [default: both].
-    #[arg(long = "pass", value_name = "NAME,…", value_delimiter = ',')]
-    passes: Vec<Pass>,
-
-    /// 20 rounds of 2 s, all workloads, a mix that checks the cost model, and the memory of idle
-    /// connections: most of an hour.
-    #[arg(long)]
-    thorough: bool,
-
-    /// Hold so many idle connections, and see what memory each hop has for them [default: 0; 500
-    /// with --thorough].
-    #[arg(long, value_name = "NUMBER")]
-    idle: Option<u32>,
-
-    /// Idle upstream connections that an HTTP hop keeps; 0 makes one for each request [default: 64].
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(..=i64::from(POOL_MAX)))]
-    upstream_pool: Option<u32>,
-
-    /// What every hop is made of: `builtin`, `nginx` or `haproxy` [default: builtin].
-    #[arg(long, value_name = "NAME")]
-    engine: Option<EngineName>,
-
-    /// What the load balancer is made of.
-    #[arg(long, value_name = "NAME")]
-    lb: Option<EngineName>,
-
-    /// What the ingress is made of, and the backend where --engine does not say.
-    #[arg(long, value_name = "NAME")]
-    ingress: Option<EngineName>,
-
-    /// The kind of every key: `ecdsa-p256`, `ecdsa-p384`, `ed25519`, `rsa2048` or `rsa3072`
-    /// [default: ecdsa-p256].
-    #[arg(long, value_name = "KIND")]
-    key: Option<KeyKind>,
-
-    /// Use the certificates of a directory that `tlsbench pki` made.
-    #[arg(long, value_name = "DIR")]
-    pki: Option<PathBuf>,
-
-    /// Draw the placements and measure nothing.
-    #[arg(long)]
-    show: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -325,23 +271,6 @@ impl Run {
     }
 }
 
-impl Placements {
-    fn settings(&self) -> settings::LabRun {
-        settings::LabRun {
-            placements: self.placements.clone(),
-            workloads: self.workloads.clone(),
-            passes: self.passes.clone(),
-            thorough: self.thorough,
-            idle: self.idle,
-            pool: self.upstream_pool,
-            key: self.key,
-            engines: engines(self.engine, self.lb, self.ingress),
-            pki: self.pki.clone(),
-            show: self.show,
-        }
-    }
-}
-
 impl Tls {
     fn draft(&self) -> TlsDraft {
         TlsDraft {
@@ -403,21 +332,6 @@ impl Timing {
             ramp: self.ramp,
         }
     }
-}
-
-/// What the hop of each role is made of, where something is said.
-pub(super) fn engines(
-    all: Option<EngineName>,
-    lb: Option<EngineName>,
-    ingress: Option<EngineName>,
-) -> BTreeMap<Role, EngineName> {
-    let engines = [
-        (Role::Lb, lb.or(all)),
-        (Role::Ingress, ingress.or(all)),
-        (Role::Sidecar, all),
-        (Role::Backend, all.or(ingress)),
-    ];
-    engines.into_iter().filter_map(|(role, name)| Some((role, name?))).collect()
 }
 
 /// A switch that is not set says nothing: the file may say it.
