@@ -10,6 +10,7 @@
 mod aa;
 mod advise;
 mod bench;
+mod breakdowns;
 mod browser;
 mod calibrate;
 mod client_certificates;

@@ -92,13 +92,15 @@ impl RunningHop {
 }
 
 /// Lets this process, and those it starts, have as many descriptors as it may ask for, up to
-/// 65,536: a connection takes one or two. HAProxy makes room for as many as it could have.
-pub fn raise_descriptor_limit() {
+/// 65,536: a connection takes one or two. HAProxy makes room for as many as it could have. How many
+/// that are.
+pub fn raise_descriptor_limit() -> u64 {
     let mut limit = getrlimit(Resource::Nofile);
     limit.maximum = Some(limit.maximum.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS)));
     limit.current = limit.maximum;
     // What is refused leaves the limit as it was, and connections beyond it are counted as refused.
     let _ = setrlimit(Resource::Nofile, limit);
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 impl Drop for RunningHop {

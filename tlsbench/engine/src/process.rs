@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,12 @@ use thiserror::Error;
 use tlsbench_core::plan::hop::{Hop, HopCounters};
 use tlsbench_core::proxyconf::Configuration;
 
+mod listening;
 mod supervise;
 #[cfg(test)]
 mod tests;
 
+use listening::{Listener, listener};
 pub use supervise::supervise;
 
 /// A hop that runs in a process of its own, until this value is dropped.
@@ -33,6 +35,8 @@ pub struct HopProcess {
     lines: Receiver<String>,
     address: SocketAddr,
     folder: PathBuf,
+    /// It has been there, so that its end is no failed start.
+    is_ready: bool,
 }
 
 /// A proxy's program and how it is started.
@@ -90,6 +94,26 @@ pub enum ProcessError {
         /// The last of what it said.
         said: String,
     },
+    /// It was there, and is no more.
+    #[error(
+        "the hop in `{}` ended while it was needed ({status}): {said}; see what ended it, such as the \
+         kernel for want of memory, and run again",
+        folder.display()
+    )]
+    Died {
+        /// Its folder.
+        folder: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+        /// The last of what it said.
+        said: String,
+    },
+    /// Somebody else listens where it should.
+    #[error("somebody else listens at {address}; end that, or run again, which takes other ports")]
+    Taken {
+        /// The address.
+        address: SocketAddr,
+    },
     /// It did not answer in time.
     #[error("the hop in `{}` did not answer within {} s: {said}", folder.display(), within.as_secs())]
     Silent {
@@ -125,6 +149,7 @@ impl HopProcess {
         let line = process.hear(READY_WITHIN)?;
         let address = line.strip_prefix("ready ").and_then(|address| address.parse().ok());
         process.address = address.ok_or_else(|| process.strange(line))?;
+        process.is_ready = true;
         Ok(process)
     }
 
@@ -149,7 +174,13 @@ impl HopProcess {
         command.args(["hop", "--exec"]).arg(&proxy.program).args(&proxy.arguments);
         let mut process = Self::spawn(&mut command, address, folder)?;
         let begun = Instant::now();
-        while TcpStream::connect_timeout(&address, PAUSE).is_err() {
+        // Not by a connection: somebody else may answer it, and a relay passes it on.
+        loop {
+            match listener(address, process.pid()) {
+                Listener::Hop => break,
+                Listener::Nobody => {}
+                Listener::Other => return Err(ProcessError::Taken { address }),
+            }
             process.check()?;
             if begun.elapsed() > READY_WITHIN {
                 let (folder, said) = (folder.to_owned(), process.said());
@@ -157,9 +188,7 @@ impl HopProcess {
             }
             std::thread::sleep(PAUSE);
         }
-        // Somebody else may have answered in its place.
-        std::thread::sleep(PAUSE);
-        process.check()?;
+        process.is_ready = true;
         Ok(process)
     }
 
@@ -189,7 +218,7 @@ impl HopProcess {
             });
         }
         let input = child.stdin.take();
-        Ok(Self { child, input, lines, address, folder: folder.to_owned() })
+        Ok(Self { child, input, lines, address, folder: folder.to_owned(), is_ready: false })
     }
 
     /// Where it listens.
@@ -220,10 +249,7 @@ impl HopProcess {
     /// When it has ended: with how, and with the last of what it said.
     pub fn check(&mut self) -> Result<(), ProcessError> {
         match self.child.try_wait() {
-            Ok(Some(status)) => {
-                let (folder, said) = (self.folder.clone(), self.said());
-                Err(ProcessError::Ended { folder, status, said })
-            }
+            Ok(Some(status)) => Err(self.over(status)),
             Ok(None) | Err(_) => Ok(()),
         }
     }
@@ -245,9 +271,17 @@ impl HopProcess {
             }
             // Its output is closed, so it is ending.
             Err(RecvTimeoutError::Disconnected) => match self.child.wait() {
-                Ok(status) => Err(ProcessError::Ended { folder, status, said: self.said() }),
+                Ok(status) => Err(self.over(status)),
                 Err(_) => Err(ProcessError::Silent { folder, within, said: self.said() }),
             },
+        }
+    }
+
+    fn over(&self, status: ExitStatus) -> ProcessError {
+        let (folder, said) = (self.folder.clone(), self.said());
+        match self.is_ready {
+            true => ProcessError::Died { folder, status, said },
+            false => ProcessError::Ended { folder, status, said },
         }
     }
 

@@ -1,9 +1,9 @@
 //! One placement under one workload, once: the load, and what it cost each hop meanwhile.
 
 use thiserror::Error;
-use tlsbench_core::plan::Scenario;
 use tlsbench_core::plan::hop::{Counted, HopKind};
 use tlsbench_core::plan::placement::Role;
+use tlsbench_core::plan::{Length, Scenario};
 use tlsbench_core::usage::{Memory, Usage};
 
 use crate::probe::Reading;
@@ -68,8 +68,28 @@ pub enum TrialError {
 ///
 /// # Errors
 /// When the load cannot be made, a hop ends, or the round is too short to be read: rounds of a time are
-/// read at their edges, counted ones within 50 ms of them.
+/// read at their edges, and made again when the machine was too busy for that; counted ones are read
+/// within 50 ms of theirs.
 pub fn measure(
+    topology: &mut Topology,
+    scenario: &Scenario,
+    inputs: &Inputs,
+    stop: &Stop,
+) -> Result<Trial, TrialError> {
+    let attempts = match scenario.timing.round {
+        Length::Count(_) => 1,
+        Length::Time(_) => ATTEMPTS,
+    };
+    for _ in 1..attempts {
+        match measure_once(topology, scenario, inputs, stop) {
+            Err(TrialError::Unread) => {}
+            measured => return measured,
+        }
+    }
+    measure_once(topology, scenario, inputs, stop)
+}
+
+fn measure_once(
     topology: &mut Topology,
     scenario: &Scenario,
     inputs: &Inputs,
@@ -111,3 +131,6 @@ pub fn measure(
         .collect();
     Ok(Trial { slice, made, failed, hops, cut_short: outcome.cut_short })
 }
+
+/// A thread that is due every few hundred milliseconds and misses its turn four times is no chance.
+const ATTEMPTS: u32 = 4;

@@ -34,10 +34,11 @@ pub(super) fn run(exec: &[OsString], out: &mut impl Write) -> anyhow::Result<Exi
     raise_descriptor_limit();
     let ended = supervise(Command::new(program).args(arguments))
         .with_context(|| format!("cannot run `{}`", program.display()))?;
-    Ok(match ended {
-        Some(status) if !status.success() => Exit::Failed,
-        _ => Exit::Fine,
-    })
+    if let Some(status) = ended.filter(|status| !status.success()) {
+        // A signal leaves no word of its own anywhere.
+        anyhow::bail!("`{}` ended: {status}", program.display());
+    }
+    Ok(Exit::Fine)
 }
 
 /// Serves until there is nobody to serve for.

@@ -294,6 +294,11 @@ impl Processes {
         Ok(Self(by_pid.collect()))
     }
 
+    /// Numbers of the process and of those below it, at any depth.
+    pub fn pids_below(&self, root: u32) -> impl Iterator<Item = u32> {
+        self.below(root).into_keys().collect::<Vec<_>>().into_iter()
+    }
+
     /// The process and those below it, at any depth; none where it is not there.
     fn below(&self, root: u32) -> BTreeMap<u32, &Stat> {
         let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();

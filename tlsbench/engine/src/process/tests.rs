@@ -43,8 +43,15 @@ fn start(folder: &Path, script: &str, address: SocketAddr) -> Result<HopProcess,
     HopProcess::proxy(&tlsbench(folder), &proxy, &configuration, address, &folder.join("hop"))
 }
 
-/// Somebody who accepts connections, so that a script need not.
+/// A socket that listens and that every script has, too, as if it had made it.
 fn listener() -> (TcpListener, SocketAddr) {
+    let (listener, address) = stranger();
+    rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::empty()).unwrap();
+    (listener, address)
+}
+
+/// A socket that listens and that no script has.
+fn stranger() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
@@ -113,6 +120,43 @@ fn a_supervisor_uses_no_cpu_time_while_nothing_happens() {
         crate::clock::cpu_of_process(hop.pid()).unwrap() == before
     };
     assert!((0..20).any(|_| rests()), "it goes on using CPU time");
+}
+
+#[test]
+fn a_port_that_somebody_else_has_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (_listener, address) = stranger();
+    let error = start(scratch.path(), "echo $$ >pids; exec sleep 1000", address).unwrap_err();
+    assert!(matches!(error, ProcessError::Taken { address: seen } if seen == address), "{error}");
+    let pids = fs::read_to_string(scratch.path().join("hop/pids")).unwrap_or_default();
+    let left: Vec<i32> = pids.lines().filter_map(|line| line.parse().ok()).collect();
+    assert!(!left.into_iter().any(is_there));
+}
+
+#[test]
+fn a_proxy_that_ends_while_it_is_needed_is_told_from_one_that_did_not_start() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (_listener, address) = listener();
+    let script = "echo $$ >pids; echo 'out of memory' >&2; exec sleep 1000";
+    let mut hop = start(scratch.path(), script, address).unwrap();
+    let pid = written(scratch.path(), 1)[0];
+    hop.check().unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    let mut said = None;
+    for _ in 0..2_000 {
+        said = hop.check().err();
+        if said.is_some() {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    let error = said.expect("within 10 s");
+    assert!(matches!(&error, ProcessError::Died { .. }), "{error}");
+    assert!(error.to_string().contains("out of memory"), "{error}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod ask;
 mod certificates;
 mod engines;
 mod keep;
+mod limits;
 mod passes;
 mod site;
 mod table;
@@ -66,6 +67,7 @@ pub(super) fn measured(asked: &Asked, settings: &Run) -> anyhow::Result<(LabReco
     let path = settings.record.clone().unwrap_or_else(|| free_path(started));
     store::prepare(&path)?;
     let site = Site::prepare(asked, &path, engines)?;
+    limits::open_files(lab, &site.files)?;
     let stop = Arc::new(Stop::new());
     stop_on_signals(&stop).context("cannot listen for signals")?;
     let mut keeper = Keeper::new(lab, started, path.clone(), &site);
