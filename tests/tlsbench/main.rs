@@ -34,6 +34,7 @@ mod report_page;
 mod requests;
 mod resumption;
 mod run;
+mod search;
 mod servers;
 mod stall;
 mod stand;

@@ -5,6 +5,7 @@ mod advise;
 mod compare;
 mod report;
 mod run;
+mod search;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -110,6 +111,9 @@ enum Verb {
     /// Measure endpoints with real handshakes and requests, and leave a record.
     #[command(after_help = RUN_NOTES)]
     Run(Box<run::Run>),
+    /// Search the highest rate that meets a goal, of endpoints or of placements on this machine.
+    #[command(after_help = search::NOTES)]
+    Search(Box<search::Search>),
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -144,6 +148,7 @@ impl Cli {
                 namespace: namespace.clone(),
             }),
             Verb::Report(report) => Settings::Report(report.settings()),
+            Verb::Search(search) => Settings::Search(Box::new(search.settings())),
             Verb::Run(run) => Settings::Run(Box::new(run.settings())),
         }
     }

@@ -17,6 +17,7 @@ mod merge;
 mod pki;
 mod report;
 mod run;
+mod search;
 
 /// Runs a verb and prints its result.
 ///
@@ -64,6 +65,10 @@ pub fn run(settings: &Settings, out: &mut impl Write) -> anyhow::Result<Exit> {
         Settings::Report(settings) => {
             let text = report::report(settings)?;
             (out.write_all(text.as_bytes()), Exit::Fine)
+        }
+        Settings::Search(settings) => {
+            let (text, exit) = search::search(settings)?;
+            (out.write_all(text.as_bytes()), exit)
         }
         Settings::Run(settings) => {
             let answer = run::answer(settings)?;

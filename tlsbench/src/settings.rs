@@ -10,6 +10,7 @@ use tlsbench_core::change::Condition;
 use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
 use tlsbench_core::plan::placement::Role;
 use tlsbench_core::plan::{Draft, KeyKind};
+use tlsbench_core::units::Nanos;
 
 /// One verb with everything it needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +51,8 @@ pub enum Settings {
     Report(Report),
     /// Measure endpoints.
     Run(Box<Run>),
+    /// Search the highest rate that meets a goal.
+    Search(Box<Search>),
 }
 
 /// What `aa` is to do.
@@ -211,6 +214,25 @@ pub struct LabRun {
     pub pki: Option<PathBuf>,
     /// Draw the placements and measure nothing.
     pub show: bool,
+}
+
+/// What `search` is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Search {
+    /// Endpoints or placements, and how they are spoken to.
+    pub run: Run,
+    /// What the 99th percentile may be.
+    pub p99: Nanos,
+    /// The first rate, per second.
+    pub start: Option<f64>,
+    /// The highest rate that may be asked for, per second.
+    pub max_rate: Option<f64>,
+    /// How long a trial is.
+    pub trial: Nanos,
+    /// How long the one is that confirms the result.
+    pub confirm: Nanos,
+    /// How far apart the ends of the result may be, as a part of the lower one.
+    pub resolution: f64,
 }
 
 /// How results are printed.

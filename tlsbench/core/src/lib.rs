@@ -17,6 +17,7 @@ pub mod warning;
 pub mod verdicts;
 pub mod change;
 pub mod aa;
+pub mod search;
 pub mod cost;
 pub mod advice;
 pub mod report;

@@ -62,7 +62,7 @@ pub(super) struct Run {
 }
 
 #[derive(Args, Clone, Debug)]
-struct Connections {
+pub(super) struct Connections {
     /// Close every connection once its handshake is confirmed, without a request.
     #[arg(long)]
     handshakes_only: bool,
@@ -74,7 +74,7 @@ struct Connections {
 
     /// Addresses to connect to instead of what the host resolves to (of every target).
     #[arg(long, value_name = "ADDRESS:PORT,…", value_delimiter = ',')]
-    connect_to: Vec<SocketAddr>,
+    pub(super) connect_to: Vec<SocketAddr>,
 
     /// Addresses that connections come from, in turn.
     #[arg(long, value_name = "ADDRESS,…", value_delimiter = ',')]
@@ -96,7 +96,7 @@ struct Connections {
 }
 
 #[derive(Args, Clone, Debug)]
-struct Tls {
+pub(super) struct Tls {
     /// The one version that is offered: `1.2` or `1.3` [default: 1.3].
     #[arg(long, value_name = "VERSION")]
     tls_version: Option<Version>,
@@ -141,11 +141,11 @@ struct Tls {
 
     /// Another name than the URL's host for SNI and verification (of every target).
     #[arg(long, value_name = "NAME")]
-    sni: Option<String>,
+    pub(super) sni: Option<String>,
 }
 
 #[derive(Args, Clone, Debug)]
-struct Request {
+pub(super) struct Request {
     /// `http/1.1` or `h2` [default: http/1.1].
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<ProtocolName>,
@@ -237,21 +237,13 @@ struct Timing {
 impl Run {
     /// What the flags say of a scenario.
     fn draft(&self) -> Draft {
-        let Connections {
-            handshakes_only, close, sources, threads, pin, abort_errors_above, ..
-        } = &self.connections;
         Draft {
-            handshakes_only: said(*handshakes_only),
-            close: *close,
-            threads: *threads,
-            pin: *pin,
-            sources: list(sources),
-            abort_errors_above: *abort_errors_above,
             target: list(&self.targets),
             tls: self.tls.draft(),
             request: self.request.draft(),
             load: self.load.draft(),
             timing: self.timing.draft(),
+            ..self.connections.draft()
         }
     }
 
@@ -271,8 +263,23 @@ impl Run {
     }
 }
 
+impl Connections {
+    /// What they say of a scenario, but for addresses, which are each target's.
+    pub(super) fn draft(&self) -> Draft {
+        Draft {
+            handshakes_only: said(self.handshakes_only),
+            close: self.close,
+            threads: self.threads,
+            pin: self.pin,
+            sources: list(&self.sources),
+            abort_errors_above: self.abort_errors_above,
+            ..Draft::default()
+        }
+    }
+}
+
 impl Tls {
-    fn draft(&self) -> TlsDraft {
+    pub(super) fn draft(&self) -> TlsDraft {
         TlsDraft {
             version: self.tls_version,
             suites: list(&self.suites),
@@ -289,7 +296,7 @@ impl Tls {
 }
 
 impl Request {
-    fn draft(&self) -> RequestDraft {
+    pub(super) fn draft(&self) -> RequestDraft {
         RequestDraft {
             protocol: self.protocol,
             streams: self.streams,
@@ -335,15 +342,15 @@ impl Timing {
 }
 
 /// A switch that is not set says nothing: the file may say it.
-fn said(switch: bool) -> Option<bool> {
+pub(super) fn said(switch: bool) -> Option<bool> {
     switch.then_some(true)
 }
 
-fn list<T: Clone>(values: &[T]) -> Option<Vec<T>> {
+pub(super) fn list<T: Clone>(values: &[T]) -> Option<Vec<T>> {
     (!values.is_empty()).then(|| values.to_vec())
 }
 
-fn target(text: &str) -> Result<TargetDraft, String> {
+pub(super) fn target(text: &str) -> Result<TargetDraft, String> {
     // A URL alone may hold `=` in its query, but not before `://`.
     let (name, url) = match text.split_once('=') {
         Some((name, url)) if !name.contains("://") => (Some(name.to_owned()), url),

@@ -5,6 +5,7 @@ mod keep;
 mod lab;
 mod table;
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,9 +14,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use tlsbench_core::plan::lab::Lab;
-use tlsbench_core::plan::{Draft, Problem, Scenario};
+use tlsbench_core::plan::{Draft, LoopName, Problem, Scenario, TimingDraft};
 use tlsbench_core::record::RunRecord;
 use tlsbench_core::record::lab::LabRecord;
+use tlsbench_core::units::Nanos;
 use tlsbench_core::warning::{Gate, judge};
 use tlsbench_engine::run::{self, CutShort, Inputs, Progress, Stop};
 
@@ -25,6 +27,7 @@ use crate::settings::{LabRun, Output, Run};
 use crate::store;
 
 use keep::Keeper;
+pub(super) use lab::{Standing, is_of_placements};
 
 /// What a run leaves behind.
 pub(super) struct Answer {
@@ -34,7 +37,7 @@ pub(super) struct Answer {
 
 /// Measures what the settings say, or prints it.
 pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
-    if settings.flags.target.is_none() && lab::is_of_placements(settings) {
+    if settings.flags.target.is_none() && is_of_placements(settings) {
         return lab::answer(settings);
     }
     if settings.lab != LabRun::default() {
@@ -43,7 +46,7 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
              placements on this machine, and an endpoint is named; leave out one or the other"
         );
     }
-    let scenario = scenario(settings)?;
+    let scenario = scenario(settings, |_| ())?;
     if settings.print_scenario {
         let text = scenario.to_toml().context("cannot print the scenario")?;
         return Ok(Answer { text, exit: Exit::Fine });
@@ -64,6 +67,19 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
     Ok(Answer { text, exit: exit(&record, &gates) })
 }
 
+/// What the file and the flags come to as an open load of a rate, whatever load and times they say.
+pub(super) fn open_scenario(settings: &Run, rate: f64, trial: Nanos) -> anyhow::Result<Scenario> {
+    let mut scenario = scenario(settings, |draft| {
+        let load = &mut draft.load;
+        (load.kind, load.rate, load.connections) = (Some(LoopName::Open), Some(rate), None);
+        draft.timing =
+            TimingDraft { round: Some(trial), warm_up: Some(Nanos(0)), ..TimingDraft::default() };
+    })?;
+    // A trial is one round.
+    scenario.timing.rounds = NonZeroU32::MIN;
+    Ok(scenario)
+}
+
 /// Measures placements as `answer` does, changed as a verb needs them; the record and what it is called.
 pub(super) fn measured_lab(
     settings: &Run,
@@ -76,16 +92,20 @@ pub(super) fn measured_lab(
 }
 
 /// What the file and the flags come to. Lines of the file are named where it is to blame.
-fn scenario(settings: &Run) -> anyhow::Result<Scenario> {
+fn scenario(settings: &Run, change: impl FnOnce(&mut Draft)) -> anyhow::Result<Scenario> {
     let Some(path) = &settings.scenario else {
-        let finished = draft(settings, Draft::default()).finish();
+        let mut draft = draft(settings, Draft::default());
+        change(&mut draft);
+        let finished = draft.finish();
         return finished.map_err(|problems| refused("this", &problems));
     };
     let name = format!("scenario `{}`", path.display());
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read `{}`", path.display()))?;
     let file = Draft::from_toml(&text).with_context(|| format!("cannot use {name}"))?;
-    draft(settings, file).finish().map_err(|problems| {
+    let mut draft = draft(settings, file);
+    change(&mut draft);
+    draft.finish().map_err(|problems| {
         let is_of_flags = |problem: &Problem| problem.key == "target.sni" && settings.sni.is_some();
         let placed = problems.into_iter().map(|problem| match is_of_flags(&problem) {
             true => problem,
@@ -111,7 +131,7 @@ fn refused(what: &str, problems: &[Problem]) -> anyhow::Error {
 
 /// Asks the run to end when the process is asked to. It takes a moment until all is written down,
 /// and more signals change nothing meanwhile; one after that ends the process at once, as usual.
-fn stop_on_signals(stop: &Arc<Stop>) -> anyhow::Result<()> {
+pub(super) fn stop_on_signals(stop: &Arc<Stop>) -> anyhow::Result<()> {
     let (asked, overdue) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&overdue))?;

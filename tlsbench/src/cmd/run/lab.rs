@@ -7,6 +7,7 @@ mod keep;
 mod limits;
 mod passes;
 mod site;
+mod standing;
 mod table;
 
 use std::path::PathBuf;
@@ -30,7 +31,9 @@ use keep::Keeper;
 use passes::Passes;
 use site::Site;
 
-pub(super) use ask::{asked, is_of_placements};
+pub(super) use ask::asked;
+pub(in crate::cmd) use ask::is_of_placements;
+pub(in crate::cmd) use standing::Standing;
 
 /// Measures placements, or shows them.
 pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {

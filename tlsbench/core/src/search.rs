@@ -1,0 +1,150 @@
+//! The highest rate that still meets a goal: up by doubling, then between the last that did and the
+//! first that did not, by short trials, and one long one at the end.
+//!
+//! Decides what to try next and nothing else. The result is an interval, never a number.
+
+mod goal;
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+
+pub use goal::{Failing, Goal, Seen};
+
+use crate::units::Rate;
+
+/// Where a search begins and where it ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// The first rate.
+    pub start: Rate,
+    /// The highest rate that may be asked for.
+    pub most: Rate,
+    /// How far apart the ends of the result may be, as a part of the lower one: above 0.
+    pub resolution: f64,
+}
+
+/// A search as far as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Search {
+    bounds: Bounds,
+    /// Rates that met the goal in short trials, rising.
+    met: Vec<f64>,
+    /// The lowest rate that did not meet it.
+    missed: Option<f64>,
+    /// A rate that missed the goal once, and is to be tried again.
+    again: Option<f64>,
+    trials: u32,
+    confirmed: Option<f64>,
+    is_over: bool,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step {
+    /// Try a rate, for a short or a long while.
+    Try {
+        /// The rate.
+        rate: Rate,
+        /// Whether this is the long trial that confirms it.
+        long: bool,
+    },
+    /// It is over.
+    Done(Found),
+}
+
+/// What a search came to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Found {
+    /// The highest rate that met the goal, in a long trial; nothing where none did.
+    pub from: Option<f64>,
+    /// The lowest rate above it that did not; nothing where the highest that may be asked for met it.
+    pub to: Option<f64>,
+    /// How many trials it took.
+    pub trials: u32,
+}
+
+impl Search {
+    /// A search that begins.
+    #[must_use]
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            met: Vec::new(),
+            missed: None,
+            again: None,
+            trials: 0,
+            confirmed: None,
+            is_over: false,
+        }
+    }
+
+    /// What to do next. Asked again, it says the same until it is told what came of it.
+    #[must_use]
+    pub fn next(&self) -> Step {
+        let found = Found { from: self.confirmed, to: self.missed, trials: self.trials };
+        if self.is_over || self.trials >= TRIALS_MAX {
+            return Step::Done(found);
+        }
+        let (rate, long) = match self.next_rate() {
+            Some(next) => next,
+            None => return Step::Done(found),
+        };
+        match Rate::per_second(rate) {
+            Some(rate) => Step::Try { rate, long },
+            None => Step::Done(found),
+        }
+    }
+
+    fn next_rate(&self) -> Option<(f64, bool)> {
+        if let Some(again) = self.again {
+            return Some((again, false));
+        }
+        let (start, most) = (self.bounds.start.as_f64(), self.bounds.most.as_f64());
+        let met = self.met.last().copied();
+        Some(match (met, self.missed) {
+            (None, None) => (start.min(most), false),
+            (Some(met), None) if met >= most => (met, true),
+            (Some(met), None) => ((met * 2.0).min(most), false),
+            // Down by halves, until something is met or there is nothing to ask for.
+            (None, Some(missed)) if missed <= LEAST => return None,
+            (None, Some(missed)) => ((missed / 2.0).max(LEAST), false),
+            (Some(met), Some(missed)) if missed <= met * (1.0 + self.bounds.resolution) => {
+                (met, true)
+            }
+            // In the middle of logarithms: a rate is as far from its double as from its half.
+            (Some(met), Some(missed)) => ((met * missed).sqrt(), false),
+        })
+    }
+
+    /// Takes what came of the step that it asked for.
+    pub fn told(&mut self, has_met: bool) {
+        let Step::Try { rate, long } = self.next() else { return };
+        let rate = rate.as_f64();
+        self.trials = self.trials.saturating_add(1);
+        match (long, has_met) {
+            (true, true) => (self.confirmed, self.is_over) = (Some(rate), true),
+            // Short trials were too kind: what is not confirmed is not met.
+            (true, false) => self.miss(rate),
+            (false, true) => {
+                self.again = None;
+                self.met.push(rate);
+            }
+            // A machine has bad moments: a rate is missed when it is missed twice.
+            (false, false) if self.again.is_none() => self.again = Some(rate),
+            (false, false) => self.miss(rate),
+        }
+    }
+
+    fn miss(&mut self, rate: f64) {
+        self.again = None;
+        self.missed = Some(self.missed.map_or(rate, |missed| missed.min(rate)));
+        self.met.retain(|met| *met < rate);
+    }
+}
+
+/// One start in a second: below, a trial says nothing.
+const LEAST: f64 = 1.0;
+/// From 1 to 10^9 there are 30 doublings, and an octave to a hundredth takes 7 halvings; each rate may be
+/// tried twice, and some confirmations may fail.
+const TRIALS_MAX: u32 = 120;

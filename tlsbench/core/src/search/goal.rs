@@ -1,0 +1,126 @@
+//! What a rate has to meet, and whether it did.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::plan::Load;
+use crate::record::TargetRecord;
+use crate::tally::{Phase, Quantile};
+use crate::units::Nanos;
+
+/// What a rate has to meet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Goal {
+    /// The 99th percentile of operations, from when they should have begun, is at most this.
+    pub p99: Nanos,
+}
+
+/// What came of a trial.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    /// Operations that should have begun.
+    pub scheduled: u64,
+    /// Operations that succeeded.
+    pub succeeded: u64,
+    /// Operations that failed.
+    pub failed: u64,
+    /// The 99th percentile, missed starts included; nothing where nothing was timed.
+    pub p99: Option<Nanos>,
+    /// Whether it is only known to be that or more.
+    pub p99_at_least: bool,
+    /// How busy the generator's busiest thread was: 0 to 1.
+    pub generator_busy: f64,
+}
+
+/// How a rate did not meet the goal.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Failing {
+    /// Too little of what should have begun came to a good end.
+    Achieved {
+        /// How much of it: 0 to 1.
+        share: f64,
+    },
+    /// Too much failed.
+    Errors {
+        /// How much: 0 to 1.
+        share: f64,
+    },
+    /// Operations took too long.
+    Slow {
+        /// The 99th percentile.
+        p99_ns: Nanos,
+    },
+}
+
+impl Goal {
+    /// How the goal was not met; nothing where it was.
+    #[must_use]
+    pub fn failing(&self, seen: &Seen) -> Option<Failing> {
+        let ended = seen.succeeded.saturating_add(seen.failed);
+        let errors = seen.failed as f64 / ended.max(1) as f64;
+        if errors > ERRORS_MAX {
+            return Some(Failing::Errors { share: errors });
+        }
+        let share = seen.succeeded as f64 / seen.scheduled.max(1) as f64;
+        if seen.scheduled == 0 || share < ACHIEVED_MIN {
+            return Some(Failing::Achieved { share });
+        }
+        let p99_ns = seen.p99.unwrap_or(Nanos(u64::MAX));
+        let is_slow = p99_ns > self.p99 || (seen.p99_at_least && p99_ns >= self.p99);
+        is_slow.then_some(Failing::Slow { p99_ns })
+    }
+}
+
+impl Seen {
+    /// What came of a target under an open load.
+    #[must_use]
+    pub fn of(target: &TargetRecord, load: &Load) -> Self {
+        let wait_max = match load {
+            Load::Open { wait_max, .. } => *wait_max,
+            Load::Closed { .. } => Nanos(0),
+        };
+        let wall = target.sum(|round| round.wall_ns.0);
+        let busiest = target.sum(|round| round.busiest_thread_ns.0);
+        let (p99, p99_at_least) = match target.quantile(Phase::Corrected, 0.99, wait_max) {
+            Some(Quantile::Is(time)) => (Some(time), false),
+            Some(Quantile::AtLeast(time)) => (Some(time), true),
+            None => (None, false),
+        };
+        Self {
+            scheduled: target.sum(|round| round.scheduled),
+            succeeded: target.sum(|round| round.succeeded),
+            failed: target.sum(crate::record::RoundRecord::failures),
+            p99,
+            p99_at_least,
+            generator_busy: if wall > 0 { busiest as f64 / wall as f64 } else { 0.0 },
+        }
+    }
+
+    /// Whether the generator had no time to spare, so that a rate which was not met says little of what
+    /// it was asked of.
+    #[must_use]
+    pub fn is_generator_busy(&self) -> bool {
+        self.generator_busy > GENERATOR_MAX
+    }
+}
+
+impl fmt::Display for Failing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Achieved { share } => {
+                write!(f, "{:.1} % of what should have begun came to a good end", share * 100.0)
+            }
+            Self::Errors { share } => write!(f, "{:.2} % failed", share * 100.0),
+            Self::Slow { p99_ns } => write!(f, "p99 {p99_ns}"),
+        }
+    }
+}
+
+/// One in a thousand.
+const ERRORS_MAX: f64 = 0.001;
+/// As the gate of open loops.
+const ACHIEVED_MIN: f64 = 0.99;
+/// As the gate of generators in open loops.
+const GENERATOR_MAX: f64 = 0.85;

@@ -1,0 +1,77 @@
+//! Placements that are put up for trials at a rate, and leave no record.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use tlsbench_core::plan::Load;
+use tlsbench_core::plan::lab::{Lab, LatencyPass};
+use tlsbench_core::plan::placement::Placement;
+use tlsbench_core::record::{Measured, TargetRecord};
+use tlsbench_core::units::{Nanos, Rate};
+use tlsbench_engine::run::Stop;
+use tlsbench_engine::topology::Topology;
+
+use super::super::refused;
+use super::asked;
+use super::engines::Engines;
+use super::site::Site;
+use crate::settings::Run;
+
+/// Where placements can be put up.
+pub(in crate::cmd) struct Standing<'a> {
+    pub(in crate::cmd) lab: Lab,
+    site: Site,
+    stop: &'a Stop,
+}
+
+impl<'a> Standing<'a> {
+    /// In a folder for what hops are told.
+    pub(in crate::cmd) fn prepare(
+        settings: &Run,
+        folder: &Path,
+        stop: &'a Stop,
+    ) -> anyhow::Result<Self> {
+        let asked = asked(settings)?;
+        let problems = asked.lab.problems();
+        if !problems.is_empty() {
+            return Err(refused("this", &problems));
+        }
+        let engines = Engines::find(&asked.lab)?;
+        let site = Site::prepare(&asked, &folder.join("search.json"), engines)?;
+        Ok(Self { lab: asked.lab, site, stop })
+    }
+
+    /// Puts one up.
+    pub(in crate::cmd) fn start(&self, placement: &Placement) -> anyhow::Result<Topology> {
+        self.site.start(placement, self.lab.response_bytes)
+    }
+
+    /// One trial: connections at a rate, each with a full handshake and a request.
+    pub(in crate::cmd) fn trial(
+        &self,
+        placement: &Placement,
+        topology: &mut Topology,
+        rate: Rate,
+        times: (Nanos, Nanos),
+    ) -> anyhow::Result<(TargetRecord, Load)> {
+        let (warm_up_ns, slice_ns) = times;
+        let pass = LatencyPass { rounds: 1, slice_ns, warm_up_ns, share: 1.0 };
+        let scenario = self.lab.latency_scenario(placement, rate, &pass, &self.site.files);
+        let wait_max = match scenario.as_ref().map(|scenario| &scenario.load) {
+            Ok(Load::Open { wait_max, .. }) => *wait_max,
+            _ => Nanos(0),
+        };
+        let load = scenario.as_ref().map(|scenario| scenario.load.clone());
+        let load = load.unwrap_or(Load::Closed {
+            connections: NonZeroU32::MIN,
+            requests_per_connection: None,
+        });
+        let trial = self.site.measure(scenario, topology, self.stop)?;
+        let mut target = TargetRecord::new(&placement.name);
+        if let Some(slice) = &trial.slice {
+            let (tally, lap) = (&slice.tally, &slice.lap);
+            target.push(&Measured { round: 0, tally, lap, wait_max });
+        }
+        Ok((target, load))
+    }
+}

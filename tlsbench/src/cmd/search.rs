@@ -1,0 +1,254 @@
+//! `tlsbench search`: the highest rate that meets a goal.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use comfy_table::{Table, presets};
+use serde_json::json;
+use tlsbench_core::plan::placement::{Known, Placement};
+use tlsbench_core::plan::{Length, Load, Scenario, Target};
+use tlsbench_core::record::{Measured, TargetRecord};
+use tlsbench_core::search::{Bounds, Failing, Found, Goal, Search as Strategy, Seen, Step};
+use tlsbench_core::units::{Nanos, Rate};
+use tlsbench_engine::run::{self as engine, Inputs, Progress, Stop};
+
+use super::{build, run};
+use crate::exit::Exit;
+use crate::progress::StepProgress;
+use crate::settings::{Output, Search};
+
+/// What was found of one endpoint or placement.
+struct Searched {
+    name: String,
+    found: Found,
+    tried: Vec<Tried>,
+}
+
+/// One trial.
+struct Tried {
+    rate: f64,
+    long: bool,
+    failing: Option<Failing>,
+    generator_busy: bool,
+}
+
+/// What it came to: the text, and the answer.
+pub(super) fn search(settings: &Search) -> anyhow::Result<(String, Exit)> {
+    let stop = Arc::new(Stop::new());
+    run::stop_on_signals(&stop).context("cannot listen for signals")?;
+    let names_endpoint =
+        settings.run.flags.target.is_some() || !run::is_of_placements(&settings.run);
+    let all = match names_endpoint {
+        true => endpoints(settings, &stop)?,
+        false => placements(settings, &stop)?,
+    };
+    let text = match settings.run.output {
+        Output::Json => json(settings, &all),
+        Output::Table => text(settings, &all, names_endpoint),
+    };
+    let has_all = all.iter().all(|searched| searched.found.from.is_some());
+    Ok((text, if has_all { Exit::Fine } else { Exit::Negative }))
+}
+
+fn endpoints(settings: &Search, stop: &Stop) -> anyhow::Result<Vec<Searched>> {
+    if settings.run.lab != crate::settings::LabRun::default() {
+        bail!(
+            "--placement, --engine and --key are for placements on this machine, and an endpoint is \
+             named; leave out one or the other"
+        );
+    }
+    let start = settings.start.unwrap_or(START_ELSEWHERE);
+    let scenario = run::open_scenario(&settings.run, start, settings.trial)?;
+    let is_lab = scenario.targets.iter().all(Target::is_lab);
+    if !is_lab && settings.max_rate.is_none() {
+        bail!(
+            "a target is not on this machine or in a private network, and a search asks for more and \
+             more; say with --max-rate how much it may be"
+        );
+    }
+    let start = settings.start.unwrap_or(if is_lab { START } else { START_ELSEWHERE });
+    let bounds = bounds(settings, start)?;
+    let mut all = Vec::new();
+    for target in &scenario.targets {
+        let only = Scenario { targets: vec![target.clone()], ..scenario.clone() };
+        let inputs = Inputs::gather(&only).context("cannot begin")?;
+        all.push(one(settings, bounds, &target.name, stop, |rate, times| {
+            trial(&only, &inputs, stop, rate, times)
+        })?);
+    }
+    Ok(all)
+}
+
+fn placements(settings: &Search, stop: &Stop) -> anyhow::Result<Vec<Searched>> {
+    let folder = tempfile::tempdir().context("cannot make a folder for what hops are told")?;
+    let standing = run::Standing::prepare(&settings.run, folder.path(), stop)?;
+    let bounds = bounds(settings, settings.start.unwrap_or(START))?;
+    let (chosen, known) = (&settings.run.lab.placements, &standing.lab.placements);
+    let is_chosen = |one: &Placement| match chosen.is_empty() {
+        // Twins are there to be held against: they are no place where TLS ends.
+        true => {
+            let is_twin =
+                |other: &Placement| other.name != one.name && other.twin().name == one.name;
+            one.name == Known::Plaintext.as_str() || !known.iter().any(is_twin)
+        }
+        false => chosen.contains(&one.name),
+    };
+    let mut all = Vec::new();
+    for placement in known.iter().filter(|one| is_chosen(one)) {
+        let mut topology = standing.start(placement)?;
+        all.push(one(settings, bounds, &placement.name, stop, |rate, times| {
+            standing.trial(placement, &mut topology, rate, times)
+        })?);
+    }
+    Ok(all)
+}
+
+fn bounds(settings: &Search, start: f64) -> anyhow::Result<Bounds> {
+    let most = settings.max_rate.unwrap_or(MOST);
+    let rate = |value: f64| Rate::per_second(value).context("a rate is a number above 0");
+    Ok(Bounds { start: rate(start)?, most: rate(most)?, resolution: settings.resolution })
+}
+
+/// Searches one, whose trials are made by `trial` from a rate, a warm-up and a length.
+fn one(
+    settings: &Search,
+    bounds: Bounds,
+    name: &str,
+    stop: &Stop,
+    mut trial: impl FnMut(Rate, (Nanos, Nanos)) -> anyhow::Result<(TargetRecord, Load)>,
+) -> anyhow::Result<Searched> {
+    let goal = Goal { p99: settings.p99 };
+    let shown = StepProgress::new("trials");
+    let mut strategy = Strategy::new(bounds);
+    let mut tried: Vec<Tried> = Vec::new();
+    let found = loop {
+        let (rate, long) = match strategy.next() {
+            Step::Done(found) => break found,
+            Step::Try { rate, long } => (rate, long),
+        };
+        let length = if long { settings.confirm } else { settings.trial };
+        let times = (Nanos(length.0 / WARM_UP_PART), length);
+        let (target, load) = trial(rate, times).with_context(|| format!("cannot try `{name}`"))?;
+        if stop.is_asked() {
+            bail!("it was asked to stop, and nothing is found yet of `{name}`");
+        }
+        let seen = Seen::of(&target, &load);
+        let failing = goal.failing(&seen);
+        tried.push(Tried {
+            rate: rate.as_f64(),
+            long,
+            failing,
+            generator_busy: seen.is_generator_busy(),
+        });
+        strategy.told(failing.is_none());
+        let done = u32::try_from(tried.len()).unwrap_or(u32::MAX);
+        shown.done(done, done.saturating_add(1));
+    };
+    shown.finish();
+    Ok(Searched { name: name.to_owned(), found, tried })
+}
+
+/// One trial of an endpoint.
+fn trial(
+    scenario: &Scenario,
+    inputs: &Inputs,
+    stop: &Stop,
+    rate: Rate,
+    times: (Nanos, Nanos),
+) -> anyhow::Result<(TargetRecord, Load)> {
+    let mut scenario = scenario.clone();
+    let Load::Open { rate: asked, wait_max, .. } = &mut scenario.load else {
+        bail!("a closed loop has no rate");
+    };
+    (*asked, scenario.timing.warm_up, scenario.timing.round) =
+        (rate, times.0, Length::Time(times.1));
+    let wait_max = *wait_max;
+    let name = scenario.targets.first().map(|target| target.name.clone()).unwrap_or_default();
+    let mut target = TargetRecord::new(name);
+    engine::run(&scenario, inputs, stop, |progress| {
+        if let Progress::Slice(slice) = progress {
+            let (tally, lap) = (&slice.tally, &slice.lap);
+            target.push(&Measured { round: 0, tally, lap, wait_max });
+        }
+    })?;
+    Ok((target, scenario.load))
+}
+
+impl Searched {
+    /// Why the lowest rate that did not meet the goal did not.
+    fn failing(&self) -> Option<&Tried> {
+        let at = self.found.to?;
+        let is_it = |tried: &&Tried| tried.failing.is_some() && (tried.rate - at).abs() < 1e-9 * at;
+        self.tried.iter().rfind(is_it)
+    }
+}
+
+fn text(settings: &Search, all: &[Searched], names_endpoint: bool) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["", "meets the goal at", "no longer at", "for", "trials"]);
+    let rate = |rate: Option<f64>, none: &str| {
+        rate.map_or_else(|| none.to_owned(), |rate| format!("{rate:.0}/s"))
+    };
+    for searched in all {
+        let failing = searched.failing().and_then(|tried| tried.failing.as_ref());
+        table.add_row([
+            searched.name.clone(),
+            rate(searched.found.from, "no rate"),
+            rate(searched.found.to, "not tried"),
+            failing.map_or_else(|| "-".to_owned(), ToString::to_string),
+            searched.found.trials.to_string(),
+        ]);
+    }
+    let mut text = format!(
+        "at most 0.1 % failed, at least 99 % achieved, p99 at most {}\n{}\n",
+        settings.p99,
+        table.trim_fmt()
+    );
+    for searched in all.iter().filter(|one| one.failing().is_some_and(|one| one.generator_busy)) {
+        text.push_str(&format!(
+            "{}: the generator was more than 85 % busy where it no longer met the goal, so that more \
+             may be had; give it `--threads`, or another machine\n",
+            searched.name
+        ));
+    }
+    if !names_endpoint {
+        text.push_str(
+            "generator and hops share this machine: compare, and take no rate for granted\n",
+        );
+    }
+    text.push_str(build::WARNING);
+    text
+}
+
+fn json(settings: &Search, all: &[Searched]) -> String {
+    let all: Vec<serde_json::Value> = all
+        .iter()
+        .map(|searched| {
+            let tried = searched.tried.iter().map(|tried| {
+                json!({
+                    "rate": tried.rate,
+                    "long": tried.long,
+                    "failing": tried.failing,
+                    "generator_busy": tried.generator_busy,
+                })
+            });
+            json!({
+                "name": searched.name,
+                "from": searched.found.from,
+                "to": searched.found.to,
+                "tried": tried.collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let document = json!({ "schema": 1, "p99_ns": settings.p99, "found": all });
+    format!("{document:#}\n")
+}
+
+/// A small load for what is near, and one that nobody minds for what is not.
+const START: f64 = 100.0;
+const START_ELSEWHERE: f64 = 10.0;
+/// More starts in a second no generator makes.
+const MOST: f64 = 1e6;
+/// A quarter of a trial's length goes before it.
+const WARM_UP_PART: u64 = 4;
