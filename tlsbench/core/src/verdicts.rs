@@ -154,7 +154,8 @@ fn gates(record: &LabRecord) -> Vec<Gate> {
     for trial in &record.trials {
         let scenario = Draft::from_toml(&trial.scenario).ok().and_then(|draft| draft.finish().ok());
         // A record that was edited says nothing of what was asked, and is judged as it stands.
-        gates.extend(scenario.iter().flat_map(|scenario| judge_target(&trial.client, scenario)));
+        let found = scenario.iter().flat_map(|scenario| judge_target(&trial.client, scenario));
+        gates.extend(found.map(|gate| cured(gate, trial.pass)));
         let of_trial = scenario.as_ref().zip(record.placement(&trial.placement));
         gates.extend(
             of_trial.and_then(|(scenario, placement)| counts::gate(trial, placement, scenario)),
@@ -175,8 +176,19 @@ fn gates(record: &LabRecord) -> Vec<Gate> {
     gates
 }
 
+/// A run over placements chooses rate, pool and threads by itself, so nobody can turn to those.
+fn cured(mut gate: Gate, pass: Pass) -> Gate {
+    let is_of_generator = ["achieved", "generator-busy", "send-lag"].contains(&gate.name);
+    if pass == Pass::Latency && is_of_generator {
+        gate.warning.cure = CURE_OF_LATENCY.to_owned();
+    }
+    gate
+}
+
 /// So far apart CPU times may be and still be called equal.
 const CPU_MARGIN: Share = Share::from_percent(5);
 /// What others may use of the machine.
 const OTHERS_MAX: f64 = 0.05;
 const NANOS_PER_MICRO: f64 = 1_000.0;
+const CURE_OF_LATENCY: &str = "stop what else runs, lower `latency.share` in a scenario file, or leave the \
+                               pass out with `--pass cpu`";

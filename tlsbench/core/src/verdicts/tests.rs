@@ -295,6 +295,7 @@ fn a_gate_of_the_latency_pass_silences_latency_only() {
     }
     let judged = verdicts(&late);
     assert_eq!(judged.gates.iter().map(|gate| gate.name).collect::<Vec<_>>(), ["generator-busy"]);
+    assert!(judged.gates[0].warning.cure.contains("`latency.share`"), "{:?}", judged.gates);
     let silent = Verdict::None { why: Silence::Spoiled };
     for found in judged.latency.as_ref().unwrap().findings.iter() {
         let finding = &found.finding;

@@ -30,6 +30,9 @@ pub struct LabDraft {
     /// Whether all workloads are measured in 20 rounds of 2 s, and idle connections. What else is said
     /// wins over it. Default: false.
     pub thorough: Option<bool>,
+    /// Whether a mix that costs choose is measured after all else, to check them with. Default: as
+    /// `thorough`.
+    pub hold_out: Option<bool>,
     /// What every hop is made of: `builtin`, `nginx` or `haproxy`. Default: `builtin`.
     pub engine: Option<EngineName>,
     /// The kind of every key. Default: `ecdsa-p256`.
@@ -148,6 +151,7 @@ impl LabDraft {
             workloads: self.workloads.or(below.workloads),
             passes: self.passes.or(below.passes),
             thorough: self.thorough.or(below.thorough),
+            hold_out: self.hold_out.or(below.hold_out),
             engine: self.engine.or(below.engine),
             key: self.key.or(below.key),
             pki: self.pki.or(below.pki),

@@ -76,7 +76,8 @@ impl From<&Asked> for LabDraft {
             // Without a CPU pass there are none to name.
             workloads: (!workloads.is_empty()).then(|| workloads.clone()),
             passes: Some(passes.into_iter().filter_map(|(pass, is)| is.then_some(pass)).collect()),
-            thorough: Some(lab.hold_out),
+            thorough: None,
+            hold_out: Some(lab.hold_out),
             engine: None,
             key: Some(lab.key),
             pki: asked.pki.clone(),
@@ -139,12 +140,13 @@ impl From<&Station> for StationDraft {
 }
 
 /// Keys of a file's top level that endpoints do not have.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "placements",
     "placement",
     "workloads",
     "passes",
     "thorough",
+    "hold_out",
     "engine",
     "engines",
     "key",

@@ -42,9 +42,17 @@ impl LabDraft {
         };
         let measures = |pass| self.passes.as_ref().is_none_or(|passes| passes.contains(&pass));
         let TlsDraft { version, suites, groups, provider, ca_bundle, .. } = self.tls.clone();
+        let workloads = if measures(Pass::Cpu) { self.workloads(&usual) } else { Vec::new() };
+        let mixes = workloads.contains(&Workload::Mix);
+        let seen = "a mix that is held out, beside the mix that is a workload";
+        let cure = "leave out one or the other";
+        problems.when(self.hold_out == Some(true) && mixes, "hold_out", seen, cure);
+        // Costs come of the CPU pass.
+        let hold_out = self.hold_out.unwrap_or(usual.hold_out && !mixes);
         let latency = usual.latency.filter(|_| measures(Pass::Latency));
         let lab = Lab {
-            workloads: if measures(Pass::Cpu) { self.workloads(&usual) } else { Vec::new() },
+            hold_out: hold_out && !workloads.is_empty(),
+            workloads,
             placements: Lab::with_twins(&placements),
             engines: self.engines(),
             rounds: self.timing.rounds.unwrap_or(usual.rounds),
@@ -60,7 +68,6 @@ impl LabDraft {
             provider: provider.unwrap_or(usual.provider),
             latency: latency.map(|pass| self.latency.over(pass, &self.timing)),
             mix: self.mix.over(usual.mix),
-            hold_out: usual.hold_out,
             idle_connections: self.idle_connections.unwrap_or(usual.idle_connections),
         };
         let mut all = problems.0;

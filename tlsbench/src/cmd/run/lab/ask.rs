@@ -36,7 +36,7 @@ pub(crate) fn is_of_placements(settings: &Run) -> bool {
 }
 
 fn draft(settings: &Run) -> LabDraft {
-    let LabRun { placements, workloads, passes, thorough, engines, key, idle, pki, .. } =
+    let LabRun { placements, workloads, passes, thorough, pool, engines, key, idle, pki, .. } =
         &settings.lab;
     let Draft { load, timing, tls, .. } = settings.flags.clone();
     let list = |names: &Vec<String>| (!names.is_empty()).then(|| names.clone());
@@ -49,6 +49,7 @@ fn draft(settings: &Run) -> LabDraft {
         key: *key,
         pki: pki.clone(),
         seed: load.seed,
+        pool: *pool,
         idle_connections: *idle,
         tls,
         timing,

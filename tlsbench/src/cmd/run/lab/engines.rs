@@ -31,10 +31,12 @@ impl Engines {
         let mut with_long_responses = by_role.clone();
         let longest = lab.workloads.iter().map(|workload| lab.response_bytes(*workload)).max();
         let is_haproxy = lab.engines.get(&Role::Backend) == Some(&EngineName::Haproxy);
-        if is_haproxy && longest.is_some_and(|bytes| bytes > HAPROXY_RESPONSE_MAX) {
+        // A mix that is held out may have responses as long.
+        let is_long = lab.hold_out || longest.is_some_and(|bytes| bytes > HAPROXY_RESPONSE_MAX);
+        if is_haproxy && is_long {
             let nginx = engine(EngineName::Nginx, &path).context(
                 "HAProxy cannot answer with more than 15,000 bytes, so nginx has to stand in as the \
-                 backend of bulk workloads",
+                 backend of bulk workloads and of a mix that is held out",
             )?;
             with_long_responses.insert(Role::Backend, nginx);
         }

@@ -183,5 +183,9 @@ fn what_is_wrong_is_named_with_its_line() {
         replaced("dial = \"tls\"\n", "")[0],
         "line 27: `placement[0].hops[0].dial`: it dials plain, and the next hop gets tls"
     );
+    assert_eq!(
+        replaced("seed = 7", "hold_out = true"),
+        ["line 6: `hold_out`: a mix that is held out, beside the mix that is a workload"]
+    );
     assert_eq!(refused("passes = []"), ["`workloads`: nothing is to be measured"]);
 }
