@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -11,6 +12,8 @@ use tlsbench_core::plan::hop::{
     Cryptography, Dial, DialTls, Forwarded, Hop, HopCounters, HopKind, ListenTls, PrivatePem, Route,
 };
 use tlsbench_core::plan::{ProtocolName, Verify, Version};
+use tlsbench_core::proxyconf::{self, Build};
+use tlsbench_engine::process::{self, Proxy};
 use tlsbench_engine::tls::Issued;
 
 use crate::bench::Bench;
@@ -286,6 +289,72 @@ fn nginx_saw_the_handshakes_and_requests_that_a_hop_counted_upstream() {
         let connections = if pool == 0 { 10 } else { 1 };
         assert_eq!((counters.requests, counters.dialled, first), (10, connections, connections));
         assert_eq!(resumed, if pool == 0 { 9 } else { 0 }, "{versions} {log:#?}");
+    }
+}
+
+/// The first hop says who the client is, whatever that said itself; the next adds its own word.
+#[test]
+fn every_engine_forwards_the_same_headers() {
+    let bench = Bench::new();
+    let location = "return 200 '$http_x_forwarded_for|$http_x_forwarded_proto|$http_x_forwarded_port|\
+                    $http_x_forwarded_host|$http_host|$request_method';";
+    let Some(next) = Nginx::start(&Served { location, ..Served::new(&bench.certificate()) }) else {
+        return;
+    };
+    let program = |name| installed(name, name);
+    let (Some(nginx), Some(haproxy), Some(caddy)) =
+        (program("nginx"), program("haproxy"), program("caddy"))
+    else {
+        return;
+    };
+    for forwarded in [Forwarded::Set, Forwarded::Append] {
+        let mut http = hop(HopKind::Http, Some(next.0.address));
+        http.forwarded = forwarded;
+        http.dial.as_mut().unwrap().tls = dial_tls(&bench, &[]);
+        let mut seen = Vec::new();
+        for engine in ["builtin", "nginx", "haproxy", "caddy"] {
+            http.listen.address = free_address();
+            let proxy = match engine {
+                "nginx" => {
+                    let build = Build { version: (1, 22, 1), stream_module: None };
+                    let configuration = proxyconf::nginx(&http, &build, false).unwrap();
+                    Some((Proxy::nginx(nginx.clone()), configuration))
+                }
+                "haproxy" => {
+                    let configuration = proxyconf::haproxy(&http).unwrap();
+                    Some((Proxy::haproxy(haproxy.clone()), configuration))
+                }
+                "caddy" => {
+                    let configuration = proxyconf::caddy(&http).unwrap();
+                    Some((Proxy::caddy(caddy.clone(), http.workers), configuration))
+                }
+                _ => None,
+            };
+            let tlsbench = Path::new(env!("CARGO_BIN_EXE_tlsbench"));
+            let folder = bench.file(&format!("{engine}-{forwarded}"));
+            let address = http.listen.address;
+            let _process = match &proxy {
+                Some((proxy, configuration)) => {
+                    process::HopProcess::proxy(tlsbench, proxy, configuration, address, &folder)
+                }
+                None => process::HopProcess::builtin(tlsbench, &http, &folder),
+            }
+            .unwrap();
+            let forged = ["-H", "X-Forwarded-For: 192.0.2.1", "-H", "X-Forwarded-Proto: https"];
+            let alone = curl(&bench, address, "http", &[]);
+            let with = curl(&bench, address, "http", &forged);
+            let (Some(alone), Some(with)) = (alone, with) else { return };
+            let port = address.port().to_string();
+            seen.push((engine, [alone, with].map(|said| said.replace(&port, "PORT"))));
+        }
+        let client = "127.0.0.1|http|PORT||localhost:PORT|GET";
+        let wanted = match forwarded {
+            Forwarded::Set => [client, client],
+            _ => [client, "192.0.2.1, 127.0.0.1|https|PORT||localhost:PORT|GET"],
+        };
+        for (engine, seen) in seen {
+            assert_eq!(seen, wanted, "{engine} {forwarded}");
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use tlsbench_core::plan::hop::{Carried, Counted, Cryptography};
+use tlsbench_core::plan::hop::{Carried, Counted, Cryptography, HopKind};
 use tlsbench_core::plan::placement::{Placement, Role, Wiring};
 use tlsbench_core::plan::{
     self, Draft, LoadDraft, RequestDraft, Scenario, TargetDraft, TimingDraft, TlsDraft, Version,
@@ -36,6 +36,17 @@ pub(crate) fn nginx() -> Option<Engine> {
 
 pub(crate) fn haproxy() -> Option<Engine> {
     installed("haproxy", "haproxy").map(Engine::Haproxy)
+}
+
+pub(crate) fn caddy() -> Option<Engine> {
+    installed("caddy", "caddy").map(Engine::Caddy)
+}
+
+/// The same engine for every hop that it can be, and builtin hops for others: Caddy is no relay.
+pub(crate) fn fitting(engine: &Engine, placement: &Placement) -> BTreeMap<Role, Engine> {
+    let is_it = |kind: HopKind| kind.speaks_http() || engine.name() != "caddy";
+    let hops = placement.hops.iter().filter(|hop| is_it(hop.kind));
+    hops.map(|hop| (hop.role, engine.clone())).collect()
 }
 
 /// The same engine for every hop.

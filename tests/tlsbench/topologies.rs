@@ -11,7 +11,7 @@ use tlsbench_engine::topology::{Engine, Topology, TopologyError};
 use tlsbench_engine::trial::{Trial, TrialError};
 
 use crate::bench::Ran;
-use crate::stand::{ROLES, Stand, Wanted, all, haproxy, nginx};
+use crate::stand::{ROLES, Stand, Wanted, all, caddy, fitting, haproxy, nginx};
 
 /// Connections of a run, each with one request.
 const CONNECTIONS: u64 = 40;
@@ -44,9 +44,9 @@ fn has_connections_of_client(placement: &Placement, hop: usize) -> bool {
 fn every_placement_stands_and_serves(engine: Option<Engine>) {
     let Some(engine) = engine else { return };
     let stand = Stand::new();
-    let engines = all(&engine);
     for known in Known::PLACEMENTS.into_iter().chain(Known::TWINS) {
         let placement = known.placement();
+        let engines = fitting(&engine, &placement);
         let mut topology = stand.start(&placement, &engines, known.as_str()).unwrap();
         let began = topology.counted_at_rest().unwrap();
         let before = topology.read().unwrap();
@@ -60,7 +60,11 @@ fn every_placement_stands_and_serves(engine: Option<Engine>) {
         }
         let counted = topology.counted_at_rest().unwrap();
         for (index, (began, counted)) in began.into_iter().zip(counted).enumerate() {
-            let (hop, counted) = (&placement.hops[index], counted.unwrap() - began.unwrap());
+            let hop = &placement.hops[index];
+            let is_caddy = engines.get(&hop.role).is_some_and(|engine| engine.name() == "caddy");
+            assert_eq!(counted.is_none(), is_caddy, "{known} {}", hop.role);
+            let (Some(began), Some(counted)) = (began, counted) else { continue };
+            let counted = counted - began;
             // Whoever speaks HTTP to the client has its connections; behind it they are pooled.
             if has_connections_of_client(&placement, index) {
                 assert_eq!(counted.connections, CONNECTIONS, "{known} {}: {counted:?}", hop.role);
@@ -89,6 +93,47 @@ fn nginx_is_every_hop_of_every_placement() {
 #[test]
 fn haproxy_is_every_hop_of_every_placement() {
     every_placement_stands_and_serves(haproxy());
+}
+
+#[test]
+fn caddy_is_every_hop_that_speaks_http_of_every_placement() {
+    every_placement_stands_and_serves(caddy());
+}
+
+/// Long responses are files of its folder.
+#[test]
+fn caddy_answers_with_as_many_bytes_as_other_engines() {
+    let Some(caddy) = caddy() else { return };
+    let mut stand = Stand::new();
+    let placement = Known::LbReencrypt.placement();
+    for (name, engines) in [("caddy", all(&caddy)), ("builtin", all(&Engine::Builtin))] {
+        let mut wanted = Wanted::connections(2);
+        for bytes in [1 << 16, 0] {
+            stand.wiring.response_bytes = bytes;
+            wanted.request.expect_bytes = Some(bytes);
+            let mut topology = stand.start(&placement, &engines, name).unwrap();
+            stand.load(&placement, &mut topology, &wanted, 10);
+        }
+    }
+}
+
+/// As the notes in its records say.
+#[test]
+fn caddy_resumes_sessions_of_clients_and_none_with_the_next_hop() {
+    let Some(caddy) = caddy() else { return };
+    let placement = Known::LbReencrypt.placement();
+    let mut stand = Stand::new();
+    (stand.wiring.tickets, stand.wiring.pool) = (2, 0);
+    let engines = BTreeMap::from([(Role::Lb, caddy)]);
+    let mut topology = stand.start(&placement, &engines, "caddy").unwrap();
+    let notes = topology.hops()[0].notes.join(", ");
+    for wanted in ["automatic certificates", "one session ticket", "resumes no session"] {
+        assert!(notes.contains(wanted), "{notes}");
+    }
+    let loaded = stand.load(&placement, &mut topology, &Wanted::resumed(1), CONNECTIONS);
+    assert_eq!((loaded.made.full, loaded.made.resumed), (1, CONNECTIONS - 1));
+    let next = loaded.counted[1].unwrap();
+    assert_eq!((next.full, next.resumed), (CONNECTIONS, 0));
 }
 
 #[test]

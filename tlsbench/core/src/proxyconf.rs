@@ -15,9 +15,11 @@ use crate::units::Nanos;
 
 mod nginx;
 mod haproxy;
+mod caddy;
 #[cfg(test)]
 mod tests;
 
+pub use caddy::caddy;
 pub use haproxy::{RESPONSE_MAX as HAPROXY_RESPONSE_MAX, haproxy};
 pub use nginx::{Build, nginx};
 
@@ -44,6 +46,8 @@ pub struct Unsupported {
 
 /// The file that a proxy is started with.
 pub const NGINX_CONF: &str = "nginx.conf";
+/// The file that a proxy is started with.
+pub const CADDY_JSON: &str = "caddy.json";
 /// The file that a proxy is started with.
 pub const HAPROXY_CFG: &str = "haproxy.cfg";
 /// One line for each connection, in HTTP at its first request: `r` for a session that was resumed, `.`

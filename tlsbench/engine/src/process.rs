@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,8 @@ pub struct Proxy {
     pub program: PathBuf,
     /// Its arguments; paths among them are relative to the hop's folder.
     pub arguments: Vec<String>,
+    /// What it finds in its environment besides what this program has there; paths likewise.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Proxy {
@@ -53,7 +56,22 @@ impl Proxy {
     #[must_use]
     pub fn nginx(program: PathBuf) -> Self {
         let arguments = ["-p", ".", "-c", tlsbench_core::proxyconf::NGINX_CONF, "-e", ERROR_LOG];
-        Self { program, arguments: arguments.map(str::to_owned).to_vec() }
+        let arguments = arguments.map(str::to_owned).to_vec();
+        Self { program, arguments, environment: Vec::new() }
+    }
+
+    /// A Caddy, to be started with [`tlsbench_core::proxyconf::CADDY_JSON`] on so many threads.
+    #[must_use]
+    pub fn caddy(program: PathBuf, workers: NonZeroU32) -> Self {
+        let arguments = ["run", "--config", tlsbench_core::proxyconf::CADDY_JSON];
+        // Whatever it keeps, it keeps in the hop's folder.
+        let homes = ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"].map(|name| (name, ".".to_owned()));
+        let threads = ("GOMAXPROCS", workers.to_string());
+        Self {
+            program,
+            arguments: arguments.map(str::to_owned).to_vec(),
+            environment: homes.into_iter().chain([threads]).collect(),
+        }
     }
 
     /// A HAProxy, to be started with [`tlsbench_core::proxyconf::HAPROXY_CFG`].
@@ -61,7 +79,8 @@ impl Proxy {
     pub fn haproxy(program: PathBuf) -> Self {
         // In the foreground, one process, without warnings about what is on purpose.
         let arguments = ["-db", "-f", tlsbench_core::proxyconf::HAPROXY_CFG];
-        Self { program, arguments: arguments.map(str::to_owned).to_vec() }
+        let arguments = arguments.map(str::to_owned).to_vec();
+        Self { program, arguments, environment: Vec::new() }
     }
 }
 
@@ -172,6 +191,7 @@ impl HopProcess {
         }
         let mut command = Command::new(tlsbench);
         command.args(["hop", "--exec"]).arg(&proxy.program).args(&proxy.arguments);
+        command.envs(proxy.environment.iter().map(|(name, value)| (name, value)));
         let mut process = Self::spawn(&mut command, address, folder)?;
         let begun = Instant::now();
         // Not by a connection: somebody else may answer it, and a relay passes it on.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tlsbench_core::plan::hop::{Counted, Hop, HopCounters, HopKind};
 use tlsbench_core::plan::placement::{Placement, Role, Wiring, wire};
-use tlsbench_core::proxyconf::{Build, Unsupported, haproxy, nginx};
+use tlsbench_core::proxyconf::{Build, Unsupported, caddy, haproxy, nginx};
 
 use crate::affinity;
 use crate::probe::{Processes, Reading, Tree, TreeError};
@@ -26,6 +26,8 @@ use counting::Counter;
 pub enum Engine {
     /// This program's own.
     Builtin,
+    /// Caddy: its program.
+    Caddy(PathBuf),
     /// HAProxy: its program.
     Haproxy(PathBuf),
     /// nginx: its program, and what it is like.
@@ -38,6 +40,7 @@ impl Engine {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Builtin => "builtin",
+            Self::Caddy(_) => "caddy",
             Self::Haproxy(_) => "haproxy",
             Self::Nginx(..) => "nginx",
         }
@@ -246,6 +249,10 @@ impl StandingHop {
         };
         let proxy = match engine {
             Engine::Builtin => None,
+            Engine::Caddy(program) => {
+                let configuration = caddy(hop).map_err(unsupported)?;
+                Some((Proxy::caddy(program.clone(), hop.workers), configuration))
+            }
             Engine::Haproxy(program) => {
                 let configuration = haproxy(hop).map_err(unsupported)?;
                 Some((Proxy::haproxy(program.clone()), configuration))
@@ -310,7 +317,7 @@ impl Engine {
                 let (counted, is_single) = (Counted::default(), hop.workers.get() == 1);
                 Counter::Log { folder, counted, is_single }
             }
-            Self::Nginx(..) => Counter::Unknown,
+            Self::Caddy(_) | Self::Nginx(..) => Counter::Unknown,
         }
     }
 }

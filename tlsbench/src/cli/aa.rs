@@ -46,7 +46,8 @@ struct Measured {
     )]
     workloads: Vec<Workload>,
 
-    /// What every hop is made of: `builtin`, `nginx` or `haproxy` [default: builtin].
+    /// What every hop is made of: `builtin`, `nginx`, `haproxy` or, where none is a relay, `caddy`
+    /// [default: builtin].
     #[arg(long, value_name = "NAME", conflicts_with = "records")]
     engine: Option<EngineName>,
 

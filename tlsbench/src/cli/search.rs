@@ -107,7 +107,8 @@ struct Standing {
     #[arg(long = "placement", value_name = "NAME,…", value_delimiter = ',')]
     placements: Vec<String>,
 
-    /// What every hop is made of: `builtin`, `nginx` or `haproxy` [default: builtin].
+    /// What every hop is made of: `builtin`, `nginx`, `haproxy` or, where none is a relay, `caddy`
+    /// [default: builtin].
     #[arg(long, value_name = "NAME")]
     engine: Option<EngineName>,
 

@@ -110,6 +110,8 @@ pub enum Pass {
 pub enum EngineName {
     /// This program's own.
     Builtin,
+    /// Caddy, for hops that speak HTTP.
+    Caddy,
     /// HAProxy.
     Haproxy,
     /// nginx.
@@ -332,7 +334,7 @@ fn shuffle<T>(items: &mut [T], bits: &mut SplitMix64) {
     }
 }
 
-words!(EngineName { Builtin = "builtin", Haproxy = "haproxy", Nginx = "nginx" });
+words!(EngineName { Builtin = "builtin", Caddy = "caddy", Haproxy = "haproxy", Nginx = "nginx" });
 words!(Pass { Cpu = "cpu", Latency = "latency" });
 words!(Workload {
     Full = "full",

@@ -113,6 +113,13 @@ fn each_kind_has_its_configuration() {
         );
         let files = haproxy(&hop).unwrap().files;
         assert_golden(&format!("haproxy-{name}.cfg"), &files[HAPROXY_CFG]);
+        let Ok(Configuration { files, .. }) = caddy(&Hop {
+            listen: Listen { proxy_protocol: false, ..hop.listen.clone() },
+            ..hop.clone()
+        }) else {
+            continue;
+        };
+        assert_golden(&format!("caddy-{name}.json"), &files[CADDY_JSON]);
     }
 }
 
@@ -207,4 +214,26 @@ fn what_a_proxy_cannot_do_is_refused_with_a_cure() {
         hop.dial.as_mut().unwrap().tls.as_mut().unwrap().suite.groups = vec![Group::P256];
     });
     assert!(haproxy(&groups).is_err() && nginx(&groups, &build, false).is_ok());
+}
+
+#[test]
+fn caddy_is_no_relay_and_says_what_it_can_be() {
+    for (name, hop) in hops() {
+        let refused = caddy(&hop).err().map(|refused| refused.to_string());
+        match name {
+            "relay" | "sni-relay" => {
+                let wanted = format!("Caddy cannot have a `{name}`; it speaks HTTP only: ");
+                assert!(
+                    refused.as_ref().is_some_and(|said| said.starts_with(&wanted)),
+                    "{refused:?}"
+                );
+            }
+            "reencrypt" => assert!(refused.is_some_and(|said| said.contains("PROXY protocol"))),
+            _ => assert_eq!(refused, None),
+        }
+    }
+    let (_, mut terminate) = hops().remove(1);
+    assert_eq!(caddy(&terminate).unwrap().notes.len(), 3);
+    terminate.forwarded = Forwarded::Keep;
+    assert!(caddy(&terminate).is_err());
 }

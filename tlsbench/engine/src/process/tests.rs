@@ -37,7 +37,7 @@ fn tlsbench(folder: &Path) -> PathBuf {
 
 fn start(folder: &Path, script: &str, address: SocketAddr) -> Result<HopProcess, ProcessError> {
     let arguments = vec!["-c".to_owned(), script.to_owned()];
-    let proxy = Proxy { program: "sh".into(), arguments };
+    let proxy = Proxy { program: "sh".into(), arguments, environment: Vec::new() };
     let files = BTreeMap::from([("a.conf", "text".to_owned())]);
     let configuration = Configuration { files, notes: Vec::new() };
     HopProcess::proxy(&tlsbench(folder), &proxy, &configuration, address, &folder.join("hop"))

@@ -41,7 +41,8 @@ pub(super) struct Placements {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(..=i64::from(POOL_MAX)))]
     upstream_pool: Option<u32>,
 
-    /// What every hop is made of: `builtin`, `nginx` or `haproxy` [default: builtin].
+    /// What every hop is made of: `builtin`, `nginx`, `haproxy` or, where none is a relay, `caddy`
+    /// [default: builtin].
     #[arg(long, value_name = "NAME")]
     engine: Option<EngineName>,
 

@@ -67,6 +67,7 @@ impl Engines {
 fn engine(name: EngineName, path: &OsString) -> anyhow::Result<Engine> {
     Ok(match name {
         EngineName::Builtin => Engine::Builtin,
+        EngineName::Caddy => Engine::Caddy(program(path, "caddy", "caddy")?),
         EngineName::Haproxy => Engine::Haproxy(program(path, "haproxy", "haproxy")?),
         EngineName::Nginx => {
             let program = program(path, "nginx", "nginx and libnginx-mod-stream")?;
