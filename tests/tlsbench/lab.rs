@@ -244,6 +244,10 @@ fn a_placement_of_ones_own_is_measured_beside_its_twin() {
     let names: Vec<&str> =
         trials(&record).iter().map(|t| t["placement"].as_str().unwrap()).collect();
     assert_eq!(names, ["edge", "edge-plain"]);
+    // Where it ran is nobody's business who reads the record.
+    let text = record.to_string();
+    assert!(text.contains("run/ca-bundle.crt"), "{text}");
+    assert!(!text.contains(folder.path().to_str().unwrap()), "{text}");
     for trial in trials(&record) {
         assert!(sum(trial, "/succeeded") > 0, "{trial}");
         let roles: Vec<&str> =

@@ -1,12 +1,12 @@
 //! The record of a run over placements as it grows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use tlsbench_core::cost::{Fit, held_out};
 use tlsbench_core::plan::lab::{EngineName, Lab, Mix, Pass, Workload};
 use tlsbench_core::plan::placement::Placement;
-use tlsbench_core::plan::{Load, Scenario};
+use tlsbench_core::plan::{ClientCertificate, Load, Scenario};
 use tlsbench_core::record::lab::{
     HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, MadeRound, Others, PilotRecord,
     TrialRecord,
@@ -146,6 +146,7 @@ impl Keeper {
             Some(index) => index,
             None => {
                 let scenario = taken.scenario.as_ref().context("a slice without a scenario")?;
+                let scenario = beside(&self.path, scenario.redacted())?;
                 let name = scenario.targets.first().map(|target| target.name.clone());
                 // The address is of one round only, and no part of what was asked.
                 trials.push(TrialRecord {
@@ -153,7 +154,7 @@ impl Keeper {
                     workload,
                     pass,
                     rate: rate.map(Rate::as_f64),
-                    scenario: scenario.redacted().to_toml().context("cannot write a scenario")?,
+                    scenario: scenario.to_toml().context("cannot write a scenario")?,
                     client: TargetRecord::new(name.unwrap_or_default()),
                     made: Vec::new(),
                     hops: taken.hops.iter().map(|hop| hop_record(hop, lab)).collect(),
@@ -208,6 +209,23 @@ impl Keeper {
         self.write()?;
         Ok(self.record)
     }
+}
+
+/// The scenario with files of the run's folder named as they lie beside the record: whoever publishes
+/// it need not tell where that was.
+fn beside(record: &Path, mut scenario: Scenario) -> anyhow::Result<Scenario> {
+    let record = std::path::absolute(record).context("this directory has no path")?;
+    let Some(folder) = record.parent() else { return Ok(scenario) };
+    let shorten = |path: &mut PathBuf| {
+        if let Ok(short) = path.strip_prefix(folder) {
+            *path = short.to_owned();
+        }
+    };
+    scenario.tls.ca_bundle.iter_mut().for_each(shorten);
+    if let Some(ClientCertificate { chain, key }) = &mut scenario.tls.client_certificate {
+        [chain, key].into_iter().for_each(shorten);
+    }
+    Ok(scenario)
 }
 
 fn hop_record(hop: &StandingHop, lab: &Lab) -> HopRecord {
