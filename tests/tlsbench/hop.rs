@@ -12,12 +12,14 @@ use tlsbench_core::plan::hop::{
     Cryptography, Dial, DialTls, Forwarded, Hop, HopCounters, HopKind, ListenTls, PrivatePem, Route,
 };
 use tlsbench_core::plan::{ProtocolName, Verify, Version};
-use tlsbench_core::proxyconf::{self, Build};
+use tlsbench_core::proxyconf;
 use tlsbench_engine::process::{self, Proxy};
 use tlsbench_engine::tls::Issued;
+use tlsbench_engine::topology::Engine;
 
 use crate::bench::Bench;
 use crate::servers::{Nginx, Served, free_address, installed, within};
+use crate::stand;
 
 /// A hop in a process of its own, which ends with this.
 struct HopProcess {
@@ -292,18 +294,47 @@ fn nginx_saw_the_handshakes_and_requests_that_a_hop_counted_upstream() {
     }
 }
 
+/// A hop of an engine at a free address, in a folder of its own.
+fn hop_of(bench: &Bench, engine: &Engine, hop: &mut Hop) -> process::HopProcess {
+    hop.listen.address = free_address();
+    let address = hop.listen.address;
+    let (proxy, configuration) = match engine {
+        Engine::Builtin => {
+            let folder = bench.file(&format!("builtin-{}", address.port()));
+            return process::HopProcess::builtin(tlsbench(), hop, &folder).unwrap();
+        }
+        Engine::Caddy(program) => {
+            (Proxy::caddy(program.clone(), hop.workers), proxyconf::caddy(hop).unwrap())
+        }
+        Engine::Haproxy(program) => {
+            (Proxy::haproxy(program.clone()), proxyconf::haproxy(hop).unwrap())
+        }
+        Engine::Nginx(program, build) => {
+            (Proxy::nginx(program.clone()), proxyconf::nginx(hop, build, false).unwrap())
+        }
+    };
+    let folder = bench.file(&format!("{}-{}", engine.name(), address.port()));
+    process::HopProcess::proxy(tlsbench(), &proxy, &configuration, address, &folder).unwrap()
+}
+
+fn tlsbench() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_tlsbench"))
+}
+
+/// An nginx that answers with what was forwarded to it.
+fn echo(bench: &Bench) -> Option<Nginx> {
+    let location = "return 200 '$http_x_forwarded_for|$http_x_forwarded_proto|$http_x_forwarded_port|\
+                    $http_x_forwarded_host|$http_host|$request_method';";
+    Nginx::start(&Served { location, ..Served::new(&bench.certificate()) })
+}
+
 /// The first hop says who the client is, whatever that said itself; the next adds its own word.
 #[test]
 fn every_engine_forwards_the_same_headers() {
     let bench = Bench::new();
-    let location = "return 200 '$http_x_forwarded_for|$http_x_forwarded_proto|$http_x_forwarded_port|\
-                    $http_x_forwarded_host|$http_host|$request_method';";
-    let Some(next) = Nginx::start(&Served { location, ..Served::new(&bench.certificate()) }) else {
-        return;
-    };
-    let program = |name| installed(name, name);
+    let Some(next) = echo(&bench) else { return };
     let (Some(nginx), Some(haproxy), Some(caddy)) =
-        (program("nginx"), program("haproxy"), program("caddy"))
+        (stand::nginx(), stand::haproxy(), stand::caddy())
     else {
         return;
     };
@@ -311,51 +342,65 @@ fn every_engine_forwards_the_same_headers() {
         let mut http = hop(HopKind::Http, Some(next.0.address));
         http.forwarded = forwarded;
         http.dial.as_mut().unwrap().tls = dial_tls(&bench, &[]);
-        let mut seen = Vec::new();
-        for engine in ["builtin", "nginx", "haproxy", "caddy"] {
-            http.listen.address = free_address();
-            let proxy = match engine {
-                "nginx" => {
-                    let build = Build { version: (1, 22, 1), stream_module: None };
-                    let configuration = proxyconf::nginx(&http, &build, false).unwrap();
-                    Some((Proxy::nginx(nginx.clone()), configuration))
-                }
-                "haproxy" => {
-                    let configuration = proxyconf::haproxy(&http).unwrap();
-                    Some((Proxy::haproxy(haproxy.clone()), configuration))
-                }
-                "caddy" => {
-                    let configuration = proxyconf::caddy(&http).unwrap();
-                    Some((Proxy::caddy(caddy.clone(), http.workers), configuration))
-                }
-                _ => None,
-            };
-            let tlsbench = Path::new(env!("CARGO_BIN_EXE_tlsbench"));
-            let folder = bench.file(&format!("{engine}-{forwarded}"));
-            let address = http.listen.address;
-            let _process = match &proxy {
-                Some((proxy, configuration)) => {
-                    process::HopProcess::proxy(tlsbench, proxy, configuration, address, &folder)
-                }
-                None => process::HopProcess::builtin(tlsbench, &http, &folder),
-            }
-            .unwrap();
+        for engine in [&Engine::Builtin, &nginx, &haproxy, &caddy] {
+            let process = hop_of(&bench, engine, &mut http);
+            let address = process.address();
             let forged = ["-H", "X-Forwarded-For: 192.0.2.1", "-H", "X-Forwarded-Proto: https"];
             let alone = curl(&bench, address, "http", &[]);
             let with = curl(&bench, address, "http", &forged);
             let (Some(alone), Some(with)) = (alone, with) else { return };
-            let port = address.port().to_string();
-            seen.push((engine, [alone, with].map(|said| said.replace(&port, "PORT"))));
-        }
-        let client = "127.0.0.1|http|PORT||localhost:PORT|GET";
-        let wanted = match forwarded {
-            Forwarded::Set => [client, client],
-            _ => [client, "192.0.2.1, 127.0.0.1|https|PORT||localhost:PORT|GET"],
-        };
-        for (engine, seen) in seen {
-            assert_eq!(seen, wanted, "{engine} {forwarded}");
+            let from = address.ip();
+            let port = address.port();
+            let client = format!("127.0.0.1|http|{port}||localhost:{port}|GET");
+            let named = match forwarded {
+                Forwarded::Set => client.clone(),
+                _ => format!("192.0.2.1, 127.0.0.1|https|{port}||localhost:{port}|GET"),
+            };
+            let what = format!("{} at {from}, {forwarded}", engine.name());
+            assert_eq!([alone, with], [client, named], "{what}");
         }
     }
+}
+
+/// By the PROXY protocol: version 2 of builtin relays and HAProxy, version 1 of nginx.
+#[test]
+fn a_relay_of_any_engine_tells_a_hop_of_any_engine_who_the_client_is() {
+    let bench = Bench::new();
+    let Some(next) = echo(&bench) else { return };
+    let (Some(nginx), Some(haproxy)) = (stand::nginx(), stand::haproxy()) else { return };
+    let engines = [Engine::Builtin, nginx, haproxy];
+    for receiver in &engines {
+        let mut http = hop(HopKind::Http, Some(next.0.address));
+        http.forwarded = Forwarded::Set;
+        http.listen.proxy_protocol = true;
+        http.dial.as_mut().unwrap().tls = dial_tls(&bench, &[]);
+        let http = hop_of(&bench, receiver, &mut http);
+        for sender in &engines {
+            let mut relay = hop(HopKind::Relay, Some(http.address()));
+            relay.dial.as_mut().unwrap().proxy_protocol = true;
+            let relay = hop_of(&bench, sender, &mut relay);
+            let said = curl(&bench, relay.address(), "http", &["--interface", "127.0.0.77"]);
+            let Some(said) = said else { return };
+            let what = format!("{} tells {}: {said}", sender.name(), receiver.name());
+            assert!(said.starts_with("127.0.0.77|http|"), "{what}");
+        }
+        // Who says nothing of its client is not served.
+        assert!(
+            get(http.address()).is_none_or(|said| !said.contains(" 200 ")),
+            "{}",
+            receiver.name()
+        );
+    }
+}
+
+/// What comes of a request without any header of the PROXY protocol; nothing where the connection ends.
+fn get(address: SocketAddr) -> Option<String> {
+    let mut client = TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(ANSWER_MAX)).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").ok()?;
+    let mut said = String::new();
+    client.read_to_string(&mut said).ok()?;
+    Some(said)
 }
 
 #[test]

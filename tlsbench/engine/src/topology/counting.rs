@@ -132,16 +132,13 @@ fn taken_away(folder: &Path, is_ours: impl FnOnce(u32) -> bool) -> Result<Counte
 /// What nginx says its number is, which it writes down a little after it accepts clients.
 fn number(path: &Path, begun: Instant) -> Result<String, CountError> {
     loop {
-        match fs::read_to_string(path) {
-            Ok(said) if said.ends_with('\n') => return Ok(said),
-            Ok(_) if begun.elapsed() < ANSWER_WITHIN => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if begun.elapsed() >= ANSWER_WITHIN {
-                    return Err(CountError::Read { path: path.to_owned(), source: error });
-                }
-            }
-            Ok(said) => return Ok(said),
-            Err(source) => return Err(CountError::Read { path: path.to_owned(), source }),
+        let read = fs::read_to_string(path);
+        let is_there = match &read {
+            Ok(said) => said.ends_with('\n'),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        };
+        if is_there || begun.elapsed() > ANSWER_WITHIN {
+            return read.map_err(|source| CountError::Read { path: path.to_owned(), source });
         }
         std::thread::sleep(PAUSE);
     }
