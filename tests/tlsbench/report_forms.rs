@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value as Json;
+use tlsbench_core::report::number;
+use tlsbench_core::units::Nanos;
 
 use crate::python::python;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/tlsbench/report_prometheus.py");
+/// What no fixture measured.
+const UNUSED: [&str; 2] = ["tlsbench_idle_connection_bytes", "tlsbench_gigabits_per_core"];
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/report")
@@ -37,19 +41,47 @@ fn list(value: &Json) -> &[Json] {
     value.as_array().unwrap()
 }
 
+fn trials(json: &Json) -> &[Json] {
+    list(&json["labs"][0]["trials"])
+}
+
+fn effects(json: &Json) -> &[Json] {
+    list(&json["labs"][0]["effects"])
+}
+
 fn text(value: &Json) -> &str {
     value.as_str().unwrap()
 }
 
+/// Value, low and high.
+fn numbers(estimate: &Json) -> [f64; 3] {
+    ["value", "low", "high"].map(|name| estimate[name].as_f64().unwrap())
+}
+
 /// Nanoseconds as tables of microseconds have them.
 fn micros(estimate: &Json) -> String {
-    let of = |name: &str| estimate[name].as_f64().unwrap();
-    format!("{:.1} ± {:.1}", of("value") / 1e3, (of("high") - of("low")) / 2e3)
+    if estimate.is_null() {
+        return "-".to_owned();
+    }
+    let [value, low, high] = numbers(estimate);
+    format!("{:.1} ± {:.1}", value / 1e3, (high - low) / 2e3)
 }
 
 fn ratio(estimate: &Json) -> String {
-    let of = |name: &str| estimate[name].as_f64().unwrap();
-    format!("{:.2} ×, {:.2} to {:.2}", of("value"), of("low"), of("high"))
+    if estimate.is_null() {
+        return "-".to_owned();
+    }
+    let [value, low, high] = numbers(estimate);
+    format!("{value:.2} ×, {low:.2} to {high:.2}")
+}
+
+/// The workload, and the rate where there was one.
+fn under(trial: &Json) -> String {
+    let workload = text(&trial["workload"]);
+    match trial["rate"].as_f64() {
+        Some(rate) => format!("{workload} at {}/s", number(rate.round() as u64)),
+        None => workload.to_owned(),
+    }
 }
 
 /// Text as HTML has it.
@@ -60,19 +92,19 @@ fn escaped(text: &str) -> String {
 #[test]
 fn documents_for_people_carry_the_costs_of_every_hop() {
     let (json, markdown, html) = (json(), report("md"), report("html"));
-    for trial in list(&json["labs"][0]["trials"]) {
-        let costs: Vec<String> = list(&trial["hops"])
-            .iter()
-            .map(|hop| &hop["cpu_ns_per_operation"])
-            .chain([&trial["cpu_ns_per_operation"], &trial["client"]["cpu_ns_per_operation"]])
-            .map(micros)
-            .collect();
-        let of = (text(&trial["placement"]), text(&trial["workload"]));
-        let row = format!("| {} | {} | {} |", of.1, of.0, costs.join(" | "));
+    for trial in trials(&json) {
+        let hops = list(&trial["hops"]).iter().map(|hop| micros(&hop["cpu_ns_per_operation"]));
+        let mut costs: Vec<String> = hops.collect();
+        costs.push(micros(&trial["cpu_ns_per_operation"]));
+        costs.push(format!("{:.0} %", trial["busy"].as_f64().unwrap() * 100.0));
+        costs.push(micros(&trial["client"]["cpu_ns_per_operation"]));
+        let (placement, under) = (text(&trial["placement"]), under(trial));
+        let row = format!("| {under} | {placement} | {} |", costs.join(" | "));
         assert!(markdown.contains(&row), "{row}");
         let cells: String =
             costs.iter().map(|cost| format!("<td class=\"n\">{cost}</td>")).collect();
-        let row = format!("<th scope=\"row\">{}</th><td class=\"name\">{}</td>{cells}", of.0, of.1);
+        let row =
+            format!("<th scope=\"row\">{placement}</th><td class=\"name\">{under}</td>{cells}");
         assert!(html.contains(&row), "{row}");
     }
 }
@@ -80,19 +112,22 @@ fn documents_for_people_carry_the_costs_of_every_hop() {
 #[test]
 fn documents_for_people_carry_every_effect_and_its_verdict() {
     let (json, markdown, html) = (json(), report("md"), report("html"));
-    for effect in list(&json["labs"][0]["effects"]) {
-        let [placement, against, workload, says] =
-            ["placement", "against", "workload", "says"].map(|field| text(&effect[field]));
+    for effect in effects(&json) {
+        let [placement, against, says] =
+            ["placement", "against", "says"].map(|field| text(&effect[field]));
+        let within = match effect["phase"].as_str() {
+            Some(phase) => format!("latency, {phase}"),
+            None => text(&effect["workload"]).to_owned(),
+        };
         let (more, ratio) = (micros(&effect["difference_ns"]), ratio(&effect["ratio"]));
-        let row = format!("| {workload} | {placement} | {against} | {more} | {ratio} | ");
+        let plain = within.replace('_', "\\_");
+        let row = format!("| {plain} | {placement} | {against} | {more} | {ratio} | ");
         let line = markdown.lines().find(|line| line.starts_with(&row));
-        assert!(
-            line.unwrap_or_else(|| panic!("{row}")).ends_with(&format!("| {says} |")),
-            "{line:?}"
-        );
+        let line = line.unwrap_or_else(|| panic!("{row}"));
+        assert!(line.ends_with(&format!("| {says} |")), "{line}");
         let row = format!(
-            "<th scope=\"row\">{placement}</th><td>{against}</td><td>{workload}</td><td class=\"n\">\
-             {more}</td><td class=\"n\">{ratio}</td>"
+            "<th scope=\"row\">{placement}</th><td>{against}</td><td class=\"name\">{within}</td>\
+             <td class=\"n\">{more}</td><td class=\"n\">{ratio}</td>"
         );
         assert!(html.contains(&row), "{row}");
     }
@@ -101,29 +136,25 @@ fn documents_for_people_carry_every_effect_and_its_verdict() {
 #[test]
 fn documents_for_people_carry_every_quantile_and_gate() {
     let (json, markdown, html) = (json(), report("md"), report("html"));
-    let labs = list(&json["labs"]).iter().flat_map(|lab| list(&lab["trials"]));
     let runs = list(&json["runs"]).iter().flat_map(|run| list(&run["targets"]));
-    let targets: Vec<&Json> = labs.map(|trial| &trial["client"]).chain(runs).collect();
-    assert_eq!(targets.len(), 16);
-    for phase in targets.iter().flat_map(|target| list(&target["phases"])) {
+    let targets = trials(&json).iter().map(|trial| &trial["client"]).chain(runs);
+    for phase in targets.flat_map(|target| list(&target["phases"])) {
         let times = list(&phase["quantiles"]).iter().map(|at| {
-            let ns = tlsbench_core::units::Nanos(at["ns"].as_u64().unwrap());
+            let ns = Nanos(at["ns"].as_u64().unwrap());
             format!("{}{ns}", if at["at_least"] == true { "> " } else { "" })
         });
         let times: Vec<String> = times.collect();
         assert!(markdown.contains(&times.join(" | ")), "{times:?}");
-        let cells: Vec<String> = times.iter().map(|time| format!("\">{}", escaped(time))).collect();
-        assert!(cells.iter().all(|cell| html.contains(cell)), "{cells:?}");
+        let cell = |time: &String| format!("\">{}</td>", escaped(time));
+        assert!(times.iter().map(cell).all(|cell| html.contains(&cell)), "{times:?}");
     }
-    let gates =
-        ["labs", "runs"].map(|kind| list(&json[kind]).iter().flat_map(|run| list(&run["gates"])));
-    let mut seen = 0;
-    for gate in gates.into_iter().flatten() {
-        let words = text(&gate["seen"]);
-        assert!(html.contains(&escaped(words)) || words.contains('`'), "{words}");
-        seen += 1;
+    let all = ["labs", "runs"].into_iter().flat_map(|kind| list(&json[kind]));
+    let gates: Vec<&Json> = all.flat_map(|run| list(&run["gates"])).collect();
+    assert!(!gates.is_empty(), "the fixtures have a gate that is shut");
+    for gate in gates {
+        let seen = escaped(text(&gate["seen"]));
+        assert!(html.contains(&seen) || seen.contains('`'), "{seen}");
     }
-    assert!(seen > 0, "the fixtures have a gate that is shut");
 }
 
 /// Equal but for the last digit, which serde_json reads in its own way.
@@ -137,31 +168,45 @@ fn assert_near(seen: [f64; 3], want: [f64; 3]) {
 fn csv_carries_the_numbers_of_every_trial_and_effect() {
     let (json, csv) = (json(), report("csv"));
     let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
-    // Placement, workload, hop and against; then the statistic.
-    let find = |of: [&str; 4], statistic: &str| {
-        let line = lines.iter().find(|line| line[10..14] == of && line[4] == statistic);
-        let line = line.unwrap_or_else(|| panic!("{of:?} {statistic}"));
+    // Placement, workload, hop, against and pass; then phase and statistic.
+    let find = |of: [&str; 5], phase: &str, statistic: &str| {
+        let is_it =
+            |line: &&Vec<&str>| line[10..] == of && line[3] == phase && line[4] == statistic;
+        let line = lines.iter().find(is_it);
+        let line = line.unwrap_or_else(|| panic!("{of:?} {phase} {statistic}"));
         [6, 7, 8].map(|column| line[column].parse::<f64>().unwrap_or(f64::NAN))
     };
-    let numbers =
-        |estimate: &Json| ["value", "low", "high"].map(|name| estimate[name].as_f64().unwrap());
-    for trial in list(&json["labs"][0]["trials"]) {
-        let (placement, workload) = (text(&trial["placement"]), text(&trial["workload"]));
-        let all = find([placement, workload, "", ""], "hops.cpu_ns_per_operation");
+    for trial in trials(&json) {
+        let [placement, workload, pass] =
+            ["placement", "workload", "pass"].map(|field| text(&trial[field]));
+        let of = |hop| [placement, workload, hop, "", pass];
+        let all = find(of(""), "", "hops.cpu_ns_per_operation");
         assert_near(all, numbers(&trial["cpu_ns_per_operation"]));
+        let (busy, want) = (find(of(""), "", "hops.busy")[0], trial["busy"].as_f64().unwrap());
+        assert_near([busy; 3], [want; 3]);
+        for median in list(&trial["medians"]) {
+            let seen = find(of(""), text(&median["phase"]), "median");
+            assert_near(seen, numbers(&median["p50_ns"]));
+        }
         for hop in list(&trial["hops"]) {
-            let of = [placement, workload, text(&hop["role"]), ""];
-            assert_near(find(of, "cpu_ns_per_operation"), numbers(&hop["cpu_ns_per_operation"]));
-            assert_eq!(find(of, "peak_bytes")[0], hop["peak_bytes"].as_f64().unwrap());
+            let of = of(text(&hop["role"]));
+            assert_near(
+                find(of, "", "cpu_ns_per_operation"),
+                numbers(&hop["cpu_ns_per_operation"]),
+            );
+            assert_eq!(find(of, "", "peak_bytes")[0], hop["peak_bytes"].as_f64().unwrap());
         }
     }
-    for effect in list(&json["labs"][0]["effects"]) {
-        let of = ["placement", "workload", "", "against"]
-            .map(|field| effect[field].as_str().unwrap_or(""));
-        assert_near(find(of, "ratio"), numbers(&effect["ratio"]));
-        assert_near(find(of, "difference_ns"), numbers(&effect["difference_ns"]));
+    for effect in effects(&json) {
+        let of = ["placement", "workload", "", "against", "pass"];
+        let of = of.map(|field| effect[field].as_str().unwrap_or(""));
+        let phase = effect["phase"].as_str().unwrap_or("");
+        if !effect["ratio"].is_null() {
+            assert_near(find(of, phase, "ratio"), numbers(&effect["ratio"]));
+        }
+        assert_near(find(of, phase, "difference_ns"), numbers(&effect["difference_ns"]));
         let word = format!("verdict.{}", text(&effect["verdict"]));
-        assert_eq!(find(of, &word)[0], 1.0);
+        assert_eq!(find(of, phase, &word)[0], 1.0);
     }
 }
 
@@ -175,69 +220,82 @@ fn the_documentation_names_every_gauge_and_no_other() {
         .collect();
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/report.md");
     let page = fs::read_to_string(page).unwrap();
-    let documented = page.lines().filter_map(|line| {
-        Some(line.strip_prefix("| `")?.split_once('`')?.0)
-            .filter(|name| name.starts_with("tlsbench_"))
-    });
-    // No fixture held idle connections.
-    let documented: BTreeSet<String> = documented
-        .filter(|name| *name != "tlsbench_idle_connection_bytes")
-        .map(str::to_owned)
-        .collect();
-    assert_eq!(written, documented);
+    let names = page.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0));
+    let gauges = names.filter(|name| name.starts_with("tlsbench_") && !UNUSED.contains(name));
+    assert_eq!(written, gauges.map(str::to_owned).collect());
+}
+
+/// Samples as Prometheus' own library reads them.
+struct Samples(Vec<Json>);
+
+impl Samples {
+    /// The value of the one sample with that name and those labels.
+    fn one(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let is_it = |sample: &&Json| {
+            let has = |(label, value): &(&str, &str)| sample["labels"][*label] == **value;
+            sample["name"] == name && labels.iter().all(has)
+        };
+        let found: Vec<&Json> = self.0.iter().filter(is_it).collect();
+        assert_eq!(found.len(), 1, "{name} {labels:?}: {found:?}");
+        found[0]["value"].as_f64().unwrap()
+    }
+
+    fn assert(&self, name: &str, labels: &[(&str, &str)], want: f64) {
+        let seen = self.one(name, labels);
+        assert!((seen - want).abs() <= 1e-9 * want.abs(), "{name} {labels:?}: {seen}, not {want}");
+    }
+
+    /// An estimate in nanoseconds.
+    fn assert_times(&self, name: &str, labels: &[(&str, &str)], estimate: &Json) {
+        let seen = ["", "_low", "_high"].map(|end| self.one(&format!("{name}{end}"), labels));
+        for (seen, want) in seen.into_iter().zip(numbers(estimate)) {
+            assert!((seen - want / 1e9).abs() <= 1e-9 * seen.abs(), "{name} {labels:?}: {seen}");
+        }
+    }
 }
 
 #[test]
 fn what_prometheus_reads_are_the_same_numbers_in_base_units() {
-    let Some(read) = python(SCRIPT, "prometheus_client", "prometheus-client", &report("prom"))
-    else {
-        return;
-    };
-    let samples: Vec<Json> = read.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let names = |sample: &Json| text(&sample["name"]).starts_with("tlsbench_");
-    assert!(samples.iter().all(names));
-    let near = |name: &str, labels: &[(&str, &str)], want: f64| {
-        let is_it = |sample: &&Json| {
-            sample["name"] == name
-                && labels.iter().all(|(label, value)| sample["labels"][label] == **value)
-        };
-        let found: Vec<&Json> = samples.iter().filter(is_it).collect();
-        assert_eq!(found.len(), 1, "{name} {labels:?}: {found:?}");
-        let seen = found[0]["value"].as_f64().unwrap();
-        assert!((seen - want).abs() <= 1e-9 * want.abs(), "{name} {labels:?}: {seen}, not {want}");
-    };
-    let json = json();
-    for trial in list(&json["labs"][0]["trials"]) {
-        let of = [
-            ("placement", text(&trial["placement"])),
-            ("workload", text(&trial["workload"])),
-            ("pass", text(&trial["pass"])),
-        ];
-        for (suffix, field) in [("", "value"), ("_low", "low"), ("_high", "high")] {
-            let ns = trial["cpu_ns_per_operation"][field].as_f64().unwrap();
-            near(&format!("tlsbench_hops_cpu_seconds_per_operation{suffix}"), &of, ns / 1e9);
-            for hop in list(&trial["hops"]) {
-                let of = [&of[..], &[("hop", text(&hop["role"]))]].concat();
-                let ns = hop["cpu_ns_per_operation"][field].as_f64().unwrap();
-                near(&format!("tlsbench_hop_cpu_seconds_per_operation{suffix}"), &of, ns / 1e9);
-            }
+    let text_of = report("prom");
+    let read = python(SCRIPT, "prometheus_client", "prometheus-client", &text_of);
+    let Some(read) = read else { return };
+    let samples = read.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (samples, json) = (Samples(samples), json());
+    assert!(samples.0.iter().all(|sample| text(&sample["name"]).starts_with("tlsbench_")));
+    for trial in trials(&json) {
+        let of = ["placement", "workload", "pass"].map(|field| (field, text(&trial[field])));
+        let all = &trial["cpu_ns_per_operation"];
+        samples.assert_times("tlsbench_hops_cpu_seconds_per_operation", &of, all);
+        for hop in list(&trial["hops"]) {
+            let of = [&of[..], &[("hop", text(&hop["role"]))]].concat();
+            let cost = &hop["cpu_ns_per_operation"];
+            samples.assert_times("tlsbench_hop_cpu_seconds_per_operation", &of, cost);
+        }
+        for median in list(&trial["medians"]) {
+            let of = [&of[..], &[("phase", text(&median["phase"]))]].concat();
+            samples.assert_times("tlsbench_median_seconds", &of, &median["p50_ns"]);
         }
         for phase in list(&trial["client"]["phases"]) {
             let of = [&of[..], &[("phase", text(&phase["phase"])), ("quantile", "0.99")]].concat();
             let p99 = list(&phase["quantiles"]).iter().find(|at| at["quantile"] == "p99").unwrap();
-            near("tlsbench_phase_seconds", &of, p99["ns"].as_f64().unwrap() / 1e9);
+            samples.assert("tlsbench_phase_seconds", &of, p99["ns"].as_f64().unwrap() / 1e9);
         }
     }
-    for effect in list(&json["labs"][0]["effects"]) {
-        let of = ["placement", "workload", "against"].map(|field| (field, text(&effect[field])));
-        near("tlsbench_effect_ratio", &of, effect["ratio"]["value"].as_f64().unwrap());
+    for effect in effects(&json) {
+        let of = ["placement", "workload", "against", "pass", "phase"];
+        let of = of.map(|field| (field, effect[field].as_str().unwrap_or("")));
+        samples.assert_times("tlsbench_effect_seconds", &of, &effect["difference_ns"]);
+        if !effect["ratio"].is_null() {
+            samples.assert("tlsbench_effect_ratio", &of, numbers(&effect["ratio"])[0]);
+        }
         let of = [&of[..], &[("verdict", text(&effect["verdict"]))]].concat();
-        near("tlsbench_effect_verdict", &of, 1.0);
+        samples.assert("tlsbench_effect_verdict", &of, 1.0);
     }
     let shop = &json["runs"][0]["targets"][0];
     let of = [("record", "closed.json"), ("target", "shop|tls"), ("outcome", "succeeded")];
-    near("tlsbench_operations", &of, shop["succeeded"].as_f64().unwrap());
-    let started = json["runs"][0]["started"].as_str().unwrap();
+    samples.assert("tlsbench_operations", &of, shop["succeeded"].as_f64().unwrap());
+    let started = text(&json["runs"][0]["started"]);
     let seconds = started.parse::<jiff::Timestamp>().unwrap().as_second() as f64;
-    near("tlsbench_run_started_timestamp_seconds", &[("record", "closed.json")], seconds);
+    let of = [("record", "closed.json")];
+    samples.assert("tlsbench_run_started_timestamp_seconds", &of, seconds);
 }

@@ -4,11 +4,11 @@ mod csv;
 mod html;
 mod markdown;
 mod prometheus;
+mod read;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use tlsbench_core::record::AnyRecord;
 use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::report::Report;
 
@@ -18,15 +18,7 @@ use crate::store;
 /// Makes the documents. What is returned goes to standard output: the document, or where files are.
 pub(super) fn report(settings: &settings::Report) -> anyhow::Result<String> {
     let places = places(settings)?;
-    let mut report = Report::new(PROGRAM);
-    for path in &settings.records {
-        // One record at a time: what is reported of a thousand is small, they themselves are not.
-        let name = path.display().to_string();
-        match store::read_any(path)? {
-            AnyRecord::Lab(record) => report.add_lab(name, &record),
-            AnyRecord::Run(record) => report.add_run(name, &record),
-        }
-    }
+    let report = read::report(PROGRAM, &settings.records)?;
     let mut said = String::new();
     for (format, place) in places {
         let text = document(&report, format)?;

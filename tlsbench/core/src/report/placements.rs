@@ -18,7 +18,7 @@ use crate::plan::placement::{Placement, Role};
 use crate::record::lab::{IdleRecord, LabRecord, Others};
 use crate::record::{Environment, Note};
 use crate::stats::Estimate;
-use crate::verdicts::{Verdicts, verdicts};
+use crate::verdicts::{Row, Verdicts, verdicts};
 pub use effect::EffectReport;
 pub use trial::{HopReport, MedianReport, TrialReport};
 
@@ -108,7 +108,7 @@ impl LabReport {
     /// What is to be said of a record, gates and verdicts judged anew.
     #[must_use]
     pub fn new(name: impl Into<String>, record: &LabRecord) -> Self {
-        let Verdicts { findings, latency, gates, .. } = verdicts(record);
+        let Verdicts { rows, findings, latency, gates, .. } = verdicts(record);
         let times = latency.iter().flat_map(|latency| &latency.findings);
         let effects: Vec<EffectReport> = findings
             .iter()
@@ -116,10 +116,16 @@ impl LabReport {
             .chain(times.map(|finding| EffectReport::of_latency(finding, record)))
             .collect();
         let trials = record.trials.iter().map(|trial| {
-            let rows = latency.iter().filter(|_| trial.pass == Pass::Latency);
-            let mut rows = rows.flat_map(|latency| &latency.rows);
-            let row = rows.find(|row| row.placement == trial.placement);
-            TrialReport::new(trial, record, row, &gates)
+            let is_it =
+                |row: &&Row| row.placement == trial.placement && row.workload == trial.workload;
+            let (row, times) = match trial.pass {
+                Pass::Cpu => (rows.iter().find(is_it).cloned(), None),
+                Pass::Latency => {
+                    let mut times = latency.iter().flat_map(|latency| &latency.rows);
+                    (None, times.find(|row| row.placement == trial.placement))
+                }
+            };
+            TrialReport::new(trial, row.unwrap_or_else(|| Row::of(trial, record)), times, &gates)
         });
         let trials: Vec<TrialReport> = trials.collect();
         let gates_told: Vec<GateReport> = gates.iter().map(GateReport::from).collect();

@@ -8,7 +8,7 @@ use crate::plan::hop::HopKind;
 use crate::plan::lab::{EngineName, Pass, Workload};
 use crate::plan::placement::Role;
 use crate::plan::{Draft, Load};
-use crate::record::lab::{HopRecord, LabRecord, TrialRecord};
+use crate::record::lab::{HopRecord, TrialRecord};
 use crate::stats::Estimate;
 use crate::units::Nanos;
 use crate::verdicts::{HopCost, LatencyRow, PhaseTime, Row};
@@ -83,11 +83,10 @@ pub struct HopReport {
 impl TrialReport {
     pub(super) fn new(
         trial: &TrialRecord,
-        record: &LabRecord,
+        row: Row,
         latency: Option<&LatencyRow>,
         gates: &[Gate],
     ) -> Self {
-        let row = Row::of(trial, record);
         let phases = latency.iter().flat_map(|row| &row.phases);
         let median =
             |time: &PhaseTime| MedianReport { phase: time.phase, p50_ns: time.p50.map(nanos) };

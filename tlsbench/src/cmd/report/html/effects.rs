@@ -3,24 +3,27 @@
 use maud::{Markup, html};
 use tlsbench_core::plan::lab::{Pass, Workload};
 use tlsbench_core::report::{EffectReport, LabReport};
+use tlsbench_core::stats::Estimate;
 
-use super::figure::{Picture, WIDTH, short};
-use super::scale::{Scale, px};
+use super::figure::{Picture, WIDTH, anchor, short};
+use super::scale::{Scale, mark, px};
 
-/// One picture for each workload; all have the same scale.
+/// One picture for each workload, and one of latency; those of CPU time have the same scale.
 pub(super) fn pictures(lab: &LabReport, id: &str) -> Vec<Picture> {
     let measured = lab.measured().into_iter();
-    let shown: Vec<&EffectReport> =
-        measured.flat_map(|(workload, pass)| lab.effects_of(workload, pass)).collect();
-    let ratios = || shown.iter().filter_map(|effect| effect.ratio);
-    let (low, high) = ratios()
-        .fold((1.0_f64, 1.0_f64), |(low, high), ratio| (low.min(ratio.low), high.max(ratio.high)));
-    if ratios().next().is_none() || low <= 0.0 || !high.is_finite() {
-        return Vec::new();
-    }
-    let scale = Scale::log((low / ROOM, high * ROOM), (EDGE, WIDTH - EDGE));
-    let measured = lab.measured().into_iter();
-    measured.filter_map(|(workload, pass)| picture(lab, workload, pass, &scale, id)).collect()
+    let of = |(workload, pass)| picture(lab, workload, pass, &scale(lab, pass)?, id);
+    measured.filter_map(of).collect()
+}
+
+/// As wide as the widest interval of a pass, and always with the 1.
+fn scale(lab: &LabReport, pass: Pass) -> Option<Scale> {
+    let workloads = lab.workloads(pass).into_iter();
+    let effects = workloads.flat_map(|workload| lab.effects_of(workload, pass));
+    let ratios: Vec<Estimate> = effects.filter_map(|effect| effect.ratio).collect();
+    let low = ratios.iter().map(|ratio| ratio.low).fold(1.0, f64::min);
+    let high = ratios.iter().map(|ratio| ratio.high).fold(1.0, f64::max);
+    let is_fit = !ratios.is_empty() && low > 0.0 && high.is_finite();
+    is_fit.then(|| Scale::log((low / ROOM, high * ROOM), (EDGE, WIDTH - EDGE)))
 }
 
 fn picture(
@@ -57,10 +60,10 @@ fn picture(
     let bottom = top + 4.0;
     let drawn = html! {
         @for tick in scale.ticks(6) {
-            @let x = px(scale.at(tick));
+            @let (place, x) = (scale.at(tick), px(scale.at(tick)));
             line class="grid" x1=(x) x2=(x) y1="0" y2=(px(bottom)) {}
-            text class="tiny muted" x=(x) y=(px(bottom + 12.0)) text-anchor="middle" {
-                (tick) " ×"
+            text class="tiny muted" x=(x) y=(px(bottom + 12.0)) text-anchor=(anchor(place)) {
+                (mark(tick)) " ×"
             }
         }
         line class="one" x1=(px(scale.at(1.0))) x2=(px(scale.at(1.0))) y1="0" y2=(px(bottom)) {}
@@ -102,14 +105,14 @@ fn row(top: f64, effect: &EffectReport, scale: &Scale) -> Markup {
                 @let (from, to) = (scale.at(ratio.low), scale.at(ratio.high));
                 path class=(format!("verdict-line {}", effect.verdict))
                     d=(format!("M{} {y}H{}", px(from), px(to), y = px(middle))) {}
-                (mark(effect.verdict, scale.at(ratio.value), middle))
+                (shape(effect.verdict, scale.at(ratio.value), middle))
             }
         }
     }
 }
 
 /// A shape for each word, so that none is told by its colour alone.
-fn mark(verdict: &str, x: f64, y: f64) -> Markup {
+fn shape(verdict: &str, x: f64, y: f64) -> Markup {
     let d = match verdict {
         "costs-more" => format!("M{} {}l5 -9l5 9z", px(x - 5.0), px(y + 4.5)),
         "costs-less" => format!("M{} {}l5 9l5 -9z", px(x - 5.0), px(y - 4.5)),

@@ -102,5 +102,16 @@ pub(super) fn short(name: &str, letters_max: usize) -> String {
     kept + "…"
 }
 
+/// To which side of its place the word of an axis goes, so that none sticks out.
+pub(super) fn anchor(place: f64) -> &'static str {
+    match place {
+        ..WORD => "start",
+        _ if place > WIDTH - WORD => "end",
+        _ => "middle",
+    }
+}
+
+/// Half of the longest word of an axis.
+const WORD: f64 = 18.0;
 /// Units across: near the pixels of a phone, so that text is as large as it says.
 pub(super) const WIDTH: f64 = 360.0;

@@ -49,10 +49,10 @@ fn verdict(lab: &LabReport, id: &str) -> Markup {
             (parts::moment(&lab.started)) " · hops of " (engines(lab)) " · " (lab.environment.cpu_model) ", "
             (lab.environment.cores) " cores · " (lab.program)
         }
-        @if let Some(first) = statements.next() { p class="lead" { (first.text) } }
+        @if let Some(first) = statements.next() { p class="lead" { (parts::joined(&first.text)) } }
         @let rest: Vec<_> = statements.collect();
         @if !rest.is_empty() {
-            ul class="also" { @for statement in rest { li { (statement.text) } } }
+            ul class="also" { @for statement in rest { li { (parts::joined(&statement.text)) } } }
         }
         (parts::state(&lab.gates, &format!("{id}-gates")))
         (parts::notes(&[], lab.interrupted.as_ref().filter(|_| !lab.complete)))
@@ -117,7 +117,9 @@ fn cells(lab: &LabReport, placement: &str, (workload, pass): (Workload, Pass)) -
         }
         td class="says" {
             @if let Some(effect) = lab.beside_twin(placement, workload, pass) {
-                span class=(effect.verdict) { (effect.says) }
+                span class=(effect.verdict) {
+                    @if effect.verdict == "none" { "no verdict" } @else { (effect.says) }
+                }
                 span class="under" { (ratio(effect.ratio.as_ref())) }
             } @else if trial.is_some() {
                 span class="under" { "is a twin" }

@@ -185,6 +185,11 @@ pub(super) fn notes(notes: &[Note], interrupted: Option<&String>) -> Markup {
     }
 }
 
+/// Text whose figures keep their unit on their line.
+pub(super) fn joined(text: &str) -> String {
+    text.replace(" %", "\u{a0}%").replace(" ×", "\u{a0}×").replace(" µs", "\u{a0}µs")
+}
+
 /// Text with what stands between backticks as code.
 pub(super) fn prose(text: &str) -> Markup {
     let parts: Vec<&str> = text.split('`').collect();

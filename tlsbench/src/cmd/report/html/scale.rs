@@ -69,6 +69,11 @@ pub(super) fn px(place: f64) -> String {
     format!("{place}")
 }
 
+/// A value that an axis marks, as short as it can be said.
+pub(super) fn mark(value: f64) -> String {
+    format!("{}", (value * 1e6).round() / 1e6)
+}
+
 /// Picoseconds to hours, and everything between ratios that are measured.
 const DECADES: std::ops::RangeInclusive<i32> = -6..=15;
 
@@ -108,5 +113,6 @@ mod tests {
     #[test]
     fn places_are_short_and_never_minus_zero() {
         assert_eq!([px(1.0), px(1.26), px(-0.04)], ["1", "1.3", "0"]);
+        assert_eq!([mark(0.1 * 3.0), mark(500.0), mark(1.5)], ["0.3", "500", "1.5"]);
     }
 }

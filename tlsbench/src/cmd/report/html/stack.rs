@@ -5,8 +5,8 @@ use tlsbench_core::plan::lab::{Pass, Workload};
 use tlsbench_core::report::{HopReport, LabReport, TrialReport, micros};
 use tlsbench_core::stats::Estimate;
 
-use super::figure::{Picture, WIDTH, fill, short};
-use super::scale::{Scale, px};
+use super::figure::{Picture, WIDTH, anchor, fill, short};
+use super::scale::{Scale, mark, px};
 
 /// One picture for each workload, each with a scale of its own.
 pub(super) fn pictures(lab: &LabReport, id: &str) -> Vec<Picture> {
@@ -29,9 +29,8 @@ fn picture(lab: &LabReport, workload: Workload, id: &str) -> Option<Picture> {
         @for tick in scale.ticks(5) {
             @let x = px(scale.at(tick));
             line class="grid" x1=(x) x2=(x) y1="0" y2=(px(bottom)) {}
-            text class="tiny muted" x=(x) y=(px(bottom + 12.0))
-                text-anchor=(if tick > 0.0 { "middle" } else { "start" }) {
-                (tick)
+            text class="tiny muted" x=(x) y=(px(bottom + 12.0)) text-anchor=(anchor(scale.at(tick))) {
+                (mark(tick))
                 @if tick == 0.0 { " µs" }
             }
         }
