@@ -305,6 +305,14 @@ fn a_gate_of_the_latency_pass_silences_latency_only() {
         }
     }
     assert_eq!(verdict_of_cpu(&judged), Verdict::CostsMore);
+
+    // And one of the CPU pass does not silence latency.
+    let mut busy = with_latency(record());
+    busy.others = Some(Others { share: 0.06, top: "cc1plus".to_owned(), top_ns: Nanos(5) });
+    let judged = verdicts(&busy);
+    assert_eq!(verdict_of_cpu(&judged), silent);
+    let mut whole = judged.latency.iter().flat_map(|latency| &latency.findings);
+    assert!(whole.any(|found| found.finding.verdict == Verdict::CostsMore));
 }
 
 #[test]

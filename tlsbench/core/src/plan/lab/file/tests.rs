@@ -132,6 +132,8 @@ fn flags_win_over_the_file() {
     assert_eq!(names, ["mine", "mine-plain"]);
     assert!(lab.engines.values().all(|engine| *engine == EngineName::Haproxy), "{:?}", lab.engines);
     assert_eq!((lab.rounds, lab.slice_ns, lab.seed), (9, Nanos::from_millis(200), 7));
+    // More rounds are for the CPU pass, unless the latency pass is named.
+    assert_eq!(lab.latency.unwrap().rounds, 6);
     assert_eq!(LabDraft::default().or(file()), file());
 }
 
