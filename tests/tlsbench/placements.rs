@@ -212,6 +212,18 @@ fn ctrl_c_keeps_what_was_measured_and_leaves_no_hop_behind() {
 }
 
 #[test]
+fn a_proxy_that_is_missing_is_named_with_its_package() {
+    let folder = tempfile::tempdir().unwrap();
+    // Of all engines only Caddy lies where this leads: others are looked for in /usr/sbin, too.
+    let mut command = command(&folder, &["--engine", "caddy", "--placement", "lb-terminate"]);
+    let output = command.env("PATH", folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let wanted = "`caddy` is not on PATH; install it (in Debian caddy), or use --engine builtin";
+    assert!(said.contains(wanted), "{said}");
+}
+
+#[test]
 fn what_cannot_be_measured_is_refused_with_a_cure() {
     for (flags, wanted) in [
         (&["--placement", "somewhere"][..], "`somewhere` is none of `plaintext`"),
