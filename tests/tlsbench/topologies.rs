@@ -188,7 +188,8 @@ fn a_round_is_told_with_what_its_hops_used_or_not_at_all() {
 /// and each handshake a full one.
 fn cost(stand: &Stand, engine: &Engine, placement: &Placement) -> Vec<f64> {
     let folder = format!("{}-{}", engine.name(), placement.name);
-    let mut topology = stand.start(placement, &all(engine), &folder).unwrap();
+    let engines = fitting(engine, placement);
+    let mut topology = stand.start(placement, &engines, &folder).unwrap();
     let wanted = Wanted::connections(4);
     // What is done once, at the first connection, is not what a connection costs.
     stand.load(placement, &mut topology, &wanted, 4);
@@ -252,6 +253,11 @@ fn what_tls_costs_is_found_at_the_builtin_hops_that_speak_it() {
 #[test]
 fn what_tls_costs_is_found_at_the_nginx_that_speaks_it() {
     what_tls_costs_is_found_at_the_hops_that_speak_it(nginx());
+}
+
+#[test]
+fn what_tls_costs_is_found_at_the_caddy_that_speaks_it() {
+    what_tls_costs_is_found_at_the_hops_that_speak_it(caddy());
 }
 
 #[test]
