@@ -132,8 +132,10 @@ fn text_of_a_record_is_never_markup() {
     // A placement's name is in texts, in ids and in links between them.
     let renamed = record.to_string().replace("lb-terminate", &hostile.replace('"', "\\\""));
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("run.json"), renamed).unwrap();
-    let (page, _folder) = page(folder.path(), &["run.json"]);
+    // A path without a place to break it, longer than a phone is wide.
+    let name = format!("{}.json", "run".repeat(60));
+    fs::write(folder.path().join(&name), renamed).unwrap();
+    let (page, _folder) = page(folder.path(), &[&name]);
     browser.look(360, "screen", "light");
     browser.open(&page);
     let seen = browser.evaluate(LOOK);
