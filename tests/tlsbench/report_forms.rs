@@ -13,7 +13,13 @@ use crate::python::python;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/tlsbench/report_prometheus.py");
 /// What no fixture measured.
-const UNUSED: [&str; 2] = ["tlsbench_idle_connection_bytes", "tlsbench_gigabits_per_core"];
+const UNUSED: [&str; 5] = [
+    "tlsbench_idle_connection_bytes",
+    "tlsbench_gigabits_per_core",
+    "tlsbench_model_predicted_cores",
+    "tlsbench_model_measured_cores",
+    "tlsbench_model_holds",
+];
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/report")

@@ -6,6 +6,10 @@ use std::process::Command;
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
+use tlsbench_core::cost::{Fit, held_out};
+use tlsbench_core::plan::lab::{Pass, Workload};
+use tlsbench_core::plan::placement::Role;
+use tlsbench_core::record::lab::{IdleHop, IdleRecord, LabRecord};
 
 use crate::browser::Browser;
 
@@ -95,6 +99,36 @@ fn runs_over_endpoints_are_readable_beside_one_over_placements() {
     let (page, _folder) = page(&fixtures(), &["closed.json", "open.json", "placements.json"]);
     // Rounds of four targets, and curves of those whose operations succeeded.
     assert_readable(&mut browser, &page, 14 + 4 + 3);
+}
+
+#[test]
+fn the_check_of_the_model_and_idle_connections_are_readable_too() {
+    let Some(mut browser) = Browser::start() else { return };
+    let text = fs::read_to_string(fixtures().join("placements.json")).unwrap();
+    let mut record = LabRecord::from_json(&text).unwrap();
+    let chosen = held_out(&Fit::of(&[&record]));
+    record.lab.mix = chosen.mix;
+    record.held_out = Some(chosen);
+    let mut mixes = record.trials.clone();
+    mixes.retain(|trial| (trial.workload, trial.pass) == (Workload::KeepAlive, Pass::Cpu));
+    mixes.iter_mut().for_each(|trial| trial.workload = Workload::Mix);
+    record.trials.extend(mixes);
+    let hop = IdleHop {
+        role: Role::Lb,
+        before_bytes: 20_000_000,
+        after_bytes: 90_000_000,
+        bytes_per_connection: 70_000.0,
+    };
+    let placement = "lb-terminate".to_owned();
+    record.idle = vec![IdleRecord { placement, connections: 1_000, hops: vec![hop] }];
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("run.json"), record.to_json().unwrap()).unwrap();
+    let (page, _folder) = page(folder.path(), &["run.json"]);
+    // CPU time under the mix, of which no comparison was declared, and the check.
+    assert_readable(&mut browser, &page, 14 + 1 + 1);
+    let read = browser.evaluate("document.body.textContent");
+    let read = read.as_str().unwrap();
+    assert!(read.contains("Model check") && read.contains("70000 B"), "{read}");
 }
 
 #[test]

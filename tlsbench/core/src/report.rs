@@ -26,8 +26,8 @@ pub use curve::CurvePoint;
 use curve::Steps;
 pub use gates::GateReport;
 pub use placements::{
-    EffectReport, HopReport, LabReport, MedianReport, PlacementReport, Statement, StationReport,
-    TrialReport,
+    EffectReport, HopReport, LabReport, MedianReport, ModelReport, PlacementReport,
+    PredictionReport, Statement, StationReport, TrialReport,
 };
 use rounds::Rounds;
 pub use text::{bytes, micros, number, per_second, percent, ratio, small, time};

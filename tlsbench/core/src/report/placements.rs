@@ -4,6 +4,7 @@
 //! Verdicts and gates are judged anew from the record; nothing is judged here.
 
 mod effect;
+mod model;
 mod says;
 mod trial;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use crate::record::{Environment, Note};
 use crate::stats::Estimate;
 use crate::verdicts::{Row, Verdicts, verdicts};
 pub use effect::EffectReport;
+pub use model::{ModelReport, PredictionReport};
 pub use trial::{HopReport, MedianReport, TrialReport};
 
 /// A run over placements.
@@ -51,6 +53,8 @@ pub struct LabReport {
     pub trials: Vec<TrialReport>,
     /// Each comparison that was declared.
     pub effects: Vec<EffectReport>,
+    /// Whether the costs that were fitted hold for traffic that they had not seen.
+    pub model: Option<ModelReport>,
     /// What idle connections take of each hop's memory.
     pub idle: Vec<IdleRecord>,
     /// Where it ran.
@@ -148,6 +152,7 @@ impl LabReport {
             trials,
             effects,
             gates: gates_told,
+            model: ModelReport::of(record),
             idle: record.idle.clone(),
             environment: record.environment.clone(),
             generator_cores: record.generator_cores.clone(),

@@ -223,7 +223,7 @@ fn the_documentation_names_every_field_and_no_other() {
     };
     lab.idle = vec![IdleRecord { placement: "a".to_owned(), connections: 2, hops: vec![hop] }];
     lab.others = Some(Others { share: 0.5, top: "cc".to_owned(), top_ns: Nanos(1) });
-    report.add_lab("b.json", &lab);
+    report.add_lab("b.json", &placements::tests::with_held_out(lab));
     let mut written = BTreeSet::new();
     paths(&serde_json::to_value(report).unwrap(), "", &mut written);
     let page = include_str!("../../../../docs/report.md");

@@ -42,6 +42,14 @@ fn add_lab(lines: &mut Lines, lab: &LabReport) -> csv::Result<()> {
         add_effect(lines, effect)?;
     }
     lines.pass = "";
+    for row in lab.model.iter().flat_map(|model| &model.rows) {
+        lines.of[2].clone_from(&row.placement);
+        let (placement, role) = (row.placement.clone(), row.role.to_string());
+        lines.within = [placement, String::new(), role, String::new()];
+        lines.estimate("model.predicted_cores", "", row.predicted_cores)?;
+        lines.figure("", "model.measured_cores", "", &row.measured_cores.to_string(), false)?;
+        lines.count("", "model.holds", u64::from(row.holds))?;
+    }
     for idle in &lab.idle {
         lines.of[2].clone_from(&idle.placement);
         for hop in &idle.hops {

@@ -6,6 +6,7 @@ mod curves;
 mod effects;
 mod figure;
 mod lab;
+mod model;
 mod parts;
 mod rounds;
 mod run;

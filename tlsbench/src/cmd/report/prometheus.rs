@@ -38,6 +38,16 @@ fn add_lab(all: &mut Collected, lab: &LabReport) {
     for effect in &lab.effects {
         add_effect(all, &of, effect);
     }
+    for row in lab.model.iter().flat_map(|model| &model.rows) {
+        let of = of.and("placement", &row.placement).and("hop", row.role.as_str());
+        let help = "CPU time of a hop that the fitted costs predict for the mix that was held out.";
+        let predicted = row.predicted_cores;
+        add_estimate(all, "tlsbench_model_predicted_cores", help, &of, predicted, 1.0);
+        let help = "CPU time of a hop that was measured under it.";
+        all.add("tlsbench_model_measured_cores", help, of.clone(), row.measured_cores);
+        let help = "1 where both are within 10 % or 0.01 core, else 0.";
+        all.add("tlsbench_model_holds", help, of, if row.holds { 1.0 } else { 0.0 });
+    }
     for idle in &lab.idle {
         for hop in &idle.hops {
             let of = of.and("placement", &idle.placement).and("hop", hop.role.as_str());

@@ -156,6 +156,42 @@ fn where_nothing_may_be_said_the_statement_says_why_and_what_to_do() {
     assert!(text.contains("stop them"), "{text}");
 }
 
+/// The record with a mix that was held out of its costs, as a run makes it.
+pub(in crate::report) fn with_held_out(mut record: LabRecord) -> LabRecord {
+    let chosen = crate::cost::held_out(&crate::cost::Fit::of(&[&record]));
+    record.lab.mix = chosen.mix;
+    record.held_out = Some(chosen);
+    let mut mixes: Vec<_> = record
+        .trials
+        .iter()
+        .filter(|trial| (trial.workload, trial.pass) == (Workload::KeepAlive, Pass::Cpu))
+        .cloned()
+        .collect();
+    mixes.iter_mut().for_each(|trial| trial.workload = Workload::Mix);
+    record.trials.extend(mixes);
+    record
+}
+
+#[test]
+fn what_was_predicted_of_a_held_out_mix_stands_beside_what_was_measured() {
+    assert_eq!(report().model, None);
+    let record = with_held_out(record());
+    let model = LabReport::new("a.json", &record).model.unwrap();
+    assert_eq!(model.rows.len(), 18, "three hops of six placements");
+    for row in &model.rows {
+        let trial = record.trial(&row.placement, Workload::Mix).unwrap();
+        let hop = trial.hops.iter().find(|hop| hop.role == row.role).unwrap();
+        let used: u64 = hop.rounds.iter().map(|round| round.usage.cpu.total.0).sum();
+        let wall: u64 = trial.client.rounds.iter().map(|round| round.wall_ns.0).sum();
+        assert!((row.measured_cores - used as f64 / wall as f64).abs() < 1e-9);
+    }
+    assert_eq!(model.holds, model.rows.iter().all(|row| row.holds));
+    let mut edited = record;
+    edited.lab.mix.requests += 1;
+    let model = LabReport::new("a.json", &edited).model.unwrap();
+    assert!(!model.holds && model.says.contains("chosen by other costs"), "{}", model.says);
+}
+
 #[test]
 fn a_record_of_no_trials_is_reported_without_figures() {
     let mut record = record();

@@ -4,13 +4,14 @@ use maud::{Markup, html};
 use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
 use tlsbench_core::plan::placement::Role;
 use tlsbench_core::report::{
-    EffectReport, LabReport, TrialReport, bytes, micros, number, per_second, percent, ratio, small,
+    EffectReport, LabReport, PredictionReport, TrialReport, bytes, micros, number, per_second,
+    percent, ratio, small,
 };
 use tlsbench_core::tally::Phase;
 
 use super::curves::{self, Panel};
 use super::parts::{self, Cell};
-use super::{effects, figure, stack, topology};
+use super::{effects, figure, model, stack, topology};
 
 /// Everything that is said of a run.
 pub(super) fn chapter(lab: &LabReport, id: &str, is_alone: bool) -> Markup {
@@ -22,6 +23,7 @@ pub(super) fn chapter(lab: &LabReport, id: &str, is_alone: bool) -> Markup {
             (cpu(lab, id))
             (placements(lab, id))
             (latency(lab, id))
+            (model_check(lab, id))
             (idle(lab, id))
             h3 id=(format!("{id}-gates")) { "Gates" }
             (parts::gates(&lab.gates))
@@ -306,6 +308,33 @@ fn panels<'a>(lab: &'a LabReport, workload: Workload, pass: Pass, id: &str) -> V
         })
     };
     lab.trials_of(workload, pass).filter_map(panel).collect()
+}
+
+/// Whether the fitted costs hold for traffic that they had not seen, where that was measured.
+fn model_check(lab: &LabReport, id: &str) -> Markup {
+    let Some(of) = &lab.model else { return Markup::default() };
+    let row = |row: &PredictionReport| {
+        vec![
+            Cell::Head(row.placement.clone()),
+            Cell::Text(row.role.to_string()),
+            Cell::Number(small(row.predicted_cores.as_ref())),
+            Cell::Number(format!("{:.3}", row.measured_cores)),
+            Cell::Text(if row.holds { "holds" } else { "off" }.to_owned()),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = of.rows.iter().map(row).collect();
+    let header =
+        ["placement", "hop", "predicted, cores", "measured, cores", "within 10 % or 0.01 core"];
+    let pictures: Vec<_> = model::picture(of, id).into_iter().collect();
+    html! {
+        h3 id=(format!("{id}-model")) { "Model check" }
+        p { (parts::prose(&of.says)) "." }
+        @if !rows.is_empty() {
+            (parts::panels(&pictures, "panels"))
+            (parts::folded("The same as a table", &parts::table("The mix that was held out", &header, &rows)))
+        }
+        p class="note" { "The fitted costs that chose the mix: SHA-256 " code { (of.fit_sha256) } "." }
+    }
 }
 
 /// Memory of idle connections, where it was measured.

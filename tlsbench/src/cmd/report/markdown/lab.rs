@@ -28,6 +28,7 @@ pub(super) fn chapter(lab: &LabReport) -> String {
     text.push_str(&costs(lab));
     text.push_str(&placements(lab));
     text.push_str(&latency(lab));
+    text.push_str(&model(lab));
     text.push_str(&idle(lab));
     text.push_str(&gates(lab));
     text.push_str(&environment(lab));
@@ -225,6 +226,24 @@ fn medians(lab: &LabReport) -> String {
         table.row(name.chain(medians).chain(busy));
     }
     format!("Medians at {rate:.0} connections per second, µs, with 95 % intervals:\n\n{table}\n")
+}
+
+fn model(lab: &LabReport) -> String {
+    let Some(model) = &lab.model else { return String::new() };
+    let mut table =
+        Table::new(["placement", "hop", "predicted, cores", "measured, cores", "holds"]);
+    for row in &model.rows {
+        table.row([
+            plain(&row.placement),
+            row.role.to_string(),
+            small(row.predicted_cores.as_ref()),
+            format!("{:.3}", row.measured_cores),
+            if row.holds { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    let (says, fit) = (plain(&model.says), plain(&model.fit_sha256));
+    let table = table.or("");
+    format!("\n### Model check\n\nSHA-256 of the fitted costs: {fit}. {says}.\n\n{table}")
 }
 
 fn idle(lab: &LabReport) -> String {

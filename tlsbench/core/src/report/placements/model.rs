@@ -1,0 +1,61 @@
+//! The costs that were fitted, held against a mix of traffic that they had not seen.
+
+use serde::Serialize;
+
+use crate::cost::{Check, CheckRow, Fit, check};
+use crate::plan::placement::Role;
+use crate::record::lab::LabRecord;
+use crate::stats::Estimate;
+
+/// What was predicted of the held-out mix, and what was measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModelReport {
+    /// SHA-256 of the fitted costs that chose the mix, in hexadecimal.
+    pub fit_sha256: String,
+    /// Whether every prediction holds, so that money may be told from these costs.
+    pub holds: bool,
+    /// The same in words, with the reason where none does.
+    pub says: String,
+    /// Hop by hop.
+    pub rows: Vec<PredictionReport>,
+}
+
+/// A hop of a placement under the held-out mix.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PredictionReport {
+    /// The placement.
+    pub placement: String,
+    /// The hop.
+    pub role: Role,
+    /// CPU time that was predicted, in cores.
+    pub predicted_cores: Option<Estimate>,
+    /// CPU time that was measured, in cores.
+    pub measured_cores: f64,
+    /// Whether they are within 10 % or 0.01 core of each other, whichever is more.
+    pub holds: bool,
+}
+
+impl ModelReport {
+    /// Nothing where no mix was held out.
+    pub(super) fn of(record: &LabRecord) -> Option<Self> {
+        let chosen = record.held_out.as_ref()?;
+        let Check { rows, unchecked } = check(&Fit::of(&[record]), &[record]);
+        let says = unchecked.as_ref().map_or_else(|| WELL.to_owned(), ToString::to_string);
+        Some(Self {
+            fit_sha256: chosen.fit_sha256.clone(),
+            holds: unchecked.is_none(),
+            says,
+            rows: rows.into_iter().map(PredictionReport::from).collect(),
+        })
+    }
+}
+
+impl From<CheckRow> for PredictionReport {
+    fn from(row: CheckRow) -> Self {
+        let CheckRow { placement, role, predicted, measured, holds } = row;
+        Self { placement, role, predicted_cores: predicted, measured_cores: measured, holds }
+    }
+}
+
+const WELL: &str = "the CPU time of every hop under a mix that the costs had not seen was predicted \
+                    within 10 % or 0.01 core";
