@@ -112,6 +112,9 @@ fn measured(engines: &[&str], wanted: [&str; 3]) {
     let gates = verdicts(&judged).gates;
     assert!(gates.iter().all(|gate| gate.name != "counts"), "{gates:?}");
     assert!(said.contains("passthrough beside lb-terminate"), "{said}");
+    assert!(said.contains("\nreport: run.html\n"), "{said}");
+    let page = fs::read_to_string(folder.path().join("run.html")).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("passthrough"));
     // Nothing is left running.
     let pids = Command::new("pgrep").arg("-f").arg(folder.path()).output();
     assert!(pids.is_err() || pids.is_ok_and(|pids| pids.stdout.is_empty()));

@@ -98,7 +98,7 @@ fn row(top: f64, effect: &EffectReport, scale: &Scale) -> Markup {
         g {
             title { (effect.placement) " beside " (effect.against) ": " (effect.says) }
             text x="0" y=(px(top + 11.0)) { (name) }
-            text class=(effect.verdict) x=(px(WIDTH)) y=(px(top + 11.0)) text-anchor="end" {
+            text class=(effect.verdict) x=(px(WIDTH - 2.0)) y=(px(top + 11.0)) text-anchor="end" {
                 (word(effect))
             }
             @if let Some(ratio) = effect.ratio {

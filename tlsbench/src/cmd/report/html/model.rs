@@ -47,7 +47,7 @@ fn row(top: f64, row: &PredictionReport, scale: &Scale) -> Markup {
     let y = px(top + 21.0);
     html! {
         text x="0" y=(px(top + 11.0)) { (short(&format!("{}, {}", row.placement, row.role), 40)) }
-        text class=(class) x=(px(WIDTH)) y=(px(top + 11.0)) text-anchor="end" {
+        text class=(class) x=(px(WIDTH - 2.0)) y=(px(top + 11.0)) text-anchor="end" {
             @if row.holds { "■ holds" } @else { "▲ off" }
         }
         @if let Some(cores) = row.predicted_cores {

@@ -63,7 +63,7 @@ fn row(top: f64, trial: &TrialReport, scale: &Scale) -> Markup {
     let bar = top + 16.0;
     html! {
         text x="0" y=(px(top + 11.0)) { (short(&trial.placement, 32)) }
-        text x=(px(WIDTH)) y=(px(top + 11.0)) text-anchor="end" {
+        text x=(px(WIDTH - 2.0)) y=(px(top + 11.0)) text-anchor="end" {
             (micros(trial.cpu_ns_per_operation.as_ref()))
         }
         @for (start, hop, cost) in parts {
