@@ -274,6 +274,29 @@ mod tests {
     }
 
     #[test]
+    fn what_was_recorded_of_things_beside_themselves_passes() {
+        let text = include_str!("../../../tests/fixtures/aa/2026-11-21.tsv");
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let recorded = lines.map(|line| {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let numbers: Vec<f64> = fields[2..].iter().map(|text| text.parse().unwrap()).collect();
+            let rounds = numbers.chunks(2).map(|pair| (pair[0], pair[1])).collect();
+            let (_, found, record) = comparison(rounds);
+            let found = Comparison { against: fields[0].to_owned(), ..found };
+            (fields[1].parse().unwrap(), found, record)
+        });
+        let trust = Trust::of(recorded.collect(), 1);
+        assert_eq!((trust.answer, trust.judged), (Answer::Passes, 26));
+        assert!(trust.wrong <= trust.wrong_max, "{} of {}", trust.wrong, trust.judged);
+        // Judged together, as a run judges its own, none of them has a false word.
+        let all: Vec<Comparison> =
+            trust.comparisons.iter().map(|one| comparison(one.rounds.clone()).1).collect();
+        let found = compare(&all, 1);
+        let differs = |verdict| matches!(verdict, Verdict::CostsLess | Verdict::CostsMore);
+        assert!(!found.iter().any(|finding| differs(finding.verdict)));
+    }
+
+    #[test]
     fn a_doubled_placement_is_the_same_under_another_name() {
         let both = doubled(&[Known::Passthrough.placement(), Known::Plaintext.placement()]);
         let names: Vec<&str> = both.iter().map(|placement| placement.name.as_str()).collect();

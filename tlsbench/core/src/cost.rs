@@ -16,9 +16,10 @@ use serde::{Deserialize, Serialize};
 
 pub use flow::{Counts, Term, Traffic, flow};
 pub use held_out::{Check, CheckRow, Unchecked, check, held_out};
-pub use load::LoadPoint;
+pub use load::Load;
 
 use crate::plan::hop::HopKind;
+use crate::plan::lab::Pass;
 use crate::plan::placement::{Placement, Role};
 use crate::record::lab::LabRecord;
 use crate::stats::{Estimate, mean};
@@ -52,8 +53,8 @@ pub struct Block {
     pub rounds: u32,
     /// How far measured CPU times are from fitted ones, as a part: the root of the mean square.
     pub misfit: Option<f64>,
-    /// How much more each thing costs when cores are less busy.
-    pub load: Option<LoadPoint>,
+    /// How much more each thing costs when cores are less busy; nothing where that was not seen.
+    pub load: Option<Load>,
     #[serde(skip)]
     solved: Solved,
 }
@@ -63,7 +64,7 @@ pub struct Block {
 pub struct Cost {
     /// The thing.
     pub term: Term,
-    /// CPU time for each in microseconds; nothing where it is withheld.
+    /// CPU time for each in microseconds, where cores are busy; nothing where it is withheld.
     pub micros: Option<Estimate>,
     /// Whether the best figure would be below zero, and zero stands there.
     pub at_bound: bool,
@@ -119,9 +120,10 @@ impl Fit {
     #[must_use]
     pub fn of(records: &[&LabRecord]) -> Self {
         let rows = Rows::of(records);
-        let mut fit = Self { blocks: rows.by_block().into_iter().map(Block::of).collect() };
-        load::add(&mut fit, records);
-        fit
+        let blocks = rows.by_block();
+        let loads = Load::of_all(blocks.iter().map(|(.., rows)| rows.as_slice()));
+        let blocks = blocks.into_iter().zip(loads);
+        Self { blocks: blocks.filter_map(|(rows, load)| Block::of(rows, load)).collect() }
     }
 
     /// The costs of a sort of hop.
@@ -130,8 +132,8 @@ impl Fit {
         self.blocks.iter().find(|block| (block.role, block.kind) == (role, kind))
     }
 
-    /// CPU time of each hop of a placement in microseconds for what the traffic is of: of a second
-    /// where it is counted per second. From the client on.
+    /// CPU time of each hop of a placement in microseconds for what the traffic is of, where cores are busy:
+    /// of a second where it is counted per second. From the client on.
     pub fn predict(
         &self,
         placement: &Placement,
@@ -163,7 +165,13 @@ impl Fit {
 }
 
 impl Block {
-    fn of((role, kind, rows): (Role, HopKind, Vec<Row>)) -> Self {
+    fn of((role, kind, rows): (Role, HopKind, Vec<Row>), load: Option<Load>) -> Option<Self> {
+        let rise = load.map_or(0.0, |load| load.rise);
+        let of_cpu = rows.iter().filter(|row| row.pass == Pass::Cpu);
+        let rows: Vec<Row> = of_cpu.map(|row| row.at_full_load(rise)).collect();
+        if rows.is_empty() {
+            return None;
+        }
         let solved = Solved::of(&rows);
         let rounds = u32::try_from(solved.rounds()).unwrap_or(u32::MAX);
         let cost = |term: Term| {
@@ -175,7 +183,7 @@ impl Block {
             Cost { term, micros, at_bound, withheld: withheld.or(few) }
         };
         let terms = Term::ALL.iter().copied().filter(|term| term.suits(kind)).map(cost);
-        Self {
+        Some(Self {
             role,
             kind,
             terms: terms.collect(),
@@ -184,9 +192,9 @@ impl Block {
             rows: u32::try_from(rows.len()).unwrap_or(u32::MAX),
             rounds,
             misfit: solved.misfit(&rows),
-            load: None,
+            load,
             solved,
-        }
+        })
     }
 
     /// CPU time in microseconds for so many things.

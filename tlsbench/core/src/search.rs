@@ -138,7 +138,8 @@ impl Search {
 
     fn miss(&mut self, rate: f64) {
         self.again = None;
-        self.missed = Some(self.missed.map_or(rate, |missed| missed.min(rate)));
+        // What is tried lies below what was missed before.
+        self.missed = Some(rate);
         self.met.retain(|met| *met < rate);
     }
 }

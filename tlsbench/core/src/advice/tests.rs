@@ -457,6 +457,13 @@ fn the_cheapest_that_is_not_ruled_out_is_recommended() {
     let recommended = advised(&[&noisy], &plain_profile()).recommendation.unwrap();
     assert_eq!(recommended.confidence, Confidence::Low);
     assert!(recommended.reasons.iter().any(|reason| reason.contains("cannot be told from")));
+    let advice = advised(&[&noisy], &plain_profile());
+    let plaintext = |placed: &&Placed| placed.keeps.plaintext_to.len();
+    let with_tls = advice.placements.iter().filter(|placed| placed.keeps.tls_ends_at.is_some());
+    let cores = |placed: &&Placed| placed.cores.unwrap().value;
+    let cheapest = with_tls.min_by(|a, b| cores(a).total_cmp(&cores(b))).unwrap();
+    let taken = advice.placements.iter().find(|one| one.placement == recommended.placement);
+    assert!(plaintext(&taken.unwrap()) < plaintext(&cheapest), "{recommended:?} {cheapest:?}");
     assert_eq!(advised(&[], &plain_profile()).recommendation, None);
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::flow::{Counts, Traffic, flow};
+use super::load::factor;
 use crate::plan::hop::HopKind;
 use crate::plan::lab::{Lab, Pass, Workload};
 use crate::plan::placement::Role;
@@ -18,6 +19,25 @@ pub(super) struct Row {
     pub(super) counts: Counts,
     /// CPU time in microseconds, round by round.
     pub(super) micros: BTreeMap<u32, f64>,
+    /// What it was measured for.
+    pub(super) pass: Pass,
+    /// How busy the cores were that hops share: 0 to 1.
+    pub(super) busy: f64,
+}
+
+impl Row {
+    /// The same in one round: the mean of all.
+    pub(super) fn on_average(&self) -> Self {
+        let mean = self.micros.values().sum::<f64>() / self.micros.len().max(1) as f64;
+        Self { micros: BTreeMap::from([(0, mean)]), counts: self.counts.clone(), ..*self }
+    }
+
+    /// What it would have taken had cores been busy.
+    pub(super) fn at_full_load(&self, rise: f64) -> Self {
+        let by = factor(rise, self.busy);
+        let micros = self.micros.iter().map(|(round, micros)| (*round, micros / by)).collect();
+        Self { micros, counts: self.counts.clone(), ..*self }
+    }
 }
 
 /// All equations of some records.
@@ -27,10 +47,7 @@ impl Rows {
     pub(super) fn of(records: &[&LabRecord]) -> Self {
         let mut rows = Vec::new();
         for record in records {
-            let fitted = record
-                .trials
-                .iter()
-                .filter(|trial| trial.pass == Pass::Cpu && trial.workload != Workload::Mix);
+            let fitted = record.trials.iter().filter(|trial| trial.workload != Workload::Mix);
             for trial in fitted {
                 rows.extend(of_trial(record, trial));
             }
@@ -52,6 +69,7 @@ impl Rows {
 pub(super) fn of_trial(record: &LabRecord, trial: &TrialRecord) -> Vec<Row> {
     let Some(placement) = record.placement(&trial.placement) else { return Vec::new() };
     let Some(traffic) = traffic(&record.lab, trial) else { return Vec::new() };
+    let busy = busy(record, trial);
     let hops = trial.hops.iter().zip(flow(placement, &traffic));
     hops.map(|(hop, counts)| {
         let micros = trial.client.rounds.iter().filter(|round| round.succeeded > 0);
@@ -60,7 +78,8 @@ pub(super) fn of_trial(record: &LabRecord, trial: &TrialRecord) -> Vec<Row> {
             let nanos = used.usage.cpu.total.0 as f64;
             Some((round.round, nanos / NANOS_PER_MICRO / round.succeeded as f64))
         });
-        Row { role: hop.role, kind: hop.kind, counts, micros: micros.collect() }
+        let micros = micros.collect();
+        Row { role: hop.role, kind: hop.kind, counts, micros, pass: trial.pass, busy }
     })
     .collect()
 }
@@ -80,6 +99,21 @@ pub(super) fn traffic(lab: &Lab, trial: &TrialRecord) -> Option<Traffic> {
         kappa,
         upstream_resumed: 1.0,
     })
+}
+
+/// How busy a trial kept the cores that hops share: 0 to 1.
+fn busy(record: &LabRecord, trial: &TrialRecord) -> f64 {
+    let wall = trial.client.sum(|round| round.wall_ns.0) as f64;
+    let used: f64 = trial.rounds().map(|(.., cpu)| cpu.0 as f64).sum();
+    if wall > 0.0 { (used / wall / hop_cores(record)).min(1.0) } else { 0.0 }
+}
+
+/// How many cores hops shared.
+pub(super) fn hop_cores(record: &LabRecord) -> f64 {
+    match record.hop_cores.len() {
+        0 => f64::from(record.environment.cores.max(1)),
+        some => some as f64,
+    }
 }
 
 const NANOS_PER_MICRO: f64 = 1_000.0;

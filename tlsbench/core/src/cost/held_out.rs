@@ -6,12 +6,13 @@ use std::fmt;
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
 
-use super::design::traffic;
+use super::design::{hop_cores, traffic};
+use super::load::busy;
 use super::{Fit, Unpredictable};
 use crate::plan::lab::{Mix, Workload};
 use crate::plan::placement::Role;
 use crate::random::SplitMix64;
-use crate::record::lab::{HeldOut, LabRecord, TrialRecord};
+use crate::record::lab::{HeldOut, HopRecord, LabRecord, TrialRecord};
 use crate::stats::Estimate;
 
 /// Predicted beside measured.
@@ -85,6 +86,8 @@ fn figures(fit: &Fit) -> String {
                 cost.micros.map_or_else(|| "-".to_owned(), |of| format!("{:.3e}", of.value));
             text.push_str(&format!("{role} {kind} {term} {micros}\n"));
         }
+        let rise = block.load.map_or(0.0, |load| load.rise);
+        text.push_str(&format!("{} {} load {rise:.2}\n", block.role, block.kind));
     }
     text
 }
@@ -125,11 +128,28 @@ fn rows(fit: &Fit, record: &LabRecord, trial: &TrialRecord) -> Vec<CheckRow> {
     let wall = trial.client.sum(|round| round.wall_ns.0) as f64;
     let rate = trial.client.sum(|round| round.succeeded) as f64 * 1e9 / wall;
     let predicted = fit.predict(placement, &traffic);
+    let rise = |hop: &HopRecord| {
+        let block = fit.block(hop.role, hop.kind);
+        block.and_then(|block| block.load).map_or(0.0, |load| load.rise)
+    };
+    let parts: Vec<(f64, f64)> = trial
+        .hops
+        .iter()
+        .zip(&predicted)
+        .map(|(hop, (_, micros))| {
+            let micros = micros.as_ref().map_or(0.0, |micros| micros.value);
+            (micros * rate / 1e6 / hop_cores(record), rise(hop))
+        })
+        .collect();
+    // How busy cores are follows from what is predicted, not from what was measured.
+    let busy = busy(&parts);
     let hops = trial.hops.iter().zip(predicted);
     hops.map(|(hop, (role, predicted))| {
+        let load = fit.block(hop.role, hop.kind).and_then(|block| block.load);
+        let factor = load.map_or(1.0, |load| load.factor_at(busy));
         let used = hop.rounds.iter().map(|round| round.usage.cpu.total.0).sum::<u64>();
         let measured = used as f64 / wall;
-        let cores = predicted.map(|micros: Estimate| micros.scaled(rate / 1e6));
+        let cores = predicted.map(|micros: Estimate| micros.scaled(factor * rate / 1e6));
         let cores: Result<Estimate, Unpredictable> = cores;
         let holds = cores.as_ref().is_ok_and(|cores| {
             (cores.value - measured).abs() <= (measured * OFF_MAX).max(OFF_CORES_MAX)

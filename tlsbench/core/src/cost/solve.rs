@@ -4,6 +4,8 @@
 //! section 5.5): directions without one worth mentioning are left out, and a term that has a part in
 //! them has no figure.
 
+use std::collections::BTreeMap;
+
 use nalgebra::{DMatrix, DVector};
 
 use super::Withheld;
@@ -79,10 +81,10 @@ impl Solved {
         });
         let blind = blind.collect();
         let rounds = common_rounds(rows).into_iter().filter_map(|round| {
-            let seen = rows
-                .iter()
-                .zip(&weights)
-                .map(|(row, weight)| row.micros.get(&round).copied().unwrap_or_default() * weight);
+            let seen = rows.iter().zip(&weights).map(|(row, weight)| {
+                // A slice that was not seen in a round is taken to be what it is on average.
+                row.micros.get(&round).copied().unwrap_or_else(|| typical(row)) * weight
+            });
             let seen = DVector::from_iterator(rows.len(), seen).resize_vertically(height, 0.0);
             let found = svd.solve(&seen, least).ok()?;
             Some(found.iter().copied().collect())
@@ -183,10 +185,13 @@ fn typical(row: &Row) -> f64 {
     row.micros.values().sum::<f64>() / row.micros.len().max(1) as f64
 }
 
+/// Rounds in which at least half of the slices were seen.
 fn common_rounds(rows: &[&Row]) -> Vec<u32> {
-    let Some((first, others)) = rows.split_first() else { return Vec::new() };
-    let all = first.micros.keys().copied();
-    all.filter(|round| others.iter().all(|row| row.micros.contains_key(round))).collect()
+    let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
+    for round in rows.iter().flat_map(|row| row.micros.keys()) {
+        *seen.entry(*round).or_default() += 1;
+    }
+    seen.into_iter().filter(|(_, count)| 2 * count >= rows.len()).map(|(round, _)| round).collect()
 }
 
 fn dot(one: &[f64], other: &[f64]) -> f64 {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plan::lab::{EngineName, Lab, Mix, Pass, Workload};
-use crate::plan::placement::Known;
+use crate::plan::placement::{Known, Station};
 use crate::random::SplitMix64;
 use crate::record::lab::{HopRecord, HopRound, TrialRecord};
 use crate::record::{Environment, Measured, RoundRecord, SCHEMA, TargetRecord};
@@ -43,6 +43,8 @@ pub(crate) struct World {
     /// How far each hop strays in a round, as a part, besides what all of a round share.
     pub(crate) noise: f64,
     pub(crate) held_out: Option<crate::record::lab::HeldOut>,
+    /// How many times as much more everything costs where cores are hardly busy.
+    pub(crate) rise: f64,
     /// What a client's round looks like.
     pub(crate) round: RoundRecord,
 }
@@ -58,7 +60,7 @@ impl World {
         let lap = Lap { wall: Nanos::from_millis(1_000), ..Lap::default() };
         client.push(&Measured { round: 0, tally: &tally, lap: &lap, wait_max: Nanos(0) });
         let round = client.rounds.remove(0);
-        Self { lab, cost: truth, noise: 0.01, held_out: None, round }
+        Self { lab, cost: truth, noise: 0.01, held_out: None, rise: 0.0, round }
     }
 
     pub(crate) fn record(&self) -> LabRecord {
@@ -121,7 +123,16 @@ impl World {
             client,
         };
         let traffic = design::traffic(&self.lab, &trial).unwrap();
-        let hops = placement.hops.iter().zip(flow(placement, &traffic));
+        let all = flow(placement, &traffic);
+        let work: f64 = placement.hops.iter().zip(&all).map(|(hop, n)| self.micros(hop, n)).sum();
+        // Each placement and workload keeps cores busy in its own way.
+        let seconds = work * OPERATIONS as f64 / 1e6 / (0.2 + 0.7 * unit(&trial.client.name));
+        for round in &mut trial.client.rounds {
+            round.wall_ns = Nanos((seconds * 1e9) as u64);
+        }
+        let full = work * OPERATIONS as f64 / 1e6 / seconds;
+        let factor = load::factor(self.rise, load::busy(&[(full, self.rise)]));
+        let hops = placement.hops.iter().zip(&all);
         trial.hops = hops
             .map(|(hop, counts)| HopRecord {
                 role: hop.role,
@@ -129,36 +140,41 @@ impl World {
                 engine: EngineName::Builtin,
                 notes: Vec::new(),
                 rounds: (0..self.lab.rounds)
-                    .map(|round| self.hop_round(hop.role, hop.kind, &counts, &trial, round))
+                    .map(|round| {
+                        self.hop_round(factor * self.micros(hop, counts), hop, &trial, round)
+                    })
                     .collect(),
             })
             .collect();
         trial
     }
 
-    fn hop_round(
-        &self,
-        role: Role,
-        kind: HopKind,
-        counts: &Counts,
-        trial: &TrialRecord,
-        round: u32,
-    ) -> HopRound {
-        let name = format!("{} {} {role} {round}", trial.placement, trial.workload);
-        let seed = name
-            .bytes()
-            .fold(7_u64, |seed, byte| seed.wrapping_mul(0x0000_0100_0000_01b3) ^ u64::from(byte));
-        let mut bits = SplitMix64::new(seed);
+    /// What a hop takes for so many things, where cores are busy.
+    fn micros(&self, hop: &Station, counts: &Counts) -> f64 {
+        counts.iter().map(|(term, n)| (self.cost)(hop.role, hop.kind, *term) * n).sum()
+    }
+
+    fn hop_round(&self, micros: f64, hop: &Station, trial: &TrialRecord, round: u32) -> HopRound {
+        let name = format!("{} {} {} {round}", trial.placement, trial.workload, hop.role);
+        let mut bits = SplitMix64::new(seed(&name));
         let stray: f64 = (0..12).map(|_| bits.unit()).sum::<f64>() - 6.0;
         // What all slices of a round share: the machine is now faster, now slower.
         let shared = 1.0 + 0.02 * f64::from(round % 3);
-        let micros: f64 =
-            counts.iter().map(|(term, count)| (self.cost)(role, kind, *term) * count).sum();
         let nanos = micros * 1e3 * OPERATIONS as f64 * shared * (1.0 + self.noise * stray);
         let cpu = Cpu { total: Nanos(nanos as u64), ..Cpu::default() };
         let usage = Usage { cpu, ..Usage::default() };
         HopRound { round, usage, memory: Memory::default(), counted: None }
     }
+}
+
+fn seed(name: &str) -> u64 {
+    let mix = |seed: u64, byte: u8| seed.wrapping_mul(0x0000_0100_0000_01b3) ^ u64::from(byte);
+    name.bytes().fold(7, mix)
+}
+
+/// A number from 0 to 1 that follows from a name.
+fn unit(name: &str) -> f64 {
+    SplitMix64::new(seed(name)).unit()
 }
 
 /// The mean over rounds of what rounds share.
@@ -438,30 +454,42 @@ fn the_mix_follows_from_the_fit_and_is_none_of_what_was_fitted() {
 }
 
 #[test]
-fn the_latency_pass_tells_how_costs_rise_where_cores_are_less_busy() {
-    let world = World { noise: 0.0, ..World::new() };
-    let mut record = world.record();
-    // The same work at half the rate takes 1.5 times as much each.
-    for placement in &world.lab.placements {
-        let mut trial = world.trial(placement, Workload::Full);
-        (trial.pass, trial.rate) = (Pass::Latency, Some(5_000.0));
-        for round in &mut trial.client.rounds {
-            round.wall_ns = Nanos(2 * round.wall_ns.0);
-        }
-        for round in trial.hops.iter_mut().flat_map(|hop| &mut hop.rounds) {
-            round.usage.cpu.total = Nanos(round.usage.cpu.total.0 * 3 / 2);
-        }
-        record.trials.push(trial);
-    }
+fn how_costs_rise_where_cores_are_less_busy_is_told_and_taken_into_account() {
+    let world = World { rise: 2.0, ..World::new() };
+    let record = world.record();
     let fit = Fit::of(&[&record]);
+    for block in fit.blocks.iter().filter(|block| block.rows > 10) {
+        let load = block.load.unwrap();
+        let near = (load.rise - 2.0).abs() < 0.3 && !load.at_bound;
+        assert!(near, "{} {}: {load:?}", block.role, block.kind);
+        assert!(load.busy_from < 0.6 && load.busy_to > 0.85, "{load:?}");
+        // Not beyond what was measured.
+        assert!((load.factor_at(0.0) - load.factor_at(load.busy_from)).abs() < 1e-9);
+        let middle = f64::midpoint(load.busy_from, load.busy_to);
+        assert!((load.factor_at(middle) - (1.0 + load.rise * (1.0 - middle))).abs() < 1e-9);
+    }
     let lb = fit.block(Role::Lb, HopKind::Http).unwrap();
-    let load = lb.load.unwrap();
-    assert!((load.factor.value - 1.5).abs() < 0.01, "{load:?}");
-    assert!((load.busy / load.busy_closed - 0.75).abs() < 0.01, "{load:?}");
-    let at = |part: f64| load.factor_at(load.busy + part * (load.busy_closed - load.busy));
-    assert!((at(0.0) - load.factor.value).abs() < 1e-9 && (at(1.0) - 1.0).abs() < 1e-9);
-    assert!((at(0.25) - 1.375).abs() < 0.01, "{}", at(0.25));
-    // Not beyond what was measured.
-    assert!((at(-1.0) - at(0.0)).abs() < 1e-9 && (at(2.0) - 1.0).abs() < 1e-9);
-    assert_eq!(Fit::of(&[&world.record()]).block(Role::Lb, HopKind::Http).unwrap().load, None);
+    let full = lb.cost(Term::Full).unwrap().micros.unwrap();
+    let want = shared(8) * truth(Role::Lb, HopKind::Http, Term::Full);
+    assert!((full.value - want).abs() < 0.1 * want, "{full:?} {want}");
+    let mixed = checked_in(World { rise: 2.0, ..World::new() }, truth);
+    let found = check(&Fit::of(&[&mixed]), &[&mixed]);
+    assert_eq!(found.unchecked, None, "{:?}", found.rows);
+    // Where costs do not rise, nothing is said of it.
+    let flat = Fit::of(&[&World::new().record()]);
+    assert!(flat.blocks.iter().filter(|block| block.rows > 10).all(|block| block.load.is_none()));
+}
+
+#[test]
+fn how_busy_cores_are_solves_its_own_equation() {
+    for (parts, want) in [
+        (&[(0.3, 0.0), (0.2, 0.0)][..], 0.5),
+        // u = 0.2 (1 + 3 (1 - u)), so that 1.6 u = 0.8.
+        (&[(0.2, 3.0)], 0.5),
+        (&[(0.1, 3.0), (0.1, 3.0)], 0.5),
+        (&[(2.0, 1.0)], 1.0),
+        (&[], 0.0),
+    ] {
+        assert!((load::busy(parts) - want).abs() < 1e-12, "{parts:?}");
+    }
 }

@@ -74,10 +74,11 @@ fn identified(block: &Block) -> String {
         block.misfit.map_or_else(|| "-".to_owned(), |misfit| format!("{:.1} %", misfit * 100.0));
     let load = match &block.load {
         Some(load) => format!(
-            ", {:.2} times as much at {:.0} % busy as at {:.0} %",
-            load.factor.value,
-            load.busy * 100.0,
-            load.busy_closed * 100.0
+            ", {:.1} times as much where cores are hardly busy{} (measured from {:.0} to {:.0} %)",
+            1.0 + load.rise,
+            if load.at_bound { ", at bound" } else { "" },
+            load.busy_from * 100.0,
+            load.busy_to * 100.0
         ),
         None => String::new(),
     };
