@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Metric, parameters};
-use crate::plan::lab::Workload;
+use crate::plan::lab::{Pass, Workload};
 use crate::plan::placement::Role;
 use crate::plan::{Arrivals, Load, Scenario};
 use crate::record::lab::{LabRecord, TrialRecord};
@@ -53,10 +53,15 @@ impl Observed {
     #[must_use]
     pub fn of_lab(name: impl Into<String>, record: &LabRecord) -> Self {
         let mut values = Values::default();
-        for trial in &record.trials {
+        // The latency pass chooses its rate anew in each run, and costs choose a mix that is held out.
+        let is_alike = |trial: &&TrialRecord| {
+            trial.pass == Pass::Cpu
+                && (trial.workload != Workload::Mix || record.held_out.is_none())
+        };
+        for trial in record.trials.iter().filter(is_alike) {
             values.add_trial(trial);
         }
-        let subjects = || record.trials.iter().map(subject);
+        let subjects = || record.trials.iter().filter(is_alike).map(subject);
         Self {
             name: name.into(),
             span: (record.started.clone(), record.ended.clone()),

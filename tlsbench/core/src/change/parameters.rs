@@ -49,6 +49,10 @@ pub(super) fn of_lab(record: &LabRecord) -> BTreeMap<String, String> {
     ]);
     flatten("lab", serde_json::to_value(&record.lab).unwrap_or_default(), &mut all);
     all.remove("lab.seed");
+    if record.held_out.is_some() {
+        // Costs chose it, and they are another's in each run.
+        all.retain(|key, _| !key.starts_with("lab.mix."));
+    }
     for trial in &record.trials {
         for hop in trial.hops.iter().filter(|hop| !hop.notes.is_empty()) {
             let key = format!("hops.{}.{}.notes", trial.placement, hop.role);

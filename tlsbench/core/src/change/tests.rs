@@ -276,6 +276,31 @@ fn an_endpoint_record_gives_its_figures_and_what_it_was_measured_under() {
 }
 
 #[test]
+fn of_placements_the_cpu_pass_is_compared_and_no_mix_that_was_held_out() {
+    use crate::cost::tests::{World, checked, truth};
+    use crate::plan::lab::{Pass, Workload};
+    let record = checked(truth, truth);
+    let seen = |record: &crate::record::lab::LabRecord| Observed::of_lab("run.json", record);
+    let once = seen(&record);
+    let subject = ("passthrough/full".to_owned(), Metric::Cpu);
+    assert!(once.values.contains_key(&subject));
+    assert!(once.values.keys().all(|(subject, _)| !subject.ends_with("/mix")));
+    assert!(once.parameters.keys().all(|key| !key.starts_with("lab.mix")));
+    let mut with_latency = record.clone();
+    let mut trial = World::new().trial(record.placement("passthrough").unwrap(), Workload::Full);
+    (trial.pass, trial.rate) = (Pass::Latency, Some(100.0));
+    trial.hops.iter_mut().flat_map(|hop| &mut hop.rounds).for_each(|round| {
+        round.usage.cpu.total.0 *= 3;
+    });
+    with_latency.trials.push(trial);
+    assert_eq!(seen(&with_latency).values, once.values);
+    let mut asked_for = record;
+    asked_for.held_out = None;
+    assert!(seen(&asked_for).values.contains_key(&("passthrough/mix".to_owned(), Metric::Cpu)));
+    assert!(seen(&asked_for).parameters.contains_key("lab.mix.requests"));
+}
+
+#[test]
 fn seeds_and_addresses_of_the_generator_are_no_parameters() {
     let text = include_str!("../../../../tests/fixtures/report/open.json");
     let mut record = RunRecord::from_json(text).unwrap();
