@@ -13,6 +13,7 @@ use serde_json::json;
 use tlsbench_core::plan::lab::Lab;
 use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::verdicts::Verdicts;
+use tlsbench_core::warning::{Gate, Warning};
 
 use crate::cmd::build;
 
@@ -32,15 +33,7 @@ pub(super) fn text(record: &LabRecord, judged: &Verdicts, path: &Path) -> String
         text.push_str(&latency::text(record, latency));
     }
     text.push_str(&idle::text(record));
-    for gate in &judged.gates {
-        let of = gate.target.as_ref().map(|target| format!(" of {target}")).unwrap_or_default();
-        let spoils: Vec<&str> = gate.spoils.iter().map(|family| family.as_str()).collect();
-        let spoils = spoils.join(", ");
-        text.push_str(&format!(
-            "invalid{of} ({}; no verdict on {spoils}): {}\n",
-            gate.name, gate.warning
-        ));
-    }
+    text.push_str(&gates(&judged.gates));
     for note in &record.notes {
         text.push_str(&format!("note: {}\n", note.text));
     }
@@ -57,6 +50,37 @@ pub(super) fn text(record: &LabRecord, judged: &Verdicts, path: &Path) -> String
     }
     text.push_str(&format!("record: {}\n", path.display()));
     text
+}
+
+/// Gates of one sort together, with what was seen of each target.
+fn gates(gates: &[Gate]) -> String {
+    let mut text = String::new();
+    let mut sorts: Vec<&Gate> = Vec::new();
+    for gate in gates {
+        let is_known = |sort: &&Gate| is_alike(sort, gate);
+        if !sorts.iter().any(is_known) {
+            sorts.push(gate);
+        }
+    }
+    for sort in sorts {
+        let spoils: Vec<&str> = sort.spoils.iter().map(|family| family.as_str()).collect();
+        let Warning { cause, cure, .. } = &sort.warning;
+        text.push_str(&format!(
+            "invalid ({}; no verdict on {}), likely because {cause}; {cure}\n",
+            sort.name,
+            spoils.join(", ")
+        ));
+        for gate in gates.iter().filter(|gate| is_alike(sort, gate)) {
+            let of = gate.target.as_ref().map(|target| format!("{target}: ")).unwrap_or_default();
+            text.push_str(&format!("  {of}{}\n", gate.warning.seen));
+        }
+    }
+    text
+}
+
+fn is_alike(one: &Gate, other: &Gate) -> bool {
+    let of = |gate: &Gate| (gate.name, gate.warning.cause.clone(), gate.warning.cure.clone());
+    of(one) == of(other)
 }
 
 /// What hops do in another way than was asked for, each once, with the first hop that does it.
@@ -101,3 +125,39 @@ const CAVEATS: &str = "\
 CPU time per operation falls as hops have more to do: compare figures of one loop only.
 on loopback the kernel charges the receiving of packets to whoever sends them.
 ";
+
+#[cfg(test)]
+mod tests {
+    use tlsbench_core::warning::Family;
+
+    use super::*;
+
+    #[test]
+    fn gates_of_one_sort_share_their_cause_and_cure() {
+        let gate = |name, target: &str, cause: &str| Gate {
+            name,
+            target: Some(target.to_owned()),
+            warning: Warning {
+                seen: format!("{target} is late"),
+                cause: cause.to_owned(),
+                cure: "wait".to_owned(),
+            },
+            spoils: &[Family::Latency],
+        };
+        let all =
+            [gate("lag", "a", "noise"), gate("steady", "a", "heat"), gate("lag", "b", "noise")];
+        let told = gates(&all);
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "invalid (lag; no verdict on latency), likely because noise; wait",
+                "  a: a is late",
+                "  b: b is late",
+                "invalid (steady; no verdict on latency), likely because heat; wait",
+                "  a: a is late",
+            ]
+        );
+        assert_eq!(gates(&[]), "");
+    }
+}
