@@ -257,12 +257,13 @@ fn the_defaults_that_help_names_are_those_of_a_printed_scenario() {
 }
 
 /// Flags whose defaults are another matter: files, the platform, what counts as anything, placements.
-const NOT_OF_THE_SCENARIO: [&str; 10] = [
+const NOT_OF_THE_SCENARIO: [&str; 11] = [
     "record",
     "output",
     "ca-bundle",
     "expect-status",
     "placement",
+    "upstream-pool",
     "workload",
     "engine",
     "pass",
