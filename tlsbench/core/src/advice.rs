@@ -23,7 +23,7 @@ pub use profile::{Profile, Requires, Span, TrafficProfile};
 pub use recommend::{Confidence, Recommendation};
 pub use scale::{Scale, ScaleError};
 
-use crate::cost::{Check, Fit, check, flow};
+use crate::cost::{Check, Fit, Term, Unchecked, check, flow};
 use crate::plan::hop::HopKind;
 use crate::plan::lab::Workload;
 use crate::plan::placement::{Placement, Role};
@@ -148,7 +148,13 @@ pub fn advise(question: &Question<'_>) -> Advice {
         .map(|placement| Placed::of(placement, question, &costing, money_withheld.is_empty()))
         .collect();
     let break_evens = break_even::all(&placements, profile, &costing);
-    let recommendation = recommend::among(&placed, &placements, profile, &costing);
+    let mut recommendation = recommend::among(&placed, &placements, profile, &costing);
+    if let (Some(taken), Some(why @ Unchecked::Off { .. })) =
+        (&mut recommendation, &check.unchecked)
+    {
+        taken.confidence = Confidence::Low;
+        taken.reasons.push(why.to_string());
+    }
     Advice {
         schema: SCHEMA,
         currency: prices.currency.clone(),
@@ -198,7 +204,15 @@ impl Costing<'_> {
     ) -> Vec<(Role, Result<Vec<f64>, String>)> {
         let traffic = profile.traffic(placement);
         let hops = placement.hops.iter().zip(flow(placement, &traffic));
-        hops.map(|(hop, counts)| {
+        hops.map(|(hop, mut counts)| {
+            let wake = self.fit.block(hop.role, hop.kind).and_then(|block| block.cost(Term::Wake));
+            if wake.is_some_and(|wake| wake.micros.is_some()) {
+                let count = |term: Term| counts.get(&term).copied().unwrap_or_default();
+                let arriving = count(Term::Connection) + count(Term::Request);
+                // What comes at random finds a server idle as often as it is (Wolff, *Poisson arrivals
+                // see time averages*, Operations Research 30, 1982).
+                counts.insert(Term::Wake, arriving * (1.0 - profile.target_utilisation));
+            }
             let is_relay = matches!(hop.kind, HopKind::Relay | HopKind::SniRelay);
             let counts = self.scale.apply(&counts, is_relay);
             let micros = self.fit.rounds(hop.role, hop.kind, &counts);

@@ -27,7 +27,7 @@ pub enum Confidence {
     High,
     /// It costs less than the next beyond doubt, by costs that were not checked.
     Moderate,
-    /// Another may cost as little.
+    /// Another may cost as little, or the costs did not stand their check.
     Low,
 }
 

@@ -3,8 +3,8 @@
 use super::scale::ScaleError;
 use super::*;
 use crate::calibration::{Calibration, Primitive};
+use crate::cost::Counts;
 use crate::cost::tests::{World, checked, shared, truth};
-use crate::cost::{Counts, Term};
 use crate::plan::Version;
 use crate::plan::lab::Lab;
 use crate::plan::placement::Known;
@@ -300,6 +300,9 @@ fn money_is_withheld_with_every_reason() {
     assert!(advice.money_withheld[0].contains("do not add up"), "{:?}", advice.money_withheld);
     assert!(advice.placements.iter().all(|placed| placed.money.is_empty()));
     assert!(placed(&advice, Known::LbTerminate).cores.is_some(), "cores are told all the same");
+    let taken = advice.recommendation.unwrap();
+    assert_eq!(taken.confidence, Confidence::Low, "{taken:?}");
+    assert!(taken.reasons.last().unwrap().contains("do not add up"), "{taken:?}");
 
     let unchecked = World::new().record();
     let reasons = advised(&[&unchecked], &profile).money_withheld;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::flow::{Counts, Traffic, flow};
+use super::flow::{Counts, Term, Traffic, flow};
 use super::load::factor;
 use crate::plan::hop::HopKind;
 use crate::plan::lab::{Lab, Pass, Workload};
@@ -70,8 +70,13 @@ pub(super) fn of_trial(record: &LabRecord, trial: &TrialRecord) -> Vec<Row> {
     let Some(placement) = record.placement(&trial.placement) else { return Vec::new() };
     let Some(traffic) = traffic(&record.lab, trial) else { return Vec::new() };
     let busy = busy(record, trial);
+    let operations = trial.client.sum(|round| round.succeeded);
     let hops = trial.hops.iter().zip(flow(placement, &traffic));
-    hops.map(|(hop, counts)| {
+    hops.map(|(hop, mut counts)| {
+        let wakes: u64 = hop.rounds.iter().map(|used| used.usage.voluntary_switches).sum();
+        if wakes > 0 {
+            counts.insert(Term::Wake, wakes as f64 / operations as f64);
+        }
         let micros = trial.client.rounds.iter().filter(|round| round.succeeded > 0);
         let micros = micros.filter_map(|round| {
             let used = hop.rounds.iter().find(|used| used.round == round.round)?;

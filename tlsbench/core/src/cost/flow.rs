@@ -34,6 +34,8 @@ pub enum Term {
     TlsRequest,
     /// What TLS adds to 10^9 bits, likewise.
     TlsGbit,
+    /// A time that the hop had nothing to do and is woken up: the kernel counts them.
+    Wake,
     /// A second in which the hop stands, whatever it does.
     Rest,
 }
@@ -74,6 +76,7 @@ impl Term {
                     | Self::Gbit
                     | Self::Full
                     | Self::Resumed
+                    | Self::Wake
                     | Self::Rest
             ),
         }
@@ -162,5 +165,6 @@ words!(Term {
     DialMutual = "dial-mutual",
     TlsRequest = "tls-request",
     TlsGbit = "tls-gbit",
+    Wake = "wake",
     Rest = "rest",
 });

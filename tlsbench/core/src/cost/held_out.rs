@@ -6,14 +6,14 @@ use std::fmt;
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
 
-use super::design::{hop_cores, traffic};
+use super::design::{hop_cores, of_trial};
 use super::load::busy;
 use super::{Fit, Unpredictable};
 use crate::plan::lab::{Mix, Workload};
 use crate::plan::placement::Role;
 use crate::random::SplitMix64;
 use crate::record::lab::{HeldOut, HopRecord, LabRecord, TrialRecord};
-use crate::stats::Estimate;
+use crate::stats::{Estimate, mean};
 
 /// Predicted beside measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -123,11 +123,17 @@ pub fn check(fit: &Fit, records: &[&LabRecord]) -> Check {
 }
 
 fn rows(fit: &Fit, record: &LabRecord, trial: &TrialRecord) -> Vec<CheckRow> {
-    let Some(placement) = record.placement(&trial.placement) else { return Vec::new() };
-    let Some(traffic) = traffic(&record.lab, trial) else { return Vec::new() };
     let wall = trial.client.sum(|round| round.wall_ns.0) as f64;
     let rate = trial.client.sum(|round| round.succeeded) as f64 * 1e9 / wall;
-    let predicted = fit.predict(placement, &traffic);
+    // How often a hop is woken up follows from its neighbours and the machine, and is taken as it was.
+    let predicted: Vec<(Role, Result<Estimate, Unpredictable>)> = of_trial(record, trial)
+        .into_iter()
+        .map(|row| {
+            let micros = fit.rounds(row.role, row.kind, &row.counts);
+            let micros = micros.and_then(|all| mean(&all).ok_or(Unpredictable::TooFewRounds));
+            (row.role, micros)
+        })
+        .collect();
     let rise = |hop: &HopRecord| {
         let block = fit.block(hop.role, hop.kind);
         block.and_then(|block| block.load).map_or(0.0, |load| load.rise)

@@ -31,6 +31,7 @@ pub(crate) fn truth(role: Role, kind: HopKind, term: Term) -> f64 {
         (Term::DialMutual, _) => 60.0,
         (Term::TlsRequest, _) => 4.0,
         (Term::TlsGbit, _) => 40_000.0,
+        (Term::Wake, _) => 80.0,
         (Term::Rest, _) => 0.0,
     };
     cost * of_role
@@ -45,6 +46,8 @@ pub(crate) struct World {
     pub(crate) held_out: Option<crate::record::lab::HeldOut>,
     /// How many times as much more everything costs where cores are hardly busy.
     pub(crate) rise: f64,
+    /// Whether hops are woken up, as often as a name says: up to once for each operation.
+    pub(crate) wakes: bool,
     /// What a client's round looks like.
     pub(crate) round: RoundRecord,
 }
@@ -60,7 +63,7 @@ impl World {
         let lap = Lap { wall: Nanos::from_millis(1_000), ..Lap::default() };
         client.push(&Measured { round: 0, tally: &tally, lap: &lap, wait_max: Nanos(0) });
         let round = client.rounds.remove(0);
-        Self { lab, cost: truth, noise: 0.01, held_out: None, rise: 0.0, round }
+        Self { lab, cost: truth, noise: 0.01, held_out: None, rise: 0.0, wakes: false, round }
     }
 
     pub(crate) fn record(&self) -> LabRecord {
@@ -160,9 +163,13 @@ impl World {
         let stray: f64 = (0..12).map(|_| bits.unit()).sum::<f64>() - 6.0;
         // What all slices of a round share: the machine is now faster, now slower.
         let shared = 1.0 + 0.02 * f64::from(round % 3);
+        let wakes =
+            if self.wakes { unit(&format!("{} {}", trial.client.name, hop.role)) } else { 0.0 };
+        let micros = micros + wakes * (self.cost)(hop.role, hop.kind, Term::Wake);
         let nanos = micros * 1e3 * OPERATIONS as f64 * shared * (1.0 + self.noise * stray);
         let cpu = Cpu { total: Nanos(nanos as u64), ..Cpu::default() };
-        let usage = Usage { cpu, ..Usage::default() };
+        let voluntary_switches = (wakes * OPERATIONS as f64) as u64;
+        let usage = Usage { cpu, voluntary_switches, ..Usage::default() };
         HopRound { round, usage, memory: Memory::default(), counted: None }
     }
 }
@@ -492,4 +499,22 @@ fn how_busy_cores_are_solves_its_own_equation() {
     ] {
         assert!((load::busy(parts) - want).abs() < 1e-12, "{parts:?}");
     }
+}
+
+#[test]
+fn what_being_woken_up_costs_is_told_from_the_rest() {
+    let record = checked_in(World { wakes: true, ..World::new() }, truth);
+    let fit = Fit::of(&[&record]);
+    for block in fit.blocks.iter().filter(|block| block.rows > 10) {
+        let micros = block.cost(Term::Wake).unwrap().micros.unwrap();
+        let want = shared(8) * truth(block.role, block.kind, Term::Wake);
+        let near = (micros.value - want).abs() < 0.1 * want;
+        assert!(near, "{} {}: {micros:?} {want}", block.role, block.kind);
+        assert!(block.misfit.unwrap() < 0.02, "{} {}: {:?}", block.role, block.kind, block.misfit);
+    }
+    let found = check(&fit, &[&record]);
+    assert_eq!(found.unchecked, None, "{:?}", found.rows);
+    let silent = Fit::of(&[&World::new().record()]);
+    let wake = silent.block(Role::Lb, HopKind::Http).unwrap().cost(Term::Wake).unwrap();
+    assert_eq!(wake.withheld, Some(Withheld::NotMeasured));
 }
