@@ -181,6 +181,37 @@ fn axes_of_tls_are_those_that_were_asked_for_with_certificates_of_either_origin(
 }
 
 #[test]
+fn requests_over_http_2_reach_whoever_ends_the_clients_tls() {
+    let flags = ["--placement", "lb-terminate,passthrough", "--workload", "full,keep-alive,mix"];
+    let times = ["--pass", "cpu", "--rounds", "1", "--round", "800ms", "--warm-up", "100ms"];
+    let builtin: &[&str] = &[];
+    let mut engines = vec![builtin];
+    if installed("nginx", "nginx").is_some() && installed("haproxy", "haproxy").is_some() {
+        engines.push(&["--lb", "haproxy", "--ingress", "nginx"]);
+    }
+    for engine in engines {
+        let flags = [&flags[..], &times, &["--protocol", "h2"], engine].concat();
+        let (output, record) = measured(&flags);
+        over_http_2(&stdout(&output), &record);
+    }
+}
+
+fn over_http_2(said: &str, record: &Json) {
+    assert_eq!(trials(record).len(), 12, "{said}");
+    for trial in trials(record) {
+        let is_plain = trial["placement"].as_str().unwrap().starts_with("plaintext");
+        assert!(sum(trial, "/succeeded") > 0, "{}: {said}", trial["placement"]);
+        let seen = negotiated(trial);
+        assert!(seen.iter().all(|seen| seen.ends_with(" h2")), "{seen:?}");
+        // Connections that are kept may all have been made in the warm-up.
+        if trial["workload"] != "keep-alive" {
+            assert_eq!(seen.is_empty(), is_plain, "{seen:?}");
+        }
+    }
+    assert!(said.contains("HTTP/1.1, so what TLS adds includes the protocol"), "{said}");
+}
+
+#[test]
 fn idle_connections_take_memory_where_tls_ends() {
     let flags = ["--placement", "passthrough", "--pass", "cpu", "--workload", "keep-alive"];
     let times = ["--rounds", "1", "--round", "300ms", "--warm-up", "50ms", "--idle", "200"];

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::hop::{Carried, Cryptography};
 use super::placement::{Known, Placement, Role};
 use super::words::words;
-use super::{Group, KeyKind, Provider, Suite, Version};
+use super::{Group, KeyKind, ProtocolName, Provider, Suite, Version};
 use crate::random::SplitMix64;
 use crate::units::Nanos;
 
@@ -47,6 +47,9 @@ pub struct Lab {
     pub pool: u32,
     /// The backend's response, in bytes; bulk workloads and the mix have their own.
     pub response_bytes: u64,
+    /// The protocol of requests where the client speaks TLS; elsewhere, and between hops, HTTP/1.1.
+    #[serde(default = "http1")]
+    pub protocol: ProtocolName,
     /// The one TLS version of every link with TLS.
     pub version: Version,
     /// The kind of every key.
@@ -149,6 +152,7 @@ impl Default for Lab {
             seed: 1,
             pool: 64,
             response_bytes: 120,
+            protocol: ProtocolName::Http1,
             version: Version::Tls13,
             key: KeyKind::EcdsaP256,
             suites: vec![Suite::Aes128Gcm],
@@ -325,6 +329,11 @@ impl Lab {
         }
         all
     }
+}
+
+/// What records say that are older than the field.
+fn http1() -> ProtocolName {
+    ProtocolName::Http1
 }
 
 /// Fisher and Yates, as of Durstenfeld, *Random permutation* (CACM 7, 1964).

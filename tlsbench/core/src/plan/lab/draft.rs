@@ -13,7 +13,7 @@ use super::{EngineName, Pass, Workload};
 use crate::plan::draft::{layered, span};
 use crate::plan::hop::{Carried, HopKind, TicketKeys};
 use crate::plan::placement::Role;
-use crate::plan::{KeyKind, TimingDraft, TlsDraft};
+use crate::plan::{KeyKind, ProtocolName, TimingDraft, TlsDraft};
 use crate::units::Nanos;
 
 /// A run over placements as far as it was said. Keys of the file's top level.
@@ -35,6 +35,8 @@ pub struct LabDraft {
     pub hold_out: Option<bool>,
     /// What every hop is made of: `builtin`, `nginx` or `haproxy`. Default: `builtin`.
     pub engine: Option<EngineName>,
+    /// The protocol of requests where the client speaks TLS: `http/1.1` or `h2`. Default: `http/1.1`.
+    pub protocol: Option<ProtocolName>,
     /// The kind of every key. Default: `ecdsa-p256`.
     pub key: Option<KeyKind>,
     /// A directory of `tlsbench pki`, whose certificates are used. Default: certificates are made.
@@ -153,6 +155,7 @@ impl LabDraft {
             thorough: self.thorough.or(below.thorough),
             hold_out: self.hold_out.or(below.hold_out),
             engine: self.engine.or(below.engine),
+            protocol: self.protocol.or(below.protocol),
             key: self.key.or(below.key),
             pki: self.pki.or(below.pki),
             seed: self.seed.or(below.seed),

@@ -79,6 +79,7 @@ impl From<&Asked> for LabDraft {
             thorough: None,
             hold_out: Some(lab.hold_out),
             engine: None,
+            protocol: Some(lab.protocol),
             key: Some(lab.key),
             pki: asked.pki.clone(),
             seed: Some(lab.seed),
@@ -140,7 +141,7 @@ impl From<&Station> for StationDraft {
 }
 
 /// Keys of a file's top level that endpoints do not have.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "placements",
     "placement",
     "workloads",
@@ -149,6 +150,7 @@ const KEYS: [&str; 16] = [
     "hold_out",
     "engine",
     "engines",
+    "protocol",
     "key",
     "pki",
     "seed",

@@ -61,6 +61,7 @@ impl LabDraft {
             seed: self.seed.unwrap_or(usual.seed),
             pool: self.pool.unwrap_or(usual.pool),
             response_bytes: self.response_bytes.unwrap_or(usual.response_bytes),
+            protocol: self.protocol.unwrap_or(usual.protocol),
             version: version.unwrap_or(usual.version),
             key: self.key.unwrap_or(usual.key),
             suites: suites.unwrap_or(usual.suites),

@@ -113,6 +113,7 @@ impl Lab {
             },
             request: RequestDraft {
                 // A response of another length is no success, for rates in bytes follow from it.
+                protocol: is_tls.then_some(self.protocol),
                 expect_bytes: Some(self.response_bytes(workload)),
                 ..RequestDraft::default()
             },

@@ -38,7 +38,7 @@ pub(crate) fn is_of_placements(settings: &Run) -> bool {
 fn draft(settings: &Run) -> LabDraft {
     let LabRun { placements, workloads, passes, thorough, pool, engines, key, idle, pki, .. } =
         &settings.lab;
-    let Draft { load, timing, tls, .. } = settings.flags.clone();
+    let Draft { load, timing, tls, request, .. } = settings.flags.clone();
     let list = |names: &Vec<String>| (!names.is_empty()).then(|| names.clone());
     LabDraft {
         placements: list(placements),
@@ -46,6 +46,7 @@ fn draft(settings: &Run) -> LabDraft {
         passes: (!passes.is_empty()).then(|| passes.clone()),
         thorough: thorough.then_some(true),
         engines: engines.clone(),
+        protocol: request.protocol,
         key: *key,
         pki: pki.clone(),
         seed: load.seed,
@@ -61,7 +62,7 @@ fn draft(settings: &Run) -> LabDraft {
 fn refuse(settings: &Run) -> anyhow::Result<()> {
     let mut rest = settings.flags.clone();
     (rest.timing.rounds, rest.timing.round, rest.timing.warm_up) = (None, None, None);
-    (rest.load.seed, rest.tls) = (None, TlsDraft::default());
+    (rest.load.seed, rest.request.protocol, rest.tls) = (None, None, TlsDraft::default());
     let used = TlsDraft {
         version: settings.flags.tls.version,
         suites: settings.flags.tls.suites.clone(),
@@ -75,7 +76,7 @@ fn refuse(settings: &Run) -> anyhow::Result<()> {
         bail!(
             "flags say how to measure an endpoint, and none is named; name one with --target, or \
              leave out all but those under \"Placements\", --rounds, --round, --warm-up, --seed, \
-             --tls-version, --suites, --groups, --provider and --ca-bundle"
+             --tls-version, --suites, --groups, --provider, --protocol and --ca-bundle"
         );
     }
     Ok(())

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use tlsbench_core::plan::KeyKind;
 use tlsbench_core::plan::hop::{PemIdentity, PrivatePem};
 use tlsbench_core::plan::lab::{Asked, ClientFiles, Lab};
 use tlsbench_core::plan::placement::{Role, Wiring};
+use tlsbench_core::plan::{KeyKind, ProtocolName};
 use tlsbench_engine::tls::{self, Purpose};
 
 /// What hops and clients trust and show.
@@ -19,14 +19,17 @@ pub(super) fn wiring(asked: &Asked, folder: &Path) -> anyhow::Result<(Wiring, Cl
         Some(pki) => existing(asked, pki)?,
         None => made(folder, asked.lab.key)?,
     };
-    let Lab { pool, response_bytes, .. } = asked.lab;
+    let Lab { pool, response_bytes, protocol, .. } = asked.lab;
     let wiring = Wiring {
         root,
         server,
         client,
         cryptography: asked.lab.cryptography(),
         tickets: TICKETS,
-        alpn: Vec::new(),
+        alpn: match protocol {
+            ProtocolName::Http1 => Vec::new(),
+            ProtocolName::Http2 => vec![ProtocolName::Http2, ProtocolName::Http1],
+        },
         pool,
         response_bytes,
         workers: NonZeroU32::MIN,

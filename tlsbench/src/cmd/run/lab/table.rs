@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use serde_json::json;
+use tlsbench_core::plan::ProtocolName;
 use tlsbench_core::plan::lab::Lab;
 use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::verdicts::Verdicts;
@@ -41,6 +42,9 @@ pub(super) fn text(record: &LabRecord, judged: &Verdicts, path: &Path) -> String
         text.push_str(&format!("note: {note}\n"));
     }
     text.push_str(CAVEATS);
+    if record.lab.protocol == ProtocolName::Http2 {
+        text.push_str(CAVEAT_OF_HTTP2);
+    }
     if record.generator_cores.is_empty() {
         text.push_str("generator and hops share one core, so rates say nothing\n");
     }
@@ -120,6 +124,9 @@ pub(super) fn json(record: &LabRecord, judged: &Verdicts, path: &Path) -> anyhow
     Ok(text + "\n")
 }
 
+/// What a reader has to know of HTTP/2.
+const CAVEAT_OF_HTTP2: &str =
+    "clients speak HTTP/2 over TLS and else HTTP/1.1, so what TLS adds includes the protocol.\n";
 /// What a reader has to know to use these figures.
 const CAVEATS: &str = "\
 CPU time per operation falls as hops have more to do: compare figures of one loop only.
