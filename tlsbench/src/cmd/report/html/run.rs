@@ -166,7 +166,7 @@ fn shape(run: &RunReport) -> Markup {
 
 fn method(run: &RunReport) -> Markup {
     html! {
-        p { (super::super::METHOD) }
+        p { (parts::prose(super::super::METHOD)) }
         (parts::notes(&run.notes, None))
         p { "By " (run.program) ", from " (run.started) " to " (run.ended) ":" }
         @for environment in &run.environments { (parts::command(&environment.command)) }
