@@ -309,9 +309,9 @@ impl HopProcess {
         ProcessError::Strange { folder: self.folder.clone(), line }
     }
 
-    /// The last of what it said on standard error and in its log.
+    /// The last of what it said in its log and on standard error, where its supervisor says how it ended.
     fn said(&self) -> String {
-        let texts = [STDERR, ERROR_LOG].map(|name| fs::read(self.folder.join(name)));
+        let texts = [ERROR_LOG, STDERR].map(|name| fs::read(self.folder.join(name)));
         let text = texts.map(Result::unwrap_or_default).concat();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();

@@ -171,7 +171,7 @@ fn a_proxy_that_does_not_start_shows_what_it_said() {
     let error = start(scratch.path(), script, nobody).unwrap_err();
     let ProcessError::Ended { status, said, .. } = &error else { panic!("{error}") };
     assert_eq!(status.code(), Some(3));
-    assert!(said.contains("unknown directive \"lisen\"; bind failed"), "{said}");
+    assert!(said.contains("bind failed; unknown directive \"lisen\""), "{said}");
     assert!(error.to_string().contains("hop` did not start"), "{error}");
 }
 
