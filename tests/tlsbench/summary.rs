@@ -158,12 +158,12 @@ fn rounds_have_their_time_and_what_the_generator_used_of_it() {
     let bench = Bench::new();
     let server = server(&bench);
     let ran = bench.run(server.address(), &["--round", "300ms", "--keep-alive"]);
+    // The end of a round may be noticed late, which the next one lacks, and the beginning of the first.
+    assert!(ran.sum(&["wall_ns"]) >= 300_000_000, "{ran:#?}");
     for round in ran.rounds() {
         let of = |key: &str| round[key].as_u64().unwrap();
         let (wall, busiest) = (of("wall_ns"), of("busiest_thread_ns"));
         let cpu = round["cpu"]["total_ns"].as_u64().unwrap();
-        // The end of a round may be noticed late, and the beginning of the first.
-        assert!(wall >= 200_000_000, "{round:#}");
         assert!(0 < busiest && busiest <= wall, "{round:#}");
         assert!(cpu > 0 && of("succeeded") > 0, "{round:#}");
         let rate = of("succeeded") as f64 / (wall as f64 / 1e9);
