@@ -3,7 +3,7 @@
 
 One proxy with one thread on the first core, load and backend on the second, by turns, the median of RUNS each. CPU
 time is the proxy's own clock, so only ratios of one run are worth quoting. Needs nginx, haproxy, openssl and
-taskset; loads 127.0.0.1 only, for about a minute.
+taskset; loads 127.0.0.1 only, for over a minute.
 
     cargo build --release -p tlsbench && benches/peers/hops.py target/release/tlsbench [ROWS WITH THIS TEXT]
 """
@@ -18,7 +18,7 @@ import time
 
 from load import PKI
 
-RUNS, SECONDS, CONNECTIONS = 3, 1, 16
+RUNS, SECONDS, CONNECTIONS = 5, 1, 16
 PROXY, BACKEND = 18090, 18091
 NGINX = """
 daemon off; master_process off; worker_processes 1; error_log {dir}/error.log crit; pid {dir}/{name}.pid;
