@@ -58,9 +58,9 @@ impl Conn {
         std::future::poll_fn(|cx| self.poll_fill(cx, room)).await
     }
 
-    /// Gives memory back that only a large body needed.
-    pub(in crate::hop) fn shrink(&mut self) {
-        if self.buffer.is_empty() && self.buffer.capacity() > 2 * ROOM_USUAL {
+    /// Gives memory back that only a large body needed: what is more than twice this room.
+    pub(in crate::hop) fn shrink(&mut self, room: usize) {
+        if self.buffer.is_empty() && self.buffer.capacity() > 2 * room {
             self.buffer = Vec::new();
         }
     }
@@ -69,7 +69,7 @@ impl Conn {
     /// ended it nor said anything.
     pub(in crate::hop) fn is_idle(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        self.data().is_empty() && self.poll_fill(&mut cx, ROOM_USUAL).is_pending()
+        self.data().is_empty() && self.poll_fill(&mut cx, ROOM_RESPONSE).is_pending()
     }
 
     /// Ends our half, and then reads and forgets for a while: to close with bytes unread would reset
@@ -96,6 +96,9 @@ impl Conn {
 
 /// Room for a head: most requests have 100 to 600 bytes.
 pub(in crate::hop) const ROOM_USUAL: usize = 2 << 10;
+/// Room for a response's head with a body of usual length, 64 KiB: what does not fit is read and written in
+/// a second turn, here and by every hop on the way to the client.
+pub(in crate::hop) const ROOM_RESPONSE: usize = 64 << 10;
 /// A second: several round trips around the earth.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 /// 1 MiB: what may be under way of a body that nobody wants.

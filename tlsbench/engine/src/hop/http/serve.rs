@@ -25,7 +25,7 @@ pub(in crate::hop) async fn next<T>(
     client: &mut Conn,
     mut then: impl FnMut(&httparse::Request<'_, '_>, &RequestFacts) -> Result<T, BadHead>,
 ) -> Next<T> {
-    client.shrink();
+    client.shrink(ROOM_USUAL);
     // RFC 9112, section 2.2: an empty line before a request is nothing.
     while client.data().is_empty() || client.data() == b"\r\n" {
         let length = client.data().len();

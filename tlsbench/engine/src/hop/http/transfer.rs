@@ -1,6 +1,6 @@
 //! One message on its way from one connection to another: its new head, then its body.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::io::AsyncWrite;
 
 use super::body::{self, BadBody, Decoder, Framing, Piece};
-use super::conn::Conn;
+use super::conn::{Conn, ROOM_RESPONSE};
 use crate::hop::count::Count;
 use crate::hop::stream::Stream;
 
@@ -104,6 +104,15 @@ impl Transfer {
             while !self.done && !needs_more && self.direct == 0 && self.out.len() < OUT_MAX {
                 needs_more = !self.step(from, count)?;
             }
+            if needs_more && self.written == 0 && !self.out.is_empty() {
+                // Nor is a head sent alone while more of what follows is there.
+                match from.poll_fill(cx, ROOM_RESPONSE) {
+                    Poll::Ready(Ok(1..)) => continue,
+                    // It is said once: what is read after it looks like an orderly end.
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Cut)),
+                    Poll::Ready(Ok(0)) | Poll::Pending => {}
+                }
+            }
             ready!(self.poll_write(cx, from, to)).map_err(|source| Broken::Sink { source })?;
             if self.done {
                 let flushed = ready!(Pin::new(&mut *to).poll_flush(cx));
@@ -161,17 +170,24 @@ impl Transfer {
         from: &mut Conn,
         to: &mut Stream,
     ) -> Poll<io::Result<()>> {
-        while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
-            self.written += wrote(ready!(Pin::new(&mut *to).poll_write(cx, rest))?)?;
+        loop {
+            let first = self.out.get(self.written..).unwrap_or_default();
+            let data = from.data().get(..self.direct).unwrap_or_default();
+            let to = Pin::new(&mut *to);
+            let written = match (first, data) {
+                ([], []) => break,
+                ([], only) | (only, []) => to.poll_write(cx, only),
+                _ => to.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(data)]),
+            };
+            let of_first = first.len();
+            let written = wrote(ready!(written)?)?;
+            self.written += written.min(of_first);
+            let of_data = written.saturating_sub(of_first);
+            from.take(of_data);
+            self.direct = self.direct.saturating_sub(of_data);
         }
         self.out.clear();
         self.written = 0;
-        while self.direct > 0 {
-            let data = from.data().get(..self.direct).unwrap_or_default();
-            let written = wrote(ready!(Pin::new(&mut *to).poll_write(cx, data))?)?;
-            from.take(written);
-            self.direct = self.direct.saturating_sub(written);
-        }
         Poll::Ready(Ok(()))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::conn::{Conn, ROOM_USUAL};
+use super::conn::{Conn, ROOM_RESPONSE};
 use super::head;
 use super::reply::Reply;
 use super::transfer::{Broken, Sending};
@@ -118,7 +118,7 @@ fn poll_head(
                 102..200 => upstream.take(facts.bytes),
                 _ => return Poll::Ready(Ok(Interim::Begun)),
             },
-            Ok(None) => match ready!(upstream.poll_fill(cx, ROOM_USUAL)) {
+            Ok(None) => match ready!(upstream.poll_fill(cx, ROOM_RESPONSE)) {
                 Ok(0) | Err(_) if upstream.data().is_empty() && upstream.is_used => {
                     return Poll::Ready(Err(NoResponse::Stale));
                 }

@@ -81,6 +81,38 @@ fn a_request_goes_on_and_its_response_comes_back_over_kept_connections() {
     });
 }
 
+/// Each turn in two costs every hop on the way to the client one more. The kernel counts what came.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "whether a test may be skipped is said there")]
+fn a_response_that_comes_in_one_piece_leaves_in_one_piece() {
+    if std::process::Command::new("ss").arg("-V").output().is_err() {
+        let is_ci = std::env::var_os("CI").is_some();
+        assert!(!is_ci, "`ss` is not on PATH; install iproute2");
+        eprintln!("skipped: `ss` is not on PATH");
+        return;
+    }
+    run(async {
+        let (hop, listener) = proxy(|_| ()).await;
+        let mut client = connect(hop.address(), None).await.unwrap();
+        let (mut server, _) =
+            join!(async { accept(&listener, None).await.unwrap() }, say(&mut client, GET));
+        let sizes = [200, 9_000, 30_000];
+        for bytes in sizes {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n");
+            let response = head + &"x".repeat(bytes - 1) + "y";
+            read_until(&mut server, "\r\n\r\n").await;
+            say(&mut server, &response).await;
+            assert_eq!(read_until(&mut client, "y").await.len(), response.len());
+            say(&mut client, GET).await;
+        }
+        let filter = format!("dport = :{}", hop.address().port());
+        let said = std::process::Command::new("ss").args(["-Htin", &filter]).output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        let pieces = said.split("data_segs_in:").nth(1).unwrap_or(&said);
+        assert_eq!(pieces.split_whitespace().next(), Some("3"), "{sizes:?}: {said}");
+    });
+}
+
 #[test]
 fn without_a_pool_each_request_has_a_connection_of_its_own() {
     run(async {
