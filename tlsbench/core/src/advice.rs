@@ -205,23 +205,23 @@ impl Costing<'_> {
         let traffic = profile.traffic(placement);
         let hops = placement.hops.iter().zip(flow(placement, &traffic));
         hops.map(|(hop, mut counts)| {
-            let wake = self.fit.block(hop.role, hop.kind).and_then(|block| block.cost(Term::Wake));
-            if wake.is_some_and(|wake| wake.micros.is_some()) {
-                let count = |term: Term| counts.get(&term).copied().unwrap_or_default();
-                let arriving = count(Term::Connection) + count(Term::Request);
-                // What comes at random finds a server idle as often as it is (Wolff, *Poisson arrivals
-                // see time averages*, Operations Research 30, 1982).
-                counts.insert(Term::Wake, arriving * (1.0 - profile.target_utilisation));
-            }
+            let count = |term: Term| counts.get(&term).copied().unwrap_or_default();
+            let idle = 1.0 - profile.target_utilisation;
+            // What comes at random finds a server idle as often as it is (Wolff, *Poisson arrivals see
+            // time averages*, Operations Research 30, 1982), and its core is.
+            let woken = (count(Term::Connection) + count(Term::Request)) * idle;
+            let block = self.fit.block(hop.role, hop.kind);
+            let is_told = |term: Term| {
+                let cost = block.and_then(|block| block.cost(term));
+                cost.is_some_and(|cost| cost.micros.is_some())
+            };
+            let wakes = [(Term::Wake, woken), (Term::IdleWake, woken)];
+            counts.extend(wakes.into_iter().filter(|(term, _)| is_told(*term)));
             let is_relay = matches!(hop.kind, HopKind::Relay | HopKind::SniRelay);
             let counts = self.scale.apply(&counts, is_relay);
             let micros = self.fit.rounds(hop.role, hop.kind, &counts);
-            let block = self.fit.block(hop.role, hop.kind);
-            let load = block.and_then(|block| block.load.as_ref());
-            let factor = load.map_or(1.0, |load| load.factor_at(profile.target_utilisation));
-            let cores = micros.map(|micros| {
-                micros.iter().map(|micros| micros * factor / MICROS_PER_SECOND).collect()
-            });
+            let cores = micros
+                .map(|micros| micros.iter().map(|micros| micros / MICROS_PER_SECOND).collect());
             (hop.role, cores.map_err(|error| error.to_string()))
         })
         .collect()

@@ -7,7 +7,6 @@
 mod design;
 mod flow;
 mod held_out;
-mod load;
 mod solve;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -16,10 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use flow::{Counts, Term, Traffic, flow};
 pub use held_out::{Check, CheckRow, Unchecked, check, held_out};
-pub use load::Load;
 
 use crate::plan::hop::HopKind;
-use crate::plan::lab::Pass;
 use crate::plan::placement::{Placement, Role};
 use crate::record::lab::LabRecord;
 use crate::stats::{Estimate, mean};
@@ -53,8 +50,6 @@ pub struct Block {
     pub rounds: u32,
     /// How far measured CPU times are from fitted ones, as a part: the root of the mean square.
     pub misfit: Option<f64>,
-    /// How much more each thing costs when cores are less busy; nothing where that was not seen.
-    pub load: Option<Load>,
     #[serde(skip)]
     solved: Solved,
 }
@@ -64,7 +59,7 @@ pub struct Block {
 pub struct Cost {
     /// The thing.
     pub term: Term,
-    /// CPU time for each in microseconds, where cores are busy; nothing where it is withheld.
+    /// CPU time for each in microseconds; nothing where it is withheld.
     pub micros: Option<Estimate>,
     /// Whether the best figure would be below zero, and zero stands there.
     pub at_bound: bool,
@@ -114,16 +109,20 @@ impl Fit {
     /// Fits all that was measured of CPU time, but for mixes: one is held out to check the fit with.
     ///
     /// Each round is fitted by itself by least squares of relative errors, so that what its slices
-    /// share stays within it; an estimate is the mean over rounds with Student's interval. No cost is
+    /// share stays within it; an estimate is the mean over rounds with Student's interval. Each sort of hop
+    /// has costs of its own, but for being woken up, which is the kernel's and costs all the same. No cost is
     /// below zero (Lawson and Hanson, *Solving Least Squares Problems*, 1974, chapter 23: a term whose
     /// figure would be is held at zero, and the others are fitted anew).
     #[must_use]
     pub fn of(records: &[&LabRecord]) -> Self {
         let rows = Rows::of(records);
-        let blocks = rows.by_block();
-        let loads = Load::of_all(blocks.iter().map(|(.., rows)| rows.as_slice()));
-        let blocks = blocks.into_iter().zip(loads);
-        Self { blocks: blocks.filter_map(|(rows, load)| Block::of(rows, load)).collect() }
+        let (names, rows): (Vec<(Role, HopKind)>, Vec<Vec<Row>>) =
+            rows.by_block().into_iter().unzip();
+        let solved = Solved::all(&rows).into_iter();
+        let blocks = names.into_iter().zip(rows.iter().zip(solved));
+        Self {
+            blocks: blocks.map(|(name, (rows, solved))| Block::of(name, rows, solved)).collect(),
+        }
     }
 
     /// The costs of a sort of hop.
@@ -132,8 +131,8 @@ impl Fit {
         self.blocks.iter().find(|block| (block.role, block.kind) == (role, kind))
     }
 
-    /// CPU time of each hop of a placement in microseconds for what the traffic is of, where cores are busy:
-    /// of a second where it is counted per second. From the client on.
+    /// CPU time of each hop of a placement in microseconds for what the traffic is of: of a second where it
+    /// is counted per second. From the client on, and without being woken up.
     pub fn predict(
         &self,
         placement: &Placement,
@@ -165,25 +164,17 @@ impl Fit {
 }
 
 impl Block {
-    fn of((role, kind, rows): (Role, HopKind, Vec<Row>), load: Option<Load>) -> Option<Self> {
-        let rise = load.map_or(0.0, |load| load.rise);
-        let of_cpu = rows.iter().filter(|row| row.pass == Pass::Cpu);
-        let rows: Vec<Row> = of_cpu.map(|row| row.at_full_load(rise)).collect();
-        if rows.is_empty() {
-            return None;
-        }
-        let solved = Solved::of(&rows);
+    fn of((role, kind): (Role, HopKind), rows: &[Row], solved: Solved) -> Self {
         let rounds = u32::try_from(solved.rounds()).unwrap_or(u32::MAX);
         let cost = |term: Term| {
             let withheld = solved.withheld(term);
-            let micros = solved.estimates(term).filter(|_| withheld.is_none());
-            let micros = micros.and_then(|values| mean(&values));
+            let micros = withheld.is_none().then(|| mean(&solved.estimates(term))).flatten();
             let few = (withheld.is_none() && micros.is_none()).then_some(Withheld::TooFewRounds);
             let at_bound = withheld.is_none() && solved.is_at_bound(term);
             Cost { term, micros, at_bound, withheld: withheld.or(few) }
         };
         let terms = Term::ALL.iter().copied().filter(|term| term.suits(kind)).map(cost);
-        Some(Self {
+        Self {
             role,
             kind,
             terms: terms.collect(),
@@ -191,10 +182,9 @@ impl Block {
             condition: solved.condition,
             rows: u32::try_from(rows.len()).unwrap_or(u32::MAX),
             rounds,
-            misfit: solved.misfit(&rows),
-            load,
+            misfit: solved.misfit(rows),
             solved,
-        })
+        }
     }
 
     /// CPU time in microseconds for so many things.

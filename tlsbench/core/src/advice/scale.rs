@@ -107,7 +107,10 @@ impl Scale {
         set(&[Term::TlsRequest], ratio(&[record_of(Some(1 << 10))])?);
         set(&[Term::TlsGbit], ratio(&[record_of(Some(16 << 10))])?);
         set(&[Term::Connection, Term::Dial], ratio(&[Part::of("tcp-connection")])?);
-        set(&[Term::Request, Term::Gbit, Term::Wake, Term::Rest], ratio(&[Part::of("pipe")])?);
+        set(
+            &[Term::Request, Term::Gbit, Term::Bulk, Term::Wake, Term::IdleWake, Term::Rest],
+            ratio(&[Part::of("pipe")])?,
+        );
         Ok(Self(factors))
     }
 

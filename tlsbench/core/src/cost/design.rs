@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::flow::{Counts, Term, Traffic, flow};
-use super::load::factor;
 use crate::plan::hop::HopKind;
-use crate::plan::lab::{Lab, Pass, Workload};
+use crate::plan::lab::{Lab, Workload};
 use crate::plan::placement::Role;
 use crate::record::lab::{LabRecord, TrialRecord};
 
@@ -19,24 +18,17 @@ pub(super) struct Row {
     pub(super) counts: Counts,
     /// CPU time in microseconds, round by round.
     pub(super) micros: BTreeMap<u32, f64>,
-    /// What it was measured for.
-    pub(super) pass: Pass,
-    /// How busy the cores were that hops share: 0 to 1.
-    pub(super) busy: f64,
 }
 
 impl Row {
-    /// The same in one round: the mean of all.
-    pub(super) fn on_average(&self) -> Self {
-        let mean = self.micros.values().sum::<f64>() / self.micros.len().max(1) as f64;
-        Self { micros: BTreeMap::from([(0, mean)]), counts: self.counts.clone(), ..*self }
-    }
-
-    /// What it would have taken had cores been busy.
-    pub(super) fn at_full_load(&self, rise: f64) -> Self {
-        let by = factor(rise, self.busy);
-        let micros = self.micros.iter().map(|(round, micros)| (*round, micros / by)).collect();
-        Self { micros, counts: self.counts.clone(), ..*self }
+    /// Takes cores to be so busy whenever the hop is woken up.
+    pub(super) fn be_woken_up_at(&mut self, busy: f64) {
+        let idle = (1.0 - busy) * self.counts.get(&Term::Wake).copied().unwrap_or_default();
+        if idle > 0.0 {
+            self.counts.insert(Term::IdleWake, idle);
+        } else {
+            self.counts.remove(&Term::IdleWake);
+        }
     }
 }
 
@@ -56,12 +48,12 @@ impl Rows {
     }
 
     /// Equations by sort of hop, in the order of roles.
-    pub(super) fn by_block(self) -> Vec<(Role, HopKind, Vec<Row>)> {
+    pub(super) fn by_block(self) -> Vec<((Role, HopKind), Vec<Row>)> {
         let mut blocks: BTreeMap<(Role, HopKind), Vec<Row>> = BTreeMap::new();
         for row in self.0 {
             blocks.entry((row.role, row.kind)).or_default().push(row);
         }
-        blocks.into_iter().map(|((role, kind), rows)| (role, kind, rows)).collect()
+        blocks.into_iter().collect()
     }
 }
 
@@ -69,7 +61,7 @@ impl Rows {
 pub(super) fn of_trial(record: &LabRecord, trial: &TrialRecord) -> Vec<Row> {
     let Some(placement) = record.placement(&trial.placement) else { return Vec::new() };
     let Some(traffic) = traffic(&record.lab, trial) else { return Vec::new() };
-    let busy = busy(record, trial);
+    let busy = Cores::of(record, trial).busy(hops_cpu(trial));
     let operations = trial.client.sum(|round| round.succeeded);
     let hops = trial.hops.iter().zip(flow(placement, &traffic));
     hops.map(|(hop, mut counts)| {
@@ -84,7 +76,9 @@ pub(super) fn of_trial(record: &LabRecord, trial: &TrialRecord) -> Vec<Row> {
             Some((round.round, nanos / NANOS_PER_MICRO / round.succeeded as f64))
         });
         let micros = micros.collect();
-        Row { role: hop.role, kind: hop.kind, counts, micros, pass: trial.pass, busy }
+        let mut row = Row { role: hop.role, kind: hop.kind, counts, micros };
+        row.be_woken_up_at(busy);
+        row
     })
     .collect()
 }
@@ -106,19 +100,36 @@ pub(super) fn traffic(lab: &Lab, trial: &TrialRecord) -> Option<Traffic> {
     })
 }
 
-/// How busy a trial kept the cores that hops share: 0 to 1.
-fn busy(record: &LabRecord, trial: &TrialRecord) -> f64 {
-    let wall = trial.client.sum(|round| round.wall_ns.0) as f64;
-    let used: f64 = trial.rounds().map(|(.., cpu)| cpu.0 as f64).sum();
-    if wall > 0.0 { (used / wall / hop_cores(record)).min(1.0) } else { 0.0 }
+/// Cores that hops have in a trial.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cores {
+    /// Nanoseconds of them.
+    have: f64,
+    /// What the client took of that.
+    client: f64,
 }
 
-/// How many cores hops shared.
-pub(super) fn hop_cores(record: &LabRecord) -> f64 {
-    match record.hop_cores.len() {
-        0 => f64::from(record.environment.cores.max(1)),
-        some => some as f64,
+impl Cores {
+    pub(super) fn of(record: &LabRecord, trial: &TrialRecord) -> Self {
+        let wall = trial.client.sum(|round| round.wall_ns.0) as f64;
+        // Where hops have no cores of their own, the client is on theirs, too.
+        let (cores, client) = match record.hop_cores.len() {
+            0 => (record.environment.cores.max(1), trial.client.sum(|round| round.cpu.total.0)),
+            cores => (u32::try_from(cores).unwrap_or(u32::MAX), 0),
+        };
+        Self { have: wall * f64::from(cores), client: client as f64 }
+    }
+
+    /// How busy they are where hops take so many nanoseconds of CPU time: 0 to 1.
+    pub(super) fn busy(&self, hops: f64) -> f64 {
+        let busy = (hops + self.client) / self.have;
+        if busy.is_finite() { busy.min(1.0) } else { 0.0 }
     }
 }
 
-const NANOS_PER_MICRO: f64 = 1_000.0;
+/// CPU time of all hops of a trial in nanoseconds.
+fn hops_cpu(trial: &TrialRecord) -> f64 {
+    trial.rounds().map(|(.., cpu)| cpu.0 as f64).sum()
+}
+
+pub(super) const NANOS_PER_MICRO: f64 = 1_000.0;

@@ -6,13 +6,12 @@ use std::fmt;
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
 
-use super::design::{hop_cores, of_trial};
-use super::load::busy;
-use super::{Fit, Unpredictable};
+use super::Fit;
+use super::design::{Cores, NANOS_PER_MICRO, Row, of_trial};
 use crate::plan::lab::{Mix, Workload};
 use crate::plan::placement::Role;
 use crate::random::SplitMix64;
-use crate::record::lab::{HeldOut, HopRecord, LabRecord, TrialRecord};
+use crate::record::lab::{HeldOut, LabRecord, TrialRecord};
 use crate::stats::{Estimate, mean};
 
 /// Predicted beside measured.
@@ -86,8 +85,6 @@ fn figures(fit: &Fit) -> String {
                 cost.micros.map_or_else(|| "-".to_owned(), |of| format!("{:.3e}", of.value));
             text.push_str(&format!("{role} {kind} {term} {micros}\n"));
         }
-        let rise = block.load.map_or(0.0, |load| load.rise);
-        text.push_str(&format!("{} {} load {rise:.2}\n", block.role, block.kind));
     }
     text
 }
@@ -125,45 +122,37 @@ pub fn check(fit: &Fit, records: &[&LabRecord]) -> Check {
 fn rows(fit: &Fit, record: &LabRecord, trial: &TrialRecord) -> Vec<CheckRow> {
     let wall = trial.client.sum(|round| round.wall_ns.0) as f64;
     let rate = trial.client.sum(|round| round.succeeded) as f64 * 1e9 / wall;
-    // How often a hop is woken up follows from its neighbours and the machine, and is taken as it was.
-    let predicted: Vec<(Role, Result<Estimate, Unpredictable>)> = of_trial(record, trial)
-        .into_iter()
-        .map(|row| {
-            let micros = fit.rounds(row.role, row.kind, &row.counts);
-            let micros = micros.and_then(|all| mean(&all).ok_or(Unpredictable::TooFewRounds));
-            (row.role, micros)
-        })
-        .collect();
-    let rise = |hop: &HopRecord| {
-        let block = fit.block(hop.role, hop.kind);
-        block.and_then(|block| block.load).map_or(0.0, |load| load.rise)
-    };
-    let parts: Vec<(f64, f64)> = trial
-        .hops
-        .iter()
-        .zip(&predicted)
-        .map(|(hop, (_, micros))| {
-            let micros = micros.as_ref().map_or(0.0, |micros| micros.value);
-            (micros * rate / 1e6 / hop_cores(record), rise(hop))
-        })
-        .collect();
-    // How busy cores are follows from what is predicted, not from what was measured.
-    let busy = busy(&parts);
-    let hops = trial.hops.iter().zip(predicted);
-    hops.map(|(hop, (role, predicted))| {
-        let load = fit.block(hop.role, hop.kind).and_then(|block| block.load);
-        let factor = load.map_or(1.0, |load| load.factor_at(busy));
+    let operations = trial.client.sum(|round| round.succeeded) as f64;
+    let cores = Cores::of(record, trial);
+    let mut hops = of_trial(record, trial);
+    // How often a hop is woken up follows from its neighbours and the machine, and is taken as it was. How
+    // busy cores are then is predicted, which again says what being woken up costs.
+    let mut busy = 1.0;
+    for _ in 0..BUSY_STEPS {
+        let micros = hops.iter_mut().map(|hop| {
+            hop.be_woken_up_at(busy);
+            predicted(fit, hop).map_or(0.0, |micros| micros.value)
+        });
+        let micros: f64 = micros.sum();
+        busy = cores.busy(micros * operations * NANOS_PER_MICRO);
+    }
+    let hops = trial.hops.iter().zip(&hops);
+    hops.map(|(hop, row)| {
+        let cores = predicted(fit, row).map(|micros| micros.scaled(rate / MICROS_PER_SECOND));
         let used = hop.rounds.iter().map(|round| round.usage.cpu.total.0).sum::<u64>();
         let measured = used as f64 / wall;
-        let cores = predicted.map(|micros: Estimate| micros.scaled(factor * rate / 1e6));
-        let cores: Result<Estimate, Unpredictable> = cores;
-        let holds = cores.as_ref().is_ok_and(|cores| {
+        let holds = cores.is_some_and(|cores| {
             (cores.value - measured).abs() <= (measured * OFF_MAX).max(OFF_CORES_MAX)
         });
         let placement = trial.placement.clone();
-        CheckRow { placement, role, predicted: cores.ok(), measured, holds }
+        CheckRow { placement, role: row.role, predicted: cores, measured, holds }
     })
     .collect()
+}
+
+/// CPU time of a hop for each operation in microseconds.
+fn predicted(fit: &Fit, row: &Row) -> Option<Estimate> {
+    mean(&fit.rounds(row.role, row.kind, &row.counts).ok()?)
 }
 
 impl CheckRow {
@@ -206,6 +195,9 @@ impl fmt::Display for Unchecked {
     }
 }
 
+const MICROS_PER_SECOND: f64 = 1e6;
+/// Each step leaves at most half of what it was off: being woken up is less than half of all work.
+const BUSY_STEPS: u32 = 20;
 /// How far a prediction may be off, as a part of what was measured.
 const OFF_MAX: f64 = 0.10;
 /// How far it may be off at any rate, in cores: a tick of 10 ms in a second.

@@ -1,18 +1,21 @@
-//! Least squares of one sort of hop, and what it cannot tell apart.
+//! Least squares of all sorts of hop, and what they cannot tell apart.
 //!
 //! By the singular values of the design (Golub and Van Loan, *Matrix Computations*, 4th edition,
 //! section 5.5): directions without one worth mentioning are left out, and a term that has a part in
-//! them has no figure.
+//! them has no figure. What being woken up costs is common to all sorts of hop; it comes from what
+//! their own terms leave unexplained (Lovell, *Seasonal adjustment of economic time series*, Journal of
+//! the American Statistical Association 58, 1963).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::{DMatrix, DVector, Dyn, SVD};
 
 use super::Withheld;
 use super::design::Row;
 use super::flow::{Counts, Term};
 
-/// A design that is solved, round by round.
+/// A sort of hop that is solved, round by round.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Solved {
     /// Columns: terms of which something was measured and that are not held at zero.
@@ -24,81 +27,55 @@ pub(super) struct Solved {
     /// Directions that the design does not tell, of unit length, in divided terms.
     blind: Vec<Vec<f64>>,
     /// Divided terms of each round.
-    rounds: Vec<Vec<f64>>,
+    rounds: Vec<(u32, Vec<f64>)>,
+    /// What all sorts of hop have in common.
+    common: Arc<Common>,
     pub(super) rank: u32,
     pub(super) condition: Option<f64>,
 }
 
 impl Solved {
-    /// Solves equations of one sort of hop, in the rounds that all of them have.
-    pub(super) fn of(rows: &[Row]) -> Self {
-        let rows: Vec<&Row> = rows.iter().filter(|row| typical(row) > 0.0).collect();
-        let mut terms: Vec<Term> = Term::ALL
-            .iter()
-            .copied()
-            .filter(|term| rows.iter().any(|row| row.counts.contains_key(term)))
-            .collect();
-        let mut solved = Self::with(&rows, terms.clone());
-        let (rank, condition) = (solved.rank, solved.condition);
-        let mut at_bound = Vec::new();
-        while let Some(worst) = solved.most_negative() {
-            terms.retain(|term| *term != worst);
-            at_bound.push(worst);
-            solved = Self::with(&rows, terms.clone());
-        }
+    /// Solves equations by sort of hop, in the rounds that most slices of a sort have.
+    pub(super) fn all(blocks: &[Vec<Row>]) -> Vec<Self> {
+        let mut designs: Vec<Design<'_>> = blocks.iter().map(|rows| Design::of(rows)).collect();
         // Of the whole design: holding a term at zero tells nothing.
-        Self { at_bound, rank, condition, ..solved }
-    }
-
-    fn with(rows: &[&Row], terms: Vec<Term>) -> Self {
-        if terms.is_empty() {
-            return Self { terms, ..Self::default() };
+        let whole: Vec<(u32, Option<f64>)> =
+            designs.iter().map(|design| (design.rank, design.condition())).collect();
+        let mut at_bound: Vec<Vec<Term>> = vec![Vec::new(); blocks.len()];
+        let mut common_at_bound = Vec::new();
+        loop {
+            let common = Arc::new(Common::of(&designs, common_at_bound.clone()));
+            if let Some(worst) = common.most_negative() {
+                common_at_bound.push(worst);
+                continue;
+            }
+            let solved: Vec<Self> = designs.iter().map(|design| design.solve(&common)).collect();
+            let mut is_done = true;
+            for ((design, solved), held) in designs.iter_mut().zip(&solved).zip(&mut at_bound) {
+                if let Some(worst) = solved.most_negative() {
+                    *design = design.without(worst);
+                    held.push(worst);
+                    is_done = false;
+                }
+            }
+            if is_done {
+                let all = solved.into_iter().zip(at_bound).zip(whole);
+                let all = all.map(|((solved, at_bound), (rank, condition))| Self {
+                    at_bound,
+                    rank,
+                    condition,
+                    ..solved
+                });
+                return all.collect();
+            }
         }
-        // Errors are relative: a megabyte takes a thousand times as long as a handshake.
-        let weights: Vec<f64> = rows.iter().map(|row| 1.0 / typical(row)).collect();
-        let mut design = DMatrix::from_fn(rows.len(), terms.len(), |row, column| {
-            let count = rows.get(row).zip(terms.get(column));
-            let count = count.and_then(|(row, term)| row.counts.get(term)).copied();
-            count.unwrap_or_default() * weights.get(row).copied().unwrap_or_default()
-        });
-        let scales: Vec<f64> = design.column_iter().map(|column| column.norm()).collect();
-        for (mut column, scale) in design.column_iter_mut().zip(&scales) {
-            column /= *scale;
-        }
-        // More rows than columns, so that every direction of terms has a singular value.
-        let height = rows.len().max(terms.len());
-        let padded = design.resize_vertically(height, 0.0);
-        let svd = padded.svd(true, true);
-        let largest = svd.singular_values.max();
-        let least = largest * TELLING_MIN;
-        let told = svd.singular_values.iter().filter(|value| **value > least);
-        let smallest = told.clone().copied().fold(f64::INFINITY, f64::min);
-        let rank = u32::try_from(told.count()).unwrap_or_default();
-        let blind = svd.v_t.iter().flat_map(|directions| {
-            let values = svd.singular_values.iter();
-            let blind = values.zip(directions.row_iter()).filter(|(value, _)| **value <= least);
-            blind.map(|(_, row)| row.iter().copied().collect()).collect::<Vec<Vec<f64>>>()
-        });
-        let blind = blind.collect();
-        let rounds = common_rounds(rows).into_iter().filter_map(|round| {
-            let seen = rows.iter().zip(&weights).map(|(row, weight)| {
-                // A slice that was not seen in a round is taken to be what it is on average.
-                row.micros.get(&round).copied().unwrap_or_else(|| typical(row)) * weight
-            });
-            let seen = DVector::from_iterator(rows.len(), seen).resize_vertically(height, 0.0);
-            let found = svd.solve(&seen, least).ok()?;
-            Some(found.iter().copied().collect())
-        });
-        let rounds = rounds.collect();
-        let condition = (rank > 0).then(|| largest / smallest);
-        Self { terms, at_bound: Vec::new(), scales, blind, rounds, rank, condition }
     }
 
     /// The term that is identified and, on average over rounds, furthest below zero.
     fn most_negative(&self) -> Option<Term> {
         let rounds = self.rounds.len() as f64;
         let average = |column: usize| {
-            self.rounds.iter().filter_map(|round| round.get(column)).sum::<f64>() / rounds
+            self.rounds.iter().filter_map(|(_, terms)| terms.get(column)).sum::<f64>() / rounds
         };
         let all = self.terms.iter().enumerate().filter(|(_, term)| self.withheld(**term).is_none());
         let below = all.map(|(column, term)| (average(column), *term));
@@ -111,7 +88,7 @@ impl Solved {
     }
 
     pub(super) fn is_at_bound(&self, term: Term) -> bool {
-        self.at_bound.contains(&term)
+        self.at_bound.contains(&term) || self.common.at_bound.contains(&term)
     }
 
     /// Why a term has no figure.
@@ -119,25 +96,31 @@ impl Solved {
         if self.is_at_bound(term) {
             return None;
         }
-        let Some(column) = self.column(term) else { return Some(Withheld::NotMeasured) };
-        let part: f64 =
-            self.blind.iter().filter_map(|blind| blind.get(column)).map(|b| b * b).sum();
+        let (terms, blind) = match term.is_common() {
+            true => (&self.common.terms, &self.common.blind),
+            false => (&self.terms, &self.blind),
+        };
+        let Some(column) = terms.iter().position(|known| *known == term) else {
+            return Some(Withheld::NotMeasured);
+        };
+        let part: f64 = blind.iter().filter_map(|blind| blind.get(column)).map(|b| b * b).sum();
         (part > BLIND_MAX).then_some(Withheld::Inseparable)
     }
 
     /// A term's figure in each round.
-    pub(super) fn estimates(&self, term: Term) -> Option<Vec<f64>> {
-        if self.is_at_bound(term) {
-            return Some(vec![0.0; self.rounds.len()]);
-        }
-        Some(self.predict(&Counts::from([(self.terms.get(self.column(term)?).copied()?, 1.0)])))
+    pub(super) fn estimates(&self, term: Term) -> Vec<f64> {
+        self.predict(&Counts::from([(term, 1.0)]))
     }
 
     /// Terms of these counts that have no figure, and of which the counts are no combination that has
     /// one: where two always went together, both together can be predicted.
     pub(super) fn missing(&self, counts: &Counts) -> Vec<Term> {
-        let unknown = |term: &&Term| self.column(**term).is_none() && !self.is_at_bound(**term);
-        let mut missing: Vec<Term> = counts.keys().filter(unknown).copied().collect();
+        let is_unknown = |term: &Term| match self.withheld(*term) {
+            Some(Withheld::Inseparable) => term.is_common(),
+            withheld => withheld.is_some(),
+        };
+        let some = counts.iter().filter(|(_, count)| **count != 0.0).map(|(term, _)| *term);
+        let mut missing: Vec<Term> = some.filter(is_unknown).collect();
         let divided = self.divided(counts);
         let length: f64 = divided.iter().map(|count| count * count).sum();
         let blind: f64 = self.blind.iter().map(|blind| dot(blind, &divided).powi(2)).sum();
@@ -153,7 +136,10 @@ impl Solved {
     /// What counts take, by each round's figures.
     pub(super) fn predict(&self, counts: &Counts) -> Vec<f64> {
         let divided = self.divided(counts);
-        self.rounds.iter().map(|round| dot(round, &divided)).collect()
+        let rounds = self.rounds.iter();
+        rounds
+            .map(|(round, terms)| dot(terms, &divided) + self.common.predict(*round, counts))
+            .collect()
     }
 
     /// Measured beside fitted.
@@ -174,10 +160,205 @@ impl Solved {
         let terms = self.terms.iter().zip(&self.scales);
         terms.map(|(term, scale)| counts.get(term).copied().unwrap_or_default() / scale).collect()
     }
+}
 
-    fn column(&self, term: Term) -> Option<usize> {
-        self.terms.iter().position(|known| *known == term)
+/// The equations of a sort of hop, but for what is common to all.
+struct Design<'a> {
+    rows: Vec<&'a Row>,
+    terms: Vec<Term>,
+    /// Errors are relative: a megabyte takes a thousand times as long as a handshake.
+    weights: Vec<f64>,
+    scales: Vec<f64>,
+    svd: Option<SVD<f64, Dyn, Dyn>>,
+    /// Singular values above tell a direction.
+    least: f64,
+    rank: u32,
+    rounds: BTreeSet<u32>,
+}
+
+impl<'a> Design<'a> {
+    fn of(rows: &'a [Row]) -> Self {
+        let rows: Vec<&Row> = rows.iter().filter(|row| typical(row) > 0.0).collect();
+        let is_seen = |term: &Term| rows.iter().any(|row| row.counts.contains_key(term));
+        let terms = Term::ALL.iter().copied().filter(|term| !term.is_common());
+        let terms = terms.filter(is_seen).collect();
+        Self::with(rows, terms)
     }
+
+    fn without(&self, held: Term) -> Self {
+        let terms = self.terms.iter().copied().filter(|term| *term != held).collect();
+        Self::with(self.rows.clone(), terms)
+    }
+
+    fn with(rows: Vec<&'a Row>, terms: Vec<Term>) -> Self {
+        let weights: Vec<f64> = rows.iter().map(|row| 1.0 / typical(row)).collect();
+        let rounds = common_rounds(&rows);
+        if terms.is_empty() {
+            let (scales, svd, least, rank) = (Vec::new(), None, 0.0, 0);
+            return Self { rows, terms, weights, scales, svd, least, rank, rounds };
+        }
+        let mut design = DMatrix::from_fn(rows.len(), terms.len(), |row, column| {
+            let count = rows.get(row).zip(terms.get(column));
+            let count = count.and_then(|(row, term)| row.counts.get(term)).copied();
+            count.unwrap_or_default() * weights.get(row).copied().unwrap_or_default()
+        });
+        let scales: Vec<f64> = design.column_iter().map(|column| column.norm()).collect();
+        for (mut column, scale) in design.column_iter_mut().zip(&scales) {
+            column /= *scale;
+        }
+        // More rows than columns, so that every direction of terms has a singular value.
+        let height = rows.len().max(terms.len());
+        let svd = design.resize_vertically(height, 0.0).svd(true, true);
+        let least = svd.singular_values.max() * TELLING_MIN;
+        let told = svd.singular_values.iter().filter(|value| **value > least).count();
+        let rank = u32::try_from(told).unwrap_or_default();
+        Self { rows, terms, weights, scales, svd: Some(svd), least, rank, rounds }
+    }
+
+    /// What one number of each row is beside the CPU time that the row took.
+    fn weighted(&self, of: impl Fn(&Row) -> f64) -> DVector<f64> {
+        let all = self.rows.iter().zip(&self.weights).map(|(row, weight)| of(row) * weight);
+        let all = DVector::from_iterator(self.rows.len(), all);
+        all.resize_vertically(self.rows.len().max(self.terms.len()), 0.0)
+    }
+
+    fn counts(&self, term: Term) -> DVector<f64> {
+        self.weighted(|row| row.counts.get(&term).copied().unwrap_or_default())
+    }
+
+    fn seen(&self, round: u32) -> DVector<f64> {
+        // A slice that was not seen in a round is taken to be what it is on average.
+        self.weighted(|row| row.micros.get(&round).copied().unwrap_or_else(|| typical(row)))
+    }
+
+    /// What no combination of terms explains.
+    fn left_of(&self, all: DVector<f64>) -> DVector<f64> {
+        let Some((svd, directions)) =
+            self.svd.as_ref().and_then(|svd| Some((svd, svd.u.as_ref()?)))
+        else {
+            return all;
+        };
+        let mut left = all.clone();
+        for (direction, value) in directions.column_iter().zip(&svd.singular_values) {
+            if *value > self.least {
+                left -= direction * direction.dot(&all);
+            }
+        }
+        left
+    }
+
+    fn solve(&self, common: &Arc<Common>) -> Solved {
+        let rounds = self.rounds.iter().filter_map(|round| {
+            let mut seen = self.seen(*round);
+            for term in &common.terms {
+                let each = common.predict(*round, &Counts::from([(*term, 1.0)]));
+                seen -= self.counts(*term) * each;
+            }
+            let terms = match &self.svd {
+                Some(svd) => svd.solve(&seen, self.least).ok()?.iter().copied().collect(),
+                None => Vec::new(),
+            };
+            Some((*round, terms))
+        });
+        Solved {
+            rounds: rounds.collect(),
+            common: Arc::clone(common),
+            terms: self.terms.clone(),
+            scales: self.scales.clone(),
+            blind: self.blind(),
+            ..Solved::default()
+        }
+    }
+
+    fn blind(&self) -> Vec<Vec<f64>> {
+        self.svd.as_ref().map_or_else(Vec::new, |svd| blind(svd, self.least))
+    }
+
+    fn condition(&self) -> Option<f64> {
+        let values = &self.svd.as_ref()?.singular_values;
+        let told = values.iter().copied().filter(|value| *value > self.least);
+        (self.rank > 0).then(|| values.max() / told.fold(f64::INFINITY, f64::min))
+    }
+}
+
+/// Terms that cost all sorts of hop the same, from what the terms of each leave unexplained.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Common {
+    /// Those of which something was measured and that are not held at zero.
+    terms: Vec<Term>,
+    at_bound: Vec<Term>,
+    scales: Vec<f64>,
+    blind: Vec<Vec<f64>>,
+    rounds: BTreeMap<u32, Vec<f64>>,
+}
+
+impl Common {
+    fn of(designs: &[Design<'_>], at_bound: Vec<Term>) -> Self {
+        let stacked = |parts: Vec<DVector<f64>>| -> DVector<f64> {
+            let all: Vec<f64> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+            DVector::from_vec(all)
+        };
+        let length = |term: Term| {
+            let squares = designs.iter().map(|design| design.counts(term).norm_squared());
+            squares.sum::<f64>().sqrt()
+        };
+        let terms = Term::ALL.iter().copied().filter(|term| term.is_common());
+        let lengths =
+            terms.filter(|term| !at_bound.contains(term)).map(|term| (term, length(term)));
+        let (terms, scales): (Vec<Term>, Vec<f64>) =
+            lengths.filter(|(_, length)| *length > 0.0).unzip();
+        if terms.is_empty() {
+            return Self { at_bound, ..Self::default() };
+        }
+        let left: Vec<DVector<f64>> = terms
+            .iter()
+            .zip(&scales)
+            .map(|(term, scale)| {
+                let parts = designs.iter().map(|design| design.left_of(design.counts(*term)));
+                stacked(parts.collect()) / *scale
+            })
+            .collect();
+        let height = left.first().map_or(0, DVector::len).max(terms.len());
+        let svd = DMatrix::from_columns(&left).resize_vertically(height, 0.0).svd(true, true);
+        let all: BTreeSet<u32> =
+            designs.iter().flat_map(|design| &design.rounds).copied().collect();
+        let rounds = all.into_iter().filter_map(|round| {
+            // What the left parts are of is orthogonal to what the terms of each sort of hop explain.
+            let seen = stacked(designs.iter().map(|design| design.seen(round)).collect());
+            let seen = seen.resize_vertically(height, 0.0);
+            let found = svd.solve(&seen, TELLING_MIN).ok()?;
+            Some((round, found.iter().copied().collect()))
+        });
+        let rounds = rounds.collect();
+        let blind = blind(&svd, TELLING_MIN);
+        Self { terms, at_bound, scales, blind, rounds }
+    }
+
+    /// The term that is, on average over rounds, furthest below zero.
+    fn most_negative(&self) -> Option<Term> {
+        let sum =
+            |column: usize| self.rounds.values().filter_map(|round| round.get(column)).sum::<f64>();
+        let all = self.terms.iter().enumerate().map(|(column, term)| (sum(column), *term));
+        let below = all.filter(|(value, _)| *value < 0.0);
+        below.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, term)| term)
+    }
+
+    fn predict(&self, round: u32, counts: &Counts) -> f64 {
+        let Some(found) = self.rounds.get(&round) else { return 0.0 };
+        let each = self.terms.iter().zip(&self.scales).zip(found);
+        each.map(|((term, scale), found)| {
+            counts.get(term).copied().unwrap_or_default() / scale * found
+        })
+        .sum()
+    }
+}
+
+/// Directions of a design without a singular value above the least.
+fn blind(svd: &SVD<f64, Dyn, Dyn>, least: f64) -> Vec<Vec<f64>> {
+    let Some(directions) = &svd.v_t else { return Vec::new() };
+    let all = svd.singular_values.iter().zip(directions.row_iter());
+    let blind = all.filter(|(value, _)| **value <= least);
+    blind.map(|(_, row)| row.iter().copied().collect()).collect()
 }
 
 /// The mean over rounds.
@@ -186,7 +367,7 @@ fn typical(row: &Row) -> f64 {
 }
 
 /// Rounds in which at least half of the slices were seen.
-fn common_rounds(rows: &[&Row]) -> Vec<u32> {
+fn common_rounds(rows: &[&Row]) -> BTreeSet<u32> {
     let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
     for round in rows.iter().flat_map(|row| row.micros.keys()) {
         *seen.entry(*round).or_default() += 1;

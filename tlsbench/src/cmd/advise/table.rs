@@ -16,15 +16,10 @@ pub(super) fn text(advice: &Advice, profile: &Profile) -> String {
     let busy = profile.target_utilisation * 100.0;
     text.push_str(&format!("\ncores that are busy on average, at {busy:.0} % of each\n"));
     text.push_str(&format!("{}\n\n", placements(advice).trim_fmt()));
+    text.push_str(&withheld(advice));
     for placed in &advice.placements {
-        let name = &placed.placement;
-        for hop in &placed.hops {
-            if let Some(why) = &hop.withheld {
-                text.push_str(&format!("{name}: {why}\n"));
-            }
-        }
         for why in &placed.ruled_out {
-            text.push_str(&format!("{name} is ruled out: {why}\n"));
+            text.push_str(&format!("{} is ruled out: {why}\n", placed.placement));
         }
     }
     for why in &advice.money_withheld {
@@ -72,20 +67,26 @@ fn identified(block: &Block) -> String {
     let condition = block.condition.map_or_else(|| "-".to_owned(), |of| format!("{of:.0}"));
     let misfit =
         block.misfit.map_or_else(|| "-".to_owned(), |misfit| format!("{:.1} %", misfit * 100.0));
-    let load = match &block.load {
-        Some(load) => format!(
-            ", {:.1} times as much where cores are hardly busy{} (measured from {:.0} to {:.0} %)",
-            1.0 + load.rise,
-            if load.at_bound { ", at bound" } else { "" },
-            load.busy_from * 100.0,
-            load.busy_to * 100.0
-        ),
-        None => String::new(),
-    };
     format!(
         "{role} ({kind}): rank {rank}, condition {condition}, misfit {misfit}, {rows} slices of \
-         {rounds} rounds{load}\n"
+         {rounds} rounds\n"
     )
+}
+
+/// Why hops have no cores, each reason once with the placements that it is of.
+fn withheld(advice: &Advice) -> String {
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for placed in &advice.placements {
+        for why in placed.hops.iter().filter_map(|hop| hop.withheld.as_ref()) {
+            let why = why.to_string();
+            match reasons.iter_mut().find(|(known, _)| *known == why) {
+                Some((_, names)) => names.push(&placed.placement),
+                None => reasons.push((why, vec![&placed.placement])),
+            }
+        }
+    }
+    let lines = reasons.iter().map(|(why, names)| format!("{}: {why}\n", names.join(", ")));
+    lines.collect()
 }
 
 fn check(advice: &Advice) -> String {
