@@ -231,8 +231,7 @@ fn what_cannot_be_measured_is_refused_with_a_cure() {
     for (flags, wanted) in [
         (&["--placement", "somewhere"][..], "`somewhere` is none of `plaintext`"),
         (&["--engine", "envoy"], "`envoy` is none of `builtin`"),
-        // Where there is none it is missing, and else it is no relay.
-        (&["--engine", "caddy", "--placement", "passthrough"], "builtin"),
+        (&["--engine", "caddy", "--placement", "passthrough"], "Caddy speaks HTTP only"),
         (&["--workload", "all"], "`all` is none of `full`"),
         (&["--rounds", "0"], "write 1 to 1,000"),
         (&["-n", "4"], "--target"),

@@ -8,6 +8,8 @@ use tempfile::TempDir;
 use tlsbench_engine::fake::{Fake, FakeServer};
 use tlsbench_engine::tls::{LabPki, Subject};
 
+use crate::servers::free_address;
+
 /// A server that anything can ask, and a folder with the root of its certificate.
 fn stage() -> (FakeServer, TempDir) {
     let pki = LabPki::generate().unwrap();
@@ -75,6 +77,19 @@ fn a_goal_that_nothing_meets_is_a_negative_answer_with_its_reason() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     let line = said.lines().find(|line| line.contains("shop")).unwrap();
     assert!(line.contains("no rate") && line.contains("1/s"), "{line}");
+}
+
+#[test]
+fn an_endpoint_that_nobody_serves_is_named_with_what_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = format!("gone=http://{}/", free_address());
+    // At one a second, the least that is tried, a trial has one.
+    let flags = ["--trial", "1s", "--confirm", "1s", "--start", "4"];
+    let output = search(&folder, &[&["--target", &target][..], &flags].concat());
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let line = said.lines().find(|line| line.contains("gone")).unwrap();
+    assert!(line.contains("100.00 % failed, most by connect_refused"), "{line}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `tlsbench search`: the highest rate that meets a goal.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -29,7 +30,20 @@ struct Tried {
     rate: f64,
     long: bool,
     failing: Option<Failing>,
+    /// What most operations failed by that did.
+    failed_by: Option<String>,
     generator_busy: bool,
+}
+
+impl Tried {
+    /// Why it did not meet the goal.
+    fn why(&self) -> Option<String> {
+        let failing = self.failing.as_ref()?;
+        Some(match (failing, &self.failed_by) {
+            (Failing::Errors { .. }, Some(by)) => format!("{failing}, most by {by}"),
+            _ => failing.to_string(),
+        })
+    }
 }
 
 /// What it came to: the text, and the answer.
@@ -138,6 +152,7 @@ fn one(
             rate: rate.as_f64(),
             long,
             failing,
+            failed_by: failed_by(&target),
             generator_busy: seen.is_generator_busy(),
         });
         strategy.told(failing.is_none());
@@ -146,6 +161,15 @@ fn one(
     };
     shown.finish();
     Ok(Searched { name: name.to_owned(), found, tried })
+}
+
+/// The name by which most operations failed.
+fn failed_by(target: &TargetRecord) -> Option<String> {
+    let mut all: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, count) in target.rounds.iter().flat_map(|round| &round.failed) {
+        *all.entry(name).or_default() += count;
+    }
+    all.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned())
 }
 
 /// One trial of an endpoint.
@@ -191,12 +215,12 @@ fn text(settings: &Search, all: &[Searched], names_endpoint: bool) -> String {
         rate.map_or_else(|| none.to_owned(), |rate| format!("{rate:.0}/s"))
     };
     for searched in all {
-        let failing = searched.failing().and_then(|tried| tried.failing.as_ref());
+        let failing = searched.failing().and_then(Tried::why);
         table.add_row([
             searched.name.clone(),
             rate(searched.found.from, "no rate"),
             rate(searched.found.to, "not tried"),
-            failing.map_or_else(|| "-".to_owned(), ToString::to_string),
+            failing.unwrap_or_else(|| "-".to_owned()),
             searched.found.trials.to_string(),
         ]);
     }
@@ -230,6 +254,7 @@ fn json(settings: &Search, all: &[Searched]) -> String {
                     "rate": tried.rate,
                     "long": tried.long,
                     "failing": tried.failing,
+                    "failed_by": tried.failed_by,
                     "generator_busy": tried.generator_busy,
                 })
             });

@@ -21,6 +21,18 @@ pub struct BreakEven {
     pub words: String,
 }
 
+impl BreakEven {
+    fn said(
+        one: &Placement,
+        other: &Placement,
+        over: &'static str,
+        at: Option<f64>,
+        words: String,
+    ) -> Self {
+        Self { placement: one.name.clone(), against: other.name.clone(), over, at, words }
+    }
+}
+
 /// All statements on placements that were measured.
 pub(super) fn all(
     placements: &[&Placement],
@@ -53,14 +65,8 @@ fn over_resumed(
     costing: &Costing<'_>,
 ) -> BreakEven {
     let over = "traffic.resumed";
-    let (name, against) = (one.name.clone(), other.name.clone());
-    let says = |at, words| BreakEven {
-        placement: name.clone(),
-        against: against.clone(),
-        over,
-        at,
-        words,
-    };
+    let (name, against) = (&one.name, &other.name);
+    let says = |at, words| BreakEven::said(one, other, over, at, words);
     let at = |share: f64| {
         let mut changed = profile.clone();
         changed.traffic.resumed = share;
@@ -116,14 +122,8 @@ fn over_pooling(
     costing: &Costing<'_>,
 ) -> BreakEven {
     let over = "traffic.upstream_requests_per_connection";
-    let (name, against) = (one.name.clone(), other.name.clone());
-    let says = |at, words| BreakEven {
-        placement: name.clone(),
-        against: against.clone(),
-        over,
-        at,
-        words,
-    };
+    let (name, against) = (&one.name, &other.name);
+    let says = |at, words| BreakEven::said(one, other, over, at, words);
     let extra = |kappa: Option<f64>| -> Result<f64, String> {
         let mut changed = profile.clone();
         changed.traffic.upstream_requests_per_connection = kappa;

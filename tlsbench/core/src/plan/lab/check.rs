@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Lab;
-use crate::plan::hop::{Carried, POOL_MAX, RESPONSE_BYTES_MAX};
+use super::{EngineName, Lab};
+use crate::plan::hop::{Carried, HopKind, POOL_MAX, RESPONSE_BYTES_MAX};
 use crate::plan::placement::Placement;
 use crate::plan::problem::{Problem, Problems};
 use crate::plan::{Group, Provider, Version};
@@ -41,6 +41,7 @@ impl Lab {
         self.check_rounds(&mut problems);
         self.check_mix(&mut problems);
         self.check_tls(&mut problems);
+        self.check_engines(&mut problems);
         let over = self.pool > POOL_MAX;
         problems.when(over, "pool", "more than an address has ports", "write at most 28,232");
         let over = self.idle_connections > IDLE_MAX;
@@ -90,6 +91,27 @@ impl Lab {
         {
             let over = bytes > RESPONSE_BYTES_MAX;
             problems.when(over, key, "more than 1 GiB", "ask for less");
+        }
+    }
+
+    /// What would be found only when it is put up, minutes into a run.
+    fn check_engines(&self, problems: &mut Problems) {
+        for (role, engine) in &self.engines {
+            let stations = self.placements.iter().flat_map(|placement| {
+                placement.hops.iter().map(move |station| (placement, station))
+            });
+            let relay = stations.into_iter().find(|(_, station)| {
+                let is_relay = matches!(station.kind, HopKind::Relay | HopKind::SniRelay);
+                *engine == EngineName::Caddy && station.role == *role && is_relay
+            });
+            if let Some((placement, station)) = relay {
+                let seen = format!(
+                    "Caddy speaks HTTP only, and in `{}` this is a `{}`",
+                    placement.name, station.kind
+                );
+                let cure = "let nginx, HAProxy or a builtin hop be it, as by --lb builtin";
+                problems.add(format!("engines.{role}"), seen, cure);
+            }
         }
     }
 

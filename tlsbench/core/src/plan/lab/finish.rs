@@ -72,8 +72,10 @@ impl LabDraft {
             idle_connections: self.idle_connections.unwrap_or(usual.idle_connections),
         };
         let mut all = problems.0;
-        // Placements were looked at where they are described.
-        all.extend(lab.problems_but_of_placements());
+        // Placements were looked at where they are described; that none is left follows from a name.
+        let more = lab.problems_but_of_placements().into_iter();
+        let is_named = all.iter().any(|problem| problem.key == "placements");
+        all.extend(more.filter(|more| more.key != "placements" || !is_named));
         match all.is_empty() {
             true => Ok(Asked { lab, pki: self.pki.clone(), ca_bundle }),
             false => Err(all),

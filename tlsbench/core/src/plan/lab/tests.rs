@@ -161,6 +161,14 @@ fn what_cannot_be_measured_is_named() {
     let mut twice = Lab::default();
     twice.placements.push(Known::Mtls.placement());
     assert_eq!(keys(&twice), ["placements"]);
+    let caddy = |role, known: Known| {
+        let engines = [(role, EngineName::Caddy)].into();
+        keys(&Lab { engines, placements: vec![known.placement()], ..Lab::default() })
+    };
+    assert_eq!(caddy(Role::Lb, Known::LbTerminate), [""; 0]);
+    assert_eq!(caddy(Role::Lb, Known::Passthrough), ["engines.lb"]);
+    assert_eq!(caddy(Role::Ingress, Known::IngressTerminate), [""; 0]);
+    assert_eq!(caddy(Role::Ingress, Known::Passthrough), ["engines.ingress"]);
 }
 
 /// OpenSSL refuses certificates of other curves in TLS 1.2: `wrong curve`, or no cipher in common.

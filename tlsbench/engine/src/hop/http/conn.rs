@@ -96,9 +96,9 @@ impl Conn {
 
 /// Room for a head: most requests have 100 to 600 bytes.
 pub(in crate::hop) const ROOM_USUAL: usize = 2 << 10;
-/// Room for a response's head with a body of usual length, 64 KiB: what does not fit is read and written in
-/// a second turn, here and by every hop on the way to the client.
-pub(in crate::hop) const ROOM_RESPONSE: usize = 64 << 10;
+/// Room for a response's head of up to 4 KiB with a body of up to 64 KiB: what does not fit is read and
+/// written in a second turn, here and by every hop on the way to the client.
+pub(in crate::hop) const ROOM_RESPONSE: usize = 68 << 10;
 /// A second: several round trips around the earth.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 /// 1 MiB: what may be under way of a body that nobody wants.

@@ -53,5 +53,5 @@ impl Pool {
     }
 }
 
-/// Connections that keep the memory of their buffers while they wait: 16 × 128 KiB are 2 MiB.
+/// Connections that keep the memory of their buffers while they wait: 16 × 136 KiB are 2 MiB.
 const WARM_MAX: usize = 16;

@@ -146,10 +146,12 @@ fn what_is_wrong_is_named_with_its_line() {
         ["line 34: `placement.hops.kind`: `tunnel` is none of `backend`, `http`, `relay`, \
              `sni-relay`"]
     );
-    assert_eq!(
-        replaced("\"mtls\"]", "\"mtsl\"]")[0].split(" is none").next().unwrap(),
-        "line 2: `placements`: `mtsl`"
-    );
+    for from in ["\"mtls\"]", "\"mine\", \"mtls\"]"] {
+        // Where no other is left, that follows, and is not said beside it.
+        let said = replaced(from, "\"mtsl\"]");
+        let [said] = said.as_slice() else { panic!("{said:?}") };
+        assert_eq!(said.split(" is none").next(), Some("line 2: `placements`: `mtsl`"));
+    }
     assert_eq!(replaced("rounds = 4", "rounds = 0")[0], "line 16: `timing.rounds`: 0 rounds");
     assert_eq!(
         replaced("version = \"1.2\"", "resume = 0.5"),
