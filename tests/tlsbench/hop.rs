@@ -7,7 +7,7 @@ use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tlsbench_core::plan::hop::{
     Cryptography, Dial, DialTls, Forwarded, Hop, HopCounters, HopKind, ListenTls, PrivatePem, Route,
 };
@@ -209,7 +209,7 @@ fn read_all(mut from: ChildStderr) -> String {
 #[test]
 fn ten_thousand_idle_clients_are_held_or_as_many_as_descriptors_allow() {
     let mut hop = HopProcess::start(&backend(1));
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = rustix::process::getrlimit(Resource::Nofile).current;
     // Other tests of this process need some, too.
     let many = (limit.unwrap_or(20_000) / 2).saturating_sub(200).min(10_000);
     let mut clients: Vec<TcpStream> = (0..many).map(|_| ask(hop.address)).collect();
@@ -224,6 +224,68 @@ fn ten_thousand_idle_clients_are_held_or_as_many_as_descriptors_allow() {
     }
     drop(clients);
     hop.counted(|counters| counters.open == 0);
+}
+
+/// Asks a backend for a body by way of a relay, on a connection that is kept, and reads all of it.
+fn fetch(client: &mut TcpStream, bytes: usize) {
+    write!(client, "GET /bytes/{bytes} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut client = BufReader::new(client);
+    let mut line = String::new();
+    while line != "\r\n" {
+        line.clear();
+        assert_ne!(client.read_line(&mut line).unwrap(), 0, "the head ends early");
+    }
+    let mut body = Vec::new();
+    client.take(bytes as u64).read_to_end(&mut body).unwrap();
+    assert_eq!(body.len(), bytes);
+    assert!(body.iter().all(|byte| *byte == b'x'));
+}
+
+/// How many ends of pipes a process has.
+fn pipe_ends(child: &Child) -> usize {
+    let all = std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap().flatten();
+    let targets = all.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("pipe:")).count()
+}
+
+fn relay_before(backend: &HopProcess) -> HopProcess {
+    HopProcess::start(&hop(HopKind::Relay, Some(backend.address)))
+}
+
+fn client_of(relay: &HopProcess) -> TcpStream {
+    let client = TcpStream::connect(relay.address).unwrap();
+    client.set_read_timeout(Some(ANSWER_MAX)).unwrap();
+    client
+}
+
+#[test]
+fn long_bodies_go_through_a_pipe_that_connections_at_rest_do_not_keep() {
+    let backend = HopProcess::start(&backend(0));
+    let relay = relay_before(&backend);
+    let (before, mut clients) = (pipe_ends(&relay.child), Vec::new());
+    for _ in 0..30 {
+        let mut client = client_of(&relay);
+        // One response after the other, each with a head and a last piece that are small.
+        (0..3).for_each(|_| fetch(&mut client, 1_000_003));
+        clients.push(client);
+    }
+    // They come one after the other, so that one pipe is enough: two ends.
+    assert_eq!(pipe_ends(&relay.child) - before, 2);
+    clients.iter_mut().for_each(|client| fetch(client, 100));
+}
+
+#[test]
+fn where_descriptors_are_out_bytes_go_on_without_a_pipe() {
+    let backend = HopProcess::start(&backend(0));
+    let mut relay = relay_before(&backend);
+    let mut client = client_of(&relay);
+    fetch(&mut client, 10);
+    let before = pipe_ends(&relay.child);
+    let few = Rlimit { current: Some(3), maximum: Some(3) };
+    prlimit(Some(Pid::from_child(&relay.child)), Resource::Nofile, few).unwrap();
+    fetch(&mut client, 8_000_000);
+    assert_eq!(pipe_ends(&relay.child), before);
+    assert_eq!(relay.counters().refused, Default::default());
 }
 
 #[test]

@@ -36,10 +36,10 @@ pub(super) struct Pump {
     /// Bytes that were read and that the other side did not take yet.
     waiting: Vec<u8>,
     taken: usize,
-    /// A pipe through the kernel, while there is much to move.
+    /// A pipe through the kernel, while it holds bytes that the other side did not take yet.
     pipe: Option<Pipe>,
-    /// Full buffers that were read in a row.
-    full: u8,
+    /// How many more small pieces may come until bytes are copied again; bulk while there are any.
+    bulk: u8,
     state: State,
 }
 
@@ -78,7 +78,15 @@ impl Direction for Pump {
                 continue;
             }
             let moved = match (from.bare(), to.bare()) {
-                (Some(from), Some(_)) if self.full >= FULL_MIN => self.poll_splice(cx, from),
+                (Some(source), Some(_)) if self.bulk > 0 => {
+                    // Nobody has a pipe who waits for bytes.
+                    ready!(source.poll_read_ready(cx))?;
+                    match Pipe::take() {
+                        Ok(pipe) => self.poll_splice(cx, source, pipe),
+                        // Descriptors are out, and what stands goes on without.
+                        Err(_) => self.poll_copy(cx, from, to),
+                    }
+                }
                 _ => self.poll_copy(cx, from, to),
             };
             let Poll::Ready(moved) = moved else {
@@ -111,6 +119,9 @@ impl Pump {
                 pipe.holds -= written;
             }
         }
+        if let Some(pipe) = self.pipe.take() {
+            pipe.give_back();
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -126,11 +137,7 @@ impl Pump {
             ready!(Pin::new(from).poll_read(cx, &mut read))?;
             let data = read.filled();
             let length = data.len();
-            match length {
-                0 => self.state = State::Ending,
-                BUFFER_BYTES => self.full = self.full.saturating_add(1),
-                _ => self.full = 0,
-            }
+            self.note(length);
             let mut rest = data;
             while !rest.is_empty() {
                 match Pin::new(&mut *to).poll_write(cx, rest) {
@@ -149,30 +156,35 @@ impl Pump {
         })
     }
 
-    /// Fills the pipe, which is empty, from the source.
-    fn poll_splice(&mut self, cx: &mut Context<'_>, from: &TcpStream) -> Poll<io::Result<usize>> {
-        let pipe = match &mut self.pipe {
-            Some(pipe) => pipe,
-            none => none.insert(Pipe::take()?),
-        };
-        let moved = ready!(poll_io(cx, from, Interest::READABLE, || {
+    /// Fills a pipe, which is empty, from the source.
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &TcpStream,
+        mut pipe: Pipe,
+    ) -> Poll<io::Result<usize>> {
+        let moved = poll_io(cx, from, Interest::READABLE, || {
             splice(from, None, &pipe.into, None, pipe.bytes, FLAGS)
-        }))?;
-        pipe.holds = moved;
-        if moved == 0 {
-            self.state = State::Ending;
+        });
+        match moved {
+            Poll::Ready(Ok(length @ 1..)) => {
+                pipe.holds = length;
+                self.pipe = Some(pipe);
+            }
+            Poll::Ready(Ok(0) | Err(_)) | Poll::Pending => pipe.give_back(),
         }
-        if moved < SPLICE_MIN {
-            self.full = 0;
+        if let Poll::Ready(Ok(length)) = moved {
+            self.note(length);
         }
-        Poll::Ready(Ok(moved))
+        moved
     }
-}
 
-impl Drop for Pump {
-    fn drop(&mut self) {
-        if let Some(pipe) = self.pipe.take() {
-            pipe.give_back();
+    /// Takes down how much came at once.
+    fn note(&mut self, length: usize) {
+        match length {
+            0 => self.state = State::Ending,
+            BULK_MIN.. => self.bulk = SMALL_MAX,
+            _ => self.bulk = self.bulk.saturating_sub(1),
         }
     }
 }
@@ -206,9 +218,31 @@ thread_local! {
 /// 256 KiB: a system call is then 1 to 2 % of the copying that it does, and the buffer still fits a
 /// core's cache of the second level.
 const BUFFER_BYTES: usize = 256 << 10;
-/// Full buffers in a row from which on bytes are moved by the kernel alone: a response that is
-/// shorter than half a megabyte is through before a pipe would pay.
-const FULL_MIN: u8 = 2;
-/// A splice that moves less than 32 KiB is no cheaper than a copy.
-const SPLICE_MIN: usize = 32 << 10;
+/// What comes in pieces of 32 KiB goes on without being copied: a pair of splices costs as much as
+/// copying that does.
+const BULK_MIN: usize = 32 << 10;
+/// So many smaller pieces in a row end that. Heads and last pieces of responses do not, even where each
+/// is followed by a long body.
+const SMALL_MAX: u8 = 8;
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_and_last_pieces_between_long_bodies_do_not_end_splicing() {
+        let mut pump = Pump::default();
+        let mut bulk_after = |lengths: &[usize]| {
+            lengths.iter().for_each(|length| pump.note(*length));
+            pump.bulk > 0
+        };
+        assert!(!bulk_after(&[100, BULK_MIN - 1]));
+        assert!(bulk_after(&[BULK_MIN]));
+        for _ in 0..3 {
+            assert!(bulk_after(&[100, 1, BULK_MIN - 1, 300_000]));
+        }
+        assert!(bulk_after(&[100; SMALL_MAX as usize - 1]));
+        assert!(!bulk_after(&[100]), "small pieces alone are copied");
+    }
+}
