@@ -1,4 +1,6 @@
 //! Whether it is really the hop that listens at an address, and not somebody who was there before.
+//!
+//! Looked at is the network namespace of the hop, which may be another than this process's.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -22,7 +24,7 @@ pub(super) enum Listener {
 /// Who listens at an address: the process or one below it, or somebody else.
 pub(super) fn listener(address: SocketAddr, pid: u32) -> Listener {
     // The sockets first: one that is the hop's is then found among its descriptors.
-    let inodes = sockets(address);
+    let inodes = sockets(address, pid);
     if inodes.is_empty() {
         return Listener::Nobody;
     }
@@ -37,12 +39,12 @@ pub(super) fn listener(address: SocketAddr, pid: u32) -> Listener {
     if all.pids_below(pid).any(holds) { Listener::Hop } else { Listener::Other }
 }
 
-/// Inodes of sockets that listen at an address, or at its port of all addresses.
+/// Inodes of sockets that listen at an address, or at its port of all addresses, where a process is.
 ///
 /// The kernel lists those that listen first (`tcp_seq_start`), and only they are read: behind them there
 /// may be tens of thousands that wait for the end of their time.
-fn sockets(address: SocketAddr) -> Vec<u64> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(File::open);
+fn sockets(address: SocketAddr, pid: u32) -> Vec<u64> {
+    let tables = ["tcp", "tcp6"].map(|table| File::open(format!("/proc/{pid}/net/{table}")));
     let of_table = |table| {
         let lines = BufReader::new(table).lines().map_while(Result::ok).skip(1);
         lines.map_while(|line| listening(&line)).collect::<Vec<_>>()
@@ -85,16 +87,29 @@ const LISTEN: &str = "0A";
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::process::{Child, Command};
 
     use super::*;
+
+    /// A process that listens nowhere.
+    struct Stranger(Child);
+
+    impl Drop for Stranger {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
 
     #[test]
     fn a_listener_is_the_hop_s_or_somebody_else_s() {
         let held = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = held.local_addr().unwrap();
         assert_eq!(listener(address, std::process::id()), Listener::Hop);
-        // No process has this number.
-        assert_eq!(listener(address, u32::MAX), Listener::Other);
+        let stranger = Stranger(Command::new("sleep").arg("1000").spawn().unwrap());
+        assert_eq!(listener(address, stranger.0.id()), Listener::Other);
+        // No process has this number, so nobody sees what it sees.
+        assert_eq!(listener(address, u32::MAX), Listener::Nobody);
         drop(held);
         assert_eq!(listener(address, std::process::id()), Listener::Nobody);
         let all = TcpListener::bind("0.0.0.0:0").unwrap();
