@@ -9,8 +9,8 @@ mod read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use tlsbench_core::record::lab::LabRecord;
-use tlsbench_core::report::Report;
+use tlsbench_core::record::lab::{LabRecord, Receiving};
+use tlsbench_core::report::{LabReport, Report};
 
 use crate::settings::{self, Format};
 use crate::store;
@@ -87,6 +87,25 @@ fn shell(arguments: &[String]) -> String {
     shlex::try_join(arguments.iter().map(String::as_str)).unwrap_or_else(|_| arguments.join(" "))
 }
 
+/// How a run over placements was measured.
+fn lab_method(lab: &LabReport) -> String {
+    let receiving = match (lab.netns, lab.receiving) {
+        (true, Receiving::Receiver) => {
+            "Each hop was in a network namespace of its own, joined to its neighbours by veth. Packets were \
+             received by threads of the kernel, whose CPU time is part of the hop's or the client's that \
+             they were for."
+        }
+        (true, Receiving::Sender) => {
+            "Each hop was in a network namespace of its own, joined to its neighbours by veth, and the kernel \
+             charged the receiving of packets to whoever sent them."
+        }
+        (false, _) => {
+            "On the loopback interface the kernel charges the receiving of packets to whoever sends them."
+        }
+    };
+    format!("{LAB_METHOD} {receiving}\n")
+}
+
 /// How endpoints are measured.
 const METHOD: &str = "\
 A round is the unit of analysis: rates are means over rounds and CPU time per operation is a ratio of sums \
@@ -105,7 +124,6 @@ Student's t, from 20 rounds on of the studentised bootstrap. Words follow a rule
 Costs more and costs less need a chance below 5 %, all comparisons of the run taken together (Holm), and an effect \
 of at least 2 %; equal within 5 % needs the whole interval there; else it is cannot tell, with the smallest effect \
 that would have been seen. Nothing is said where a gate is shut or where neighbouring rounds are alike. Loops are \
-closed, so CPU time per operation is that of hops under full load; it is higher under little. On the loopback \
-interface the kernel charges the receiving of packets to whoever sends them. Figures of builtin hops do not carry \
-over to other proxies.\n";
+closed, so CPU time per operation is that of hops under full load; it is higher under little. Figures of builtin \
+hops do not carry over to other proxies.";
 const PROGRAM: &str = concat!("tlsbench ", env!("CARGO_PKG_VERSION"));

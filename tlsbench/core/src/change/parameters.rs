@@ -46,6 +46,7 @@ pub(super) fn of_lab(record: &LabRecord) -> BTreeMap<String, String> {
         ("program".to_owned(), record.program.clone()),
         ("generator_cores".to_owned(), format!("{:?}", record.generator_cores)),
         ("hop_cores".to_owned(), format!("{:?}", record.hop_cores)),
+        ("receiving".to_owned(), record.receiving.as_str().to_owned()),
     ]);
     flatten("lab", serde_json::to_value(&record.lab).unwrap_or_default(), &mut all);
     all.remove("lab.seed");

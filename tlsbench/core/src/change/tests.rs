@@ -301,6 +301,20 @@ fn of_placements_the_cpu_pass_is_compared_and_no_mix_that_was_held_out() {
 }
 
 #[test]
+fn how_hops_were_joined_and_who_was_charged_are_parameters() {
+    use crate::record::lab::{LabRecord, Receiving};
+    let text = include_str!("../../../../tests/fixtures/report/placements.json");
+    let mut record = LabRecord::from_json(text).unwrap();
+    let seen = |record: &LabRecord| Observed::of_lab("run.json", record).parameters;
+    let of = |record: &LabRecord| ["lab.netns", "receiving"].map(|key| seen(record)[key].clone());
+    assert_eq!(of(&record), ["false", "sender"]);
+    (record.lab.netns, record.receiving) = (true, Receiving::Receiver);
+    assert_eq!(of(&record), ["true", "receiver"]);
+    let again = LabRecord::from_json(&record.to_json().unwrap()).unwrap();
+    assert_eq!(of(&again), of(&record));
+}
+
+#[test]
 fn seeds_and_addresses_of_the_generator_are_no_parameters() {
     let text = include_str!("../../../../tests/fixtures/report/open.json");
     let mut record = RunRecord::from_json(text).unwrap();

@@ -4,7 +4,7 @@ use super::*;
 use crate::plan::lab::{EngineName, Lab, Mix, Pass, Workload};
 use crate::plan::placement::{Known, Station};
 use crate::random::SplitMix64;
-use crate::record::lab::{HopRecord, HopRound, TrialRecord};
+use crate::record::lab::{HopRecord, HopRound, Receiving, TrialRecord};
 use crate::record::{Environment, Measured, RoundRecord, SCHEMA, TargetRecord};
 use crate::tally::Tally;
 use crate::units::Nanos;
@@ -89,6 +89,7 @@ impl World {
             notes: Vec::new(),
             generator_cores: vec![0],
             hop_cores: vec![1],
+            receiving: Receiving::Sender,
             others: None,
             pilot: Vec::new(),
             trials,

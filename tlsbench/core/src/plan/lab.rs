@@ -50,6 +50,10 @@ pub struct Lab {
     /// The protocol of requests where the client speaks TLS; elsewhere, and between hops, HTTP/1.1.
     #[serde(default = "http1")]
     pub protocol: ProtocolName,
+    /// Whether each hop is in a network namespace of its own, joined to its neighbours by veth; else
+    /// all of them are on the loopback interface.
+    #[serde(default)]
+    pub netns: bool,
     /// The one TLS version of every link with TLS.
     pub version: Version,
     /// The kind of every key.
@@ -153,6 +157,7 @@ impl Default for Lab {
             pool: 64,
             response_bytes: 120,
             protocol: ProtocolName::Http1,
+            netns: false,
             version: Version::Tls13,
             key: KeyKind::EcdsaP256,
             suites: vec![Suite::Aes128Gcm],

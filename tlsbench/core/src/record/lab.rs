@@ -6,6 +6,7 @@ use super::{Environment, Note, RecordError, SCHEMA, TargetRecord};
 use crate::plan::hop::{Counted, HopKind};
 use crate::plan::lab::{EngineName, Lab, Mix, Pass, Workload};
 use crate::plan::placement::{Placement, Role};
+use crate::plan::words::words;
 use crate::units::Nanos;
 use crate::usage::{Memory, Usage};
 
@@ -36,6 +37,9 @@ pub struct LabRecord {
     pub generator_cores: Vec<u32>,
     /// Cores that hops kept to.
     pub hop_cores: Vec<u32>,
+    /// Who the kernel charged for the receiving of packets.
+    #[serde(default)]
+    pub receiving: Receiving,
     /// Who else used the CPUs.
     pub others: Option<Others>,
     /// What was seen of each placement before the rounds.
@@ -47,6 +51,16 @@ pub struct LabRecord {
     /// What was held out of the cost model to check it with.
     #[serde(default)]
     pub held_out: Option<HeldOut>,
+}
+
+/// Whose CPU time the receiving of packets is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Receiving {
+    /// That of whoever sends them: the kernel hands them over in the sender's context.
+    #[default]
+    Sender,
+    /// That of whoever receives them: a thread of the kernel does it, which counts as the receiver's.
+    Receiver,
 }
 
 /// A mix that was chosen by what costs came to, and measured after them to check them with.
@@ -260,3 +274,5 @@ impl TrialRecord {
         })
     }
 }
+
+words!(Receiving { Sender = "sender", Receiver = "receiver" });

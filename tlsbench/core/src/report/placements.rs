@@ -16,7 +16,7 @@ use super::GateReport;
 use crate::plan::hop::{Carried, HopKind};
 use crate::plan::lab::{EngineName, Pass, Workload};
 use crate::plan::placement::{Placement, Role};
-use crate::record::lab::{IdleRecord, LabRecord, Others};
+use crate::record::lab::{IdleRecord, LabRecord, Others, Receiving};
 use crate::record::{Environment, Note};
 use crate::stats::Estimate;
 use crate::verdicts::{Row, Verdicts, verdicts};
@@ -63,6 +63,10 @@ pub struct LabReport {
     pub generator_cores: Vec<u32>,
     /// Cores that hops kept to.
     pub hop_cores: Vec<u32>,
+    /// Whether each hop was in a network namespace of its own.
+    pub netns: bool,
+    /// Who the kernel charged for the receiving of packets.
+    pub receiving: Receiving,
     /// Who else used the CPUs.
     pub others: Option<Others>,
     /// What was asked for, TOML.
@@ -157,6 +161,8 @@ impl LabReport {
             environment: record.environment.clone(),
             generator_cores: record.generator_cores.clone(),
             hop_cores: record.hop_cores.clone(),
+            netns: record.lab.netns,
+            receiving: record.receiving,
             others: record.others.clone(),
             lab: toml::to_string(&record.lab).unwrap_or_default(),
         }

@@ -10,6 +10,7 @@ use crate::plan::placement::{Placement, Role};
 use crate::random::SplitMix64;
 use crate::record::lab::{
     HeldOut, HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, MadeRound, Others, PilotRecord,
+    Receiving,
 };
 use crate::record::{Environment, Measured, SCHEMA, TargetRecord};
 use crate::tally::{Phase, Tally};
@@ -102,6 +103,7 @@ fn record_of(chosen: &[Known]) -> LabRecord {
         notes: Vec::new(),
         generator_cores: vec![0],
         hop_cores: vec![1],
+        receiving: Receiving::Sender,
         others: None,
     }
 }

@@ -37,6 +37,9 @@ pub struct LabDraft {
     pub engine: Option<EngineName>,
     /// The protocol of requests where the client speaks TLS: `http/1.1` or `h2`. Default: `http/1.1`.
     pub protocol: Option<ProtocolName>,
+    /// Whether each hop is in a network namespace of its own, joined to its neighbours by veth, so that
+    /// each pays for the packets that it receives. Takes root. Default: false.
+    pub netns: Option<bool>,
     /// The kind of every key. Default: `ecdsa-p256`.
     pub key: Option<KeyKind>,
     /// A directory of `tlsbench pki`, whose certificates are used. Default: certificates are made.
@@ -156,6 +159,7 @@ impl LabDraft {
             hold_out: self.hold_out.or(below.hold_out),
             engine: self.engine.or(below.engine),
             protocol: self.protocol.or(below.protocol),
+            netns: self.netns.or(below.netns),
             key: self.key.or(below.key),
             pki: self.pki.or(below.pki),
             seed: self.seed.or(below.seed),

@@ -80,6 +80,7 @@ impl From<&Asked> for LabDraft {
             hold_out: Some(lab.hold_out),
             engine: None,
             protocol: Some(lab.protocol),
+            netns: Some(lab.netns),
             key: Some(lab.key),
             pki: asked.pki.clone(),
             seed: Some(lab.seed),
@@ -141,7 +142,7 @@ impl From<&Station> for StationDraft {
 }
 
 /// Keys of a file's top level that endpoints do not have.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "placements",
     "placement",
     "workloads",
@@ -151,6 +152,7 @@ const KEYS: [&str; 17] = [
     "engine",
     "engines",
     "protocol",
+    "netns",
     "key",
     "pki",
     "seed",

@@ -62,6 +62,7 @@ impl LabDraft {
             pool: self.pool.unwrap_or(usual.pool),
             response_bytes: self.response_bytes.unwrap_or(usual.response_bytes),
             protocol: self.protocol.unwrap_or(usual.protocol),
+            netns: self.netns.unwrap_or(usual.netns),
             version: version.unwrap_or(usual.version),
             key: self.key.unwrap_or(usual.key),
             suites: suites.unwrap_or(usual.suites),

@@ -384,7 +384,7 @@ fn environment(lab: &LabReport) -> Markup {
 
 fn method(lab: &LabReport) -> Markup {
     html! {
-        p { (super::super::LAB_METHOD) }
+        p { (super::super::lab_method(lab)) }
         (parts::notes(&lab.notes, None))
         p { "By " (lab.program) ", from " (lab.started) " to " (lab.ended) ":" }
         (parts::command(&lab.environment.command))

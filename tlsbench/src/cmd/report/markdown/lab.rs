@@ -7,7 +7,7 @@ use tlsbench_core::report::{
     ratio, small,
 };
 
-use super::super::{LAB_METHOD, shell};
+use super::super::{lab_method, shell};
 use super::syntax::{Table, fenced, plain};
 use super::{ENVIRONMENT, GATES, environment_cells, gate_cells};
 
@@ -298,8 +298,9 @@ fn environment(lab: &LabReport) -> String {
 
 fn method(lab: &LabReport) -> String {
     let (program, started, ended) = (plain(&lab.program), plain(&lab.started), plain(&lab.ended));
+    let method = lab_method(lab);
     let mut text =
-        format!("\n### Method\n\n{LAB_METHOD}\nBy {program}, from {started} to {ended}.\n\n");
+        format!("\n### Method\n\n{method}\nBy {program}, from {started} to {ended}.\n\n");
     for note in &lab.notes {
         text.push_str(&format!("At {}: {}.\n\n", plain(&note.at), plain(&note.text)));
     }

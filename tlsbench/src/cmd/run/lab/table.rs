@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use tlsbench_core::plan::ProtocolName;
 use tlsbench_core::plan::lab::Lab;
-use tlsbench_core::record::lab::LabRecord;
+use tlsbench_core::record::lab::{LabRecord, Receiving};
 use tlsbench_core::verdicts::Verdicts;
 use tlsbench_core::warning::{Gate, Warning};
 
@@ -41,7 +41,8 @@ pub(super) fn text(record: &LabRecord, judged: &Verdicts, path: &Path) -> String
     for note in stand_ins(record) {
         text.push_str(&format!("note: {note}\n"));
     }
-    text.push_str(CAVEATS);
+    text.push_str(CAVEAT_OF_LOOPS);
+    text.push_str(caveat_of_receiving(record));
     if record.lab.protocol == ProtocolName::Http2 {
         text.push_str(CAVEAT_OF_HTTP2);
     }
@@ -102,6 +103,21 @@ fn stand_ins(record: &LabRecord) -> Vec<String> {
     notes.into_iter().map(|(place, note)| format!("{place}: {note}")).collect()
 }
 
+/// Whose CPU time the receiving of packets is.
+fn caveat_of_receiving(record: &LabRecord) -> &'static str {
+    match (record.lab.netns, record.receiving) {
+        (true, Receiving::Receiver) => {
+            "hops are in network namespaces: each is charged for the packets that it receives.\n"
+        }
+        (true, Receiving::Sender) => {
+            "hops are in network namespaces, and the receiving of packets is charged to whoever sends them.\n"
+        }
+        (false, _) => {
+            "on loopback the kernel charges the receiving of packets to whoever sends them.\n"
+        }
+    }
+}
+
 /// The result for programs.
 pub(super) fn json(record: &LabRecord, judged: &Verdicts, path: &Path) -> anyhow::Result<String> {
     let gates = judged.gates.iter().map(|gate| {
@@ -128,10 +144,8 @@ pub(super) fn json(record: &LabRecord, judged: &Verdicts, path: &Path) -> anyhow
 const CAVEAT_OF_HTTP2: &str =
     "clients speak HTTP/2 over TLS and else HTTP/1.1, so what TLS adds includes the protocol.\n";
 /// What a reader has to know to use these figures.
-const CAVEATS: &str = "\
-CPU time per operation falls as hops have more to do: compare figures of one loop only.
-on loopback the kernel charges the receiving of packets to whoever sends them.
-";
+const CAVEAT_OF_LOOPS: &str =
+    "CPU time per operation falls as hops have more to do: compare figures of one loop only.\n";
 
 #[cfg(test)]
 mod tests {
