@@ -17,7 +17,7 @@ use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::Usage;
 use tlsbench_engine::run::{Inputs, Progress, Stop, run};
 use tlsbench_engine::tls::{KeyKind, Lab, Purpose};
-use tlsbench_engine::topology::{Engine, Ground, Topology, TopologyError};
+use tlsbench_engine::topology::{Engine, Ground, Network, Topology, TopologyError};
 use tlsbench_engine::trial::{Trial, TrialError, measure};
 
 use crate::bench::Bench;
@@ -118,6 +118,7 @@ impl Stand {
             folder: &self.bench.file(folder),
             cores: &[],
             counts: true,
+            network: Network::Loopback,
         };
         Topology::start(placement, &self.wiring, &ground)
     }

@@ -141,6 +141,13 @@ pub struct Second {
 }
 
 impl Lap {
+    /// Adds what the kernel did for these threads in threads of its own, on the cores that these keep
+    /// to: it is their work, and the busiest of them had that much less of its core.
+    pub fn add_receiving(&mut self, cpu: Cpu) {
+        self.cpu = self.cpu + cpu;
+        self.busiest_thread = self.busiest_thread + cpu.total;
+    }
+
     /// Adds another thread that went through the same round at the same time.
     pub fn add_thread(&mut self, other: &Self) {
         self.wall = self.wall.max(other.wall);
@@ -195,6 +202,14 @@ mod tests {
             seconds: vec![both, second(100)],
         };
         assert_eq!(lap, expected);
+    }
+
+    #[test]
+    fn what_the_kernel_received_for_threads_is_their_work() {
+        let cpu = |n| Cpu { total: Nanos(n), user: Nanos(0), system: Nanos(n) };
+        let mut lap = Lap { cpu: cpu(7), busiest_thread: Nanos(5), ..Lap::default() };
+        lap.add_receiving(cpu(3));
+        assert_eq!((lap.cpu, lap.busiest_thread), (cpu(10), Nanos(8)));
     }
 
     #[test]

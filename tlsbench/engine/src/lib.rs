@@ -7,6 +7,7 @@ compile_error!("tlsbench measures through /proc, /sys and timerfd, so it runs on
 
 pub mod clock;
 pub mod affinity;
+pub mod netns;
 mod shard;
 pub mod tls;
 pub mod wire;

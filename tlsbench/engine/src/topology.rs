@@ -2,24 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
 use tlsbench_core::plan::hop::{Counted, Hop, HopCounters, HopKind};
 use tlsbench_core::plan::placement::{Placement, Role, Wiring, wire};
 use tlsbench_core::proxyconf::{Build, Unsupported, caddy, haproxy, nginx};
+use tlsbench_core::usage::Cpu;
 
 use crate::affinity;
+use crate::netns::NetnsError;
 use crate::probe::{Processes, Reading, Tree, TreeError};
 use crate::process::{HopProcess, ProcessError, Proxy};
 
 mod counting;
+mod network;
 
 pub use counting::CountError;
 use counting::Counter;
+pub use network::Network;
+use network::{Laid, PORTS_FROM, PORTS_TO};
 
 /// What a hop is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +64,8 @@ pub struct Ground<'a> {
     pub cores: &'a [usize],
     /// Whether nginx logs handshakes: a copy of two bytes for each connection, by which it counts.
     pub counts: bool,
+    /// How hops reach one another.
+    pub network: Network<'a>,
 }
 
 /// The hops of a placement, running. They end when this is dropped.
@@ -67,6 +73,10 @@ pub struct Ground<'a> {
 pub struct Topology {
     /// In the order of the placement, but the client's side ends first when dropped.
     hops: Vec<StandingHop>,
+    /// What receives for clients.
+    client: Tree,
+    /// It goes after the hops, so that these can close their connections.
+    network: Laid,
 }
 
 /// A hop that runs.
@@ -94,6 +104,9 @@ pub enum TopologyError {
         /// How many were needed.
         count: usize,
     },
+    /// There is no network for hops.
+    #[error("cannot join hops by network namespaces")]
+    Network(#[from] NetnsError),
     /// Hops may not run on the cores that they were given.
     #[error("cannot keep hops to the cores {cores:?}")]
     Cores {
@@ -148,20 +161,44 @@ impl Topology {
         wiring: &Wiring,
         ground: &Ground<'_>,
     ) -> Result<Self, TopologyError> {
-        let addresses = free_addresses(placement.hops.len())?;
-        let hops = wire(placement, &addresses, wiring);
+        let network = Laid::new(ground.network, placement.hops.len(), ground.cores)?;
+        let hops = wire(placement, &network.addresses(), wiring);
         let mut standing = Vec::with_capacity(hops.len());
-        for (station, hop) in placement.hops.iter().zip(&hops).rev() {
-            standing.push(StandingHop::start(placement, station.role, hop, ground)?);
+        for (index, (station, hop)) in placement.hops.iter().zip(&hops).enumerate().rev() {
+            let place = (&network, index);
+            standing.push(StandingHop::start(placement, station.role, hop, ground, place)?);
         }
         standing.reverse();
-        Ok(Self { hops: standing })
+        let client = Tree::of_threads(network.receivers_of_clients())
+            .map_err(|source| TopologyError::Read { role: Role::Lb, source })?;
+        Ok(Self { hops: standing, client, network })
     }
 
     /// Where a client goes.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.hops.first().map(|hop| hop.process.address())
+    }
+
+    /// Does something where clients are: connections, threads and processes that come of it are there.
+    ///
+    /// # Errors
+    /// When it cannot be done there; then it is not.
+    pub fn at_client<T: Send>(
+        &mut self,
+        what: impl FnOnce(&mut Self) -> T + Send,
+    ) -> Result<T, TopologyError> {
+        match self.network.client() {
+            None => Ok(what(self)),
+            Some(place) => Ok(place.within(|| what(self))?),
+        }
+    }
+
+    /// CPU time of threads of the kernel that receive for clients; none where nobody but clients and
+    /// hops themselves does so.
+    pub fn receiving_of_clients(&mut self) -> Cpu {
+        self.client.clocks();
+        self.client.reading().usage.cpu
     }
 
     /// The hops, from the client on.
@@ -240,6 +277,7 @@ impl StandingHop {
         role: Role,
         hop: &Hop,
         ground: &Ground<'_>,
+        (network, index): (&Laid, usize),
     ) -> Result<Self, TopologyError> {
         let engine = ground.engines.get(&role).unwrap_or(&Engine::Builtin);
         let folder = ground.folder.join(role.as_str());
@@ -269,15 +307,17 @@ impl StandingHop {
                 HopProcess::proxy(ground.tlsbench, proxy, configuration, address, &folder)
             }
         };
+        let start = || network.at_hop(index, start);
         let started = if ground.cores.is_empty() {
             start()
         } else {
             affinity::keeping_to(ground.cores, start)
                 .map_err(|source| TopologyError::Cores { cores: ground.cores.to_vec(), source })?
-        };
+        }?;
         let process = started.map_err(|source| TopologyError::Process { role, source })?;
-        let tree =
-            Tree::of(process.pid()).map_err(|source| TopologyError::Read { role, source })?;
+        let receivers = network.receivers_of_hop(index);
+        let tree = Tree::with_threads(process.pid(), receivers)
+            .map_err(|source| TopologyError::Read { role, source })?;
         let notes = proxy.map(|(_, configuration)| configuration.notes).unwrap_or_default();
         let counter = engine.counter(hop, folder, ground.counts);
         Ok(Self { role, kind: hop.kind, engine: engine.name(), notes, process, tree, counter })
@@ -322,31 +362,6 @@ impl Engine {
     }
 }
 
-/// Addresses that nobody listens at. They are not of the range from which the system takes ports for
-/// outgoing connections, so that none is taken before the hop has it.
-fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, TopologyError> {
-    let mut held = Vec::with_capacity(count);
-    // Runs at the same time begin at different places, and no port is given twice by this one until
-    // all others were.
-    let span = u32::from(PORTS_TO - PORTS_FROM);
-    for _ in 0..span {
-        if held.len() == count {
-            break;
-        }
-        let turn = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id());
-        let port = PORTS_FROM + u16::try_from(turn % span).unwrap_or_default();
-        held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
-    }
-    let addresses: Vec<SocketAddr> =
-        held.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-    if addresses.len() == count { Ok(addresses) } else { Err(TopologyError::Ports { count }) }
-}
-
 /// What is under way ends within milliseconds; a busy machine is given a second.
 const REST_LOOKS: u32 = 200;
 const REST_PAUSE: Duration = Duration::from_millis(5);
-/// How many ports were tried so far.
-static NEXT: AtomicU32 = AtomicU32::new(0);
-/// Above the ports of well-known services, below those of outgoing connections (32,768 on Linux).
-const PORTS_FROM: u16 = 20_000;
-const PORTS_TO: u16 = 32_000;

@@ -4,7 +4,7 @@ use thiserror::Error;
 use tlsbench_core::plan::hop::{Counted, HopKind};
 use tlsbench_core::plan::placement::Role;
 use tlsbench_core::plan::{Length, Scenario};
-use tlsbench_core::usage::{Memory, Usage};
+use tlsbench_core::usage::{Cpu, Memory, Usage};
 
 use crate::probe::Reading;
 use crate::run::{self, CutShort, Inputs, Progress, RunError, Slice, Stop};
@@ -80,13 +80,15 @@ pub fn measure(
         Length::Count(_) => 1,
         Length::Time(_) => ATTEMPTS,
     };
-    for _ in 1..attempts {
-        match measure_once(topology, scenario, inputs, stop) {
-            Err(TrialError::Unread) => {}
-            measured => return measured,
+    topology.at_client(|topology| {
+        for _ in 1..attempts {
+            match measure_once(topology, scenario, inputs, stop) {
+                Err(TrialError::Unread) => {}
+                measured => return measured,
+            }
         }
-    }
-    measure_once(topology, scenario, inputs, stop)
+        measure_once(topology, scenario, inputs, stop)
+    })?
 }
 
 fn measure_once(
@@ -99,15 +101,26 @@ fn measure_once(
     topology.read()?;
     let counted = topology.counted()?;
     let (mut begun, mut ended, mut slice) = (Vec::new(), None, None);
+    // What the kernel received for clients until the round began, and in it.
+    let (mut before, mut received) = (Cpu::default(), Cpu::default());
     let outcome = run::run(scenario, inputs, stop, |progress| match progress {
-        Progress::RoundBegins { .. } => begun = topology.read_known(),
-        Progress::RoundEnds { .. } => ended = Some(topology.read()),
+        Progress::RoundBegins { .. } => {
+            before = topology.receiving_of_clients();
+            begun = topology.read_known();
+        }
+        Progress::RoundEnds { .. } => {
+            received = topology.receiving_of_clients() - before;
+            ended = Some(topology.read());
+        }
         Progress::Slice(measured) => slice = Some(*measured),
         Progress::Note(_) | Progress::Counts { .. } => {}
     })?;
     let ended = ended.transpose()?.unwrap_or_default();
     if outcome.cut_short.is_none() && (begun.is_empty() || ended.is_empty()) {
         return Err(TrialError::Unread);
+    }
+    if let Some(slice) = &mut slice {
+        slice.lap.add_receiving(received);
     }
     let (mut made, mut failed) = (outcome.unmeasured.made(), outcome.unmeasured.failures());
     if let Some(Slice { tally, .. }) = &slice {

@@ -14,10 +14,12 @@ use tlsbench_core::usage::{Cpu, Memory, Usage};
 
 use crate::clock::{Clock, cpu_of_process};
 
-/// A process and all that descend from it.
+/// A process and all that descend from it, and threads of the kernel that work for them alone.
 #[derive(Debug)]
 pub struct Tree {
-    root: u32,
+    /// Nothing where there are only threads of the kernel.
+    root: Option<u32>,
+    threads: Vec<u32>,
     members: BTreeMap<u32, Member>,
     /// When the clocks were read.
     at: Nanos,
@@ -91,11 +93,35 @@ impl Tree {
     /// # Errors
     /// When the process cannot be read.
     pub fn of(pid: u32) -> Result<Self, TreeError> {
-        let tick = Nanos(NANOS_PER_SECOND / procfs::ticks_per_second().max(1));
-        let (members, past, at) = (BTreeMap::new(), Usage::default(), Clock::Monotonic.now());
-        let mut tree = Self { root: pid, members, at, past, ended: 0, tick };
+        Self::with_threads(pid, &[])
+    }
+
+    /// The same with threads of the kernel, which each are a process to it.
+    ///
+    /// # Errors
+    /// When the process cannot be read.
+    pub fn with_threads(pid: u32, threads: &[u32]) -> Result<Self, TreeError> {
+        let mut tree = Self::new(Some(pid), threads);
         tree.find(&Processes::now()?)?;
         Ok(tree)
+    }
+
+    /// Nothing but threads of the kernel.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn of_threads(threads: &[u32]) -> Result<Self, TreeError> {
+        let mut tree = Self::new(None, threads);
+        if !threads.is_empty() {
+            tree.find(&Processes::now()?)?;
+        }
+        Ok(tree)
+    }
+
+    fn new(root: Option<u32>, threads: &[u32]) -> Self {
+        let tick = Nanos(NANOS_PER_SECOND / procfs::ticks_per_second().max(1));
+        let (members, past, at) = (BTreeMap::new(), Usage::default(), Clock::Monotonic.now());
+        Self { root, threads: threads.to_vec(), members, at, past, ended: 0, tick }
     }
 
     /// Reads what was used up to now: first the clocks of the processes that are known, so that
@@ -126,10 +152,11 @@ impl Tree {
     /// # Errors
     /// When the first process has ended, or its clock cannot be read.
     pub fn find(&mut self, all: &Processes) -> Result<(), TreeError> {
-        let found = all.below(self.root);
-        if found.is_empty() {
-            return Err(TreeError::Gone { pid: self.root });
+        let mut found = self.root.map(|root| all.below(root)).unwrap_or_default();
+        if let Some(pid) = self.root.filter(|_| found.is_empty()) {
+            return Err(TreeError::Gone { pid });
         }
+        found.extend(self.threads.iter().filter_map(|pid| Some((*pid, all.0.get(pid)?))));
         self.let_go(&found);
         for (pid, stat) in found {
             if self.members.contains_key(&pid) {
@@ -137,7 +164,9 @@ impl Tree {
             }
             match cpu_of_process(pid) {
                 Ok(total) => drop(self.members.insert(pid, Member::new(stat.starttime, total))),
-                Err(source) if pid == self.root => return Err(TreeError::Clock { pid, source }),
+                Err(source) if Some(pid) == self.root => {
+                    return Err(TreeError::Clock { pid, source });
+                }
                 // It has just ended, before anything was known of it.
                 Err(_) => {}
             }

@@ -57,6 +57,16 @@ pub fn hold(
     count: u32,
     stop: &Stop,
 ) -> Result<Idle, IdleError> {
+    topology.at_client(|topology| hold_here(topology, scenario, inputs, count, stop))?
+}
+
+fn hold_here(
+    topology: &mut Topology,
+    scenario: &Scenario,
+    inputs: &Inputs,
+    count: u32,
+    stop: &Stop,
+) -> Result<Idle, IdleError> {
     let Some(target) = scenario.targets.first() else {
         return Ok(Idle { connections: 0, hops: Vec::new() });
     };

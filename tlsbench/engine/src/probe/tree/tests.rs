@@ -82,6 +82,26 @@ fn assert_about(used: Nanos, expected: Nanos) {
 }
 
 #[test]
+fn what_works_for_a_process_without_descending_from_it_is_measured_with_it() {
+    let (mut stub, mut other) = (Started::stub(), Started::stub());
+    let mut tree = Tree::with_threads(stub.pid(), &[other.pid()]).unwrap();
+    let mut alone = Tree::of_threads(&[other.pid()]).unwrap();
+    let (before, before_alone) = (tree.read().unwrap(), alone.read().unwrap());
+    let of_other = other.burn(100) - other.2;
+    let burnt = stub.burn(100) - stub.2;
+    let (after, after_alone) = (tree.read().unwrap(), alone.read().unwrap());
+    assert_about((after.usage - before.usage).cpu.total, Nanos(burnt.0 + of_other.0));
+    assert_about((after_alone.usage - before_alone.usage).cpu.total, of_other);
+    assert_eq!((after.processes, after_alone.processes), (2, 1));
+    // It may go first; what it used is not lost.
+    drop(other);
+    let last = tree.read().unwrap();
+    assert_eq!((last.processes, last.ended), (1, 1));
+    assert!(last.usage.cpu.total >= after.usage.cpu.total);
+    assert_eq!(Tree::of_threads(&[]).unwrap().read().unwrap().usage.cpu.total, Nanos(0));
+}
+
+#[test]
 fn threads_that_end_are_measured_within_5_percent() {
     let mut stub = Started::stub();
     let mut tree = Tree::of(stub.pid()).unwrap();

@@ -8,7 +8,7 @@ use tlsbench_core::plan::placement::{Placement, Wiring};
 use tlsbench_core::plan::{Problem, Scenario};
 use tlsbench_engine::affinity;
 use tlsbench_engine::run::{Inputs, Stop};
-use tlsbench_engine::topology::{Ground, Topology};
+use tlsbench_engine::topology::{Ground, Network, Topology};
 use tlsbench_engine::trial::{Idle, Trial, hold, measure};
 
 use super::certificates;
@@ -53,6 +53,7 @@ impl Site {
             folder: &self.folder.join(folder),
             cores: &self.hop_cores,
             counts: true,
+            network: Network::Loopback,
         };
         let wiring = Wiring { response_bytes: bytes, ..self.wiring.clone() };
         Topology::start(placement, &wiring, &ground)

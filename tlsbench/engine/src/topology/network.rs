@@ -1,0 +1,124 @@
+//! How the hops of a placement reach one another: on the loopback interface, or each in a network
+//! namespace of its own.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tlsbench_core::record::lab::Receiving;
+
+use super::TopologyError;
+use crate::netns::{Chain, Netns, NetnsError};
+
+/// What joins hops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network<'a> {
+    /// The loopback interface.
+    Loopback,
+    /// Pairs of veth interfaces between network namespaces, of which each hop has one to itself and
+    /// clients have another.
+    Namespaces {
+        /// Who is to be charged for the receiving of packets.
+        receiving: Receiving,
+        /// The cores that clients keep to; all where there are none.
+        client_cores: &'a [usize],
+    },
+}
+
+/// A network that is there.
+#[derive(Debug)]
+pub(super) enum Laid {
+    Loopback(Vec<SocketAddr>),
+    Namespaces(Chain),
+}
+
+impl Laid {
+    /// Makes it for so many hops, which keep to these cores.
+    pub(super) fn new(
+        network: Network<'_>,
+        hops: usize,
+        cores: &[usize],
+    ) -> Result<Self, TopologyError> {
+        Ok(match network {
+            Network::Loopback => Self::Loopback(free_addresses(hops)?),
+            Network::Namespaces { receiving, client_cores } => {
+                // There are four roles, and each at most once.
+                let hops = u8::try_from(hops).unwrap_or(u8::MAX);
+                Self::Namespaces(Chain::lay(hops, receiving, [client_cores, cores])?)
+            }
+        })
+    }
+
+    /// Where each hop listens.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        match self {
+            Self::Loopback(addresses) => addresses.clone(),
+            Self::Namespaces(chain) => chain.addresses(),
+        }
+    }
+
+    /// Does something where a hop is.
+    pub(super) fn at_hop<T: Send>(
+        &self,
+        index: usize,
+        what: impl FnOnce() -> T + Send,
+    ) -> Result<T, NetnsError> {
+        match self {
+            Self::Namespaces(chain) => match chain.hop(index) {
+                Some(place) => place.within(what),
+                None => Ok(what()),
+            },
+            Self::Loopback(_) => Ok(what()),
+        }
+    }
+
+    /// Where clients are; nothing where that is where everybody is.
+    pub(super) fn client(&self) -> Option<Arc<Netns>> {
+        match self {
+            Self::Loopback(_) => None,
+            Self::Namespaces(chain) => chain.client(),
+        }
+    }
+
+    /// Threads of the kernel that receive for a hop and for nobody else.
+    pub(super) fn receivers_of_hop(&self, index: usize) -> &[u32] {
+        match self {
+            Self::Loopback(_) => &[],
+            Self::Namespaces(chain) => chain.receivers_of_hop(index),
+        }
+    }
+
+    /// Those that do so for clients.
+    pub(super) fn receivers_of_clients(&self) -> &[u32] {
+        match self {
+            Self::Loopback(_) => &[],
+            Self::Namespaces(chain) => chain.receivers_of_clients(),
+        }
+    }
+}
+
+/// Addresses that nobody listens at. They are not of the range from which the system takes ports for
+/// outgoing connections, so that none is taken before the hop has it.
+fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, TopologyError> {
+    let mut held = Vec::with_capacity(count);
+    // Runs at the same time begin at different places, and no port is given twice by this one until
+    // all others were.
+    let span = u32::from(PORTS_TO - PORTS_FROM);
+    for _ in 0..span {
+        if held.len() == count {
+            break;
+        }
+        let turn = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id());
+        let port = PORTS_FROM + u16::try_from(turn % span).unwrap_or_default();
+        held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
+    }
+    let addresses: Vec<SocketAddr> =
+        held.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    if addresses.len() == count { Ok(addresses) } else { Err(TopologyError::Ports { count }) }
+}
+
+/// How many ports were tried so far.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+/// Above the ports of well-known services, below those of outgoing connections (32,768 on Linux).
+pub(super) const PORTS_FROM: u16 = 20_000;
+pub(super) const PORTS_TO: u16 = 32_000;
