@@ -22,6 +22,7 @@ mod hop;
 mod http2;
 mod lab;
 mod negotiation;
+mod netns;
 mod pki;
 mod placements;
 mod ports;

@@ -241,6 +241,7 @@ fn what_cannot_be_measured_is_refused_with_a_cure() {
         (&["--ca-bundle", "ca.crt"], "--pki DIR"),
         (&["--pki", "nowhere"], "nowhere/"),
         (&["--engine", "nginx", "--target", "http://127.0.0.1:1/"], "an endpoint is named"),
+        (&["--netns", "--target", "http://127.0.0.1:1/"], "an endpoint is named"),
     ] {
         let (output, folder) = run(flags);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

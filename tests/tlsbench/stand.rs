@@ -112,13 +112,24 @@ impl Stand {
         engines: &BTreeMap<Role, Engine>,
         folder: &str,
     ) -> Result<Topology, TopologyError> {
+        self.start_on(Network::Loopback, placement, engines, folder)
+    }
+
+    /// The same on a network.
+    pub(crate) fn start_on(
+        &self,
+        network: Network<'_>,
+        placement: &Placement,
+        engines: &BTreeMap<Role, Engine>,
+        folder: &str,
+    ) -> Result<Topology, TopologyError> {
         let ground = Ground {
             tlsbench: Path::new(env!("CARGO_BIN_EXE_tlsbench")),
             engines,
             folder: &self.bench.file(folder),
             cores: &[],
             counts: true,
-            network: Network::Loopback,
+            network,
         };
         Topology::start(placement, &self.wiring, &ground)
     }

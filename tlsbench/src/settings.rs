@@ -206,6 +206,8 @@ pub struct LabRun {
     pub idle: Option<u32>,
     /// Idle upstream connections of an HTTP hop.
     pub pool: Option<u32>,
+    /// Whether each hop is in a network namespace of its own.
+    pub netns: bool,
     /// The kind of every key.
     pub key: Option<KeyKind>,
     /// What hops are made of, by role; builtin where nothing is said.

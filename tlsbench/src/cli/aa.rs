@@ -51,6 +51,10 @@ struct Measured {
     #[arg(long, value_name = "NAME", conflicts_with = "records")]
     engine: Option<EngineName>,
 
+    /// Give each hop a network namespace of its own, as `tlsbench run --netns` does.
+    #[arg(long, conflicts_with = "records")]
+    netns: bool,
+
     /// Where the record goes [default: runs/<start time>.json].
     #[arg(long, value_name = "FILE.json", conflicts_with = "records")]
     record: Option<PathBuf>,
@@ -78,8 +82,8 @@ impl Aa {
         if !self.records.is_empty() {
             return settings::Aa::Recorded { records: self.records.clone(), output };
         }
-        let Measured { placements, workloads, engine, record, round, rounds, warm_up, seed } =
-            &self.measured;
+        let Measured { placements, workloads, engine, netns, record, .. } = &self.measured;
+        let Measured { round, rounds, warm_up, seed, .. } = &self.measured;
         let flags = Draft {
             load: LoadDraft { seed: *seed, ..LoadDraft::default() },
             timing: TimingDraft {
@@ -103,6 +107,7 @@ impl Aa {
                 workloads: workloads.clone(),
                 passes: vec![Pass::Cpu],
                 engines: super::run::engines(*engine, None, None),
+                netns: *netns,
                 ..settings::LabRun::default()
             },
         }))

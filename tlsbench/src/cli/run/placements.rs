@@ -54,6 +54,11 @@ pub(super) struct Placements {
     #[arg(long, value_name = "NAME")]
     ingress: Option<EngineName>,
 
+    /// Give each hop a network namespace of its own, joined to its neighbours by veth, so that each pays
+    /// for the packets that it receives; takes root.
+    #[arg(long)]
+    netns: bool,
+
     /// The kind of every key: `ecdsa-p256`, `ecdsa-p384`, `ed25519`, `rsa2048` or `rsa3072`
     /// [default: ecdsa-p256].
     #[arg(long, value_name = "KIND")]
@@ -77,6 +82,7 @@ impl Placements {
             thorough: self.thorough,
             idle: self.idle,
             pool: self.upstream_pool,
+            netns: self.netns,
             key: self.key,
             engines: engines(self.engine, self.lb, self.ingress),
             pki: self.pki.clone(),

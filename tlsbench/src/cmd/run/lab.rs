@@ -74,7 +74,7 @@ pub(super) fn measured(asked: &Asked, settings: &Run) -> anyhow::Result<(LabReco
     let stop = Arc::new(Stop::new());
     stop_on_signals(&stop).context("cannot listen for signals")?;
     let mut keeper = Keeper::new(lab, started, path.clone(), &site);
-    keeper.note_all(site.engines.notes());
+    keeper.note_all(&site.notes());
     let passes = Passes {
         lab,
         site: &site,

@@ -36,8 +36,8 @@ pub(crate) fn is_of_placements(settings: &Run) -> bool {
 }
 
 fn draft(settings: &Run) -> LabDraft {
-    let LabRun { placements, workloads, passes, thorough, pool, engines, key, idle, pki, .. } =
-        &settings.lab;
+    let LabRun { placements, workloads, passes, thorough, pool, engines, key, .. } = &settings.lab;
+    let LabRun { idle, pki, netns, .. } = &settings.lab;
     let Draft { load, timing, tls, request, .. } = settings.flags.clone();
     let list = |names: &Vec<String>| (!names.is_empty()).then(|| names.clone());
     LabDraft {
@@ -47,6 +47,7 @@ fn draft(settings: &Run) -> LabDraft {
         thorough: thorough.then_some(true),
         engines: engines.clone(),
         protocol: request.protocol,
+        netns: netns.then_some(true),
         key: *key,
         pki: pki.clone(),
         seed: load.seed,

@@ -8,7 +8,7 @@ use tlsbench_core::plan::lab::{EngineName, Lab, Mix, Pass, Workload};
 use tlsbench_core::plan::placement::Placement;
 use tlsbench_core::plan::{ClientCertificate, Load, Scenario};
 use tlsbench_core::record::lab::{
-    HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, MadeRound, Others, PilotRecord, Receiving,
+    HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, MadeRound, Others, PilotRecord,
     TrialRecord,
 };
 use tlsbench_core::record::{Measured, Note, SCHEMA, TargetRecord};
@@ -61,7 +61,7 @@ impl Keeper {
             notes: Vec::new(),
             generator_cores: numbers(&site.generator_cores),
             hop_cores: numbers(&site.hop_cores),
-            receiving: Receiving::Sender,
+            receiving: site.receiving,
             others: None,
             pilot: Vec::new(),
             trials: Vec::new(),

@@ -6,10 +6,11 @@ use anyhow::Context as _;
 use tlsbench_core::plan::lab::{Asked, ClientFiles};
 use tlsbench_core::plan::placement::{Placement, Wiring};
 use tlsbench_core::plan::{Problem, Scenario};
-use tlsbench_engine::affinity;
+use tlsbench_core::record::lab::Receiving;
 use tlsbench_engine::run::{Inputs, Stop};
 use tlsbench_engine::topology::{Ground, Network, Topology};
 use tlsbench_engine::trial::{Idle, Trial, hold, measure};
+use tlsbench_engine::{affinity, netns};
 
 use super::certificates;
 use super::engines::Engines;
@@ -22,11 +23,17 @@ pub(super) struct Site {
     pub(super) engines: Engines,
     pub(super) generator_cores: Vec<usize>,
     pub(super) hop_cores: Vec<usize>,
+    /// Who is charged for the receiving of packets.
+    pub(super) receiving: Receiving,
+    netns: bool,
     tlsbench: PathBuf,
 }
 
 impl Site {
     pub(super) fn prepare(asked: &Asked, record: &Path, engines: Engines) -> anyhow::Result<Self> {
+        let netns = asked.lab.netns;
+        // Before anything is made: whether there can be such namespaces at all.
+        let receiving = if netns { netns::charged()? } else { Receiving::Sender };
         // Beside the record, and named like it: what the hops were told is part of what was measured.
         let folder =
             std::path::absolute(record.with_extension("")).context("this directory has no path")?;
@@ -37,7 +44,32 @@ impl Site {
             _ => (Vec::new(), Vec::new()),
         };
         let tlsbench = std::env::current_exe().context("this program has no path")?;
-        Ok(Self { folder, wiring, files, engines, generator_cores, hop_cores, tlsbench })
+        let site = Self {
+            folder,
+            wiring,
+            files,
+            engines,
+            generator_cores,
+            hop_cores,
+            receiving,
+            netns,
+            tlsbench,
+        };
+        Ok(site)
+    }
+
+    /// What a reader should know of it.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = self.engines.notes().to_vec();
+        if self.netns && self.receiving == Receiving::Sender {
+            notes.push(
+                "no thread of the kernel is seen that receives for a veth interface (that takes Linux \
+                 5.13, and the first PID namespace): the receiving of packets is charged to whoever sends \
+                 them"
+                    .to_owned(),
+            );
+        }
+        notes
     }
 
     /// Puts up a placement whose backend answers with so many bytes.
@@ -53,7 +85,13 @@ impl Site {
             folder: &self.folder.join(folder),
             cores: &self.hop_cores,
             counts: true,
-            network: Network::Loopback,
+            network: match self.netns {
+                false => Network::Loopback,
+                true => Network::Namespaces {
+                    receiving: self.receiving,
+                    client_cores: &self.generator_cores,
+                },
+            },
         };
         let wiring = Wiring { response_bytes: bytes, ..self.wiring.clone() };
         Topology::start(placement, &wiring, &ground)
