@@ -20,13 +20,11 @@ use crate::stand::{Stand, Wanted, all};
 /// Whether there can be network namespaces here, with threads of the kernel that receive for them.
 fn allowed() -> bool {
     let why = match charged() {
-        Ok(Receiving::Receiver) => return true,
-        Ok(Receiving::Sender) => {
-            "threads of the kernel are not seen that receive packets".to_owned()
-        }
-        Err(error) => format!("{error}"),
+        Ok((Receiving::Receiver, _)) => return true,
+        Ok((Receiving::Sender, why)) => why.map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
     };
-    skip(&why);
+    skip(&why.unwrap_or_default());
     false
 }
 
@@ -178,7 +176,8 @@ fn nginx_and_haproxy_are_measured_in_namespaces() {
         return;
     }
     if allowed() {
-        measured("lb-terminate", &["--engine", "nginx"], ["nginx"; 3]);
+        let record = measured("lb-terminate", &["--engine", "nginx", "--idle", "20"], ["nginx"; 3]);
+        assert!(record.idle.iter().all(|idle| idle.connections == 20) && record.idle.len() == 2);
         measured("passthrough", &["--engine", "haproxy"], ["haproxy"; 3]);
     }
 }
@@ -278,6 +277,36 @@ fn without_the_rights_it_takes_namespaces_are_refused_with_a_cure() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(said.contains("run as root, or leave out `netns` (--netns)"), "{said}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// In another PID namespace no thread of the kernel is seen.
+#[test]
+fn where_receivers_are_not_seen_a_run_goes_on_and_says_who_is_charged() {
+    let Some(unshare) = installed("unshare", "util-linux") else { return };
+    if !allowed() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--placement", "lb-terminate", "--workload", "full", "--pass", "cpu"];
+    let times = ["--rounds", "1", "--round", "600ms", "--warm-up", "50ms"];
+    let run = command(&folder, &[&flags[..], &times].concat());
+    let mut command = Command::new(unshare);
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    command.arg(run.get_program()).args(run.get_args()).current_dir(folder.path());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+    let text = fs::read_to_string(folder.path().join("run.json")).unwrap();
+    let record = LabRecord::from_json(&text).unwrap();
+    assert_eq!((record.lab.netns, record.receiving), (true, Receiving::Sender));
+    assert!(record.trials.iter().all(|trial| trial.client.sum(|round| round.succeeded) > 0));
+    let note = "the receiving of packets is charged to whoever sends them: no thread of the kernel";
+    assert!(record.notes.iter().any(|told| told.text.starts_with(note)), "{:?}", record.notes);
+    assert!(said.contains(note) && !said.contains("on loopback"), "{said}");
+    let page = fs::read_to_string(folder.path().join("run.html")).unwrap();
+    assert!(
+        page.contains("by veth, and the kernel charged the receiving of packets to whoever sent")
+    );
 }
 
 #[test]

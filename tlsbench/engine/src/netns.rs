@@ -64,8 +64,11 @@ pub enum NetnsError {
         /// The cause.
         source: io::Error,
     },
-    /// A thread of the kernel is missing that was there for others.
-    #[error("no thread of the kernel is seen that receives for `{interface}`")]
+    /// No thread of the kernel receives for an interface, or this process cannot have to do with it.
+    #[error(
+        "no thread of the kernel is there and seen that receives for veth interface `{interface}`, which \
+         takes Linux 5.13 and the machine's first PID namespace"
+    )]
     Receiver {
         /// The interface.
         interface: String,

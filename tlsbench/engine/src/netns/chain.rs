@@ -26,16 +26,17 @@ struct Place {
     receivers: Vec<u32>,
 }
 
-/// Whose CPU time the receiving of packets is, as far as can be seen from here.
+/// Whose CPU time the receiving of packets is, as far as can be seen from here; and why it is not the
+/// receiver's, where it is not.
 ///
 /// # Errors
 /// When there can be no such namespaces at all.
-pub fn charged() -> Result<Receiving, NetnsError> {
+pub fn charged() -> Result<(Receiving, Option<NetnsError>), NetnsError> {
     // Without such threads first: what fails then fails for other reasons.
     drop(Chain::lay(1, Receiving::Sender, [&[], &[]])?);
     Ok(match Chain::lay(1, Receiving::Receiver, [&[], &[]]) {
-        Ok(_) => Receiving::Receiver,
-        Err(_) => Receiving::Sender,
+        Ok(_) => (Receiving::Receiver, None),
+        Err(error) => (Receiving::Sender, Some(error)),
     })
 }
 

@@ -67,12 +67,15 @@ impl Link {
 
 impl From<io::Error> for NetnsError {
     fn from(source: io::Error) -> Self {
-        Self::Join { step: "speak with the kernel", source }
+        joined("speak with the kernel")(source)
     }
 }
 
 fn joined(step: &'static str) -> impl Fn(io::Error) -> NetnsError {
-    move |source| NetnsError::Join { step, source }
+    move |source| match source.kind() {
+        io::ErrorKind::PermissionDenied => NetnsError::Denied(source),
+        _ => NetnsError::Join { step, source },
+    }
 }
 
 /// An end gets its address and is switched on.

@@ -25,6 +25,8 @@ pub(super) struct Site {
     pub(super) hop_cores: Vec<usize>,
     /// Who is charged for the receiving of packets.
     pub(super) receiving: Receiving,
+    /// Why that is the sender where it need not be.
+    why_sender: Option<String>,
     netns: bool,
     tlsbench: PathBuf,
 }
@@ -33,7 +35,8 @@ impl Site {
     pub(super) fn prepare(asked: &Asked, record: &Path, engines: Engines) -> anyhow::Result<Self> {
         let netns = asked.lab.netns;
         // Before anything is made: whether there can be such namespaces at all.
-        let receiving = if netns { netns::charged()? } else { Receiving::Sender };
+        let (receiving, why) = if netns { netns::charged()? } else { (Receiving::Sender, None) };
+        let why_sender = why.map(|error| format!("{:#}", anyhow::Error::from(error)));
         // Beside the record, and named like it: what the hops were told is part of what was measured.
         let folder =
             std::path::absolute(record.with_extension("")).context("this directory has no path")?;
@@ -52,6 +55,7 @@ impl Site {
             generator_cores,
             hop_cores,
             receiving,
+            why_sender,
             netns,
             tlsbench,
         };
@@ -61,14 +65,10 @@ impl Site {
     /// What a reader should know of it.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = self.engines.notes().to_vec();
-        if self.netns && self.receiving == Receiving::Sender {
-            notes.push(
-                "no thread of the kernel is seen that receives for a veth interface (that takes Linux \
-                 5.13, and the first PID namespace): the receiving of packets is charged to whoever sends \
-                 them"
-                    .to_owned(),
-            );
-        }
+        let why = self.why_sender.iter();
+        notes.extend(why.map(|why| {
+            format!("the receiving of packets is charged to whoever sends them: {why}")
+        }));
         notes
     }
 
