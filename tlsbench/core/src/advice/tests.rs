@@ -501,6 +501,23 @@ fn the_page_names_every_key_and_every_term() {
     assert_eq!(keys, named);
 }
 
+#[test]
+fn the_page_names_every_field_of_the_answer() {
+    let page = include_str!("../../../../docs/advise.md");
+    let part = page.split("\n## The answer as JSON\n").nth(1).unwrap();
+    let named: std::collections::BTreeSet<&str> =
+        part.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let record = checked(truth, truth);
+    let advice = advised(&[&record], &profile(PROFILE));
+    let mut fields = std::collections::BTreeSet::new();
+    paths(&serde_json::to_value(&advice).unwrap(), "", &mut fields);
+    assert!(fields.len() > 40, "{fields:?}");
+    for field in fields {
+        let path = field.replace("[]", "");
+        assert!(path.split('.').all(|name| named.contains(name)), "{field}");
+    }
+}
+
 fn paths(value: &serde_json::Value, path: &str, found: &mut std::collections::BTreeSet<String>) {
     use serde_json::Value::{Array, Object};
     match value {
