@@ -3,6 +3,8 @@
 //! The path `/bytes/N` asks for N bytes, any other for as many as the configuration says. Bodies of
 //! requests are read and forgotten.
 
+use std::io::{self, IoSlice};
+
 use tlsbench_core::plan::hop::RESPONSE_BYTES_MAX;
 use tokio::io::AsyncWriteExt as _;
 
@@ -109,30 +111,39 @@ fn put_head(facts: &RequestFacts, bytes: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("Content-Length: {bytes}\r\n{connection}\r\n").as_bytes());
 }
 
-/// Writes a head, and a body behind it; what is small leaves at once.
-async fn write(client: &mut Conn, out: &mut Vec<u8>, mut body: u64) -> std::io::Result<()> {
-    while body > 0 && out.len() < OUT_MAX {
-        body -= put_some(out, body.min((OUT_MAX - out.len()) as u64));
+/// Writes a head, and a body behind it, as much of both at once as there is.
+async fn write(client: &mut Conn, out: &mut Vec<u8>, mut body: u64) -> io::Result<()> {
+    let part =
+        |bytes: u64| BLOCK.get(..usize::try_from(bytes).unwrap_or(usize::MAX)).unwrap_or(&BLOCK);
+    if body <= COPIED_MAX {
+        out.extend_from_slice(part(body));
+        body = 0;
     }
-    client.stream.write_all(out).await?;
+    let mut taken = 0;
+    loop {
+        let (first, rest) = (out.get(taken..).unwrap_or_default(), part(body));
+        let written = match (first, rest) {
+            ([], []) => break,
+            ([], only) | (only, []) => client.stream.write(only).await?,
+            _ => {
+                let both = [IoSlice::new(first), IoSlice::new(rest)];
+                client.stream.write_vectored(&both).await?
+            }
+        };
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        let of_first = written.min(first.len());
+        taken += of_first;
+        body -= (written - of_first) as u64;
+    }
     out.clear();
-    while body > 0 {
-        let block = BLOCK.get(..usize::try_from(body).unwrap_or(usize::MAX)).unwrap_or(&BLOCK);
-        client.stream.write_all(block).await?;
-        body -= block.len() as u64;
-    }
     client.stream.flush().await
-}
-
-fn put_some(out: &mut Vec<u8>, bytes: u64) -> u64 {
-    let part = BLOCK.get(..usize::try_from(bytes).unwrap_or(usize::MAX)).unwrap_or(&BLOCK);
-    out.extend_from_slice(part);
-    part.len() as u64
 }
 
 /// What bodies are made of.
 pub(super) static BLOCK: [u8; 64 << 10] = [b'x'; 64 << 10];
-/// A body that fits is copied behind its head, so that both leave by one system call.
-const OUT_MAX: usize = 16 << 10;
+/// Up to here it takes less to copy a body behind its head than to have the kernel gather both: 4 KiB.
+const COPIED_MAX: u64 = 4 << 10;
 /// Room for a body's next part, which is forgotten at once.
 const ROOM_BODY: usize = 64 << 10;
