@@ -214,21 +214,29 @@ fn over_http_2(said: &str, record: &Json) {
 #[test]
 fn idle_connections_take_memory_where_tls_ends() {
     let flags = ["--placement", "passthrough", "--pass", "cpu", "--workload", "keep-alive"];
-    let times = ["--rounds", "1", "--round", "300ms", "--warm-up", "50ms", "--idle", "200"];
+    let times = ["--rounds", "2", "--round", "300ms", "--warm-up", "50ms", "--idle", "200"];
     let (output, record) = measured(&[&flags[..], &times].concat());
     let said = stdout(&output);
     let idle = record["idle"].as_array().unwrap();
-    let of = |name: &str| {
-        let found = idle.iter().find(|idle| idle["placement"] == name).unwrap();
+    let of = |round: u64, name: &str| {
+        let is_it = |idle: &&Json| idle["placement"] == name && idle["round"] == round;
+        let found = idle.iter().find(is_it).unwrap();
         assert_eq!(found["connections"], 200);
         let hops = found["hops"].as_array().unwrap().iter();
         hops.map(|hop| hop["bytes_per_connection"].as_f64().unwrap()).collect::<Vec<f64>>()
     };
-    let (with, without) = (of("passthrough"), of("plaintext-l4l4"));
-    assert_eq!((with.len(), without.len(), idle.len()), (3, 3, 2), "{said}");
-    // Keys, buffers and a session: kilobytes, where the twin has a socket.
-    assert!(with[2] > without[2] + 1_000.0, "{with:?} {without:?}");
-    assert!(said.contains("idle connections: resident memory for each"), "{said}");
+    for round in 0..2 {
+        let (with, without) = (of(round, "passthrough"), of(round, "plaintext-l4l4"));
+        assert_eq!((with.len(), without.len(), idle.len()), (3, 3, 4), "{said}");
+        // Keys, buffers and a session: kilobytes, where the twin has a socket.
+        assert!(with[2] > without[2] + 1_000.0, "{with:?} {without:?}");
+    }
+    let told = "idle connections: resident memory for each, KiB; 95 % intervals\n";
+    let (_, table) = said.split_once(told).unwrap();
+    let row = table.lines().find(|line| line.trim_start().starts_with("passthrough")).unwrap();
+    assert_eq!(row.matches(" ± ").count(), 4, "three hops and all: {row}");
+    let words: Vec<&str> = row.split_whitespace().collect();
+    assert!(words.ends_with(&["200", "2"]), "connections and readings: {row}");
 }
 
 /// A file that describes a placement; a test holds the page's own example to be one that can be read.

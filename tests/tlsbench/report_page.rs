@@ -115,14 +115,13 @@ fn the_check_of_the_model_and_idle_connections_are_readable_too() {
     mixes.retain(|trial| (trial.workload, trial.pass) == (Workload::KeepAlive, Pass::Cpu));
     mixes.iter_mut().for_each(|trial| trial.workload = Workload::Mix);
     record.trials.extend(mixes);
-    let hop = IdleHop {
-        role: Role::Lb,
-        before_bytes: 20_000_000,
-        after_bytes: 90_000_000,
-        bytes_per_connection: 70_000.0,
+    let idle = |(round, bytes_per_connection)| {
+        let (before_bytes, after_bytes) = (20_000_000, 90_000_000);
+        let hop = IdleHop { role: Role::Lb, before_bytes, after_bytes, bytes_per_connection };
+        let placement = "lb-terminate".to_owned();
+        IdleRecord { placement, round, connections: 1_000, hops: vec![hop] }
     };
-    let placement = "lb-terminate".to_owned();
-    record.idle = vec![IdleRecord { placement, connections: 1_000, hops: vec![hop] }];
+    record.idle = [(0, 69_900.0), (1, 70_000.0), (2, 70_100.0)].map(idle).to_vec();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("run.json"), record.to_json().unwrap()).unwrap();
     let (page, _folder) = page(folder.path(), &["run.json"]);
@@ -131,7 +130,7 @@ fn the_check_of_the_model_and_idle_connections_are_readable_too() {
     let read = browser.evaluate("document.body.textContent");
     let read = read.as_str().unwrap();
     assert!(read.contains("costs more"), "{read}");
-    assert!(read.contains("Model check") && read.contains("70000 B"), "{read}");
+    assert!(read.contains("Model check") && read.contains("70000 ± 248 B"), "{read}");
 }
 
 #[test]

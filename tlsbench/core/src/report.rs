@@ -26,11 +26,11 @@ pub use curve::CurvePoint;
 use curve::Steps;
 pub use gates::GateReport;
 pub use placements::{
-    EffectReport, HopReport, LabReport, MedianReport, ModelReport, PlacementReport,
-    PredictionReport, Statement, StationReport, TrialReport,
+    BytesEach, EffectReport, HopReport, IdleHopReport, IdleReport, LabReport, MedianReport,
+    ModelReport, PlacementReport, PredictionReport, Statement, StationReport, TrialReport,
 };
 use rounds::Rounds;
-pub use text::{bytes, micros, number, per_second, percent, ratio, small, time};
+pub use text::{bytes, bytes_each, micros, number, per_second, percent, ratio, small, time};
 
 /// Runs, side by side.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -86,11 +86,14 @@ pub struct PilotRecord {
     pub hops_ns: Vec<f64>,
 }
 
-/// Memory of a placement's hops with connections that stand and do nothing.
+/// Memory of a placement's hops with connections that stand and do nothing, read once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IdleRecord {
     /// The placement's name.
     pub placement: String,
+    /// Which reading, from 0; each is of hops that were started afresh.
+    #[serde(default)]
+    pub round: u32,
     /// How many connections stood, each after one request.
     pub connections: u32,
     /// Its hops, from the client on.

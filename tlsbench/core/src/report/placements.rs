@@ -4,6 +4,7 @@
 //! Verdicts and gates are judged anew from the record; nothing is judged here.
 
 mod effect;
+mod idle;
 mod model;
 mod says;
 mod trial;
@@ -16,11 +17,12 @@ use super::GateReport;
 use crate::plan::hop::{Carried, HopKind};
 use crate::plan::lab::{EngineName, Pass, Workload};
 use crate::plan::placement::{Placement, Role};
-use crate::record::lab::{IdleRecord, LabRecord, Others, Receiving};
+use crate::record::lab::{LabRecord, Others, Receiving};
 use crate::record::{Environment, Note};
 use crate::stats::Estimate;
 use crate::verdicts::{Row, Verdicts, verdicts};
 pub use effect::EffectReport;
+pub use idle::{BytesEach, IdleHopReport, IdleReport};
 pub use model::{ModelReport, PredictionReport};
 pub use trial::{HopReport, MedianReport, TrialReport};
 
@@ -56,7 +58,7 @@ pub struct LabReport {
     /// Whether the costs that were fitted hold for traffic that they had not seen.
     pub model: Option<ModelReport>,
     /// What idle connections take of each hop's memory.
-    pub idle: Vec<IdleRecord>,
+    pub idle: Vec<IdleReport>,
     /// Where it ran.
     pub environment: Environment,
     /// Cores that the load generator kept to; none where it had no core to itself.
@@ -157,7 +159,7 @@ impl LabReport {
             effects,
             gates: gates_told,
             model: ModelReport::of(record),
-            idle: record.idle.clone(),
+            idle: IdleReport::all(record),
             environment: record.environment.clone(),
             generator_cores: record.generator_cores.clone(),
             hop_cores: record.hop_cores.clone(),

@@ -221,7 +221,11 @@ fn the_documentation_names_every_field_and_no_other() {
         after_bytes: 2,
         bytes_per_connection: 0.5,
     };
-    lab.idle = vec![IdleRecord { placement: "a".to_owned(), connections: 2, hops: vec![hop] }];
+    let idle = |round| {
+        let (placement, hops) = ("a".to_owned(), vec![hop]);
+        IdleRecord { placement, round, connections: 2, hops }
+    };
+    lab.idle = vec![idle(0), idle(1)];
     lab.others = Some(Others { share: 0.5, top: "cc".to_owned(), top_ns: Nanos(1) });
     report.add_lab("b.json", &placements::tests::with_held_out(lab));
     let mut written = BTreeSet::new();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::QuantileReport;
+use super::{BytesEach, QuantileReport};
 use crate::stats::Estimate;
 use crate::units::Nanos;
 
@@ -66,6 +66,19 @@ pub fn bytes(bytes: u64) -> String {
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// What a connection takes, with half the width of its interval where it was read more than once:
+/// `12345 ± 67 B`.
+#[must_use]
+pub fn bytes_each(each: &BytesEach) -> String {
+    let BytesEach { bytes_per_connection, interval } = each;
+    match interval {
+        Some(Estimate { value, low, high, .. }) => {
+            format!("{value:.0} ± {:.0} B", (high - low) / 2.0)
+        }
+        None => format!("{bytes_per_connection:.0} B"),
     }
 }
 

@@ -432,7 +432,8 @@ fn the_page_names_every_field_and_no_other() {
     let hop =
         IdleHop { role: Role::Lb, before_bytes: 1, after_bytes: 2, bytes_per_connection: 1.0 };
     full.held_out = Some(HeldOut { fit_sha256: "00".to_owned(), mix: full.lab.mix });
-    full.idle.push(IdleRecord { placement: "mtls".to_owned(), connections: 1, hops: vec![hop] });
+    let placement = "mtls".to_owned();
+    full.idle.push(IdleRecord { placement, round: 0, connections: 1, hops: vec![hop] });
     let mut written = BTreeSet::new();
     paths(&serde_json::to_value(&full).unwrap(), "", &mut written);
     let page = include_str!("../../../../docs/placements.md");

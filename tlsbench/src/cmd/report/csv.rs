@@ -3,7 +3,8 @@
 use anyhow::Context as _;
 use csv::{Terminator, Writer, WriterBuilder};
 use tlsbench_core::report::{
-    EffectReport, GateReport, LabReport, PhaseReport, Report, RunReport, TargetReport, TrialReport,
+    BytesEach, EffectReport, GateReport, LabReport, PhaseReport, Report, RunReport, TargetReport,
+    TrialReport,
 };
 use tlsbench_core::stats::Estimate;
 
@@ -56,13 +57,20 @@ fn add_lab(lines: &mut Lines, lab: &LabReport) -> csv::Result<()> {
             let role = hop.role.to_string();
             lines.within = [idle.placement.clone(), String::new(), role, String::new()];
             lines.count("", "idle.connections", idle.connections.into())?;
-            let each = hop.bytes_per_connection.to_string();
-            for (statistic, value) in [
-                ("idle.before_bytes", hop.before_bytes.to_string()),
-                ("idle.after_bytes", hop.after_bytes.to_string()),
-                ("idle.bytes_per_connection", each),
-            ] {
-                lines.figure("", statistic, "bytes", &value, false)?;
+            lines.count("", "idle.readings", idle.readings.into())?;
+            for (statistic, value) in
+                [("idle.before_bytes", hop.before_bytes), ("idle.after_bytes", hop.after_bytes)]
+            {
+                lines.figure("", statistic, "bytes", &value.to_string(), false)?;
+            }
+            let BytesEach { bytes_per_connection, interval } = hop.each;
+            let statistic = "idle.bytes_per_connection";
+            match interval {
+                Some(_) => lines.estimate(statistic, "bytes", interval)?,
+                None => {
+                    let each = bytes_per_connection.to_string();
+                    lines.figure("", statistic, "bytes", &each, false)?;
+                }
             }
         }
     }

@@ -52,7 +52,11 @@ fn add_lab(all: &mut Collected, lab: &LabReport) {
         for hop in &idle.hops {
             let of = of.and("placement", &idle.placement).and("hop", hop.role.as_str());
             let help = "Memory that each idle connection takes of a hop.";
-            all.add("tlsbench_idle_connection_bytes", help, of, hop.bytes_per_connection);
+            let name = "tlsbench_idle_connection_bytes";
+            match hop.each.interval {
+                Some(_) => add_estimate(all, name, help, &of, hop.each.interval, 1.0),
+                None => all.add(name, help, of, hop.each.bytes_per_connection),
+            }
         }
     }
 }

@@ -61,6 +61,11 @@ fn the_default_run_fits_into_its_time() {
     assert!(seconds(lab.span()) <= 170.0, "{}", lab.span());
     let thorough = Lab::default().thorough();
     assert!(thorough.span() > Nanos(0) && seconds(thorough.span()) <= 3_600.0);
+    // Readings of idle connections are as many as rounds, and no more than an interval needs.
+    let idle = |rounds, idle_connections| Lab { rounds, idle_connections, ..Lab::default() };
+    let readings = [idle(1, 9), idle(3, 9), idle(20, 9), idle(8, 0)].map(|lab| lab.idle_rounds());
+    assert_eq!(readings, [1, 3, 5, 0]);
+    assert_eq!(idle(3, 9).idle_span(), Nanos(3 * idle(1, 9).idle_span().0));
     // More placements than the pilot has time for.
     let placements = lab.placements.iter().cycle().take(50).cloned().collect();
     let many = Lab { placements, ..Lab::default() };

@@ -1,6 +1,7 @@
 //! Over the committed record of a run over placements.
 
 use super::*;
+use crate::record::lab::{IdleHop, IdleRecord};
 use crate::stats::ratio_of_sums;
 use crate::units::Nanos;
 
@@ -199,4 +200,46 @@ fn a_record_of_no_trials_is_reported_without_figures() {
     let report = LabReport::new("a.json", &record);
     assert!(report.trials.is_empty() && report.effects.is_empty() && report.statements.is_empty());
     assert_eq!(report.placements.len(), 6);
+}
+
+#[test]
+fn memory_of_idle_connections_has_an_interval_once_it_was_read_again() {
+    // As records were before they had more than one reading.
+    let old = r#"{"placement": "lb-terminate", "connections": 100, "hops": [
+        {"role": "lb", "before_bytes": 1000, "after_bytes": 3000, "bytes_per_connection": 20.0},
+        {"role": "backend", "before_bytes": 500, "after_bytes": 700, "bytes_per_connection": 2.0}]}"#;
+    let old: IdleRecord = serde_json::from_str(old).unwrap();
+    assert_eq!(old.round, 0);
+    let mut record = record();
+    record.idle = vec![old.clone()];
+    let told = &LabReport::new("old.json", &record).idle[0];
+    let figures = |each: &BytesEach| (each.bytes_per_connection, each.interval);
+    assert_eq!((told.readings, figures(&told.hops[0].each)), (1, (20.0, None)));
+    assert_eq!(figures(&told.all), (22.0, None));
+
+    let mut again = IdleRecord { round: 1, ..old.clone() };
+    again.hops[0] = IdleHop {
+        before_bytes: 2_000,
+        after_bytes: 5_000,
+        bytes_per_connection: 30.0,
+        ..again.hops[0]
+    };
+    let other = IdleRecord { placement: "plaintext".to_owned(), ..old.clone() };
+    // In whatever order rounds had them, placements come as they do elsewhere.
+    record.idle = vec![other, again, old];
+    let report = LabReport::new("new.json", &record);
+    let names: Vec<&str> = report.idle.iter().map(|idle| idle.placement.as_str()).collect();
+    assert_eq!(names, ["lb-terminate", "plaintext"]);
+    let told = &report.idle[0];
+    let lb = &told.hops[0];
+    assert_eq!((told.connections, told.readings), (100, 2));
+    assert_eq!((lb.before_bytes, lb.after_bytes), (1_500, 4_000));
+    let interval = lb.each.interval.unwrap();
+    assert_eq!((lb.each.bytes_per_connection, interval.value, interval.runs), (25.0, 25.0, 2));
+    // Student's t for one degree of freedom, and the standard error of 20 and 30.
+    assert!((interval.high - interval.value - 12.706 * 5.0).abs() < 0.01, "{interval:?}");
+    let of_backend = told.hops[1].each.interval.unwrap();
+    assert_eq!((of_backend.low, of_backend.high), (2.0, 2.0));
+    assert_eq!(told.all.bytes_per_connection, 27.0);
+    assert_eq!(report.idle[1].readings, 1);
 }

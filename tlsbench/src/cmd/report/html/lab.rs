@@ -4,8 +4,8 @@ use maud::{Markup, html};
 use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
 use tlsbench_core::plan::placement::Role;
 use tlsbench_core::report::{
-    EffectReport, LabReport, PredictionReport, TrialReport, bytes, micros, number, per_second,
-    percent, ratio, small,
+    EffectReport, LabReport, PredictionReport, TrialReport, bytes, bytes_each, micros, number,
+    per_second, percent, ratio, small,
 };
 use tlsbench_core::tally::Phase;
 
@@ -348,13 +348,15 @@ fn idle(lab: &LabReport, id: &str) -> Markup {
                 Cell::Head(idle.placement.clone()),
                 Cell::Text(hop.role.to_string()),
                 Cell::Number(number(idle.connections.into())),
+                Cell::Number(number(idle.readings.into())),
                 Cell::Number(bytes(hop.before_bytes)),
                 Cell::Number(bytes(hop.after_bytes)),
-                Cell::Number(format!("{:.0} B", hop.bytes_per_connection)),
+                Cell::Number(bytes_each(&hop.each)),
             ]
         })
         .collect();
-    let header = ["placement", "hop", "connections", "before", "with them", "each takes"];
+    let header =
+        ["placement", "hop", "connections", "readings", "before", "with them", "each takes"];
     html! {
         @if !rows.is_empty() {
             h3 id=(format!("{id}-idle")) { "Idle connections" }

@@ -3,8 +3,8 @@
 use tlsbench_core::plan::lab::Pass;
 use tlsbench_core::plan::placement::Role;
 use tlsbench_core::report::{
-    HopReport, LabReport, QUANTILES, TrialReport, bytes, micros, number, per_second, percent,
-    ratio, small,
+    HopReport, LabReport, QUANTILES, TrialReport, bytes, bytes_each, micros, number, per_second,
+    percent, ratio, small,
 };
 
 use super::super::{lab_method, shell};
@@ -247,17 +247,25 @@ fn model(lab: &LabReport) -> String {
 }
 
 fn idle(lab: &LabReport) -> String {
-    let mut table =
-        Table::new(["placement", "hop", "connections", "before", "with them", "each takes"]);
+    let mut table = Table::new([
+        "placement",
+        "hop",
+        "connections",
+        "readings",
+        "before",
+        "with them",
+        "each takes",
+    ]);
     for (idle, hop) in lab.idle.iter().flat_map(|idle| idle.hops.iter().map(move |hop| (idle, hop)))
     {
         table.row([
             plain(&idle.placement),
             hop.role.to_string(),
             number(idle.connections.into()),
+            number(idle.readings.into()),
             bytes(hop.before_bytes),
             bytes(hop.after_bytes),
-            format!("{:.0} B", hop.bytes_per_connection),
+            bytes_each(&hop.each),
         ]);
     }
     if table.is_empty() { String::new() } else { format!("\n### Idle connections\n\n{table}") }

@@ -92,7 +92,12 @@ impl Keeper {
     }
 
     /// Takes what idle connections came to.
-    pub(super) fn take_idle(&mut self, placement: &str, idle: &Idle, hops: &[StandingHop]) {
+    pub(super) fn take_idle(
+        &mut self,
+        (placement, round): (&str, u32),
+        idle: &Idle,
+        hops: &[StandingHop],
+    ) {
         let count = f64::from(idle.connections.max(1));
         let of_hop = |(hop, (before, after)): (&StandingHop, &(Memory, Memory))| IdleHop {
             role: hop.role,
@@ -103,6 +108,7 @@ impl Keeper {
         };
         self.record.idle.push(IdleRecord {
             placement: placement.to_owned(),
+            round,
             connections: idle.connections,
             hops: hops.iter().zip(&idle.hops).map(of_hop).collect(),
         });

@@ -178,17 +178,20 @@ impl Passes<'_> {
     fn idle(&self, keeper: &mut Keeper) -> anyhow::Result<Option<CutShort>> {
         let Lab { placements, response_bytes, idle_connections, .. } = self.lab;
         raise_descriptor_limit();
-        for placement in placements {
-            let mut topology = self.site.start(placement, *response_bytes)?;
-            let scenario = self.lab.scenario(placement, Workload::KeepAlive, &self.site.files);
-            let (count, stop) = (*idle_connections, self.stop);
-            let idle = self.site.hold(scenario, count, &mut topology, stop)?;
-            if stop.is_asked() {
-                return Ok(Some(CutShort::Stopped));
+        for round in 0..self.lab.idle_rounds() {
+            for (index, _) in self.lab.order(round) {
+                let Some(placement) = placements.get(index) else { continue };
+                let mut topology = self.site.start(placement, *response_bytes)?;
+                let scenario = self.lab.scenario(placement, Workload::KeepAlive, &self.site.files);
+                let (count, stop) = (*idle_connections, self.stop);
+                let idle = self.site.hold(scenario, count, &mut topology, stop)?;
+                if stop.is_asked() {
+                    return Ok(Some(CutShort::Stopped));
+                }
+                keeper.take_idle((&placement.name, round), &idle, topology.hops());
             }
-            keeper.take_idle(&placement.name, &idle, topology.hops());
+            keeper.write()?;
         }
-        keeper.write()?;
         Ok(None)
     }
 
