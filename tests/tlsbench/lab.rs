@@ -94,6 +94,10 @@ fn people_get_a_first_table_early_and_programs_one_document() {
     let (span, first) = (early.find("this takes about"), early.find("no verdicts yet"));
     assert!(span.is_some() && span < first, "{early}");
     assert!(early.contains("upstream-tls") && early.contains("plaintext"), "{early}");
+    let (_, after) = early.split_once("first look after ").unwrap();
+    let after = after.split_once(" s, one slice of 300 ms each").unwrap().0;
+    // Two slices of 300 ms each are seen by then.
+    assert!(after.parse::<f64>().unwrap() >= 0.6, "{early}");
     assert_eq!(record["pilot"].as_array().unwrap().len(), 2);
     let passes: Vec<&str> = trials(&record).iter().map(|t| t["pass"].as_str().unwrap()).collect();
     assert_eq!(passes, ["cpu", "cpu", "latency", "latency"]);

@@ -1,6 +1,7 @@
 //! The record of a run over placements as it grows.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tlsbench_core::cost::{Fit, held_out};
@@ -185,10 +186,16 @@ impl Keeper {
         self.record.notes.extend(notes);
     }
 
+    /// How long ago the run began; nothing where the clock was set back since.
+    pub(super) fn passed(&self) -> Duration {
+        let passed = jiff::Timestamp::now().duration_since(self.started);
+        Duration::try_from(passed).unwrap_or_default()
+    }
+
     /// Takes down who else used the CPUs, the busiest first.
     pub(super) fn note_others(&mut self, others: &[Other]) {
         let Some(top) = others.first() else { return };
-        let passed = jiff::Timestamp::now().duration_since(self.started).as_secs_f64();
+        let passed = self.passed().as_secs_f64();
         let had = passed * f64::from(self.record.environment.cores.max(1));
         let used: f64 = others.iter().map(|other| other.cpu.as_secs_f64()).sum();
         let share = if had > 0.0 { used / had } else { 0.0 };

@@ -35,7 +35,7 @@ impl Passes<'_> {
         let done = Cell::new(0);
         let mut cut_short = self.pilot(keeper)?;
         if cut_short.is_none() {
-            self.tell(&table::first(self.lab, keeper.pilot()));
+            self.tell(&table::first(self.lab, keeper.pilot(), keeper.passed()));
             cut_short = self.cpu(self.lab, keeper, &done)?;
         }
         if cut_short.is_none()

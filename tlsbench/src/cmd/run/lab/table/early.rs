@@ -1,5 +1,7 @@
 //! What is said before and while a run over placements goes on.
 
+use std::time::Duration;
+
 use tlsbench_core::plan::lab::{Lab, Workload};
 use tlsbench_core::record::lab::PilotRecord;
 use tlsbench_core::units::Nanos;
@@ -30,8 +32,8 @@ fn seconds(span: Nanos) -> String {
     }
 }
 
-/// What the pilot saw.
-pub(crate) fn first(lab: &Lab, pilot: &[PilotRecord]) -> String {
+/// What the pilot saw, so long after the run began.
+pub(crate) fn first(lab: &Lab, pilot: &[PilotRecord], after: Duration) -> String {
     let placements = lab.placements.iter();
     let longest = placements.max_by_key(|placement| placement.hops.len());
     let roles: Vec<String> =
@@ -54,7 +56,9 @@ pub(crate) fn first(lab: &Lab, pilot: &[PilotRecord]) -> String {
         table.add_row(cells);
     }
     format!(
-        "first look, one slice of {} each, no verdicts yet: CPU time per connection of `{}`, µs\n{}\n",
+        "first look after {:.1} s, one slice of {} each, no verdicts yet: CPU time per connection of \
+         `{}`, µs\n{}\n",
+        after.as_secs_f64(),
         lab.pilot_slice(),
         Workload::Full,
         table.trim_fmt()
