@@ -154,6 +154,11 @@ fn too_few_open_files_are_named_before_anything_is_started() {
                   `ulimit -n 192`";
     assert!(said.contains(wanted), "{said}");
     assert_eq!(below(&folder.path().canonicalize().unwrap()), []);
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "nothing was put up, nothing is left"
+    );
 }
 
 /// A run starts, and ends, within a few seconds; a busy machine is given a minute.

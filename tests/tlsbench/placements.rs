@@ -1,6 +1,8 @@
 //! `tlsbench run` without an endpoint: placements on this machine, as a user has them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -226,6 +228,58 @@ fn a_proxy_that_is_missing_is_named_with_its_package() {
     assert!(said.contains(wanted), "{said}");
 }
 
+/// Names of what lies in a folder.
+fn left(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn of_a_proxy_that_does_not_start_its_configuration_is_left_and_named_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    // It tells its version like any other, and then does not take its configuration.
+    let script = "#!/bin/sh\n[ \"$1\" = -v ] && exec echo 'nginx version: nginx/1.22.1' >&2\n\
+                  echo 'it is broken' >&2\nexit 1\n";
+    let program = folder.path().join("bin/nginx");
+    fs::create_dir(folder.path().join("bin")).unwrap();
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = command(&folder, &["--engine", "nginx", "--placement", "lb-terminate"]);
+    let path = std::env::join_paths([folder.path().join("bin"), "/usr/bin".into(), "/bin".into()]);
+    let output = command.env("PATH", path.unwrap()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(said.contains("it is broken"), "{said}");
+    let named = said.split('`').find(|part| part.contains("/runs/")).unwrap();
+    let named = Path::new(named);
+    assert!(fs::read_to_string(named.join("nginx.conf")).unwrap().contains("server"), "{said}");
+    assert!(fs::read_to_string(named.join("stderr.log")).unwrap().contains("it is broken"));
+    assert!(named.ends_with("lb-terminate/backend"), "the first that is put up: {said}");
+    let run = named.ancestors().nth(2).unwrap();
+    assert_eq!(left(run.parent().unwrap()).len(), 1, "no record of nothing");
+}
+
+#[test]
+fn what_was_there_before_stays_where_nothing_came_to_be_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("old/run")).unwrap();
+    fs::create_dir(folder.path().join("runs")).unwrap();
+    fs::write(folder.path().join("old/run/mine"), "mine").unwrap();
+    for record in [&["--record", "old/run.json"][..], &["--record", "new/er/run.json"], &[]] {
+        // Found out only when the folder is made.
+        let flags = [&["--pki", "nowhere"][..], record].concat();
+        let output = command(&folder, &flags).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+    }
+    assert_eq!(left(folder.path()), ["old", "runs"]);
+    assert_eq!(left(&folder.path().join("runs")), [""; 0]);
+    assert_eq!(left(&folder.path().join("old")), ["run"]);
+    assert_eq!(fs::read_to_string(folder.path().join("old/run/mine")).unwrap(), "mine");
+}
+
 #[test]
 fn what_cannot_be_measured_is_refused_with_a_cure() {
     for (flags, wanted) in [
@@ -247,8 +301,6 @@ fn what_cannot_be_measured_is_refused_with_a_cure() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{flags:?}: {output:?}");
         assert!(said.contains(wanted), "{flags:?}: {said}");
-        let left = fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name());
-        let left: Vec<_> = left.filter(|name| name != "runs").collect();
-        assert_eq!(left, [""; 0], "{flags:?}");
+        assert_eq!(left(folder.path()), [""; 0], "{flags:?}");
     }
 }

@@ -6,6 +6,7 @@ mod engines;
 mod keep;
 mod limits;
 mod passes;
+mod place;
 mod site;
 mod standing;
 mod table;
@@ -24,11 +25,11 @@ use crate::cmd::report;
 use crate::exit::Exit;
 use crate::progress::StepProgress;
 use crate::settings::{Output, Run};
-use crate::store;
 
 use engines::Engines;
 use keep::Keeper;
 use passes::Passes;
+use place::Place;
 use site::Site;
 
 pub(super) use ask::asked;
@@ -68,19 +69,32 @@ pub(super) fn measured(asked: &Asked, settings: &Run) -> anyhow::Result<(LabReco
     let engines = Engines::find(lab)?;
     let started = jiff::Timestamp::now();
     let path = settings.record.clone().unwrap_or_else(|| free_path(started));
-    store::prepare(&path)?;
-    let site = Site::prepare(asked, &path, engines)?;
+    let place = Place::prepare(path)?;
+    let measured = measured_at(asked, engines, &place, started, settings.output);
+    let record = measured.inspect_err(|error| place.clear(error))?;
+    Ok((record, place.record))
+}
+
+fn measured_at(
+    asked: &Asked,
+    engines: Engines,
+    place: &Place,
+    started: jiff::Timestamp,
+    output: Output,
+) -> anyhow::Result<LabRecord> {
+    let lab = &asked.lab;
+    let site = Site::prepare(asked, &place.folder, engines)?;
     limits::open_files(lab, &site.files)?;
     let stop = Arc::new(Stop::new());
     stop_on_signals(&stop).context("cannot listen for signals")?;
-    let mut keeper = Keeper::new(lab, started, path.clone(), &site);
+    let mut keeper = Keeper::new(lab, started, place.record.clone(), &site);
     keeper.note_all(&site.notes());
     let passes = Passes {
         lab,
         site: &site,
         stop: &stop,
         shown: StepProgress::new("slices"),
-        tells: settings.output == Output::Table,
+        tells: output == Output::Table,
     };
     let ran = passes.run(&mut keeper);
     if keeper.is_empty()
@@ -88,12 +102,13 @@ pub(super) fn measured(asked: &Asked, settings: &Run) -> anyhow::Result<(LabReco
     {
         return Err(error);
     }
+    place.keep();
     let record = keeper.finish(interrupted(&ran))?;
     if let Err(error) = ran {
-        let path = path.display();
+        let path = place.record.display();
         return Err(error).with_context(|| format!("what was measured is in `{path}`"));
     }
-    Ok((record, path))
+    Ok(record)
 }
 
 fn interrupted(ran: &anyhow::Result<Option<CutShort>>) -> Option<String> {

@@ -32,14 +32,13 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn prepare(asked: &Asked, record: &Path, engines: Engines) -> anyhow::Result<Self> {
+    /// With a folder for what hops are told.
+    pub(super) fn prepare(asked: &Asked, folder: &Path, engines: Engines) -> anyhow::Result<Self> {
         let netns = asked.lab.netns;
         // Before anything is made: whether there can be such namespaces at all.
         let (receiving, why) = if netns { netns::charged()? } else { (Receiving::Sender, None) };
         let why_sender = why.map(|error| format!("{:#}", anyhow::Error::from(error)));
-        // Beside the record, and named like it: what the hops were told is part of what was measured.
-        let folder =
-            std::path::absolute(record.with_extension("")).context("this directory has no path")?;
+        let folder = std::path::absolute(folder).context("this directory has no path")?;
         let (wiring, files) = certificates::wiring(asked, &folder)?;
         let cores = affinity::allowed().context("cannot see which cores there are")?;
         let (generator_cores, hop_cores) = match cores.split_first() {

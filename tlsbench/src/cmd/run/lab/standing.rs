@@ -37,7 +37,7 @@ impl<'a> Standing<'a> {
             return Err(refused("this", &problems));
         }
         let engines = Engines::find(&asked.lab)?;
-        let site = Site::prepare(&asked, &folder.join("search.json"), engines)?;
+        let site = Site::prepare(&asked, folder, engines)?;
         Ok(Self { lab: asked.lab, site, stop })
     }
 

@@ -1,0 +1,101 @@
+//! Where a run over placements leaves its record and what its hops were told. What was made for a run
+//! that measured nothing goes again; what was there before is never touched.
+
+use std::cell::Cell;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::store;
+
+/// A record, and the folder of what belongs to it.
+pub(super) struct Place {
+    pub(super) record: PathBuf,
+    /// Beside the record, and named like it: what the hops were told is part of what was measured.
+    pub(super) folder: PathBuf,
+    /// Of the folder and those above it, those that were not there before, the innermost first.
+    made: Vec<PathBuf>,
+    is_kept: Cell<bool>,
+}
+
+impl Place {
+    /// Sees that a record can be written there.
+    pub(super) fn prepare(record: PathBuf) -> anyhow::Result<Self> {
+        let folder = beside(&record)?;
+        let is_new = |folder: &&Path| !folder.exists();
+        let made = folder.ancestors().take_while(is_new).map(Path::to_owned).collect();
+        store::prepare(&record)?;
+        Ok(Self { record, folder, made, is_kept: Cell::new(false) })
+    }
+
+    /// Something was measured, and all that belongs to it stays.
+    pub(super) fn keep(&self) {
+        self.is_kept.set(true);
+    }
+
+    /// Takes away what was made, unless something was measured or the error names a file of it, such as
+    /// the configuration of a proxy that did not start.
+    pub(super) fn clear(&self, error: &anyhow::Error) {
+        let is_named = || format!("{error:#}").contains(&*self.folder.to_string_lossy());
+        let Some((innermost, above)) = self.made.split_first() else { return };
+        if self.is_kept.get() || is_named() {
+            return;
+        }
+        // What cannot be taken away is in nobody's way, and the error is told whatever comes of this.
+        let _ = fs::remove_dir_all(innermost);
+        for folder in above {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+fn beside(record: &Path) -> anyhow::Result<PathBuf> {
+    // A record without an extension has the name that the folder would have.
+    let extension = if record.extension().is_some() { "" } else { "d" };
+    std::path::absolute(record.with_extension(extension)).context("this directory has no path")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A place in a folder, where hops were told something.
+    fn used(folder: &Path) -> Place {
+        let place = Place::prepare(folder.join("runs/run.json")).unwrap();
+        fs::create_dir_all(place.folder.join("a/lb")).unwrap();
+        fs::write(place.folder.join("a/lb/nginx.conf"), "").unwrap();
+        place
+    }
+
+    #[test]
+    fn what_was_made_for_nothing_goes_unless_it_explains_why() {
+        let scratch = tempfile::tempdir().unwrap();
+        let runs = scratch.path().join("runs");
+        used(scratch.path()).clear(&anyhow::anyhow!("the limit is too low"));
+        assert!(!runs.exists() && scratch.path().exists());
+
+        let place = used(scratch.path());
+        let hop = place.folder.join("a/lb");
+        let cause = anyhow::anyhow!("the hop in `{}` did not start", hop.display());
+        place.clear(&cause.context("cannot put up `a`"));
+        assert!(hop.join("nginx.conf").exists());
+        fs::remove_dir_all(&runs).unwrap();
+
+        let place = used(scratch.path());
+        place.keep();
+        place.clear(&anyhow::anyhow!("it was killed, after a round"));
+        assert!(hop.join("nginx.conf").exists());
+
+        // This one finds the folder there already.
+        used(scratch.path()).clear(&anyhow::anyhow!("the limit is too low"));
+        assert!(hop.join("nginx.conf").exists());
+    }
+
+    #[test]
+    fn a_folder_lies_beside_its_record_and_is_not_the_same() {
+        let folder = |record: &str| beside(Path::new(record)).unwrap();
+        assert!(folder("a/run.json").ends_with("a/run") && folder("a/run.json").is_absolute());
+        assert!(folder("run").ends_with("run.d"));
+    }
+}
