@@ -81,14 +81,22 @@ pub fn measure(
         Length::Time(_) => ATTEMPTS,
     };
     topology.at_client(|topology| {
-        for _ in 1..attempts {
-            match measure_once(topology, scenario, inputs, stop) {
-                Err(TrialError::Unread) => {}
-                measured => return measured,
-            }
-        }
-        measure_once(topology, scenario, inputs, stop)
+        until_read(attempts, || measure_once(topology, scenario, inputs, stop))
     })?
+}
+
+/// The first attempt that was read, or what became of the last.
+fn until_read<T>(
+    attempts: u32,
+    mut measure: impl FnMut() -> Result<T, TrialError>,
+) -> Result<T, TrialError> {
+    for _ in 1..attempts {
+        match measure() {
+            Err(TrialError::Unread) => {}
+            measured => return measured,
+        }
+    }
+    measure()
 }
 
 fn measure_once(
@@ -116,9 +124,7 @@ fn measure_once(
         Progress::Note(_) | Progress::Counts { .. } => {}
     })?;
     let ended = ended.transpose()?.unwrap_or_default();
-    if outcome.cut_short.is_none() && (begun.is_empty() || ended.is_empty()) {
-        return Err(TrialError::Unread);
-    }
+    was_read(outcome.cut_short, &begun, &ended)?;
     if let Some(slice) = &mut slice {
         slice.lap.add_receiving(received);
     }
@@ -145,5 +151,57 @@ fn measure_once(
     Ok(Trial { slice, made, failed, hops, cut_short: outcome.cut_short })
 }
 
+/// Whether hops were read at both edges of the round; one that was cut short may have none.
+fn was_read(
+    cut_short: Option<CutShort>,
+    begun: &[Reading],
+    ended: &[Reading],
+) -> Result<(), TrialError> {
+    let is_read = !begun.is_empty() && !ended.is_empty();
+    if is_read || cut_short.is_some() { Ok(()) } else { Err(TrialError::Unread) }
+}
+
 /// A thread that is due every few hundred milliseconds and misses its turn four times is no chance.
 const ATTEMPTS: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of attempts that end so, and how many of them were made.
+    fn after(attempts: u32, ends: &[Result<u32, TrialError>]) -> (Option<u32>, usize) {
+        let mut made = 0;
+        let read = until_read(attempts, || {
+            made += 1;
+            match &ends[made - 1] {
+                Ok(value) => Ok(*value),
+                Err(TrialError::Unread) => Err(TrialError::Unread),
+                Err(_) => Err(TrialError::Topology(TopologyError::Ports { count: 1 })),
+            }
+        });
+        assert!(!matches!(read, Err(TrialError::Run(_))));
+        (read.ok(), made)
+    }
+
+    #[test]
+    fn a_round_that_nobody_read_is_made_again_and_nothing_else_is() {
+        let unread = || Err(TrialError::Unread);
+        let gone = || Err(TrialError::Topology(TopologyError::Ports { count: 1 }));
+        assert_eq!(after(4, &[Ok(7)]), (Some(7), 1));
+        assert_eq!(after(4, &[unread(), unread(), unread(), Ok(7)]), (Some(7), 4));
+        assert_eq!(after(4, &[unread(), unread(), unread(), unread()]), (None, 4));
+        assert_eq!(after(4, &[unread(), gone()]), (None, 2));
+        // Counted rounds have one attempt.
+        assert_eq!(after(1, &[unread()]), (None, 1));
+    }
+
+    #[test]
+    fn a_round_is_read_when_both_of_its_edges_are() {
+        let (none, some) = (&[][..], &[Reading::default()][..]);
+        assert!(was_read(None, some, some).is_ok());
+        for (begun, ended) in [(none, none), (some, none), (none, some)] {
+            assert!(matches!(was_read(None, begun, ended), Err(TrialError::Unread)));
+            assert!(was_read(Some(CutShort::Stopped), begun, ended).is_ok());
+        }
+    }
+}

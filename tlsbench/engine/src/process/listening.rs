@@ -86,7 +86,7 @@ const LISTEN: &str = "0A";
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::process::{Child, Command};
 
     use super::*;
@@ -112,6 +112,11 @@ mod tests {
         assert_eq!(listener(address, u32::MAX), Listener::Nobody);
         drop(held);
         assert_eq!(listener(address, std::process::id()), Listener::Nobody);
+        // At the same port of another address.
+        let other = TcpListener::bind("127.8.7.6:0").unwrap();
+        let of_other = other.local_addr().unwrap();
+        let beside = SocketAddr::from(([127, 8, 7, 5], of_other.port()));
+        assert_eq!(listener(beside, std::process::id()), Listener::Nobody);
         let all = TcpListener::bind("0.0.0.0:0").unwrap();
         let port = all.local_addr().unwrap().port();
         for (address, wanted) in [
@@ -120,6 +125,11 @@ mod tests {
         ] {
             assert_eq!(listener(address, std::process::id()), wanted, "{address}");
         }
+        // Who was accepted has the listener's address, and listens to nobody.
+        let (_client, _server) = (TcpStream::connect(of_other).unwrap(), other.accept().unwrap());
+        assert_eq!(listener(of_other, std::process::id()), Listener::Hop);
+        drop(other);
+        assert_eq!(listener(of_other, std::process::id()), Listener::Nobody);
         // Machines without IPv6 have none to listen at.
         let Ok(six) = TcpListener::bind("[::1]:0") else { return };
         let address = six.local_addr().unwrap();

@@ -122,3 +122,24 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 /// Above the ports of well-known services, below those of outgoing connections (32,768 on Linux).
 pub(super) const PORTS_FROM: u16 = 20_000;
 pub(super) const PORTS_TO: u16 = 32_000;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn hops_get_ports_that_nobody_has_however_often_they_are_asked_for() {
+        let first = free_addresses(1).unwrap();
+        let _taken = TcpListener::bind(first[0]).unwrap();
+        // All ports of the range come up, and its beginning again.
+        for _ in 0..=(PORTS_TO - PORTS_FROM) / 100 {
+            let all = free_addresses(100).unwrap();
+            let ports: BTreeSet<u16> = all.iter().map(SocketAddr::port).collect();
+            assert_eq!(ports.len(), 100, "each once: {all:?}");
+            assert!(ports.iter().all(|port| (PORTS_FROM..PORTS_TO).contains(port)), "{all:?}");
+            assert!(!all.contains(&first[0]), "somebody has {}", first[0]);
+        }
+    }
+}

@@ -224,3 +224,20 @@ fn pilot(placement: &str, trial: &Trial) -> PilotRecord {
 
 /// Beyond, a rate says more of the generator than of what it loads.
 const GENERATOR_MAX: f64 = 0.85;
+
+#[cfg(test)]
+mod tests {
+    use tlsbench_engine::topology::TopologyError;
+
+    use super::*;
+
+    #[test]
+    fn a_slice_that_was_not_read_is_told_from_a_hop_that_is_missing() {
+        let told = |error: TrialError| -> anyhow::Error {
+            Err::<(), _>(error).context("cannot measure `a`").unwrap_err()
+        };
+        assert!(is_unread(&told(TrialError::Unread)));
+        assert!(!is_unread(&told(TrialError::Topology(TopologyError::Ports { count: 3 }))));
+        assert!(!is_unread(&anyhow::anyhow!("{}", TrialError::Unread)), "only the error itself");
+    }
+}
