@@ -305,3 +305,62 @@ fn what_prometheus_reads_are_the_same_numbers_in_base_units() {
     let of = [("record", "closed.json")];
     samples.assert("tlsbench_run_started_timestamp_seconds", &of, seconds);
 }
+
+#[test]
+fn memory_of_idle_connections_has_its_interval_in_every_form_where_it_was_read_again() {
+    let text = fs::read_to_string(fixtures().join("placements.json")).unwrap();
+    let mut record: Json = serde_json::from_str(&text).unwrap();
+    let idle = |placement: &str, round: u32, each: f64| {
+        let hop = serde_json::json!({"role": "lb", "before_bytes": 1_000_000,
+            "after_bytes": 2_000_000, "bytes_per_connection": each});
+        serde_json::json!({"placement": placement, "round": round, "connections": 10, "hops": [hop]})
+    };
+    record["idle"] = vec![
+        idle("lb-terminate", 0, 1_900.0),
+        idle("lb-terminate", 1, 2_100.0),
+        idle("plaintext", 0, 55.5),
+    ]
+    .into();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("run.json"), record.to_string()).unwrap();
+    let of = |format: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
+        command.current_dir(folder.path()).args(["report", "run.json", "--format", format]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // Student's t for one degree of freedom, 12.706, times a standard error of 100.
+    for (format, lines) in [
+        ("json", ["\"low\": 729.", "\"high\": 3270.", "\"interval\": null"]),
+        (
+            "csv",
+            [
+                "idle.bytes_per_connection,bytes,2000,729.",
+                "idle.bytes_per_connection,bytes,55.5,,,false,plaintext,,lb,,",
+                "idle.readings,,2,,,false,lb-terminate,,lb,,",
+            ],
+        ),
+        (
+            "prom",
+            [
+                "placement=\"lb-terminate\",hop=\"lb\"} 3270.",
+                "placement=\"lb-terminate\",hop=\"lb\"} 2000",
+                "placement=\"plaintext\",hop=\"lb\"} 55.5",
+            ],
+        ),
+        (
+            "md",
+            [
+                "| 10 | 2 | 1.0 MB | 2.0 MB | 2000 ± 1271 B |",
+                "| 10 | 1 | 1.0 MB | 2.0 MB | 56 B |",
+                "### Idle connections",
+            ],
+        ),
+    ] {
+        let text = of(format);
+        for line in lines {
+            assert!(text.contains(line), "{format}: no `{line}` in {text}");
+        }
+    }
+}
