@@ -38,9 +38,9 @@ struct Ground {
     generations: Mutex<Vec<String>>,
 }
 
-/// Two, each with a control plane and a fleet: most of what these tests do is waiting.
-static GROUNDS: [Turns<Ground>; 2] =
-    [Turns::const_new(Ground::new()), Turns::const_new(Ground::new())];
+/// Each with a control plane and a fleet: most of what these tests do is waiting. As many are built as
+/// tests run at a time.
+static GROUNDS: [Turns<Ground>; 3] = [const { Turns::const_new(Ground::new()) }; 3];
 
 impl Ground {
     const fn new() -> Self {
@@ -51,11 +51,12 @@ impl Ground {
 impl Fleet {
     /// Waits until a ground is free, and mends what the test before may have left broken.
     pub(crate) async fn turn() -> Result<Option<Self>> {
-        let [first, second] = &GROUNDS;
+        let [first, second, third] = &GROUNDS;
         let mut ground = tokio::select! {
             biased;
             ground = first.lock() => ground,
             ground = second.lock() => ground,
+            ground = third.lock() => ground,
         };
         if ground.built.is_none() {
             let Some(cluster) = Cluster::start(&Options::default())? else { return Ok(None) };

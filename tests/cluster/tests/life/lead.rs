@@ -13,12 +13,9 @@ use serde_json::json;
 use crate::fleet::{Fleet, LEASE, SIZE, SOON, metric, name};
 
 /// So slow that a fan-out takes some seconds.
-const SLOW: Duration = Duration::from_millis(80);
+pub(crate) const SLOW: Duration = Duration::from_millis(80);
 
-/// How long the API server is away; the renew deadline has passed before it begins.
-const AWAY: Duration = Duration::from_secs(30);
-
-async fn leads(controller: &Controller) -> Result<()> {
+pub(crate) async fn leads(controller: &Controller) -> Result<()> {
     metric(controller, "trustd_leader", 1.0).await
 }
 
@@ -121,30 +118,6 @@ async fn a_stolen_lease_ends_writes_until_it_is_won_back() -> Result<()> {
         .collect();
     ensure!(early.is_empty(), "without the lease it wrote {early:?}");
     Ok(())
-}
-
-#[tokio::test]
-async fn an_api_server_away_for_longer_than_the_renew_deadline_is_survived() -> Result<()> {
-    let fleet = crate::turn!();
-    let proxy = fleet.cluster.proxy()?;
-    let trustd = fleet.candidate(&fleet.accounts[0].through(&proxy)?)?;
-    leads(&trustd).await?;
-    fleet.all_hold(fleet.rotate().await?, &[]).await?;
-    let history = fleet.history().await?;
-    proxy.delay(SLOW);
-    let generation = fleet.rotate().await?;
-    fleet.midst(generation).await?;
-    fleet.cluster.stop_server();
-    metric(&trustd, "trustd_leader", 0.0).await?;
-    tokio::time::sleep(AWAY).await;
-    ensure!(trustd.probe("/healthz").await?.status == 200, "it calls itself dead");
-    fleet.cluster.start_server().await?;
-    leads(&trustd).await?;
-    fleet.all_hold(generation, &[]).await?;
-    proxy.delay(Duration::ZERO);
-    fleet.all_hold(fleet.rotate().await?, &[]).await?;
-    fleet.counts([SIZE, SIZE, 0, 0]).await?;
-    fleet.only_forward(history).await
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 //! must hold whatever happens: every target that can be right is right soon after, none ever goes back
 //! to older content, and the status counts tell.
 //!
-//! The tests share two control planes with a [`fleet`] of namespaces each, and take turns on them.
+//! The tests share control planes with a [`fleet`] of namespaces each, and take turns on them. They begin in
+//! the order of their names, so the longest are in modules that come first.
 
 #![allow(
     clippy::indexing_slicing,
@@ -11,12 +12,13 @@
     reason = "a test that cannot go on should stop; clippy exempts test functions, not their helpers"
 )]
 
+mod away;
+mod calm;
 mod faults;
 mod fleet;
 mod history;
 mod hook;
 mod lead;
-mod quiet;
 
 /// One of the fleets, alone, or nothing where there is no control plane to run.
 macro_rules! turn {
