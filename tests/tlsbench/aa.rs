@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value as Json;
 
+use crate::slices::{SOME_RESUMED, long_enough};
+
 fn aa(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
     let output = command.current_dir(folder).arg("aa").args(arguments).output().unwrap();
@@ -17,10 +19,14 @@ fn aa(folder: &Path, arguments: &[&str]) -> Output {
 fn a_placement_is_measured_beside_itself_and_the_record_gives_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let flags = ["--placement", "lb-terminate", "--workload", "full", "--rounds", "1"];
-    let rest = ["--round", "600ms", "--warm-up", "50ms", "--record", "run.json", "-o", "json"];
-    let output = aa(folder.path(), &[&flags[..], &rest].concat());
-    // Two comparisons of one round: too few for an answer.
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let rest = ["--record", "run.json", "-o", "json"];
+    let (output, record) = long_enough(SOME_RESUMED, |times| {
+        let output = aa(folder.path(), &[&flags[..], &rest, times].concat());
+        // Two comparisons of one round: too few for an answer.
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let record = fs::read_to_string(folder.path().join("run.json")).unwrap();
+        (output, serde_json::from_str(&record).unwrap())
+    });
     let json: Json = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["answer"], "too-few", "{json:#}");
     let compared: Vec<&str> = json["comparisons"]
@@ -30,8 +36,6 @@ fn a_placement_is_measured_beside_itself_and_the_record_gives_the_same() {
         .map(|one| one["placement"].as_str().unwrap())
         .collect();
     assert_eq!(compared, ["lb-terminate", "plaintext"]);
-    let record: Json =
-        serde_json::from_str(&fs::read_to_string(folder.path().join("run.json")).unwrap()).unwrap();
     let of = |name: &str| {
         let mut placements = record["lab"]["placements"].as_array().unwrap().iter();
         placements.find(|placement| placement["name"] == name).unwrap()["hops"].clone()

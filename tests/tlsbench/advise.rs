@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value as Json;
 
+use crate::slices::{SOME_RESUMED, long_enough};
+
 fn tlsbench(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
     let output = command.current_dir(folder).args(arguments).output().unwrap();
@@ -20,10 +22,14 @@ fn example(name: &str) -> PathBuf {
 /// A thorough run of one placement, as short as can be.
 fn measured(folder: &Path) -> Json {
     let what = ["run", "--thorough", "--placement", "lb-terminate", "--pass", "cpu", "--idle", "0"];
-    let how = ["--rounds", "2", "--round", "400ms", "--warm-up", "50ms", "--record", "run.json"];
-    let output = tlsbench(folder, &[&what[..], &how].concat());
-    assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
-    serde_json::from_str(&fs::read_to_string(folder.join("run.json")).unwrap()).unwrap()
+    let how = ["--rounds", "2", "--record", "run.json"];
+    let (_, record) = long_enough(SOME_RESUMED, |times| {
+        let output = tlsbench(folder, &[&what[..], &how, times].concat());
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+        let record = fs::read_to_string(folder.join("run.json")).unwrap();
+        (output, serde_json::from_str(&record).unwrap())
+    });
+    record
 }
 
 #[test]

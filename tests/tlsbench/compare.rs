@@ -4,8 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tempfile::TempDir;
+
+use crate::slices::{SOME_RESUMED, long_enough};
 
 fn tlsbench(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
@@ -156,12 +158,19 @@ fn what_makes_no_comparison_is_refused_with_the_cure() {
 #[test]
 fn records_of_placements_are_compared_and_not_with_others() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["a.json", "b.json"] {
-        let flags = ["run", "--placement", "lb-terminate", "--workload", "full", "--rounds", "1"];
-        let rest = ["--round", "600ms", "--warm-up", "50ms", "--record", name];
-        let output = tlsbench(folder.path(), &[&flags[..], &rest].concat());
-        assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
-    }
+    let flags = ["run", "--placement", "lb-terminate", "--workload", "full", "--rounds", "1"];
+    // With slices of one length, or they did not measure the same.
+    long_enough(SOME_RESUMED, |times| {
+        let trials = ["a.json", "b.json"].map(|name| {
+            let output =
+                tlsbench(folder.path(), &[&flags[..], &["--record", name], times].concat());
+            assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+            let record = fs::read_to_string(folder.path().join(name)).unwrap();
+            let record: Json = serde_json::from_str(&record).unwrap();
+            record["trials"].as_array().unwrap().clone()
+        });
+        ((), json!({ "trials": trials.concat() }))
+    });
     let (out, err, code) = compare(&folder, &["a.json"], &["b.json"], &[]);
     assert_eq!(code, Some(0), "{err}");
     for metric in ["cpu", "lb_cpu", "ingress_cpu", "backend_cpu", "handshake_cpu", "client_cpu"] {

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 
 use crate::servers::installed;
+use crate::slices::{SOME_RESUMED, long_enough};
 
 fn run_in(folder: &TempDir, flags: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
@@ -88,7 +89,7 @@ fn the_latency_pass_asks_every_placement_for_the_same_share_of_the_slowest() {
 #[test]
 fn people_get_a_first_table_early_and_programs_one_document() {
     let flags = ["--placement", "upstream-tls", "--workload", "full", "--rounds", "1"];
-    let times = ["--round", "600ms", "--warm-up", "50ms"];
+    let times = ["--round", "300ms", "--warm-up", "50ms"];
     let (output, record) = measured(&[&flags[..], &times].concat());
     let early = stderr(&output);
     let (span, first) = (early.find("this takes about"), early.find("no verdicts yet"));
@@ -118,8 +119,9 @@ fn bulk_and_mixed_workloads_have_their_own_responses_and_a_backend_that_can_give
     }
     for (engine, usual, of_bulk) in engines {
         let flags = ["--placement", "ingress-terminate", "--workload", "bulk-64k,mix"];
-        let times = ["--pass", "cpu", "--rounds", "1", "--round", "1s", "--warm-up", "100ms"];
-        let (output, record) = measured(&[&flags[..], &times, engine].concat());
+        let flags = [&flags[..], &["--pass", "cpu", "--rounds", "1"], engine].concat();
+        let (output, record) =
+            long_enough(SOME_RESUMED, |times| measured(&[&flags[..], times].concat()));
         let said = stdout(&output);
         assert_eq!(trials(&record).len(), 4, "{said}");
         for trial in trials(&record) {
@@ -150,7 +152,6 @@ fn axes_of_tls_are_those_that_were_asked_for_with_certificates_of_either_origin(
         .current_dir(folder.path())
         .output();
     assert!(made.unwrap().status.success());
-    let times = ["--pass", "cpu", "--rounds", "1", "--round", "600ms", "--warm-up", "100ms"];
     let mut ways: Vec<&[&str]> = vec![&[], &["--pki", "lab"]];
     if installed("nginx", "nginx").is_some() && installed("haproxy", "haproxy").is_some() {
         ways.extend([&["--engine", "nginx"][..], &["--engine", "haproxy", "--pki", "lab"]]);
@@ -162,11 +163,13 @@ fn axes_of_tls_are_those_that_were_asked_for_with_certificates_of_either_origin(
         (new, ["1.3", "chacha20-poly1305", "p256", "ECDSA_NISTP384"]),
     ] {
         for way in &ways {
-            let flags = ["--placement", "mtls", "--workload", "full,resumed"];
-            let flags = [&flags[..], &times, &axes, way].concat();
-            let output = run_in(&folder, &flags);
-            assert!(matches!(output.status.code(), Some(0 | 1)), "{flags:?} {output:?}");
-            let record = record(&folder);
+            let flags = ["--placement", "mtls", "--workload", "full,resumed", "--pass", "cpu"];
+            let flags = [&flags[..], &["--rounds", "1"], &axes, way].concat();
+            let (output, record) = long_enough(SOME_RESUMED, |times| {
+                let output = run_in(&folder, &[&flags[..], times].concat());
+                assert!(matches!(output.status.code(), Some(0 | 1)), "{flags:?} {output:?}");
+                (output, record(&folder))
+            });
             for trial in &trials(&record)[..2] {
                 assert!(sum(trial, "/succeeded") > 0, "{flags:?}: {output:?}");
                 for seen in negotiated(trial) {
@@ -187,15 +190,16 @@ fn axes_of_tls_are_those_that_were_asked_for_with_certificates_of_either_origin(
 #[test]
 fn requests_over_http_2_reach_whoever_ends_the_clients_tls() {
     let flags = ["--placement", "lb-terminate,passthrough", "--workload", "full,keep-alive,mix"];
-    let times = ["--pass", "cpu", "--rounds", "1", "--round", "800ms", "--warm-up", "100ms"];
     let builtin: &[&str] = &[];
     let mut engines = vec![builtin];
     if installed("nginx", "nginx").is_some() && installed("haproxy", "haproxy").is_some() {
         engines.push(&["--lb", "haproxy", "--ingress", "nginx"]);
     }
     for engine in engines {
-        let flags = [&flags[..], &times, &["--protocol", "h2"], engine].concat();
-        let (output, record) = measured(&flags);
+        let rest = ["--pass", "cpu", "--rounds", "1", "--protocol", "h2"];
+        let flags = [&flags[..], &rest, engine].concat();
+        let (output, record) =
+            long_enough(SOME_RESUMED, |times| measured(&[&flags[..], times].concat()));
         over_http_2(&stdout(&output), &record);
     }
 }
@@ -280,10 +284,12 @@ fn a_placement_of_ones_own_is_measured_beside_its_twin() {
     let file = example().replace("engine = \"nginx\"", "engine = \"builtin\"");
     fs::write(folder.path().join("lab.toml"), file).unwrap();
     let flags = ["-c", "lab.toml", "--placement", "edge", "--pass", "cpu", "--workload", "full"];
-    let times = ["--rounds", "1", "--round", "800ms", "--warm-up", "50ms"];
-    let output = run_in(&folder, &[&flags[..], &times].concat());
-    assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
-    let record = record(&folder);
+    let flags = [&flags[..], &["--rounds", "1"]].concat();
+    let (_, record) = long_enough(SOME_RESUMED, |times| {
+        let output = run_in(&folder, &[&flags[..], times].concat());
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+        (output, record(&folder))
+    });
     let names: Vec<&str> =
         trials(&record).iter().map(|t| t["placement"].as_str().unwrap()).collect();
     assert_eq!(names, ["edge", "edge-plain"]);

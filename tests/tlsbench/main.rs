@@ -37,6 +37,7 @@ mod resumption;
 mod run;
 mod search;
 mod servers;
+mod slices;
 mod stall;
 mod stand;
 mod summary;

@@ -71,7 +71,7 @@ fn a_goal_that_nothing_meets_is_a_negative_answer_with_its_reason() {
     let (server, folder) = stage();
     let target = endpoint(&server);
     let target: Vec<&str> = target.iter().map(String::as_str).collect();
-    let flags = ["--start", "20", "--p99", "1ns", "--keep-alive"];
+    let flags = ["--start", "4", "--p99", "1ns", "--keep-alive"];
     let output = search(&folder, &[&target[..], &SHORT, &flags].concat());
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
