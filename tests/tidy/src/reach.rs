@@ -1,4 +1,5 @@
-//! Dead files: a `.rs` file that no target of any package compiles is silently ignored by cargo.
+//! Dead code that no compiler complains of: a `.rs` file that no target of any package has, and an example
+//! in documentation, for libraries say `doctest = false`: to find none took longer than to test them.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +15,7 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
     let reached: BTreeSet<String> =
         modules(tree, &packages).into_iter().map(|(_, _, module)| module.file).collect();
     for (path, text) in tree.texts(".rs") {
+        findings.extend(example(path, text));
         if reached.contains(path) {
             continue;
         }
@@ -25,6 +27,20 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
         findings.push(Finding::new(path, 1, "no target compiles this file", remedy));
     }
     findings
+}
+
+/// The first code in a file's documentation that rustdoc would compile.
+fn example(path: &str, text: &str) -> Option<Finding> {
+    let docs = text.lines().enumerate().filter_map(|(index, line)| {
+        let line = line.trim_start();
+        let doc = line.strip_prefix("///").or_else(|| line.strip_prefix("//!"))?;
+        Some((index + 1, doc.trim_start().strip_prefix("```")?))
+    });
+    // Every second fence is the end of one.
+    let mut opened = docs.step_by(2);
+    let (line, _) = opened.find(|(_, language)| ["", "rust"].contains(&language.trim()))?;
+    let remedy = "make it a test, name another language, or take `doctest` out of the Cargo.toml";
+    Some(Finding::new(path, line, "no test runs this example", remedy))
 }
 
 #[cfg(test)]
@@ -49,5 +65,13 @@ mod tests {
         ]);
         let found: Vec<String> = check(&tree).into_iter().map(|finding| finding.path).collect();
         assert_eq!(found, ["p/src/dead.rs", "p/tests/undeclared.rs", "tests/p/forgotten.rs"]);
+    }
+
+    #[test]
+    fn an_example_that_nothing_runs_is_found_and_pictures_pass() {
+        let said = |text: &str| example("a.rs", text).map(|finding| finding.line);
+        assert_eq!(said("//! ```text\n//! a\n//! ```\n\n/// ```\n/// f();\n/// ```\n"), Some(5));
+        assert_eq!(said("    /// ```rust\n    /// f();\n    /// ```\n"), Some(1));
+        assert_eq!(said("/// ```text\n/// a\n/// ```\nlet fence = \"```\";\n"), None);
     }
 }
