@@ -14,7 +14,7 @@ impl Lab {
     /// How many placements the pilot looks at: as many as fit into eight seconds.
     #[must_use]
     pub fn piloted(&self) -> usize {
-        let each = (START + self.pilot_slice()).0.max(1);
+        let each = (self.start() + self.pilot_slice()).0.max(1);
         let most = usize::try_from(PILOT_MAX.0 / each).unwrap_or(usize::MAX);
         self.placements.len().min(most)
     }
@@ -28,7 +28,7 @@ impl Lab {
     /// How long the pilot takes.
     #[must_use]
     pub fn pilot_span(&self) -> Nanos {
-        times(START + self.pilot_slice(), self.piloted())
+        times(self.start() + self.pilot_slice(), self.piloted())
     }
 
     /// How long the CPU pass takes.
@@ -37,7 +37,7 @@ impl Lab {
         let topologies = self.topologies(0);
         let slices: usize = topologies.iter().map(|(.., workloads)| workloads.len()).sum();
         let slice = self.warm_up_ns + self.slice_ns + READING;
-        let round = times(START, topologies.len()) + times(slice, slices);
+        let round = times(self.start(), topologies.len()) + times(slice, slices);
         times(round, usize::try_from(self.rounds).unwrap_or(usize::MAX))
     }
 
@@ -45,7 +45,7 @@ impl Lab {
     #[must_use]
     pub fn latency_span(&self) -> Nanos {
         let Some(pass) = self.latency else { return Nanos(0) };
-        let slice = START + pass.warm_up_ns + pass.slice_ns + READING;
+        let slice = self.start() + pass.warm_up_ns + pass.slice_ns + READING;
         let round = times(slice, self.placements.len());
         times(round, usize::try_from(pass.rounds).unwrap_or(usize::MAX))
     }
@@ -72,8 +72,13 @@ impl Lab {
     #[must_use]
     pub fn idle_span(&self) -> Nanos {
         let held = times(CONNECTING, usize::try_from(self.idle_connections).unwrap_or(usize::MAX));
-        let round = times(START + held, self.placements.len());
+        let round = times(self.start() + held, self.placements.len());
         times(round, usize::try_from(self.idle_rounds()).unwrap_or(usize::MAX))
+    }
+
+    /// How long it takes to put a placement up, and to take it down.
+    fn start(&self) -> Nanos {
+        if self.netns { START + JOINING } else { START }
     }
 }
 
@@ -84,6 +89,9 @@ fn times(span: Nanos, count: usize) -> Nanos {
 /// Starting three hops and waiting until each answers: 130 ms for builtin ones, 180 ms for nginx, on two
 /// busy cores.
 const START: Nanos = Nanos::from_millis(150);
+/// Three links between network namespaces, on two cores that others kept busy: 40 ms to make them, and
+/// 100 ms to take them away.
+const JOINING: Nanos = Nanos::from_millis(140);
 /// What a slice takes beyond its time: threads, and a look at all processes.
 const READING: Nanos = Nanos::from_millis(15);
 /// With five readings the interval is 1.2 times their standard deviation to each side, and more would

@@ -58,6 +58,10 @@ fn the_default_run_fits_into_its_time() {
     assert!((110.0..=130.0).contains(&seconds(lab.cpu_span())), "{}", lab.cpu_span());
     assert!((30.0..=40.0).contains(&seconds(lab.latency_span())), "{}", lab.latency_span());
     assert_eq!(lab.idle_span(), Nanos(0));
+    // Ten placements in eight rounds, each put up once.
+    let joined = Lab { netns: true, ..lab.clone() };
+    assert_eq!((joined.cpu_span() - lab.cpu_span()).0 / 80, Nanos::from_millis(140).0);
+    assert!(joined.latency_span() > lab.latency_span() && joined.piloted() == lab.piloted());
     assert!(seconds(lab.span()) <= 170.0, "{}", lab.span());
     let thorough = Lab::default().thorough();
     assert!(thorough.span() > Nanos(0) && seconds(thorough.span()) <= 3_600.0);
