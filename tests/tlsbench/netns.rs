@@ -14,7 +14,7 @@ use tlsbench_engine::netns::{charged, names_of};
 use tlsbench_engine::topology::{Engine, Network};
 use tlsbench_engine::trial::Trial;
 
-use crate::servers::{installed, skip, within};
+use crate::servers::{installed, within};
 use crate::stand::{Stand, Wanted, all};
 
 /// Whether there can be network namespaces here, with threads of the kernel that receive for them.
@@ -24,7 +24,8 @@ fn allowed() -> bool {
         Ok((Receiving::Sender, why)) => why.map(|error| error.to_string()),
         Err(error) => Some(error.to_string()),
     };
-    skip(&why.unwrap_or_default());
+    // The CI installs programs, and cannot give itself rights.
+    eprintln!("skipped: {}", why.unwrap_or_default());
     false
 }
 
