@@ -18,6 +18,7 @@ mod pki;
 mod report;
 mod run;
 mod search;
+mod terminal;
 
 /// Runs a verb and prints its result.
 ///

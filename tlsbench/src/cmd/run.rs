@@ -21,6 +21,7 @@ use tlsbench_core::units::Nanos;
 use tlsbench_core::warning::{Gate, judge};
 use tlsbench_engine::run::{self, CutShort, Inputs, Progress, Stop};
 
+use super::terminal;
 use crate::exit::Exit;
 use crate::progress::RunProgress;
 use crate::settings::{LabRun, Output, Run};
@@ -62,7 +63,7 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
     let gates = judge(&record);
     let text = match settings.output {
         Output::Json => table::json(&record, &gates, &path)?,
-        Output::Table => table::text(&scenario, &record, &gates, &path),
+        Output::Table => table::text(&scenario, &record, &gates, &path, terminal::columns()),
     };
     Ok(Answer { text, exit: exit(&record, &gates) })
 }

@@ -21,7 +21,7 @@ use tlsbench_core::verdicts::{Verdicts, verdicts};
 use tlsbench_engine::run::{CutShort, Stop};
 
 use super::{Answer, free_path, refused, stop_on_signals};
-use crate::cmd::report;
+use crate::cmd::{report, terminal};
 use crate::exit::Exit;
 use crate::progress::StepProgress;
 use crate::settings::{Output, Run};
@@ -52,7 +52,8 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
     let text = match settings.output {
         Output::Json => table::json(&record, &judged, &path)?,
         Output::Table => {
-            format!("{}report: {}\n", table::text(&record, &judged, &path), page.display())
+            let text = table::text(&record, &judged, &path, terminal::columns());
+            format!("{text}report: {}\n", page.display())
         }
     };
     Ok(Answer { text, exit: exit(&asked.lab, &judged) })

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::json;
 use tlsbench_core::plan::{Load, Scenario};
 use tlsbench_core::record::RunRecord;
@@ -14,15 +14,21 @@ use tlsbench_core::warning::Gate;
 
 use crate::cmd::build;
 
-/// The summary for people.
-pub(super) fn text(scenario: &Scenario, record: &RunRecord, gates: &[Gate], path: &Path) -> String {
+/// The summary for people, in a table of so many columns of characters at most.
+pub(super) fn text(
+    scenario: &Scenario,
+    record: &RunRecord,
+    gates: &[Gate],
+    path: &Path,
+    columns: u16,
+) -> String {
     let wait_max = match scenario.load {
         Load::Open { wait_max, .. } => wait_max,
         Load::Closed { .. } => Nanos::default(),
     };
     let targets: Vec<TargetReport> =
         record.targets.iter().map(|target| TargetReport::new(target, wait_max, gates)).collect();
-    let mut text = format!("{}\n", summary(&targets).trim_fmt());
+    let mut text = format!("{}\n", summary(&targets, columns).trim_fmt());
     for target in &targets {
         for (why, count) in &target.failures {
             text.push_str(&format!("{}: {count} failed: {why}\n", target.name));
@@ -53,9 +59,10 @@ pub(super) fn text(scenario: &Scenario, record: &RunRecord, gates: &[Gate], path
     text
 }
 
-fn summary(targets: &[TargetReport]) -> Table {
+fn summary(targets: &[TargetReport], columns: u16) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
     table.set_header([
         "target",
         "per second (95 %)",

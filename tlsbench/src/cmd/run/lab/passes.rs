@@ -15,6 +15,7 @@ use tlsbench_engine::trial::{Trial, TrialError};
 use super::keep::{Keeper, Taken};
 use super::site::Site;
 use super::table;
+use crate::cmd::terminal;
 use crate::progress::StepProgress;
 
 /// What all passes need.
@@ -35,7 +36,8 @@ impl Passes<'_> {
         let done = Cell::new(0);
         let mut cut_short = self.pilot(keeper)?;
         if cut_short.is_none() {
-            self.tell(&table::first(self.lab, keeper.pilot(), keeper.passed()));
+            let columns = terminal::columns();
+            self.tell(&table::first(self.lab, keeper.pilot(), keeper.passed(), columns));
             cut_short = self.cpu(self.lab, keeper, &done)?;
         }
         if cut_short.is_none()

@@ -27,13 +27,14 @@ pub(super) fn pictures(lab: &Lab) -> String {
     lab.placements.iter().map(|one| line(&one.name, &one.to_string())).collect()
 }
 
-/// The result for people.
-pub(super) fn text(record: &LabRecord, judged: &Verdicts, path: &Path) -> String {
-    let mut text = cpu::text(record, judged);
+/// The result for people, in tables of so many columns of characters at most.
+pub(super) fn text(record: &LabRecord, judged: &Verdicts, path: &Path, columns: u16) -> String {
+    let mut text = pictures(&record.lab) + "\n";
+    text.push_str(&cpu::text(record, judged, columns));
     if let Some(latency) = &judged.latency {
-        text.push_str(&latency::text(record, latency));
+        text.push_str(&latency::text(record, latency, columns));
     }
-    text.push_str(&idle::text(record));
+    text.push_str(&idle::text(record, columns));
     text.push_str(&gates(&judged.gates));
     for note in &record.notes {
         text.push_str(&format!("note: {}\n", note.text));
@@ -149,9 +150,25 @@ const CAVEAT_OF_LOOPS: &str =
 
 #[cfg(test)]
 mod tests {
+    use tlsbench_core::verdicts::verdicts;
     use tlsbench_core::warning::Family;
 
     use super::*;
+
+    #[test]
+    fn tables_are_as_wide_as_a_page_and_no_figure_is_broken() {
+        let record = include_str!("../../../../../tests/fixtures/report/placements.json");
+        let record = LabRecord::from_json(record).unwrap();
+        let told = text(&record, &verdicts(&record), Path::new("run.json"), 120);
+        // Targets of gates stand behind two spaces, and what a cell had no room for behind many.
+        let rows = told.lines().filter(|line| line.starts_with(' '));
+        let rows: Vec<&str> = rows.filter(|line| line.find(|c| c != ' ') != Some(2)).collect();
+        assert!(rows.len() > 20, "{told}");
+        for row in rows {
+            assert!(row.chars().count() <= 120, "{row}");
+            assert!(!row.starts_with("  "), "{row}\nin\n{told}");
+        }
+    }
 
     #[test]
     fn gates_of_one_sort_share_their_cause_and_cure() {

@@ -1,12 +1,13 @@
 //! How figures stand in cells.
 
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use tlsbench_core::stats::Estimate;
 
-/// A table without lines.
-pub(super) fn table(header: Vec<String>) -> Table {
+/// A table without lines, so many columns of characters wide at most: longer cells go on below.
+pub(super) fn table(header: Vec<String>, columns: u16) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
     table.set_header(header);
     table
 }
@@ -15,10 +16,23 @@ pub(super) fn table(header: Vec<String>) -> Table {
 pub(super) fn micros(estimate: Option<&Estimate>) -> String {
     match estimate {
         Some(Estimate { value, low, high, .. }) => {
-            format!("{value:.1} ± {:.1}", (high - low) / 2.0)
+            let half = (high - low) / 2.0;
+            let digits = decimals(half);
+            format!("{value:.digits$} ± {half:.digits$}")
         }
         None => NOTHING.to_owned(),
     }
+}
+
+/// A difference with its sign and its interval, in microseconds.
+pub(super) fn signed(difference: Option<&Estimate>) -> String {
+    let sign = difference.map_or("", |of| if of.value < 0.0 { "" } else { "+" });
+    format!("{sign}{}", micros(difference))
+}
+
+/// Tenths say nothing where the interval is wider than some of the whole.
+fn decimals(half: f64) -> usize {
+    usize::from(half < 10.0)
 }
 
 /// How many times as much, with its interval.

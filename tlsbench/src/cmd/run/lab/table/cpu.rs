@@ -7,19 +7,21 @@ use tlsbench_core::verdicts::{HopCost, Row, Verdicts, WorkloadFinding};
 
 use super::cells::{NOTHING, micros, percent, ratio, table};
 
-/// All workloads, each with what its loop was, its table and what is found between placements.
-pub(super) fn text(record: &LabRecord, judged: &Verdicts) -> String {
+/// All workloads, each with what its loop was, its tables and what is found between placements.
+pub(super) fn text(record: &LabRecord, judged: &Verdicts, columns: u16) -> String {
     let mut text = String::new();
     for workload in &record.lab.workloads {
         let rows: Vec<&Row> = judged.rows.iter().filter(|row| row.workload == *workload).collect();
         let Some(first) = rows.first() else { continue };
         text.push_str(&format!(
             "{workload}: CPU time per {}, µs, with 95 % intervals, and how busy each hop kept the \
-             cores of hops; {}\n",
+             cores of hops\n{}\n",
             workload.operation(),
             first.load
         ));
-        text.push_str(&of_workload(&rows, record, judged, *workload).trim_fmt());
+        text.push_str(&of_hops(&rows, *workload, columns).trim_fmt());
+        text.push_str("\n\n");
+        text.push_str(&beside_twins(&rows, record, judged, columns).trim_fmt());
         text.push('\n');
         for finding in in_pairs(judged, *workload, record) {
             let pair = &finding.finding;
@@ -32,31 +34,41 @@ pub(super) fn text(record: &LabRecord, judged: &Verdicts) -> String {
     text
 }
 
-fn of_workload(rows: &[&Row], record: &LabRecord, judged: &Verdicts, workload: Workload) -> Table {
+/// What each hop costs.
+fn of_hops(rows: &[&Row], workload: Workload, columns: u16) -> Table {
     let longest = rows.iter().max_by_key(|row| row.hops.len());
     let roles = longest.into_iter().flat_map(|row| row.hops.iter().map(|hop| hop.role.to_string()));
-    let mut header = vec!["placement".to_owned(), "hops".to_owned()];
+    let mut header = vec!["placement".to_owned()];
     header.extend(roles);
-    header.extend(["all hops", "client"].map(str::to_owned));
+    let hops = header.len() - 1;
+    header.push("all hops".to_owned());
     if workload.is_bulk() {
         header.push("Gbit/s per core".to_owned());
     }
-    header.extend(["TLS adds", "verdict"].map(str::to_owned));
-    let hops = longest.map_or(0, |row| row.hops.len());
-    let mut table = table(header);
+    let mut table = table(header, columns);
     for row in rows {
-        let kinds: Vec<&str> = row.hops.iter().map(|hop| hop.kind.as_str()).collect();
-        let mut cells = vec![row.placement.clone(), kinds.join(" · ")];
+        let mut cells = vec![row.placement.clone()];
         cells.extend(row.hops.iter().map(of_hop));
-        cells.resize(2 + hops, NOTHING.to_owned());
+        cells.resize(1 + hops, NOTHING.to_owned());
         cells.push(beside(&micros(row.total.as_ref()), row.busy));
-        cells.push(beside(&micros(row.client.as_ref()), row.client_busy));
         if workload.is_bulk() {
             cells.push(row.gbit_per_core.as_ref().map_or_else(
                 || NOTHING.to_owned(),
                 |gbit| format!("{:.2} ± {:.2}", gbit.value, (gbit.high - gbit.low) / 2.0),
             ));
         }
+        table.add_row(cells);
+    }
+    table
+}
+
+/// What the client costs, and what TLS adds to all hops.
+fn beside_twins(rows: &[&Row], record: &LabRecord, judged: &Verdicts, columns: u16) -> Table {
+    let header = ["placement", "client", "TLS adds", "ratio", "verdict"];
+    let mut table = table(header.map(str::to_owned).to_vec(), columns);
+    for row in rows {
+        let mut cells = vec![row.placement.clone()];
+        cells.push(beside(&micros(row.client.as_ref()), row.client_busy));
         cells.extend(adds(row, record, judged));
         table.add_row(cells);
     }
@@ -72,7 +84,7 @@ fn beside(cost: &str, busy: Option<f64>) -> String {
     format!("{cost} · {}", percent(busy))
 }
 
-fn adds(row: &Row, record: &LabRecord, judged: &Verdicts) -> [String; 2] {
+fn adds(row: &Row, record: &LabRecord, judged: &Verdicts) -> [String; 3] {
     let twin = record.placement(&row.placement).map(|placement| placement.twin().name);
     let finding = judged.findings.iter().find(|finding| {
         finding.workload == row.workload
@@ -81,10 +93,9 @@ fn adds(row: &Row, record: &LabRecord, judged: &Verdicts) -> [String; 2] {
     });
     match finding.map(|finding| &finding.finding) {
         Some(pair) => {
-            let word = format!("{} ({})", pair.verdict, ratio(pair.ratio.as_ref()));
-            [micros(pair.difference.as_ref()), word]
+            [micros(pair.difference.as_ref()), ratio(pair.ratio.as_ref()), pair.verdict.to_string()]
         }
-        None => [NOTHING.to_owned(), "is a twin".to_owned()],
+        None => [NOTHING, NOTHING, "is a twin"].map(str::to_owned),
     }
 }
 

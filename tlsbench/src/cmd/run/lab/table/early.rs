@@ -33,7 +33,7 @@ fn seconds(span: Nanos) -> String {
 }
 
 /// What the pilot saw, so long after the run began.
-pub(crate) fn first(lab: &Lab, pilot: &[PilotRecord], after: Duration) -> String {
+pub(crate) fn first(lab: &Lab, pilot: &[PilotRecord], after: Duration, columns: u16) -> String {
     let placements = lab.placements.iter();
     let longest = placements.max_by_key(|placement| placement.hops.len());
     let roles: Vec<String> =
@@ -42,7 +42,7 @@ pub(crate) fn first(lab: &Lab, pilot: &[PilotRecord], after: Duration) -> String
     let mut header = vec!["placement".to_owned()];
     header.extend(roles);
     header.extend(["all hops", "per second", "generator busy"].map(str::to_owned));
-    let mut table = table(header);
+    let mut table = table(header, columns);
     for seen in pilot {
         let mut cells = vec![seen.placement.clone()];
         cells.extend(seen.hops_ns.iter().map(|nanos| micros(*nanos)));

@@ -6,7 +6,7 @@ use tlsbench_core::report::{BytesEach, IdleReport};
 use super::cells::{NOTHING, table};
 
 /// A table of memory per idle connection; nothing where none were held.
-pub(super) fn text(record: &LabRecord) -> String {
+pub(super) fn text(record: &LabRecord, columns: u16) -> String {
     let all = IdleReport::all(record);
     let Some(longest) = all.iter().max_by_key(|idle| idle.hops.len()) else {
         return String::new();
@@ -15,7 +15,7 @@ pub(super) fn text(record: &LabRecord) -> String {
     let mut header = vec!["placement".to_owned()];
     header.extend(longest.hops.iter().map(|hop| hop.role.to_string()));
     header.extend(["all hops", "connections", "readings"].map(str::to_owned));
-    let mut table = table(header);
+    let mut table = table(header, columns);
     for idle in &all {
         let mut cells = vec![idle.placement.clone()];
         cells.extend(idle.hops.iter().map(|hop| kibibytes(&hop.each)));

@@ -2,14 +2,13 @@
 
 use tlsbench_core::compare::Verdict;
 use tlsbench_core::record::lab::LabRecord;
-use tlsbench_core::stats::Estimate;
 use tlsbench_core::tally::Phase;
-use tlsbench_core::verdicts::{Latency, LatencyRow, PhaseFinding};
+use tlsbench_core::verdicts::{Latency, LatencyRow};
 
-use super::cells::{NOTHING, micros, percent, ratio, table};
+use super::cells::{NOTHING, micros, percent, ratio, signed, table};
 
-/// Medians of all phases, what TLS adds to each of them, and what is found between placements.
-pub(super) fn text(record: &LabRecord, latency: &Latency) -> String {
+/// Medians of all phases, what TLS adds to each of them, and what is found of whole operations.
+pub(super) fn text(record: &LabRecord, latency: &Latency, columns: u16) -> String {
     let mut text = format!(
         "latency at {:.0} connections per second, evenly spread, of all placements: medians, µs, with \
          95 % intervals\n",
@@ -17,8 +16,8 @@ pub(super) fn text(record: &LabRecord, latency: &Latency) -> String {
     );
     let mut header = vec!["placement".to_owned()];
     header.extend(PHASES.map(|(_, name)| name.to_owned()));
-    header.extend(["99th, not judged", "hops busy"].map(str::to_owned));
-    let mut medians = table(header);
+    header.extend(["p99", "busy"].map(str::to_owned));
+    let mut medians = table(header, columns);
     for row in &latency.rows {
         let mut cells = vec![row.placement.clone()];
         cells.extend(PHASES.map(|(phase, _)| median(row, phase)));
@@ -29,16 +28,19 @@ pub(super) fn text(record: &LabRecord, latency: &Latency) -> String {
         medians.add_row(cells);
     }
     text.push_str(&medians.trim_fmt());
-    text.push_str("\n\nTLS adds to the medians of the twin, µs, with 95 % intervals\n");
-    text.push_str(&added(record, latency));
+    text.push_str(
+        "\np99: the 99th percentile of the whole, not judged, for generator and hops share a machine; \
+         busy: all hops\n\nTLS adds to the medians of the twin, µs, with 95 % intervals\n",
+    );
+    text.push_str(&added(record, latency, columns));
     text.push('\n');
-    for found in latency.findings.iter().filter(|found| is_pair(found, record)) {
+    for found in latency.findings.iter().filter(|found| found.phase == WHOLE.as_str()) {
         let pair = &found.finding;
         let words = format!("{} beside {}", pair.name, pair.against);
         let ratio = ratio(pair.ratio.as_ref());
         text.push_str(&format!("{words}: {ratio} ({})\n", word(pair.verdict)));
     }
-    text.push_str("the 99th percentile is not judged: generator and hops share a machine\n\n");
+    text.push('\n');
     text
 }
 
@@ -47,11 +49,10 @@ fn median(row: &LatencyRow, phase: Phase) -> String {
     micros(time.and_then(|time| time.p50.as_ref()))
 }
 
-fn added(record: &LabRecord, latency: &Latency) -> String {
+fn added(record: &LabRecord, latency: &Latency, columns: u16) -> String {
     let mut header = vec!["placement".to_owned()];
     header.extend(PHASES.map(|(_, name)| name.to_owned()));
-    header.push("verdict".to_owned());
-    let mut table = table(header);
+    let mut table = table(header, columns);
     for row in &latency.rows {
         let twin = record.placement(&row.placement).map(|placement| placement.twin().name);
         let found = |phase: Phase| {
@@ -61,30 +62,15 @@ fn added(record: &LabRecord, latency: &Latency) -> String {
                     && Some(&found.finding.against) == twin.as_ref()
             })
         };
-        let Some(whole) = found(WHOLE) else { continue };
+        if found(WHOLE).is_none() {
+            continue;
+        }
         let difference = |phase| found(phase).and_then(|found| found.finding.difference);
         let mut cells = vec![row.placement.clone()];
         cells.extend(PHASES.map(|(phase, _)| signed(difference(phase).as_ref())));
-        let words = word(whole.finding.verdict);
-        cells.push(format!("{words} ({})", ratio(whole.finding.ratio.as_ref())));
         table.add_row(cells);
     }
     table.trim_fmt()
-}
-
-fn signed(difference: Option<&Estimate>) -> String {
-    match difference {
-        Some(Estimate { value, low, high, .. }) => {
-            format!("{value:+.1} ± {:.1}", (high - low) / 2.0)
-        }
-        None => NOTHING.to_owned(),
-    }
-}
-
-/// The whole operation of two placements with TLS.
-fn is_pair(found: &PhaseFinding, record: &LabRecord) -> bool {
-    let against = record.placement(&found.finding.against);
-    found.phase == WHOLE.as_str() && against.is_some_and(|placement| !placement.is_plain())
 }
 
 /// What a verdict says of times.
