@@ -1,28 +1,28 @@
 //! The chapter of a run over placements.
 
-use maud::{Markup, html};
-use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
-use tlsbench_core::plan::placement::Role;
-use tlsbench_core::report::{
-    EffectReport, LabReport, PredictionReport, TrialReport, bytes, bytes_each, micros, number,
-    per_second, percent, ratio, small,
-};
-use tlsbench_core::tally::Phase;
+mod cpu;
+mod latency;
+mod verdict;
 
-use super::curves::{self, Panel};
+use maud::{Markup, html};
+use tlsbench_core::plan::lab::EngineName;
+use tlsbench_core::report::{
+    EffectReport, LabReport, PredictionReport, bytes, bytes_each, micros, number, ratio, small,
+};
+
 use super::parts::{self, Cell};
-use super::{effects, figure, model, stack, topology};
+use super::{effects, model, topology};
 
 /// Everything that is said of a run.
 pub(super) fn chapter(lab: &LabReport, id: &str, is_alone: bool) -> Markup {
     html! {
         article id=(id) {
             @if !is_alone { h2 { (lab.record) } }
-            (verdict(lab, id))
+            (verdict::verdict(lab, id))
             (effects_section(lab, id))
-            (cpu(lab, id))
+            (cpu::cpu(lab, id))
             (placements(lab, id))
-            (latency(lab, id))
+            (latency::latency(lab, id))
             (model_check(lab, id))
             (idle(lab, id))
             h3 id=(format!("{id}-gates")) { "Gates" }
@@ -42,92 +42,6 @@ pub(super) fn engines(lab: &LabReport) -> String {
     found.sort_unstable();
     found.dedup();
     found.iter().map(|engine| engine.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-fn verdict(lab: &LabReport, id: &str) -> Markup {
-    let mut statements = lab.statements.iter();
-    html! {
-        p class="facts" {
-            (parts::moment(&lab.started)) " · hops of " (engines(lab)) " · " (lab.environment.cpu_model) ", "
-            (lab.environment.cores) " cores · " (lab.program)
-        }
-        @if let Some(first) = statements.next() { p class="lead" { (parts::joined(&first.text)) } }
-        @let rest: Vec<_> = statements.collect();
-        @if !rest.is_empty() {
-            ul class="also" { @for statement in rest { li { (parts::joined(&statement.text)) } } }
-        }
-        (parts::state(&lab.gates, &format!("{id}-gates")))
-        (parts::notes(&[], lab.interrupted.as_ref().filter(|_| !lab.complete)))
-        (matrix(lab))
-        nav aria-label="Sections" {
-            @for (section, name) in SECTIONS { a href=(format!("#{id}-{section}")) { (name) } }
-        }
-    }
-}
-
-/// The verdict table: placements down, workloads across.
-fn matrix(lab: &LabReport) -> Markup {
-    let columns = lab.measured();
-    let caption = "CPU time of all hops per operation, and the median time of an operation at one \
-                   rate, with 95 % intervals; and how many times that of the same hops without TLS";
-    html! {
-        div class="scroll stick" tabindex="0" role="region" aria-label=(caption) {
-            table {
-                caption { (caption) }
-                thead { tr {
-                    th scope="col" { "placement" }
-                    @for (workload, pass) in &columns {
-                        th scope="col" class="n" {
-                            @match pass {
-                                Pass::Cpu => { (workload) span class="under" { "CPU µs per " (workload.operation()) } }
-                                Pass::Latency => { "latency" span class="under" { "median, µs" } }
-                            }
-                        }
-                        th scope="col" { "verdict on TLS" }
-                    }
-                } }
-                tbody {
-                    @for placement in &lab.placements {
-                        tr class=[placement.twin.is_none().then_some("twin")] {
-                            th scope="row" { (placement.name) }
-                            @for column in &columns { (cells(lab, &placement.name, *column)) }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// What a trial is measured for: its CPU time, or how long an operation takes.
-fn figure_of(trial: &TrialReport) -> String {
-    match trial.pass {
-        Pass::Cpu => micros(trial.cpu_ns_per_operation.as_ref()),
-        Pass::Latency => {
-            let whole = trial.medians.iter().find(|one| one.phase == Phase::Corrected.as_str());
-            micros(whole.and_then(|whole| whole.p50_ns.as_ref()))
-        }
-    }
-}
-
-fn cells(lab: &LabReport, placement: &str, (workload, pass): (Workload, Pass)) -> Markup {
-    let trial = lab.trial(placement, workload, pass);
-    html! {
-        @match trial {
-            Some(trial) => td class="n" { (figure_of(trial)) },
-            None => td class="n faint" { "-" },
-        }
-        td class="says" {
-            @if let Some(effect) = lab.beside_twin(placement, workload, pass) {
-                span class=(effect.verdict) {
-                    @if effect.verdict == "none" { "no verdict" } @else { (effect.says) }
-                }
-                span class="under" { (ratio(effect.ratio.as_ref())) }
-            } @else if trial.is_some() {
-                span class="under" { "is a twin" }
-            }
-        }
-    }
 }
 
 fn effects_section(lab: &LabReport, id: &str) -> Markup {
@@ -164,65 +78,6 @@ fn effects_section(lab: &LabReport, id: &str) -> Markup {
     }
 }
 
-fn cpu(lab: &LabReport, id: &str) -> Markup {
-    let mut roles: Vec<Role> =
-        lab.trials.iter().flat_map(|trial| trial.hops.iter().map(|hop| hop.role)).collect();
-    roles.sort_unstable();
-    roles.dedup();
-    html! {
-        h3 id=(format!("{id}-cpu")) { "CPU time, hop by hop" }
-        p { "CPU time of all processes of a hop, user and kernel, divided by operations that succeeded." }
-        (figure::hops_legend(&roles))
-        (parts::panels(&stack::pictures(lab, id), "panels"))
-        (parts::folded("The same as a table, with load and memory", &costs(lab, &roles)))
-    }
-}
-
-/// What each trial costs, hop by hop.
-fn costs(lab: &LabReport, roles: &[Role]) -> Markup {
-    let mut header: Vec<String> = ["placement", "workload"].map(str::to_owned).to_vec();
-    header.extend(roles.iter().map(|role| format!("{role}, µs")));
-    let rest = [
-        "all hops, µs",
-        "hops busy",
-        "client, µs",
-        "cores at 1,000/s",
-        "Gbit/s per core",
-        "per second",
-        "succeeded",
-    ];
-    header.extend(rest.map(str::to_owned));
-    header.extend(roles.iter().map(|role| format!("{role}: busy, user share, memory")));
-    let header: Vec<&str> = header.iter().map(String::as_str).collect();
-    let rows: Vec<Vec<Cell>> = lab.trials.iter().map(|trial| cost(trial, roles)).collect();
-    parts::table("CPU time per operation with 95 % intervals", &header, &rows)
-}
-
-fn cost(trial: &TrialReport, roles: &[Role]) -> Vec<Cell> {
-    let hop = |role: &Role| trial.hops.iter().find(|hop| hop.role == *role);
-    let mut row = vec![Cell::Head(trial.placement.clone()), Cell::Name(trial.under())];
-    row.extend(roles.iter().map(|role| {
-        Cell::Number(micros(hop(role).and_then(|hop| hop.cpu_ns_per_operation.as_ref())))
-    }));
-    row.extend([
-        Cell::Number(micros(trial.cpu_ns_per_operation.as_ref())),
-        Cell::Number(percent(trial.busy)),
-        Cell::Number(micros(trial.client.cpu_ns_per_operation.as_ref())),
-        Cell::Number(small(trial.cores_at_1000_per_second.as_ref())),
-        Cell::Number(small(trial.gbit_per_core.as_ref())),
-        Cell::Number(per_second(trial.client.operations_per_second.as_ref())),
-        Cell::Number(number(trial.client.succeeded)),
-    ]);
-    row.extend(roles.iter().map(|role| match hop(role) {
-        Some(hop) => {
-            let user = percent(hop.user_share);
-            Cell::Number(format!("{}, {user}, {}", percent(hop.busy), bytes(hop.peak_bytes)))
-        }
-        None => Cell::Number("-".to_owned()),
-    }));
-    row
-}
-
 fn placements(lab: &LabReport, id: &str) -> Markup {
     let pictures: Vec<_> = lab
         .placements
@@ -244,70 +99,6 @@ fn placements(lab: &LabReport, id: &str) -> Markup {
         (parts::panels(&pictures, "panels"))
         @for (hop, note) in noted { p class="note" { (hop) ": " (note) } }
     }
-}
-
-fn latency(lab: &LabReport, id: &str) -> Markup {
-    let name = |trial: &TrialReport| format!("{}, {}", trial.placement, trial.under());
-    // Times under full load say little, but there may be no others.
-    let is_open = !lab.workloads(Pass::Latency).is_empty();
-    let pass = if is_open { Pass::Latency } else { Pass::Cpu };
-    html! {
-        h3 id=(format!("{id}-latency")) { "Latency" }
-        p {
-            "Of whole operations, as clients saw them. "
-            @if is_open { (OPEN) } @else { (CLOSED) }
-            " Both axes are logarithmic; the horizontal one by how rare a time is."
-        }
-        @if is_open { (medians(lab)) }
-        (curves::legend(is_open, true))
-        @for workload in lab.workloads(pass) {
-            @let pictures = curves::pictures(&panels(lab, workload, pass, id));
-            @if !pictures.is_empty() {
-                h4 { (workload) }
-                (parts::panels(&pictures, "panels small"))
-            }
-        }
-        (parts::folded("The same as a table, phase by phase", &parts::quantiles(lab.trials.iter().map(|trial| (name(trial), &trial.client)), true)))
-    }
-}
-
-/// How long the phases of a connection take, and how much of that TLS adds.
-fn medians(lab: &LabReport) -> Markup {
-    let of_pass = || lab.trials.iter().filter(|trial| trial.pass == Pass::Latency);
-    let median = |trial: &TrialReport, phase: Phase| {
-        let found = trial.medians.iter().find(|one| one.phase == phase.as_str());
-        micros(found.and_then(|one| one.p50_ns.as_ref()))
-    };
-    let rows = of_pass().map(|trial| {
-        let name = [Cell::Head(trial.placement.clone())].into_iter();
-        let medians = CONNECTION.map(|(phase, _)| Cell::Number(median(trial, phase)));
-        let busy = [Cell::Number(percent(trial.busy)), Cell::Number(percent(trial.client_busy))];
-        name.chain(medians).chain(busy).collect()
-    });
-    let rows: Vec<Vec<Cell>> = rows.collect();
-    let header = ["placement"].into_iter().chain(CONNECTION.map(|(_, name)| name));
-    let header: Vec<&str> = header.chain(["hops busy", "generator busy"]).collect();
-    let rate = of_pass().find_map(|trial| trial.rate).unwrap_or_default();
-    let caption = format!("Medians at {rate:.0} connections per second, µs, with 95 % intervals");
-    parts::table(&caption, &header, &rows)
-}
-
-/// A panel for each placement with TLS, its twin behind it.
-fn panels<'a>(lab: &'a LabReport, workload: Workload, pass: Pass, id: &str) -> Vec<Panel<'a>> {
-    let panel = |trial: &'a TrialReport| {
-        let placement = lab.placements.iter().find(|one| one.name == trial.placement)?;
-        let twin = placement.twin.as_ref()?;
-        let same = lab.trial(twin, workload, pass);
-        let twin = same.or_else(|| lab.trial(twin, workload.of_twin(), pass));
-        Some(Panel {
-            id: format!("{id}-latency-{}-{workload}", trial.placement),
-            title: trial.placement.clone(),
-            of: &trial.client,
-            twin: twin.map(|trial| &trial.client),
-            is_shared: true,
-        })
-    };
-    lab.trials_of(workload, pass).filter_map(panel).collect()
 }
 
 /// Whether the fitted costs hold for traffic that they had not seen, where that was measured.
@@ -394,25 +185,3 @@ fn method(lab: &LabReport) -> Markup {
         (parts::folded("TOML", &parts::verbatim(&lab.lab)))
     }
 }
-
-/// Phases in the order in which they come about.
-const CONNECTION: [(Phase, &str); 6] = [
-    (Phase::Connect, "TCP connect"),
-    (Phase::Handshake, "TLS"),
-    (Phase::Confirmed, "confirmed"),
-    (Phase::FirstByte, "first byte"),
-    (Phase::LastByte, "last byte"),
-    (Phase::Corrected, "whole"),
-];
-const OPEN: &str = "Connections arrived evenly, at one moderate rate for all placements.";
-const CLOSED: &str = "Loops were closed: as many connections as there were kept all hops busy, so \
-                      these are times under full load.";
-const SECTIONS: [(&str, &str); 7] = [
-    ("effects", "Effects"),
-    ("cpu", "CPU by hop"),
-    ("placements", "Placements"),
-    ("latency", "Latency"),
-    ("gates", "Gates"),
-    ("environment", "Environment"),
-    ("method", "Method"),
-];
