@@ -107,13 +107,18 @@ fn an_open_loop_shares_connections_and_starts_on_time() {
     let flags = ["-k", "--rate", "400", "--pool", "2", "--streams", "50", "--round", "500ms"];
     let ran = pair.run("/", &flags);
     assert_eq!((ran.sum(&["succeeded"]), ran.sum(&["missed"])), (400, 0), "{ran:#?}");
-    assert_eq!((times(&ran, "corrected"), times(&ran, "last_byte")), (400, 400));
+    assert_eq!(times(&ran, "corrected"), 400);
     assert!(ran.sum(&["connections"]) <= 2);
+    // The last of a round is due long before its end: beside other tests it may end later than the round,
+    // and then it counts for when it was due, and its phases for nothing.
+    let rare = ["-k", "--rate", "10", "--pool", "2", "--streams", "50", "--round", "1s"];
+    let ran = pair.run("/", &rare);
+    assert_eq!((times(&ran, "corrected"), times(&ran, "last_byte")), (20, 20), "{ran:#?}");
     let by_connection =
         ["--rate", "40", "--requests-per-connection", "10", "--streams", "5", "--round", "500ms"];
     let ran = pair.run("/", &by_connection);
     assert_eq!((ran.sum(&["succeeded"]), ran.sum(&["connections"])), (400, 40), "{ran:#?}");
-    assert_eq!(pair.logged(800), 800);
+    assert_eq!(pair.logged(820), 820);
 }
 
 #[test]
