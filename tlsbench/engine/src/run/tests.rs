@@ -15,7 +15,9 @@ use tlsbench_core::units::{Nanos, Rate, Share};
 
 use super::*;
 
+mod handshakes;
 mod http2;
+mod rates;
 mod samples;
 
 use crate::fake::{Answer, Fake, FakeServer, Framing, Handshake};
@@ -84,6 +86,16 @@ fn closed(connections: u32, each: Option<u64>) -> Load {
     Load::Closed {
         connections: NonZeroU32::new(connections).unwrap(),
         requests_per_connection: each.map(|each| NonZeroU64::new(each).unwrap()),
+    }
+}
+
+fn open(arrivals: Arrivals, rate: f64, pool: u32, wait_max: u64) -> Load {
+    Load::Open {
+        arrivals,
+        rate: Rate::per_second(rate).unwrap(),
+        spread: Spread::Even,
+        pool: NonZeroU32::new(pool).unwrap(),
+        wait_max: Nanos::from_millis(wait_max),
     }
 }
 
@@ -339,159 +351,6 @@ fn a_ca_bundle_that_is_replaced_is_taken_while_the_run_goes_on() {
     assert_eq!(tally.failed.keys().collect::<Vec<_>>(), [&Failure::CertificateUnknownCa]);
 }
 
-#[test]
-fn handshakes_are_counted_as_the_server_counts_them() {
-    let lab = lab();
-    for version in [Version::Tls12, Version::Tls13] {
-        for close in [Close::Server, Close::Fin, Close::Rst] {
-            let server = FakeServer::start(lab.fake.clone()).unwrap();
-            let mut scenario = scenario(server.address(), Scheme::Https);
-            scenario.request = None;
-            scenario.tls.version = version;
-            scenario.close = close;
-            let tally = measure(&scenario, Some(&lab));
-            let case = format!("{version:?} {close:?} {:?}", tally.failed);
-            assert_eq!((tally.succeeded, tally.failures()), (120, 0), "{case}");
-            assert_eq!((tally.shape.full, tally.shape.resumed), (120, 0), "{case}");
-            assert_eq!(tally.histogram(Phase::Confirmed).len(), 120, "{case}");
-            let seen = server.wait_until(|seen| seen.full == 120);
-            assert_eq!((seen.full, seen.connections), (120, 120), "{case}");
-        }
-    }
-}
-
-#[test]
-fn a_handshake_is_confirmed_by_a_server_without_tickets_too() {
-    let mut lab = lab();
-    lab.fake.tls.as_mut().unwrap().tickets = 0;
-    for close in [Close::Server, Close::Fin, Close::Rst] {
-        let server = FakeServer::start(lab.fake.clone()).unwrap();
-        let mut scenario = scenario(server.address(), Scheme::Https);
-        scenario.request = None;
-        scenario.close = close;
-        let tally = measure(&scenario, Some(&lab));
-        assert_eq!((tally.succeeded, tally.failures()), (120, 0), "{close:?} {:?}", tally.failed);
-    }
-}
-
-#[test]
-fn a_rejected_client_is_no_success() {
-    let mut lab = lab();
-    lab.fake.tls.as_mut().unwrap().client_roots = Some(Arc::clone(&lab.roots));
-    for with_request in [false, true] {
-        let server = FakeServer::start(lab.fake.clone()).unwrap();
-        let mut scenario = scenario(server.address(), Scheme::Https);
-        if !with_request {
-            scenario.request = None;
-        }
-        scenario.timing.round = Length::Count(NonZeroU64::new(4).unwrap());
-        let tally = measure(&scenario, Some(&lab));
-        assert_eq!((tally.succeeded, tally.failures()), (0, 8), "{:?}", tally.failed);
-        let known = [Failure::Alert, Failure::ResetInHandshake];
-        assert!(tally.failed.keys().all(|why| known.contains(why)), "{:?}", tally.failed);
-        let identity = lab.pki.issue(&Subject::client("client.test")).unwrap().identity;
-        let inputs = Inputs {
-            addresses: vec![vec![server.address()]],
-            roots: Some(Arc::clone(&lab.roots)),
-            ca_bundle: None,
-            identity: Some(identity),
-        };
-        let outcome = ran(&scenario, &inputs, &Stop::new(), |_| {});
-        assert_eq!(total(&outcome).succeeded, 8);
-    }
-}
-
-#[test]
-fn bad_handshakes_are_named() {
-    let lab = lab();
-    for (handshake, failure) in
-        [(Handshake::Alert, Failure::Alert), (Handshake::Reset, Failure::ResetInHandshake)]
-    {
-        let server = FakeServer::start(Fake { handshake, ..lab.fake.clone() }).unwrap();
-        let mut scenario = scenario(server.address(), Scheme::Https);
-        scenario.timing.round = Length::Count(NonZeroU64::new(4).unwrap());
-        let tally = measure(&scenario, Some(&lab));
-        assert_eq!(tally.failed.into_iter().collect::<Vec<_>>(), [(failure, 8)], "{handshake:?}");
-    }
-}
-
-#[test]
-fn the_share_of_resumption_is_the_one_asked_for() {
-    let lab = lab();
-    for version in [Version::Tls12, Version::Tls13] {
-        for request in [false, true] {
-            let server = FakeServer::start(lab.fake.clone()).unwrap();
-            let mut scenario = scenario(server.address(), Scheme::Https);
-            scenario.load = closed(1, Some(1));
-            scenario.shards = NonZeroU32::MIN;
-            scenario.tls.version = version;
-            scenario.tls.resume = Share::new(0.75).unwrap();
-            if !request {
-                scenario.request = None;
-            }
-            let tally = measure(&scenario, Some(&lab));
-            let case = format!("{version:?} {request} {:?} {:?}", tally.shape, tally.failed);
-            assert_eq!(tally.succeeded, 120, "{case}");
-            assert!((88..=90).contains(&tally.shape.resumed), "{case}");
-            let seen = server.wait_until(|seen| seen.resumed == tally.shape.resumed);
-            assert_eq!(seen.resumed, tally.shape.resumed, "{case}");
-        }
-    }
-}
-
-#[test]
-fn requests_over_tls_are_counted_as_the_server_counts_them() {
-    let lab = lab();
-    for each in [None, Some(1), Some(7)] {
-        let server = FakeServer::start(lab.fake.clone()).unwrap();
-        let mut scenario = scenario(server.address(), Scheme::Https);
-        scenario.load = closed(4, each);
-        let tally = measure(&scenario, Some(&lab));
-        assert_eq!((tally.succeeded, tally.failures()), (120, 0), "{each:?} {:?}", tally.failed);
-        assert_eq!(server.wait_until(|seen| seen.requests == 120).requests, 120);
-    }
-}
-
-fn open(arrivals: Arrivals, rate: f64, pool: u32, wait_max: u64) -> Load {
-    Load::Open {
-        arrivals,
-        rate: Rate::per_second(rate).unwrap(),
-        spread: Spread::Even,
-        pool: NonZeroU32::new(pool).unwrap(),
-        wait_max: Nanos::from_millis(wait_max),
-    }
-}
-
-#[test]
-fn an_open_loop_begins_what_its_rate_says() {
-    let server = FakeServer::start(Fake::plain(100)).unwrap();
-    for (arrivals, each) in [
-        (Arrivals::Requests, 1),
-        (Arrivals::Connections { requests: NonZeroU64::new(3).unwrap() }, 3),
-    ] {
-        let mut scenario = scenario(server.address(), Scheme::Http);
-        scenario.load = open(arrivals, 200.0, 16, 1_000);
-        scenario.timing.round = Length::Time(Nanos::from_millis(250));
-        let outcome = outcome(&scenario, None);
-        for slice in &outcome.slices {
-            let tally = &slice.tally;
-            assert_eq!((tally.scheduled, tally.succeeded), (50 * each, 50 * each), "{arrivals:?}");
-            assert_eq!(tally.histogram(Phase::SendLag).len(), 50);
-            assert_eq!(tally.histogram(Phase::Corrected).len(), 50 * each);
-        }
-    }
-}
-
-/// Answers requests, but for one second none, after half a second.
-fn stalling() -> SocketAddr {
-    let begin = std::time::Instant::now();
-    pausing(move || {
-        let (from, to) = (Duration::from_millis(500), Duration::from_millis(1_500));
-        let now = begin.elapsed();
-        if (from..to).contains(&now) { to - now } else { Duration::ZERO }
-    })
-}
-
 /// A server that pauses before each response.
 fn pausing(pause: impl Fn() -> Duration + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -512,34 +371,6 @@ fn pausing(pause: impl Fn() -> Duration + Clone + Send + 'static) -> SocketAddr 
         }
     });
     address
-}
-
-#[test]
-fn a_stall_is_seen_by_the_corrected_series_and_not_by_the_other() {
-    let mut scenario = scenario(stalling(), Scheme::Http);
-    scenario.shards = NonZeroU32::MIN;
-    scenario.load = open(Arrivals::Requests, 500.0, 4, 5_000);
-    scenario.timing.round = Length::Time(Nanos::from_millis(3_000));
-    scenario.timing.rounds = NonZeroU32::MIN;
-    let tally = measure(&scenario, None);
-    assert_eq!((tally.succeeded, tally.missed), (1_500, 0), "{:?}", tally.failed);
-    let p99 = |phase| tally.histogram(phase).value_at_quantile(0.99);
-    assert!(p99(Phase::Corrected) > 900_000_000, "{}", p99(Phase::Corrected));
-    assert!(p99(Phase::Uncorrected) < 100_000_000, "{}", p99(Phase::Uncorrected));
-    // The pool was busy, the generator was not.
-    assert!(p99(Phase::SendLag) < 100_000_000, "{}", p99(Phase::SendLag));
-}
-
-#[test]
-fn starts_that_wait_too_long_are_missed() {
-    let mut scenario = scenario(stalling(), Scheme::Http);
-    scenario.shards = NonZeroU32::MIN;
-    scenario.load = open(Arrivals::Requests, 500.0, 4, 100);
-    scenario.timing.round = Length::Time(Nanos::from_millis(2_000));
-    scenario.timing.rounds = NonZeroU32::MIN;
-    let tally = measure(&scenario, None);
-    assert_eq!(tally.succeeded + tally.missed, 1_000, "{:?}", tally.failed);
-    assert!((350..=500).contains(&tally.missed), "{}", tally.missed);
 }
 
 #[test]
@@ -695,33 +526,4 @@ fn large_requests_are_sent_whole() {
         assert_eq!((tally.succeeded, tally.failures()), (12, 0), "{scheme:?} {:?}", tally.failed);
         assert!(tally.bytes_written > 12 << 20);
     }
-}
-
-#[test]
-fn early_data_is_sent_and_accepted() {
-    let mut lab = lab();
-    lab.fake.tls.as_mut().unwrap().early_data = 16_384;
-    let server = FakeServer::start(lab.fake.clone()).unwrap();
-    let mut scenario = scenario(server.address(), Scheme::Https);
-    scenario.load = closed(1, Some(1));
-    scenario.shards = NonZeroU32::MIN;
-    scenario.timing.round = Length::Count(NonZeroU64::new(10).unwrap());
-    scenario.tls.resume = Share::ONE;
-    scenario.tls.early_data = true;
-    let tally = measure(&scenario, Some(&lab));
-    assert_eq!((tally.succeeded, tally.failures()), (20, 0), "{:?}", tally.failed);
-    assert_eq!((tally.shape.resumed, tally.shape.early_data), (19, 19), "{:?}", tally.shape);
-    assert_eq!(server.wait_until(|seen| seen.requests == 20).early_data, 19);
-}
-
-#[test]
-fn more_shards_than_connections_lose_nothing_of_the_rate() {
-    let server = FakeServer::start(Fake::plain(100)).unwrap();
-    let mut scenario = scenario(server.address(), Scheme::Http);
-    scenario.shards = NonZeroU32::new(4).unwrap();
-    scenario.load = open(Arrivals::Requests, 200.0, 2, 1_000);
-    scenario.timing.round = Length::Time(Nanos::from_millis(250));
-    let outcome = outcome(&scenario, None);
-    assert_eq!(outcome.shards, 2);
-    assert_eq!(total(&outcome).succeeded, 100);
 }

@@ -1,0 +1,73 @@
+//! Open loops: what begins when, and what comes of a server that stalls.
+
+use super::*;
+
+#[test]
+fn an_open_loop_begins_what_its_rate_says() {
+    let server = FakeServer::start(Fake::plain(100)).unwrap();
+    for (arrivals, each) in [
+        (Arrivals::Requests, 1),
+        (Arrivals::Connections { requests: NonZeroU64::new(3).unwrap() }, 3),
+    ] {
+        let mut scenario = scenario(server.address(), Scheme::Http);
+        scenario.load = open(arrivals, 200.0, 16, 1_000);
+        scenario.timing.round = Length::Time(Nanos::from_millis(250));
+        let outcome = outcome(&scenario, None);
+        for slice in &outcome.slices {
+            let tally = &slice.tally;
+            assert_eq!((tally.scheduled, tally.succeeded), (50 * each, 50 * each), "{arrivals:?}");
+            assert_eq!(tally.histogram(Phase::SendLag).len(), 50);
+            assert_eq!(tally.histogram(Phase::Corrected).len(), 50 * each);
+        }
+    }
+}
+
+/// Answers requests, but for one second none, after half a second.
+fn stalling() -> SocketAddr {
+    let begin = std::time::Instant::now();
+    pausing(move || {
+        let (from, to) = (Duration::from_millis(500), Duration::from_millis(1_500));
+        let now = begin.elapsed();
+        if (from..to).contains(&now) { to - now } else { Duration::ZERO }
+    })
+}
+
+#[test]
+fn a_stall_is_seen_by_the_corrected_series_and_not_by_the_other() {
+    let mut scenario = scenario(stalling(), Scheme::Http);
+    scenario.shards = NonZeroU32::MIN;
+    scenario.load = open(Arrivals::Requests, 500.0, 4, 5_000);
+    scenario.timing.round = Length::Time(Nanos::from_millis(3_000));
+    scenario.timing.rounds = NonZeroU32::MIN;
+    let tally = measure(&scenario, None);
+    assert_eq!((tally.succeeded, tally.missed), (1_500, 0), "{:?}", tally.failed);
+    let p99 = |phase| tally.histogram(phase).value_at_quantile(0.99);
+    assert!(p99(Phase::Corrected) > 900_000_000, "{}", p99(Phase::Corrected));
+    assert!(p99(Phase::Uncorrected) < 100_000_000, "{}", p99(Phase::Uncorrected));
+    // The pool was busy, the generator was not.
+    assert!(p99(Phase::SendLag) < 100_000_000, "{}", p99(Phase::SendLag));
+}
+
+#[test]
+fn starts_that_wait_too_long_are_missed() {
+    let mut scenario = scenario(stalling(), Scheme::Http);
+    scenario.shards = NonZeroU32::MIN;
+    scenario.load = open(Arrivals::Requests, 500.0, 4, 100);
+    scenario.timing.round = Length::Time(Nanos::from_millis(2_000));
+    scenario.timing.rounds = NonZeroU32::MIN;
+    let tally = measure(&scenario, None);
+    assert_eq!(tally.succeeded + tally.missed, 1_000, "{:?}", tally.failed);
+    assert!((350..=500).contains(&tally.missed), "{}", tally.missed);
+}
+
+#[test]
+fn more_shards_than_connections_lose_nothing_of_the_rate() {
+    let server = FakeServer::start(Fake::plain(100)).unwrap();
+    let mut scenario = scenario(server.address(), Scheme::Http);
+    scenario.shards = NonZeroU32::new(4).unwrap();
+    scenario.load = open(Arrivals::Requests, 200.0, 2, 1_000);
+    scenario.timing.round = Length::Time(Nanos::from_millis(250));
+    let outcome = outcome(&scenario, None);
+    assert_eq!(outcome.shards, 2);
+    assert_eq!(total(&outcome).succeeded, 100);
+}

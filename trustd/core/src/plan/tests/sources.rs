@@ -1,0 +1,160 @@
+//! What a Bundle is made of, and what blocks it.
+
+use super::*;
+
+fn target_in_trust_namespace(spec: &Spec, text: &str, extra: &str) -> SourceObject {
+    let mut object = source(extra);
+    object.data.insert(KEY.into(), text.as_bytes().into());
+    object.labels = labels(&[(BUNDLE_LABEL, spec.name.as_str()), ("feed", "yes")]);
+    object.target_of = Some(spec.name.clone());
+    object.written = Some([KEY.into()].into());
+    object
+}
+
+#[test]
+fn a_bundles_own_keys_are_never_its_source_and_the_other_keys_of_its_target_are() {
+    let mut spec = spec();
+    spec.sources = vec![selected(0, equals("feed", "yes"))];
+    let mut world = world();
+    let own = target_in_trust_namespace(&spec, ALPHA, BETA);
+    world.sources.insert((Kind::ConfigMap, "b".into()), own.clone());
+    let plan_of = |spec: &Spec, world: &World| plan(spec, world, NOW);
+    let read = plan_of(&spec, &world);
+    assert_eq!(read.certificates.to_pem(), BETA.trim_end());
+    let origin = Origin::Object {
+        kind: Kind::ConfigMap,
+        namespace: "cert-manager".into(),
+        name: "b".into(),
+        key: KEY.into(),
+    };
+    assert_eq!(read.notes, [Note::OwnTarget(origin)]);
+
+    // Without managedFields, what the Bundle would write there counts as written.
+    let mut silent = own.clone();
+    silent.written = None;
+    world.sources.insert((Kind::ConfigMap, "b".into()), silent);
+    assert_eq!(plan_of(&spec, &world).certificates.to_pem(), BETA.trim_end());
+
+    // Another Bundle may read it.
+    world.sources.insert((Kind::ConfigMap, "b".into()), own);
+    spec.name = "other".into();
+    assert_eq!(plan_of(&spec, &world).certificates.members().len(), 2);
+}
+
+#[test]
+fn bundles_that_feed_one_another_are_refused_by_name() {
+    let everywhere = |name: &str, reads: &str| {
+        let mut spec = spec();
+        spec.name = name.into();
+        spec.sources = vec![named(0, reads, KEY)];
+        spec.target.as_mut().unwrap().namespaces = Selector::default();
+        spec
+    };
+    let mut world = world();
+    let [a, b, c] = [everywhere("a", "b"), everywhere("b", "c"), everywhere("c", "a")];
+    let reader = everywhere("reader", "a");
+    let alone = everywhere("alone", "alone");
+    world.rings = rings(&[&a, &b, &c, &reader, &alone], &world);
+    let ring = |names: [&str; 3]| names.map(BundleName::from).to_vec();
+    assert_eq!(
+        world.rings,
+        BTreeMap::from([
+            ("a".into(), ring(["a", "b", "c"])),
+            ("b".into(), ring(["b", "c", "a"])),
+            ("c".into(), ring(["c", "a", "b"])),
+        ])
+    );
+    assert_eq!(plan(&a, &world, NOW).blocked, Some(Blocked::Ring(ring(["a", "b", "c"]))));
+
+    // A selector that matches the label of the other's targets closes the ring too.
+    let mut by_label = everywhere("b", "");
+    by_label.sources = vec![selected(0, equals(BUNDLE_LABEL, "a"))];
+    assert_eq!(rings(&[&everywhere("a", "b"), &by_label], &world).len(), 2);
+
+    // Whoever writes no target in the trust namespace feeds nobody.
+    let mut away = everywhere("b", "a");
+    away.target.as_mut().unwrap().namespaces = equals("env", "prod");
+    assert_eq!(rings(&[&everywhere("a", "b"), &away], &world), BTreeMap::new());
+}
+
+#[test]
+fn every_problem_of_the_sources_is_found_in_their_order() {
+    let mut spec = spec();
+    spec.sources = vec![
+        named(0, "absent", "ca.crt"),
+        named(1, "source", "absent.crt"),
+        Source { index: 2, from: From::DefaultCas },
+        Source {
+            index: 3,
+            from: From::InLine("-----BEGIN X-----\nAQID\n-----END X-----\n".into()),
+        },
+        Source {
+            index: 4,
+            from: From::Objects {
+                kind: Kind::Secret,
+                pick: Pick::Named("tls".into()),
+                keys: Keys::All,
+            },
+        },
+    ];
+    let mut world = world();
+    let tls = SourceObject { tls: true, ..source(ALPHA) };
+    world.sources.insert((Kind::Secret, "tls".into()), tls);
+    let Some(Blocked::Sources(problems)) = plan(&spec, &world, NOW).blocked else { panic!() };
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "ConfigMap cert-manager/absent not found",
+            "no data found in ConfigMap cert-manager/source at key \"absent.crt\"",
+            "spec.sources[2]: no default CA package is loaded; default CAs not available",
+            "spec.sources[3].inLine, line 1: only CERTIFICATE blocks may be distributed, and this \
+             is a `X` block; remove it",
+            "includeAllKeys is not supported for TLS Secrets such as cert-manager/tls; name a key",
+        ]
+    );
+    assert!(problems[0].is_not_found() && !problems[4].is_not_found());
+}
+
+#[test]
+fn empty_sources_are_noted_and_an_empty_bundle_is_refused() {
+    let mut spec = spec();
+    spec.sources = vec![named(0, "source", "ca.crt"), selected(1, equals("no", "body"))];
+    let mut world = world();
+    let plan_of = |world: &World| plan(&spec, world, NOW);
+    assert_eq!(plan_of(&world).notes, [Note::NothingSelected { index: 1, kind: Kind::ConfigMap }]);
+    world.sources.insert((Kind::ConfigMap, "source".into()), source("nothing here"));
+    let empty = plan_of(&world);
+    assert_eq!(empty.blocked, Some(Blocked::Sources(vec![SourceProblem::NoCertificates])));
+    assert!(matches!(empty.notes[0], Note::NoPem(_)), "{:?}", empty.notes);
+}
+
+#[test]
+fn the_default_package_is_a_source_and_its_identity_is_in_the_plan() {
+    let mut spec = spec();
+    spec.sources = vec![Source { index: 0, from: From::DefaultCas }];
+    let mut world = world();
+    world.settings.default_cas =
+        Some(DefaultCas { identity: "package-1-abc".into(), pem: BETA.into() });
+    let plan = plan(&spec, &world, NOW);
+    assert_eq!(plan.default_cas.as_deref(), Some("package-1-abc"));
+    assert_eq!(plan.certificates.to_pem(), BETA.trim_end());
+}
+
+#[test]
+fn the_expiry_filter_has_a_clock() {
+    let mut world = world();
+    let both = format!("{ALPHA}{EXPIRED}");
+    world.sources.insert((Kind::ConfigMap, "source".into()), source(&both));
+    let spec = spec();
+    assert_eq!(plan(&spec, &world, NOW).again_at, None, "without the filter nothing will change");
+    world.settings.filters = Filters { expired: true, non_ca: false };
+    let filtered = plan(&spec, &world, NOW);
+    let again = filtered.again_at.unwrap();
+    assert_eq!(filtered.certificates.members().len(), 1);
+    assert!(again > NOW);
+    // At that time, and not a second before, the plan is another one.
+    let count = |now| plan(&spec, &world, now).certificates.members().len();
+    assert_eq!(count(Timestamp::from_unix(again.unix() - 1)), 1);
+    assert_eq!(count(again), 0);
+}
