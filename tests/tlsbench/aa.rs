@@ -1,12 +1,11 @@
 //! `tlsbench aa`: that a placement is measured beside itself, and what is made of the record.
 
-use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value as Json;
 
-use crate::slices::{SOME_RESUMED, long_enough};
+use crate::slices::{SOME_RESUMED, long_enough, record_of};
 
 fn aa(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
@@ -21,12 +20,11 @@ fn a_placement_is_measured_beside_itself_and_the_record_gives_the_same() {
     let flags = ["--placement", "lb-terminate", "--workload", "full", "--rounds", "1"];
     let rest = ["--record", "run.json", "-o", "json"];
     let (output, record) = long_enough(SOME_RESUMED, |times| {
-        let output = aa(folder.path(), &[&flags[..], &rest, times].concat());
-        // Two comparisons of one round: too few for an answer.
-        assert_eq!(output.status.code(), Some(2), "{output:?}");
-        let record = fs::read_to_string(folder.path().join("run.json")).unwrap();
-        (output, serde_json::from_str(&record).unwrap())
+        let flags = [&flags[..], &rest, times].concat();
+        record_of(&folder.path().join("run.json"), || aa(folder.path(), &flags))
     });
+    // Two comparisons of one round: too few for an answer.
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
     let json: Json = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["answer"], "too-few", "{json:#}");
     let compared: Vec<&str> = json["comparisons"]

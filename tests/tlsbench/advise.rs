@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value as Json;
 
-use crate::slices::{SOME_RESUMED, long_enough};
+use crate::slices::{SOME_RESUMED, long_enough, record_of};
 
 fn tlsbench(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
@@ -23,12 +23,11 @@ fn example(name: &str) -> PathBuf {
 fn measured(folder: &Path) -> Json {
     let what = ["run", "--thorough", "--placement", "lb-terminate", "--pass", "cpu", "--idle", "0"];
     let how = ["--rounds", "2", "--record", "run.json"];
-    let (_, record) = long_enough(SOME_RESUMED, |times| {
-        let output = tlsbench(folder, &[&what[..], &how, times].concat());
-        assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
-        let record = fs::read_to_string(folder.join("run.json")).unwrap();
-        (output, serde_json::from_str(&record).unwrap())
+    let (output, record) = long_enough(SOME_RESUMED, |times| {
+        let flags = [&what[..], &how, times].concat();
+        record_of(&folder.join("run.json"), || tlsbench(folder, &flags))
     });
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
     record
 }
 

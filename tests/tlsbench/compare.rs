@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use crate::slices::{SOME_RESUMED, long_enough};
+use crate::slices::{SOME_RESUMED, long_enough, record_of};
 
 fn tlsbench(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
@@ -160,17 +160,19 @@ fn records_of_placements_are_compared_and_not_with_others() {
     let folder = tempfile::tempdir().unwrap();
     let flags = ["run", "--placement", "lb-terminate", "--workload", "full", "--rounds", "1"];
     // With slices of one length, or they did not measure the same.
-    long_enough(SOME_RESUMED, |times| {
-        let trials = ["a.json", "b.json"].map(|name| {
-            let output =
-                tlsbench(folder.path(), &[&flags[..], &["--record", name], times].concat());
-            assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
-            let record = fs::read_to_string(folder.path().join(name)).unwrap();
-            let record: Json = serde_json::from_str(&record).unwrap();
-            record["trials"].as_array().unwrap().clone()
+    let (outputs, _) = long_enough(SOME_RESUMED, |times| {
+        let [(one, a), (other, b)] = ["a.json", "b.json"].map(|name| {
+            let flags = [&flags[..], &["--record", name], times].concat();
+            record_of(&folder.path().join(name), || tlsbench(folder.path(), &flags))
         });
-        ((), json!({ "trials": trials.concat() }))
+        let trials =
+            [&a, &b].map(|record| record["trials"].as_array().cloned().unwrap_or_default());
+        let complete = a["complete"] == true && b["complete"] == true;
+        ([one, other], json!({ "complete": complete, "trials": trials.concat() }))
     });
+    for output in outputs {
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+    }
     let (out, err, code) = compare(&folder, &["a.json"], &["b.json"], &[]);
     assert_eq!(code, Some(0), "{err}");
     for metric in ["cpu", "lb_cpu", "ingress_cpu", "backend_cpu", "handshake_cpu", "client_cpu"] {

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 
 use crate::servers::installed;
-use crate::slices::{SOME_RESUMED, long_enough};
+use crate::slices::{SOME_RESUMED, long_enough, record_of};
 
 fn run_in(folder: &TempDir, flags: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
@@ -16,6 +16,20 @@ fn run_in(folder: &TempDir, flags: &[&str]) -> Output {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(!stderr(&output).contains("panicked"), "{output:?}");
     output
+}
+
+/// A run of the CPU pass, with slices that are long enough.
+fn measured_enough(flags: &[&str]) -> (Output, Json) {
+    measured_enough_in(&tempfile::tempdir().unwrap(), flags)
+}
+
+fn measured_enough_in(folder: &TempDir, flags: &[&str]) -> (Output, Json) {
+    let flags = [flags, &["--pass", "cpu", "--rounds", "1"]].concat();
+    let (output, record) = long_enough(SOME_RESUMED, |times| {
+        record_of(&folder.path().join("run.json"), || run_in(folder, &[&flags[..], times].concat()))
+    });
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{flags:?} {output:?}");
+    (output, record)
 }
 
 /// A run that measures; a busy machine may shut a gate, and then it says so and measures all the same.
@@ -89,7 +103,7 @@ fn the_latency_pass_asks_every_placement_for_the_same_share_of_the_slowest() {
 #[test]
 fn people_get_a_first_table_early_and_programs_one_document() {
     let flags = ["--placement", "upstream-tls", "--workload", "full", "--rounds", "1"];
-    let times = ["--round", "300ms", "--warm-up", "50ms"];
+    let times = ["--round", "600ms", "--warm-up", "50ms"];
     let (output, record) = measured(&[&flags[..], &times].concat());
     let early = stderr(&output);
     let (span, first) = (early.find("this takes about"), early.find("no verdicts yet"));
@@ -119,9 +133,7 @@ fn bulk_and_mixed_workloads_have_their_own_responses_and_a_backend_that_can_give
     }
     for (engine, usual, of_bulk) in engines {
         let flags = ["--placement", "ingress-terminate", "--workload", "bulk-64k,mix"];
-        let flags = [&flags[..], &["--pass", "cpu", "--rounds", "1"], engine].concat();
-        let (output, record) =
-            long_enough(SOME_RESUMED, |times| measured(&[&flags[..], times].concat()));
+        let (output, record) = measured_enough(&[&flags[..], engine].concat());
         let said = stdout(&output);
         assert_eq!(trials(&record).len(), 4, "{said}");
         for trial in trials(&record) {
@@ -163,13 +175,9 @@ fn axes_of_tls_are_those_that_were_asked_for_with_certificates_of_either_origin(
         (new, ["1.3", "chacha20-poly1305", "p256", "ECDSA_NISTP384"]),
     ] {
         for way in &ways {
-            let flags = ["--placement", "mtls", "--workload", "full,resumed", "--pass", "cpu"];
-            let flags = [&flags[..], &["--rounds", "1"], &axes, way].concat();
-            let (output, record) = long_enough(SOME_RESUMED, |times| {
-                let output = run_in(&folder, &[&flags[..], times].concat());
-                assert!(matches!(output.status.code(), Some(0 | 1)), "{flags:?} {output:?}");
-                (output, record(&folder))
-            });
+            let flags = ["--placement", "mtls", "--workload", "full,resumed"];
+            let flags = [&flags[..], &axes, way].concat();
+            let (output, record) = measured_enough_in(&folder, &flags);
             for trial in &trials(&record)[..2] {
                 assert!(sum(trial, "/succeeded") > 0, "{flags:?}: {output:?}");
                 for seen in negotiated(trial) {
@@ -196,10 +204,8 @@ fn requests_over_http_2_reach_whoever_ends_the_clients_tls() {
         engines.push(&["--lb", "haproxy", "--ingress", "nginx"]);
     }
     for engine in engines {
-        let rest = ["--pass", "cpu", "--rounds", "1", "--protocol", "h2"];
-        let flags = [&flags[..], &rest, engine].concat();
-        let (output, record) =
-            long_enough(SOME_RESUMED, |times| measured(&[&flags[..], times].concat()));
+        let flags = [&flags[..], &["--protocol", "h2"], engine].concat();
+        let (output, record) = measured_enough(&flags);
         over_http_2(&stdout(&output), &record);
     }
 }
@@ -283,13 +289,8 @@ fn a_placement_of_ones_own_is_measured_beside_its_twin() {
     let folder = tempfile::tempdir().unwrap();
     let file = example().replace("engine = \"nginx\"", "engine = \"builtin\"");
     fs::write(folder.path().join("lab.toml"), file).unwrap();
-    let flags = ["-c", "lab.toml", "--placement", "edge", "--pass", "cpu", "--workload", "full"];
-    let flags = [&flags[..], &["--rounds", "1"]].concat();
-    let (_, record) = long_enough(SOME_RESUMED, |times| {
-        let output = run_in(&folder, &[&flags[..], times].concat());
-        assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
-        (output, record(&folder))
-    });
+    let flags = ["-c", "lab.toml", "--placement", "edge", "--workload", "full"];
+    let (_, record) = measured_enough_in(&folder, &flags);
     let names: Vec<&str> =
         trials(&record).iter().map(|t| t["placement"].as_str().unwrap()).collect();
     assert_eq!(names, ["edge", "edge-plain"]);
