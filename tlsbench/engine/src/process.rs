@@ -195,10 +195,13 @@ impl HopProcess {
         let mut process = Self::spawn(&mut command, address, folder)?;
         let begun = Instant::now();
         // Not by a connection: somebody else may answer it, and a relay passes it on.
+        let mut others = 0;
         loop {
             match listener(address, process.pid()) {
                 Listener::Hop => break,
-                Listener::Nobody => {}
+                Listener::Nobody => others = 0,
+                // A hop that ends between two looks leaves a socket that is nobody's for a moment.
+                Listener::Other if others < OTHERS_MAX => others += 1,
                 Listener::Other => return Err(ProcessError::Taken { address }),
             }
             process.check()?;
@@ -360,6 +363,8 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// The supervisor gives its proxy two seconds, and one is to spare.
 const END_WITHIN: Duration = Duration::from_secs(3);
+/// So many looks in a row may find a listener whose process is not seen.
+const OTHERS_MAX: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(5);
 /// What a proxy says of a configuration that it does not take is at most a few lines.
 const SAID_LINES: usize = 6;
