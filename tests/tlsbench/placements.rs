@@ -143,7 +143,7 @@ fn what_the_hops_were_told_is_kept_beside_the_record() {
         return;
     }
     let chosen = ["--placement", "ingress-reencrypt", "--workload", "keep-alive"];
-    let rest = ["--engine", "nginx", "--round", "100ms", "--warm-up", "50ms"];
+    let rest = ["--engine", "nginx", "--round", "600ms", "--warm-up", "50ms"];
     let (output, folder) = run(&[&SHORT[..], &chosen, &rest].concat());
     assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
     let file = |path: &str| fs::read_to_string(folder.path().join("run").join(path)).unwrap();

@@ -161,7 +161,25 @@ impl Topology {
         wiring: &Wiring,
         ground: &Ground<'_>,
     ) -> Result<Self, TopologyError> {
-        let network = Laid::new(ground.network, placement.hops.len(), ground.cores)?;
+        let mut left = ATTEMPTS;
+        loop {
+            let network = Laid::new(ground.network, placement.hops.len(), ground.cores)?;
+            let addresses = network.addresses();
+            left -= 1;
+            match Self::start_on(network, placement, wiring, ground) {
+                // Another run found the same port free at the same time, and was first.
+                Err(_) if left > 0 && network::is_one_taken(&addresses) => {}
+                started => return started,
+            }
+        }
+    }
+
+    fn start_on(
+        network: Laid,
+        placement: &Placement,
+        wiring: &Wiring,
+        ground: &Ground<'_>,
+    ) -> Result<Self, TopologyError> {
         let hops = wire(placement, &network.addresses(), wiring);
         let mut standing = Vec::with_capacity(hops.len());
         for (index, (station, hop)) in placement.hops.iter().zip(&hops).enumerate().rev() {
@@ -362,6 +380,8 @@ impl Engine {
     }
 }
 
+/// Of a hundred runs that begin at the same time, few meet twice.
+const ATTEMPTS: u32 = 4;
 /// What is under way ends within milliseconds; a busy machine is given a second.
 const REST_LOOKS: u32 = 200;
 const REST_PAUSE: Duration = Duration::from_millis(5);

@@ -101,14 +101,15 @@ impl Laid {
 /// outgoing connections, so that none is taken before the hop has it.
 fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, TopologyError> {
     let mut held = Vec::with_capacity(count);
-    // Runs at the same time begin at different places, and no port is given twice by this one until
-    // all others were.
+    // Runs at the same time begin far from each other, however close their numbers are, and no port is
+    // given twice by this one until all others were.
     let span = u32::from(PORTS_TO - PORTS_FROM);
+    let begin = (std::process::id() % span) * STRIDE;
     for _ in 0..span {
         if held.len() == count {
             break;
         }
-        let turn = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id());
+        let turn = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(begin);
         let port = PORTS_FROM + u16::try_from(turn % span).unwrap_or_default();
         held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
     }
@@ -117,6 +118,17 @@ fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, TopologyError> {
     if addresses.len() == count { Ok(addresses) } else { Err(TopologyError::Ports { count }) }
 }
 
+/// Whether somebody listens at one of these addresses, none of which is ours any more.
+pub(super) fn is_one_taken(addresses: &[SocketAddr]) -> bool {
+    let is_taken = |address: &SocketAddr| {
+        let bound = TcpListener::bind(address);
+        bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
+    };
+    addresses.iter().any(is_taken)
+}
+
+/// A prime: processes whose numbers follow each other begin so many ports apart.
+const STRIDE: u32 = 4_877;
 /// How many ports were tried so far.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 /// Above the ports of well-known services, below those of outgoing connections (32,768 on Linux).
@@ -141,5 +153,17 @@ mod tests {
             assert!(ports.iter().all(|port| (PORTS_FROM..PORTS_TO).contains(port)), "{all:?}");
             assert!(!all.contains(&first[0]), "somebody has {}", first[0]);
         }
+    }
+
+    #[test]
+    fn a_port_that_somebody_took_meanwhile_is_seen() {
+        let all = free_addresses(3).unwrap();
+        assert!(!is_one_taken(&all));
+        let taken = TcpListener::bind(all[1]).unwrap();
+        assert!(is_one_taken(&all));
+        drop(taken);
+        assert!(!is_one_taken(&all));
+        // An address of another network namespace is nobody's here.
+        assert!(!is_one_taken(&["198.18.1.2:8443".parse().unwrap()]));
     }
 }
