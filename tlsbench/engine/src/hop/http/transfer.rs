@@ -23,7 +23,10 @@ pub(in crate::hop) struct Transfer {
     written: usize,
     /// Bytes at the front of the source's buffer that are to be written as they are.
     direct: usize,
+    /// Whether the end of the body was read.
     done: bool,
+    /// Whether nothing of it is left in what carries the connection: TLS keeps what the socket did not take.
+    flushed: bool,
 }
 
 /// A request under way to the next hop, wherever it comes from.
@@ -82,12 +85,13 @@ impl Transfer {
             written: 0,
             direct: 0,
             done: false,
+            flushed: false,
         }
     }
 
     /// Whether everything has left.
     pub(in crate::hop) fn is_done(&self) -> bool {
-        self.done && self.written >= self.out.len()
+        self.flushed
     }
 
     /// Moves what can be moved now. Ready once everything has left.
@@ -116,6 +120,7 @@ impl Transfer {
             ready!(self.poll_write(cx, from, to)).map_err(|source| Broken::Sink { source })?;
             if self.done {
                 let flushed = ready!(Pin::new(&mut *to).poll_flush(cx));
+                self.flushed = flushed.is_ok();
                 return Poll::Ready(flushed.map_err(|source| Broken::Sink { source }));
             }
             if !needs_more {

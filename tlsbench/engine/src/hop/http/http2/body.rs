@@ -26,6 +26,8 @@ pub(super) struct Upload<'u> {
     /// Bytes of the client's window that are given back when `out` has left.
     held: usize,
     done: bool,
+    /// Whether nothing of it is left in what carries the connection.
+    flushed: bool,
     count: &'u Count,
 }
 
@@ -34,13 +36,14 @@ impl<'u> Upload<'u> {
         // A body of no length was announced as such, and there is nothing to wait for.
         let done = matches!(framing, Framing::None | Framing::Length(0));
         let chunks = framing == Framing::Chunked;
-        Self { body, chunks, out: head, written: 0, held: 0, done, count }
+        Self { body, chunks, out: head, written: 0, held: 0, done, flushed: false, count }
     }
 
     /// Begins again with a request that has no body.
     pub(super) fn again(&mut self, head: &[u8]) {
         self.out = head.to_vec();
         self.written = 0;
+        self.flushed = false;
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<io::Result<()>> {
@@ -101,7 +104,10 @@ impl Sending for Upload<'_> {
             let flushed = ready!(Pin::new(&mut *to).poll_flush(cx));
             flushed.map_err(|source| Broken::Sink { source })?;
             match self.done {
-                true => return Poll::Ready(Ok(())),
+                true => {
+                    self.flushed = true;
+                    return Poll::Ready(Ok(()));
+                }
                 false if waits => return Poll::Pending,
                 false => {}
             }
@@ -109,7 +115,7 @@ impl Sending for Upload<'_> {
     }
 
     fn is_sent(&self) -> bool {
-        self.done && self.out.is_empty()
+        self.flushed
     }
 }
 
