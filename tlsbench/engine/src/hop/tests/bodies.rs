@@ -147,6 +147,71 @@ fn a_proxy_with_certificates_on_both_sides_loses_none_either() {
     });
 }
 
+/// What TLS could not hand to the socket yet when the response came must leave all the same: of some
+/// lengths it is the end of the request and nothing else.
+#[test]
+fn the_end_of_a_request_leaves_after_a_response_that_came_before_it() {
+    let pki = Pki::new();
+    run(async {
+        let (listener, to) = listen().await;
+        let mut hop = hop(HopKind::Http, to);
+        let dial = hop.dial.as_mut().unwrap();
+        // Each has a connection of its own, so that sockets keep as much of one as of another.
+        (dial.tls, dial.pool) = (Some(pki.dial_tls()), 0);
+        let hop = start(&hop);
+        let mut client = connect(hop.address(), None).await.unwrap();
+        let acceptor = pki.acceptor(false);
+        let mut buffer = vec![0; 1 << 20];
+        for length in (0..LENGTHS).map(|step| (step + 1) * STEP) {
+            let asking = async {
+                let head =
+                    format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+                client.write_all(head.as_bytes()).await.unwrap();
+                let (mut from, mut to) = split(&mut client);
+                let body = vec![b'x'; length];
+                let sending = async { to.write_all(&body).await.unwrap() };
+                let hearing = async {
+                    let mut seen = Vec::new();
+                    while !seen.ends_with(b"ok") {
+                        assert!(from.read_buf(&mut seen).await.unwrap() > 0, "it ended");
+                    }
+                };
+                join!(sending, hearing);
+            };
+            let serving = async {
+                let mut server = accept(&listener, Some(&acceptor)).await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(server.read_u8().await.unwrap());
+                }
+                // The hop fills all that lies between before anything of the body is read.
+                tokio::time::sleep(FILL).await;
+                server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+                server.flush().await.unwrap();
+                tokio::time::sleep(FILL).await;
+                let mut left = length;
+                while left > 0 {
+                    let most = left.min(buffer.len());
+                    let read = timeout(HELD_BACK_MAX, server.read(&mut buffer[..most])).await;
+                    let read = read.unwrap_or_else(|_| panic!("{left} of {length} did not come"));
+                    let read = read.unwrap();
+                    assert!(read > 0, "{left} of {length} did not come");
+                    left -= read;
+                }
+            };
+            join!(asking, serving);
+        }
+    });
+}
+
+/// In steps that are shorter than what TLS keeps, up to 4.7 MiB: more than sockets of loopback keep.
+const LENGTHS: usize = 100;
+const STEP: usize = 48 << 10;
+/// A megabyte takes a millisecond.
+const FILL: Duration = Duration::from_millis(15);
+/// A thousand times what it takes.
+const HELD_BACK_MAX: Duration = Duration::from_secs(10);
+
 /// Reads a whole response with a length; its head and the length of its body.
 async fn response(client: &mut Peer) -> (String, u64) {
     let mut head = Vec::new();
