@@ -4,7 +4,7 @@ use super::scale::ScaleError;
 use super::*;
 use crate::calibration::{Calibration, Primitive};
 use crate::cost::Counts;
-use crate::cost::tests::{World, checked, shared, truth};
+use crate::cost::tests::{World, checked, shared, truth, woken};
 use crate::plan::Version;
 use crate::plan::lab::Lab;
 use crate::plan::placement::Known;
@@ -286,6 +286,21 @@ fn cores_and_money_are_those_of_the_costs() {
     let want = balancer + 730.0 * others / 0.6 * 0.0425;
     assert!((managed.per_month.value - want).abs() < 1e-6, "{managed:?} {want}");
     assert!(through.money.windows(2).all(|two| two[0].per_month.value <= two[1].per_month.value));
+}
+
+#[test]
+fn a_hop_is_woken_up_by_what_finds_it_idle() {
+    let record = woken();
+    let of = |busy: f64| {
+        let mut profile = plain_profile();
+        profile.target_utilisation = busy;
+        placed(&advised(&[&record], &profile), Known::Plaintext).hops[0].cores.unwrap().value
+    };
+    // A thousand connections of four requests: at 75 % rest three in four find it idle.
+    let woken = |term: Term| truth(Role::Lb, HopKind::Http, term);
+    let each = 5_000.0 * (woken(Term::Wake) + woken(Term::IdleWake)) * shared(8) / 1e6;
+    let (much, some) = (of(0.25), of(0.5));
+    assert!((much - some - 0.25 * each).abs() < 0.02 * each, "{much} {some} {each}");
 }
 
 #[test]

@@ -510,6 +510,46 @@ fn the_latency_pass_tells_what_being_woken_up_costs_on_an_idle_core() {
     record.trials.extend(placements.map(|placement| light.trial(placement, Workload::Mix)));
     let found = check(&fit, &[&record]);
     assert_eq!((found.unchecked, found.rows.len()), (None, 30));
+    // How busy cores were is no part of what is predicted of it.
+    let predicted = |record: &LabRecord| {
+        let rows = check(&fit, &[record]).rows;
+        rows.iter().map(|row| row.predicted.unwrap().value).collect::<Vec<f64>>()
+    };
+    let told = predicted(&record);
+    let mixes = record.trials.iter_mut().filter(|trial| trial.workload == Workload::Mix);
+    for round in mixes.flat_map(|trial| &mut trial.hops).flat_map(|hop| &mut hop.rounds) {
+        round.usage.cpu.total.0 /= 2;
+    }
+    for (told, now) in told.iter().zip(predicted(&record)) {
+        assert!((now - told).abs() < 1e-9 * told, "{now} {told}");
+    }
+}
+
+#[test]
+fn where_hops_have_no_cores_of_their_own_clients_keep_them_busy_too() {
+    let mut record = World::new().record();
+    let mut trial = record.trials[0].clone();
+    let wall = trial.client.sum(|round| round.wall_ns.0) as f64;
+    let clients = trial.client.rounds.len() as f64;
+    for round in &mut trial.client.rounds {
+        round.cpu.total = Nanos((wall / clients / 4.0) as u64);
+    }
+    let busy = |record: &LabRecord| design::Cores::of(record, &trial).busy(wall / 2.0);
+    assert!((busy(&record) - 0.5).abs() < 1e-6, "one core of their own");
+    (record.hop_cores, record.environment.cores) = (Vec::new(), 2);
+    assert!((busy(&record) - (0.5 + 0.25) / 2.0).abs() < 1e-6, "{}", busy(&record));
+}
+
+/// A record whose hops are woken up, on busy cores and on cores that are not.
+pub(crate) fn woken() -> LabRecord {
+    let busy = World { wakes: true, ..World::new() };
+    let mut record = busy.record();
+    let light = World { slack: 4.0, ..busy };
+    for placement in &light.lab.placements {
+        let trial = light.trial(placement, Workload::Full);
+        record.trials.push(TrialRecord { pass: Pass::Latency, rate: Some(100.0), ..trial });
+    }
+    record
 }
 
 #[test]
