@@ -106,6 +106,17 @@ fn lab_method(lab: &LabReport) -> String {
     format!("{LAB_METHOD} {receiving}\n")
 }
 
+/// What one trial of a lab costs: the columns after those of its hops, in each form of the report.
+const COST_HEADS: [&str; 7] = [
+    "all hops, µs",
+    "hops busy",
+    "client, µs",
+    "cores at 1,000/s",
+    "Gbit/s per core",
+    "per second",
+    "succeeded",
+];
+
 /// How endpoints are measured.
 const METHOD: &str = "\
 A round is the unit of analysis: rates are means over rounds and CPU time per operation is a ratio of sums \

@@ -7,7 +7,7 @@ use tlsbench_core::report::{
     percent, ratio, small,
 };
 
-use super::super::{lab_method, shell};
+use super::super::{COST_HEADS, lab_method, shell};
 use super::syntax::{Table, fenced, plain};
 use super::{ENVIRONMENT, GATES, environment_cells, gate_cells};
 
@@ -102,16 +102,7 @@ fn costs(lab: &LabReport) -> String {
     roles.dedup();
     let names: Vec<String> = roles.iter().map(|role| format!("{role}, µs")).collect();
     let header = ["workload", "placement"].into_iter().chain(names.iter().map(String::as_str));
-    let rest = [
-        "all hops, µs",
-        "hops busy",
-        "client, µs",
-        "cores at 1,000/s",
-        "Gbit/s per core",
-        "per second",
-        "succeeded",
-    ];
-    let mut table = Table::new(header.chain(rest));
+    let mut table = Table::new(header.chain(COST_HEADS));
     for trial in &lab.trials {
         let of = [trial.under(), plain(&trial.placement)];
         let hops = roles.iter().map(|role| {

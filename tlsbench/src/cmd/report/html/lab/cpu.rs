@@ -6,6 +6,7 @@ use tlsbench_core::report::{
     LabReport, TrialReport, bytes, micros, number, per_second, percent, small,
 };
 
+use super::super::super::COST_HEADS;
 use super::super::parts::{self, Cell};
 use super::super::{figure, stack};
 
@@ -27,16 +28,7 @@ pub(super) fn cpu(lab: &LabReport, id: &str) -> Markup {
 fn costs(lab: &LabReport, roles: &[Role]) -> Markup {
     let mut header: Vec<String> = ["placement", "workload"].map(str::to_owned).to_vec();
     header.extend(roles.iter().map(|role| format!("{role}, µs")));
-    let rest = [
-        "all hops, µs",
-        "hops busy",
-        "client, µs",
-        "cores at 1,000/s",
-        "Gbit/s per core",
-        "per second",
-        "succeeded",
-    ];
-    header.extend(rest.map(str::to_owned));
+    header.extend(COST_HEADS.map(str::to_owned));
     header.extend(roles.iter().map(|role| format!("{role}: busy, user share, memory")));
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     let rows: Vec<Vec<Cell>> = lab.trials.iter().map(|trial| cost(trial, roles)).collect();
