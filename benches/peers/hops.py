@@ -3,9 +3,14 @@
 
 One proxy with one thread on the first core, load and backend on the second, by turns, the median of RUNS each. CPU
 time is the proxy's own clock, so only ratios of one run are worth quoting. Needs nginx, haproxy, openssl and
-taskset; loads 127.0.0.1 only, for over a minute.
+taskset; loads 127.0.0.1 only, for two minutes.
 
     cargo build --release -p tlsbench && benches/peers/hops.py target/release/tlsbench [ROWS WITH THIS TEXT]
+
+How TCP controls congestion changes what bulk costs: BBR paces what is sent, with a timer for each piece. As root, in a
+network namespace that ends with the command, `reno` does not:
+
+    unshare -n bash -c 'ip link set lo up && sysctl -q net.ipv4.tcp_congestion_control=reno && benches/peers/hops.py ...'
 """
 
 import json
@@ -18,7 +23,7 @@ import time
 
 from load import PKI
 
-RUNS, SECONDS, CONNECTIONS = 5, 1, 16
+RUNS, SECONDS, CONNECTIONS = 9, 1, 16
 PROXY, BACKEND = 18090, 18091
 NGINX = """
 daemon off; master_process off; worker_processes 1; error_log {dir}/error.log crit; pid {dir}/{name}.pid;
@@ -173,6 +178,8 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         subprocess.run(["bash", "-c", PKI], cwd=folder, check=True, stderr=subprocess.DEVNULL)
+        congestion = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+        print(f"medians of {RUNS}, congestion control {congestion}")
         print(f"{'µs of CPU of the proxy':44} {'builtin':>9} {'peer':>9} {'':8} {'ratio':>6}")
         for row in ROWS:
             if not only or any(text in row[0] for text in only):

@@ -108,7 +108,15 @@ impl Scale {
         set(&[Term::TlsGbit], ratio(&[record_of(Some(16 << 10))])?);
         set(&[Term::Connection, Term::Dial], ratio(&[Part::of("tcp-connection")])?);
         set(
-            &[Term::Request, Term::Gbit, Term::Bulk, Term::Wake, Term::IdleWake, Term::Rest],
+            &[
+                Term::Request,
+                Term::Gbit,
+                Term::Long,
+                Term::Bulk,
+                Term::Wake,
+                Term::IdleWake,
+                Term::Rest,
+            ],
             ratio(&[Part::of("pipe")])?,
         );
         Ok(Self(factors))

@@ -162,6 +162,7 @@ impl Values {
             // Of those with large bodies or a mix of everything `cpu` tells.
             Workload::Full
             | Workload::Resumed
+            | Workload::Bulk16k
             | Workload::Bulk64k
             | Workload::Bulk1m
             | Workload::Mix => {}

@@ -14,10 +14,12 @@ pub enum Term {
     Connection,
     /// A request with its response, without what its length and TLS add.
     Request,
-    /// 10^9 bits of response bodies, without what TLS adds.
+    /// 10^9 bits of response bodies, of each its first 16 KiB, without what TLS adds.
     Gbit,
-    /// What 10^9 bits take more where they are of one body, beyond its first 64 KiB: they leave the
-    /// processor's caches on their way.
+    /// 10^9 bits of each body's next 48 KiB, likewise: what is under way outgrows the nearest caches.
+    Long,
+    /// 10^9 bits of bodies beyond their first 64 KiB, likewise: they leave the processor's caches on
+    /// their way, and a relay need not touch them.
     Bulk,
     /// What a full handshake adds: as a server, or of a relay that passes it on.
     Full,
@@ -81,6 +83,7 @@ impl Term {
                 Self::Connection
                     | Self::Request
                     | Self::Gbit
+                    | Self::Long
                     | Self::Bulk
                     | Self::Full
                     | Self::Resumed
@@ -130,8 +133,10 @@ pub fn flow(placement: &Placement, traffic: &Traffic) -> Vec<Counts> {
         };
         add(Term::Connection, arriving.connections);
         add(Term::Request, requests);
-        add(Term::Gbit, gbit);
-        add(Term::Bulk, gbit - requests * GBIT_BEFORE_BULK);
+        let (first, second) = (requests * GBIT_BEFORE_LONG, requests * GBIT_BEFORE_BULK);
+        add(Term::Gbit, gbit.min(first));
+        add(Term::Long, gbit.min(second) - first);
+        add(Term::Bulk, gbit - second);
         if carried != Carried::Plain {
             add(Term::Full, arriving.full);
             add(Term::Resumed, arriving.resumed);
@@ -168,6 +173,8 @@ fn upstream(traffic: &Traffic, carried: Carried) -> Arriving {
     Arriving { connections, full: handshakes - resumed, resumed }
 }
 
+/// 16 KiB, which is one record of TLS (RFC 8446, section 5.1): 2^14 × 8 / 10^9.
+const GBIT_BEFORE_LONG: f64 = 16_384.0 * 8.0 / 1e9;
 /// 64 KiB, of which sockets hold some and caches the rest: 2^16 × 8 / 10^9.
 const GBIT_BEFORE_BULK: f64 = 65_536.0 * 8.0 / 1e9;
 
@@ -175,6 +182,7 @@ words!(Term {
     Connection = "connection",
     Request = "request",
     Gbit = "gbit",
+    Long = "long",
     Bulk = "bulk",
     Full = "full",
     Resumed = "resumed",

@@ -31,6 +31,7 @@ pub(crate) fn truth(role: Role, kind: HopKind, term: Term) -> f64 {
         (Term::DialMutual, _) => 60.0,
         (Term::TlsRequest, _) => 4.0,
         (Term::TlsGbit, _) => 40_000.0,
+        (Term::Long, _) => 120_000.0,
         (Term::Bulk, _) => 60_000.0,
         (Term::Wake, _) => return 10.0,
         (Term::IdleWake, _) => return 15.0,
@@ -56,7 +57,9 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let workloads = [Workload::Bulk64k, Workload::Bulk1m].iter().chain(&Workload::DEFAULT);
+        let workloads = [Workload::Bulk16k, Workload::Bulk64k, Workload::Bulk1m]
+            .iter()
+            .chain(&Workload::DEFAULT);
         let workloads = workloads.copied().collect();
         let lab = Lab { workloads, latency: None, ..Lab::default() };
         let mut client = TargetRecord::new("any");
@@ -107,7 +110,9 @@ impl World {
                 let connections = OPERATIONS / u64::from(self.lab.mix.requests);
                 (connections, (connections as f64 * self.lab.mix.resume) as u64)
             }
-            Workload::KeepAlive | Workload::Bulk64k | Workload::Bulk1m => (0, 0),
+            Workload::KeepAlive | Workload::Bulk16k | Workload::Bulk64k | Workload::Bulk1m => {
+                (0, 0)
+            }
         };
         let mut client = TargetRecord::new(format!("{}/{workload}", placement.name));
         for round in 0..self.lab.rounds {
@@ -599,21 +604,26 @@ fn being_woken_up_costs_nothing_rather_than_less() {
 }
 
 #[test]
-fn long_bodies_may_cost_more_for_each_bit() {
+fn long_bodies_may_cost_more_or_less_for_each_bit() {
     let fit = Fit::of(&[&World::new().record()]);
     for block in &fit.blocks {
         let of = |term: Term| block.cost(term).unwrap().micros.unwrap().value;
-        for term in [Term::Gbit, Term::Bulk] {
+        for term in [Term::Gbit, Term::Long, Term::Bulk] {
             let want = shared(8) * truth(block.role, block.kind, term);
             let near = (of(term) - want).abs() < 0.1 * want;
             assert!(near, "{} {} {term}: {} {want}", block.role, block.kind, of(term));
         }
     }
-    let bulk = |bytes: f64| {
+    // Bytes of ten responses that count as which.
+    let parts = |bytes: f64| {
         let gbit = 10.0 * bytes * 8.0 / 1e9;
         let traffic = Traffic { requests: 10.0, gbit, ..traffic() };
-        count(&flow(&Known::Plaintext.placement(), &traffic)[2], Term::Bulk)
+        let counts = &flow(&Known::Plaintext.placement(), &traffic)[2];
+        [Term::Gbit, Term::Long, Term::Bulk].map(|term| (count(counts, term) * 1e9 / 80.0).round())
     };
-    assert_eq!((bulk(120.0), bulk(65_536.0)), (0.0, 0.0));
-    assert!((bulk(65_536.0 + 12.5e6) - 1.0).abs() < 1e-9);
+    assert_eq!(parts(120.0), [120.0, 0.0, 0.0]);
+    assert_eq!(parts(16_384.0), [16_384.0, 0.0, 0.0]);
+    assert_eq!(parts(20_000.0), [16_384.0, 3_616.0, 0.0]);
+    assert_eq!(parts(65_536.0), [16_384.0, 49_152.0, 0.0]);
+    assert_eq!(parts(1_000_000.0), [16_384.0, 49_152.0, 934_464.0]);
 }

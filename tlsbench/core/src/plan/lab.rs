@@ -134,9 +134,11 @@ pub enum Workload {
     KeepAlive,
     /// A connection with a resumed handshake for each request, 16 at a time.
     Resumed,
-    /// Requests for 64 KiB over connections that are kept, 8 of them.
+    /// Requests for 16 KiB over connections that are kept, 8 of them.
+    Bulk16k,
+    /// Requests for 64 KiB, likewise.
     Bulk64k,
-    /// Requests for 1 MiB over connections that are kept, 8 of them.
+    /// Requests for 1 MiB, likewise.
     Bulk1m,
     /// What [`Lab::mix`] says.
     Mix,
@@ -207,7 +209,7 @@ impl Workload {
     pub const fn operation(self) -> &'static str {
         match self {
             Self::Full | Self::Resumed => "connection",
-            Self::Bulk64k | Self::Bulk1m | Self::KeepAlive | Self::Mix => "request",
+            Self::Bulk16k | Self::Bulk64k | Self::Bulk1m | Self::KeepAlive | Self::Mix => "request",
         }
     }
 
@@ -217,7 +219,7 @@ impl Workload {
     pub const fn of_twin(self) -> Self {
         match self {
             Self::Full | Self::Resumed => Self::Full,
-            Self::Bulk64k | Self::Bulk1m | Self::KeepAlive | Self::Mix => self,
+            Self::Bulk16k | Self::Bulk64k | Self::Bulk1m | Self::KeepAlive | Self::Mix => self,
         }
     }
 
@@ -225,7 +227,7 @@ impl Workload {
     /// costs.
     #[must_use]
     pub const fn is_bulk(self) -> bool {
-        matches!(self, Self::Bulk64k | Self::Bulk1m)
+        matches!(self, Self::Bulk16k | Self::Bulk64k | Self::Bulk1m)
     }
 }
 
@@ -257,6 +259,7 @@ impl Lab {
     pub const fn response_bytes(&self, workload: Workload) -> u64 {
         match workload {
             Workload::Full | Workload::KeepAlive | Workload::Resumed => self.response_bytes,
+            Workload::Bulk16k => 16 << 10,
             Workload::Bulk64k => 64 << 10,
             Workload::Bulk1m => 1 << 20,
             Workload::Mix => self.mix.response_bytes,
@@ -354,6 +357,7 @@ words!(Workload {
     Full = "full",
     KeepAlive = "keep-alive",
     Resumed = "resumed",
+    Bulk16k = "bulk-16k",
     Bulk64k = "bulk-64k",
     Bulk1m = "bulk-1m",
     Mix = "mix",

@@ -90,7 +90,11 @@ impl Lab {
         let resume = match workload {
             Workload::Resumed => Some(1.0),
             Workload::Mix => Some(self.mix.resume),
-            Workload::Bulk64k | Workload::Bulk1m | Workload::Full | Workload::KeepAlive => None,
+            Workload::Bulk16k
+            | Workload::Bulk64k
+            | Workload::Bulk1m
+            | Workload::Full
+            | Workload::KeepAlive => None,
         };
         Draft {
             // The names of hops are no addresses, and so not known to be of this machine.
@@ -125,7 +129,9 @@ impl Lab {
         let (keep, connections, requests) = match workload {
             Workload::Full | Workload::Resumed => (false, CONNECTIONS, None),
             Workload::KeepAlive => (true, CONNECTIONS_KEPT, None),
-            Workload::Bulk64k | Workload::Bulk1m => (true, CONNECTIONS_BULK, None),
+            Workload::Bulk16k | Workload::Bulk64k | Workload::Bulk1m => {
+                (true, CONNECTIONS_BULK, None)
+            }
             Workload::Mix => (false, self.mix.connections, Some(self.mix.requests.into())),
         };
         LoadDraft {

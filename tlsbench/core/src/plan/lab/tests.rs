@@ -87,8 +87,8 @@ fn workloads_of_one_response_share_a_topology() {
         assert!(seen.insert((index, bytes)), "{index} {bytes}");
         assert!(workloads.iter().all(|load| lab.response_bytes(*load) == bytes));
     }
-    // 120 bytes, 64 KiB and 1 MiB; the mix is held out.
-    assert_eq!(seen.len(), 3 * lab.placements.len());
+    // 120 bytes, 16 and 64 KiB and 1 MiB; the mix is held out.
+    assert_eq!(seen.len(), 4 * lab.placements.len());
     assert!(lab.hold_out && lab.check_span() > Nanos(0));
     assert_eq!(Lab::default().check_span(), Nanos(0));
     let plain = Lab::default();

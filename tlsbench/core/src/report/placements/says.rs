@@ -106,6 +106,7 @@ fn sentence(
 fn subject(workload: Workload) -> String {
     let words = match workload {
         Workload::Bulk1m => "for 1 MiB",
+        Workload::Bulk16k => "for 16 KiB",
         Workload::Bulk64k => "for 64 KiB",
         Workload::Full => "with a full handshake",
         Workload::KeepAlive => "over a kept connection",
