@@ -274,7 +274,7 @@ fn cores_and_money_are_those_of_the_costs() {
         let cores = seen.cores.unwrap().value;
         assert!((cores - want).abs() < 0.02 * want, "{known}: {cores} instead of {want}");
         let own = seen.money.iter().find(|money| money.balancer.is_none()).unwrap().per_month;
-        assert!((own.value - 730.0 * cores / 0.6 * 0.0425).abs() < 1e-6, "{known}: {own:?}");
+        assert!((own.value - 730.0 * cores / 0.6 * 0.0408).abs() < 1e-6, "{known}: {own:?}");
         assert!(own.low < own.value && own.value < own.high);
     }
     // With a managed load balancer only the other hops are one's own.
@@ -283,7 +283,7 @@ fn cores_and_money_are_those_of_the_costs() {
     assert_eq!(managed.balancer.as_deref(), Some("aws-nlb-tcp"));
     let balancer = prices().balancer[0].per_month(&profile);
     let others: f64 = through.hops[1..].iter().map(|hop| hop.cores.unwrap().value).sum();
-    let want = balancer + 730.0 * others / 0.6 * 0.0425;
+    let want = balancer + 730.0 * others / 0.6 * 0.0408;
     assert!((managed.per_month.value - want).abs() < 1e-6, "{managed:?} {want}");
     assert!(through.money.windows(2).all(|two| two[0].per_month.value <= two[1].per_month.value));
 }
