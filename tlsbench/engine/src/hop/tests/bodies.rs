@@ -32,15 +32,24 @@ async fn send(to: &mut WriteHalf<Peer>, head: &str, seed: u64, bytes: u64, chunk
     to.flush().await.unwrap();
 }
 
-/// Reads such a message byte for byte, with pauses.
-async fn receive(from: &mut ReadHalf<Peer>, seed: u64, bytes: u64, chunks: bool) {
+/// Where a message comes from, with what was read of it and not used yet.
+type Incoming<'p> = tokio::io::BufReader<&'p mut ReadHalf<Peer>>;
+
+/// Reads a message's head; its body is what comes next.
+async fn receive_head(from: &mut ReadHalf<Peer>) -> Incoming<'_> {
     let mut from = tokio::io::BufReader::with_capacity(150_000, from);
-    let (mut data, mut random) = (Endless::new(seed), Random(seed + 7));
     let mut line = String::new();
     while line != "\r\n" {
         line.clear();
         read_line(&mut from, &mut line).await;
     }
+    from
+}
+
+/// Reads the body of such a message byte for byte, with pauses.
+async fn receive_body(mut from: Incoming<'_>, seed: u64, bytes: u64, chunks: bool) {
+    let (mut data, mut random) = (Endless::new(seed), Random(seed + 7));
+    let mut line = String::new();
     let mut left = bytes;
     let mut buffer = vec![0; 100_000];
     loop {
@@ -74,7 +83,7 @@ async fn receive(from: &mut ReadHalf<Peer>, seed: u64, bytes: u64, chunks: bool)
     assert!(from.buffer().is_empty(), "bytes behind the end");
 }
 
-async fn read_line(from: &mut tokio::io::BufReader<&mut ReadHalf<Peer>>, line: &mut String) {
+async fn read_line(from: &mut Incoming<'_>, line: &mut String) {
     use tokio::io::AsyncBufReadExt as _;
     assert!(from.read_line(line).await.unwrap() > 0, "cut short");
 }
@@ -107,13 +116,19 @@ async fn move_bodies(
                     (&mut server.0, &mut server.1)
                 }
             };
-            // It answers while it still reads.
+            // It answers while it still reads, and not before it is asked: a hop closes an idle
+            // connection on which the next hop speaks.
+            let asked = receive_head(from).await;
             join!(
-                receive(from, seed, up, up_chunks),
+                receive_body(asked, seed, up, up_chunks),
                 send(to, "HTTP/1.1 200 OK", seed + 100, down, down_chunks),
             );
         };
-        join!(asking, serving, receive(&mut from_hop, seed + 100, down, down_chunks));
+        let hearing = async {
+            let answered = receive_head(&mut from_hop).await;
+            receive_body(answered, seed + 100, down, down_chunks).await;
+        };
+        join!(asking, serving, hearing);
     }
     let counters = counted(hop, |counters| counters.requests == 4);
     assert_eq!((counters.bytes_up, counters.bytes_down), (4 * each + 10, 4 * each - 10));
