@@ -1,11 +1,13 @@
 //! A connection with what was read from it and not used yet.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::coop::unconstrained;
 use tokio::time::timeout;
 
 use crate::hop::stream::Stream;
@@ -55,7 +57,7 @@ impl Conn {
 
     /// Reads more.
     pub(in crate::hop) async fn fill(&mut self, room: usize) -> io::Result<usize> {
-        std::future::poll_fn(|cx| self.poll_fill(cx, room)).await
+        poll_fn(|cx| self.poll_fill(cx, room)).await
     }
 
     /// Gives memory back that only a large body needed: what is more than twice this room.
@@ -68,8 +70,13 @@ impl Conn {
     /// Whether a connection that waits for a request can still carry one: the other side has neither
     /// ended it nor said anything.
     pub(in crate::hop) fn is_idle(&mut self) -> bool {
+        if !self.data().is_empty() {
+            return false;
+        }
         let mut cx = Context::from_waker(Waker::noop());
-        self.data().is_empty() && self.poll_fill(&mut cx, ROOM_RESPONSE).is_pending()
+        // Within its budget, a task that did much at once would find nothing, whatever there is.
+        let filling = unconstrained(poll_fn(|cx| self.poll_fill(cx, ROOM_RESPONSE)));
+        pin!(filling).poll(&mut cx).is_pending()
     }
 
     /// Ends our half, and then reads and forgets for a while: to close with bytes unread would reset

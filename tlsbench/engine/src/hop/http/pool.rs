@@ -55,3 +55,6 @@ impl Pool {
 
 /// Connections that keep the memory of their buffers while they wait: 16 × 136 KiB are 2 MiB.
 const WARM_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests;
