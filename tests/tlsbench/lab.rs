@@ -255,6 +255,21 @@ fn idle_connections_take_memory_where_tls_ends() {
         // Keys, buffers and a session: kilobytes, where the twin has a socket.
         assert!(with[2] > without[2] + 1_000.0, "{with:?} {without:?}");
     }
+    // At rest nobody asks for anything: what each of these connections asked for once before takes more.
+    let of = |role: &str| {
+        let keeps =
+            trials(&record).iter().find(|trial| trial["placement"] == "passthrough").unwrap();
+        let hops = keeps["hops"].as_array().unwrap();
+        let hop = hops.iter().find(|hop| hop["role"] == role).unwrap();
+        let rounds = hop["rounds"].as_array().unwrap().iter();
+        let all: u64 = rounds.map(|round| round["total_ns"].as_u64().unwrap()).sum();
+        200 * all / sum(keeps, "/succeeded")
+    };
+    for hop in idle.iter().flat_map(|idle| idle["hops"].as_array().unwrap()) {
+        let (wall, cpu) = (hop["rest"]["wall_ns"].as_u64(), hop["rest"]["cpu_ns"].as_u64());
+        assert!(wall.unwrap() >= 1_000_000_000, "{hop}");
+        assert!(cpu.unwrap() < of(hop["role"].as_str().unwrap()), "{hop}");
+    }
     let told = "idle connections: resident memory for each, KiB; 95 % intervals\n";
     let (_, table) = said.split_once(told).unwrap();
     let row = table.lines().find(|line| line.trim_start().starts_with("passthrough")).unwrap();

@@ -117,7 +117,8 @@ fn the_check_of_the_model_and_idle_connections_are_readable_too() {
     record.trials.extend(mixes);
     let idle = |(round, bytes_per_connection)| {
         let (before_bytes, after_bytes) = (20_000_000, 90_000_000);
-        let hop = IdleHop { role: Role::Lb, before_bytes, after_bytes, bytes_per_connection };
+        let role = Role::Lb;
+        let hop = IdleHop { role, before_bytes, after_bytes, bytes_per_connection, rest: None };
         let placement = "lb-terminate".to_owned();
         IdleRecord { placement, round, connections: 1_000, hops: vec![hop] }
     };

@@ -112,6 +112,17 @@ impl std::ops::Add for Memory {
     }
 }
 
+/// What a hop used over a span in which nothing was asked of it. In nanoseconds where written down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rest {
+    /// How long that was, from one reading of its CPU clock to the other.
+    #[serde(rename = "wall_ns")]
+    pub wall: Nanos,
+    /// CPU time meanwhile.
+    #[serde(rename = "cpu_ns")]
+    pub cpu: Nanos,
+}
+
 /// A round as its threads went through it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lap {

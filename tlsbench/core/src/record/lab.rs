@@ -8,7 +8,7 @@ use crate::plan::lab::{EngineName, Lab, Mix, Pass, Workload};
 use crate::plan::placement::{Placement, Role};
 use crate::plan::words::words;
 use crate::units::Nanos;
-use crate::usage::{Memory, Usage};
+use crate::usage::{Memory, Rest, Usage};
 
 /// A run over placements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,7 +86,8 @@ pub struct PilotRecord {
     pub hops_ns: Vec<f64>,
 }
 
-/// Memory of a placement's hops with connections that stand and do nothing, read once.
+/// A placement's hops with connections that stand and do nothing, read once: their memory, and the CPU
+/// time that they take all the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IdleRecord {
     /// The placement's name.
@@ -100,7 +101,7 @@ pub struct IdleRecord {
     pub hops: Vec<IdleHop>,
 }
 
-/// Memory of a hop with and without idle connections.
+/// A hop with and without idle connections.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IdleHop {
     /// What it is there for.
@@ -111,6 +112,10 @@ pub struct IdleHop {
     pub after_bytes: u64,
     /// The difference for each of them, however many the hop had open upstream.
     pub bytes_per_connection: f64,
+    /// What it used while they stood and nothing was asked; nothing in older records, and where a process
+    /// of it ended meanwhile.
+    #[serde(default)]
+    pub rest: Option<Rest>,
 }
 
 /// CPU time of other processes over the whole run.

@@ -220,6 +220,7 @@ fn the_documentation_names_every_field_and_no_other() {
         before_bytes: 1,
         after_bytes: 2,
         bytes_per_connection: 0.5,
+        rest: None,
     };
     let idle = |round| {
         let (placement, hops) = ("a".to_owned(), vec![hop]);

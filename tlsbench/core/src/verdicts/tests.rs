@@ -15,7 +15,7 @@ use crate::record::lab::{
 use crate::record::{Environment, Measured, SCHEMA, TargetRecord};
 use crate::tally::{Phase, Tally};
 use crate::units::{Nanos, Rate};
-use crate::usage::{Cpu, Lap, Memory, Usage};
+use crate::usage::{Cpu, Lap, Memory, Rest, Usage};
 
 mod counts;
 
@@ -429,11 +429,13 @@ fn the_page_names_every_field_and_no_other() {
         generator_share: 0.5,
         hops_ns: vec![1.0],
     });
-    let hop =
-        IdleHop { role: Role::Lb, before_bytes: 1, after_bytes: 2, bytes_per_connection: 1.0 };
+    let rest = Some(Rest { wall: Nanos(2), cpu: Nanos(1) });
+    let role = Role::Lb;
+    let hop = IdleHop { role, before_bytes: 1, after_bytes: 2, bytes_per_connection: 1.0, rest };
     full.held_out = Some(HeldOut { fit_sha256: "00".to_owned(), mix: full.lab.mix });
     let placement = "mtls".to_owned();
-    full.idle.push(IdleRecord { placement, round: 0, connections: 1, hops: vec![hop] });
+    let hops = vec![hop, IdleHop { rest: None, ..hop }];
+    full.idle.push(IdleRecord { placement, round: 0, connections: 1, hops });
     let mut written = BTreeSet::new();
     paths(&serde_json::to_value(&full).unwrap(), "", &mut written);
     let page = include_str!("../../../../docs/placements.md");

@@ -1,14 +1,16 @@
-//! Connections that stand and do nothing: what memory each hop has with and without them.
+//! Connections that stand and do nothing: what memory each hop has with and without them, and what CPU
+//! time it takes while nobody asks for anything.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::{ClientConnection, StreamOwned};
 use thiserror::Error;
 use tlsbench_core::plan::{Scenario, Target, USER_AGENT};
-use tlsbench_core::usage::Memory;
+use tlsbench_core::usage::{Memory, Rest};
 
+use crate::probe::Reading;
 use crate::run::{Inputs, Stop};
 use crate::tls::{TlsClient, TlsError};
 use crate::topology::{Topology, TopologyError};
@@ -18,8 +20,20 @@ use crate::topology::{Topology, TopologyError};
 pub struct Idle {
     /// How many stood when memory was read: fewer than were asked for when it was stopped.
     pub connections: u32,
-    /// Of each hop, from the client on: before there were any, and while they stood.
-    pub hops: Vec<(Memory, Memory)>,
+    /// Each hop, from the client on.
+    pub hops: Vec<IdleUse>,
+}
+
+/// What a hop used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdleUse {
+    /// Before there were any connections.
+    pub before: Memory,
+    /// While they stood.
+    pub after: Memory,
+    /// While they stood and nothing was asked; nothing where a process of it ended meanwhile, or it was
+    /// stopped.
+    pub rest: Option<Rest>,
 }
 
 /// Why they cannot be held.
@@ -46,7 +60,8 @@ pub enum IdleError {
 }
 
 /// Holds so many connections to the scenario's first target, which is this topology. Each makes a
-/// request, so that every hop has what it needs for one, and is then left alone.
+/// request, so that every hop has what it needs for one, and is then left alone: for so long that hops
+/// are through with the last of them, and then for the time that is asked for.
 ///
 /// # Errors
 /// When one of them does not come about within 10 s, or a hop ends.
@@ -54,17 +69,18 @@ pub fn hold(
     topology: &mut Topology,
     scenario: &Scenario,
     inputs: &Inputs,
-    count: u32,
+    (count, left_alone): (u32, Duration),
     stop: &Stop,
 ) -> Result<Idle, IdleError> {
-    topology.at_client(|topology| hold_here(topology, scenario, inputs, count, stop))?
+    topology
+        .at_client(|topology| hold_here(topology, scenario, inputs, (count, left_alone), stop))?
 }
 
 fn hold_here(
     topology: &mut Topology,
     scenario: &Scenario,
     inputs: &Inputs,
-    count: u32,
+    (count, left_alone): (u32, Duration),
     stop: &Stop,
 ) -> Result<Idle, IdleError> {
     let Some(target) = scenario.targets.first() else {
@@ -93,8 +109,36 @@ fn hold_here(
         held.push(connect(number)?);
     }
     let after = topology.read()?;
-    let hops = before.iter().zip(&after).map(|(before, after)| (before.memory, after.memory));
+    pause(SETTLING, stop);
+    let begun = topology.read_known();
+    pause(left_alone, stop);
+    let ended = topology.read()?;
+    let is_whole = !stop.is_asked();
+    let rests = begun.iter().zip(&ended).map(|(begun, ended)| rest(begun, ended));
+    let hops = before.iter().zip(&after).zip(rests).map(|((before, after), rest)| IdleUse {
+        before: before.memory,
+        after: after.memory,
+        rest: rest.filter(|_| is_whole),
+    });
     Ok(Idle { connections: u32::try_from(held.len()).unwrap_or(u32::MAX), hops: hops.collect() })
+}
+
+/// Waits so long, or until somebody asks to stop.
+fn pause(span: Duration, stop: &Stop) {
+    let until = Instant::now() + span;
+    while !stop.is_asked() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        std::thread::sleep(left.min(LOOK));
+    }
+}
+
+/// What was used between two readings. What a process used that ended is not known to its end.
+fn rest(begun: &Reading, ended: &Reading) -> Option<Rest> {
+    let used = ended.usage - begun.usage;
+    (begun.ended == ended.ended).then(|| Rest { wall: ended.at - begun.at, cpu: used.cpu.total })
 }
 
 /// A connection that was of use once.
@@ -153,5 +197,38 @@ fn ask(stream: &mut (impl Read + Write), target: &Target) -> io::Result<()> {
 const END: &[u8] = b"\r\n\r\n";
 /// What waits longer than this on one machine is not coming.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Session tickets, and the connection that was let go of before.
+const SETTLING: Duration = Duration::from_millis(100);
+/// How soon it is seen that somebody asks to stop.
+const LOOK: Duration = Duration::from_millis(50);
 /// As much as nginx and HAProxy take of a head.
 const HEAD_MAX: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use tlsbench_core::units::Nanos;
+    use tlsbench_core::usage::{Cpu, Usage};
+
+    use super::*;
+
+    #[test]
+    fn rest_is_what_lies_between_two_readings_unless_a_process_was_lost() {
+        let reading = |at, total, ended| {
+            let cpu = Cpu { total: Nanos(total), ..Cpu::default() };
+            let usage = Usage { cpu, ..Usage::default() };
+            Reading { at: Nanos(at), usage, ended, ..Reading::default() }
+        };
+        let (begun, ended) = (reading(100, 70, 1), reading(1_100, 75, 1));
+        assert_eq!(rest(&begun, &ended), Some(Rest { wall: Nanos(1_000), cpu: Nanos(5) }));
+        assert_eq!(rest(&begun, &Reading { ended: 2, ..ended }), None);
+    }
+
+    #[test]
+    fn whoever_asks_to_stop_is_not_kept_waiting() {
+        let stop = Stop::new();
+        stop.ask();
+        let begun = Instant::now();
+        pause(Duration::from_secs(600), &stop);
+        assert!(begun.elapsed() < Duration::from_secs(300), "it waited to the end");
+    }
+}

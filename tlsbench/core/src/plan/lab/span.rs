@@ -4,6 +4,9 @@ use super::{Lab, Workload};
 use crate::units::Nanos;
 
 impl Lab {
+    /// How long hops are left alone with their idle connections in each reading, to see what they use.
+    pub const REST: Nanos = Nanos::from_millis(1_000);
+
     /// How long it takes, about.
     #[must_use]
     pub fn span(&self) -> Nanos {
@@ -59,7 +62,7 @@ impl Lab {
         }
     }
 
-    /// How often the memory of idle connections is read, hops started afresh.
+    /// How often hops are read with idle connections, started afresh.
     #[must_use]
     pub fn idle_rounds(&self) -> u32 {
         match self.idle_connections {
@@ -72,7 +75,8 @@ impl Lab {
     #[must_use]
     pub fn idle_span(&self) -> Nanos {
         let held = times(CONNECTING, usize::try_from(self.idle_connections).unwrap_or(usize::MAX));
-        let round = times(self.start() + held, self.placements.len());
+        let reading = self.start() + held + SETTLING + Self::REST;
+        let round = times(reading, self.placements.len());
         times(round, usize::try_from(self.idle_rounds()).unwrap_or(usize::MAX))
     }
 
@@ -99,6 +103,8 @@ const READING: Nanos = Nanos::from_millis(15);
 const IDLE_ROUNDS_MAX: u32 = 5;
 /// A handshake and a request through three hops, one after the other.
 const CONNECTING: Nanos = Nanos::from_millis(2);
+/// Until hops are through with the last of them.
+const SETTLING: Nanos = Nanos::from_millis(100);
 /// The pilot's share of the 20 s within which a first table is there.
 const PILOT_MAX: Nanos = Nanos::from_millis(8_000);
 /// Some hundred connections, enough for a first look.

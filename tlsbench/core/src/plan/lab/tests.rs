@@ -70,6 +70,7 @@ fn the_default_run_fits_into_its_time() {
     let readings = [idle(1, 9), idle(3, 9), idle(20, 9), idle(8, 0)].map(|lab| lab.idle_rounds());
     assert_eq!(readings, [1, 3, 5, 0]);
     assert_eq!(idle(3, 9).idle_span(), Nanos(3 * idle(1, 9).idle_span().0));
+    assert!(idle(1, 1).idle_span().0 > 10 * Lab::REST.0, "ten placements");
     // More placements than the pilot has time for.
     let placements = lab.placements.iter().cycle().take(50).cloned().collect();
     let many = Lab { placements, ..Lab::default() };

@@ -14,10 +14,9 @@ use tlsbench_core::record::lab::{
 };
 use tlsbench_core::record::{Measured, Note, SCHEMA, TargetRecord};
 use tlsbench_core::units::{Nanos, Rate};
-use tlsbench_core::usage::Memory;
 use tlsbench_engine::probe::Other;
 use tlsbench_engine::topology::StandingHop;
-use tlsbench_engine::trial::{HopUse, Idle, Trial};
+use tlsbench_engine::trial::{HopUse, Idle, IdleUse, Trial};
 
 use super::super::environment;
 use super::site::Site;
@@ -100,12 +99,13 @@ impl Keeper {
         hops: &[StandingHop],
     ) {
         let count = f64::from(idle.connections.max(1));
-        let of_hop = |(hop, (before, after)): (&StandingHop, &(Memory, Memory))| IdleHop {
+        let of_hop = |(hop, IdleUse { before, after, rest }): (&StandingHop, &IdleUse)| IdleHop {
             role: hop.role,
             before_bytes: before.resident_bytes,
             after_bytes: after.resident_bytes,
             bytes_per_connection: (after.resident_bytes as f64 - before.resident_bytes as f64)
                 / count,
+            rest: *rest,
         };
         self.record.idle.push(IdleRecord {
             placement: placement.to_owned(),

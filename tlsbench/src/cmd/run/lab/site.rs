@@ -1,9 +1,10 @@
 //! Where a run over placements takes place: its folder, certificates, engines and cores.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use tlsbench_core::plan::lab::{Asked, ClientFiles};
+use tlsbench_core::plan::lab::{Asked, ClientFiles, Lab};
 use tlsbench_core::plan::placement::{Placement, Wiring};
 use tlsbench_core::plan::{Problem, Scenario};
 use tlsbench_core::record::lab::Receiving;
@@ -119,7 +120,8 @@ impl Site {
         stop: &Stop,
     ) -> anyhow::Result<Idle> {
         let (scenario, inputs) = aimed(scenario, topology)?;
-        let held = self.on_its_core(|| hold(topology, &scenario, &inputs, count, stop))?;
+        let what = (count, Duration::from_nanos(Lab::REST.0));
+        let held = self.on_its_core(|| hold(topology, &scenario, &inputs, what, stop))?;
         let target = scenario.targets.first().map_or("", |target| &target.name);
         held.with_context(|| format!("cannot hold {count} idle connections to `{target}`"))
     }
