@@ -21,7 +21,7 @@ fn example(name: &str) -> PathBuf {
 
 /// A thorough run of one placement, as short as can be.
 fn measured(folder: &Path) -> Json {
-    let what = ["run", "--thorough", "--placement", "lb-terminate", "--pass", "cpu", "--idle", "0"];
+    let what = ["run", "--thorough", "--placement", "lb-terminate", "--pass", "cpu", "--idle", "9"];
     let how = ["--rounds", "2", "--record", "run.json"];
     let (output, record) = long_enough(SOME_RESUMED, |times| {
         let flags = [&what[..], &how, times].concat();
@@ -68,6 +68,15 @@ fn a_thorough_run_measures_the_mix_that_its_costs_chose_and_advice_tells_of_it()
     assert!(withheld.contains("--same-machine"), "{withheld}");
     assert!(json["placements"][0]["money"].as_array().unwrap().is_empty());
     assert_eq!(json["check"]["rows"].as_array().unwrap().len(), 6, "{}", json["check"]);
+    for block in json["fit"]["blocks"].as_array().unwrap() {
+        let terms = block["terms"].as_array().unwrap();
+        let rest = terms.iter().find(|term| term["term"] == "rest").unwrap();
+        assert_eq!(
+            (&rest["micros"]["runs"], &rest["withheld"]),
+            (&2.into(), &Json::Null),
+            "{rest}"
+        );
+    }
     // There is one placement to take, if its costs can be told at all from so little.
     let is_told = json["placements"][0]["cores"].is_object();
     assert_eq!(output.status.code(), Some(if is_told { 0 } else { 1 }), "{json:#}");

@@ -217,6 +217,9 @@ impl Costing<'_> {
             };
             let wakes = [(Term::Wake, woken), (Term::IdleWake, woken)];
             counts.extend(wakes.into_iter().filter(|(term, _)| is_told(*term)));
+            // Each of its servers stands for all of the second.
+            let servers = profile.replicas.get(&hop.role).copied().unwrap_or(1);
+            counts.insert(Term::Rest, f64::from(servers));
             let is_relay = matches!(hop.kind, HopKind::Relay | HopKind::SniRelay);
             let counts = self.scale.apply(&counts, is_relay);
             let micros = self.fit.rounds(hop.role, hop.kind, &counts);

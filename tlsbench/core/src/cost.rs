@@ -7,6 +7,7 @@
 mod design;
 mod flow;
 mod held_out;
+mod rest;
 mod solve;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -20,7 +21,7 @@ use crate::plan::hop::HopKind;
 use crate::plan::placement::{Placement, Role};
 use crate::record::lab::LabRecord;
 use crate::stats::{Estimate, mean};
-use design::{Row, Rows};
+use design::{Equations, Rows};
 use solve::Solved;
 
 /// The costs of every sort of hop that was measured.
@@ -59,7 +60,7 @@ pub struct Block {
 pub struct Cost {
     /// The thing.
     pub term: Term,
-    /// CPU time for each in microseconds; nothing where it is withheld.
+    /// CPU time for each in microseconds; nothing where it is withheld. Of rest, the mean over readings.
     pub micros: Option<Estimate>,
     /// Whether the best figure would be below zero, and zero stands there.
     pub at_bound: bool,
@@ -110,19 +111,18 @@ impl Fit {
     ///
     /// Each round is fitted by itself by least squares of relative errors, so that what its slices
     /// share stays within it; an estimate is the mean over rounds with Student's interval. Each sort of hop
-    /// has costs of its own, but for being woken up, which is the kernel's and costs all the same. No cost is
+    /// has costs of its own, but for being woken up, which is the kernel's and costs all the same. What hops
+    /// take at rest was read by itself, and is taken out of what they took in slices before. No cost is
     /// below zero (Lawson and Hanson, *Solving Least Squares Problems*, 1974, chapter 23: a term whose
     /// figure would be is held at zero, and the others are fitted anew).
     #[must_use]
     pub fn of(records: &[&LabRecord]) -> Self {
         let rows = Rows::of(records);
-        let (names, rows): (Vec<(Role, HopKind)>, Vec<Vec<Row>>) =
-            rows.by_block().into_iter().unzip();
-        let solved = Solved::all(&rows).into_iter();
-        let blocks = names.into_iter().zip(rows.iter().zip(solved));
-        Self {
-            blocks: blocks.map(|(name, (rows, solved))| Block::of(name, rows, solved)).collect(),
-        }
+        let (names, all): (Vec<(Role, HopKind)>, Vec<Equations>) =
+            rows.by_block(&rest::readings(records)).into_iter().unzip();
+        let solved = Solved::all(&all).into_iter();
+        let blocks = names.into_iter().zip(all.iter().zip(solved));
+        Self { blocks: blocks.map(|(name, (all, solved))| Block::of(name, all, solved)).collect() }
     }
 
     /// The costs of a sort of hop.
@@ -132,7 +132,7 @@ impl Fit {
     }
 
     /// CPU time of each hop of a placement in microseconds for what the traffic is of: of a second where it
-    /// is counted per second. From the client on, and without being woken up.
+    /// is counted per second. From the client on, and without being woken up and at rest.
     pub fn predict(
         &self,
         placement: &Placement,
@@ -164,7 +164,8 @@ impl Fit {
 }
 
 impl Block {
-    fn of((role, kind): (Role, HopKind), rows: &[Row], solved: Solved) -> Self {
+    fn of((role, kind): (Role, HopKind), all: &Equations, solved: Solved) -> Self {
+        let rows = &all.rows;
         let rounds = u32::try_from(solved.rounds()).unwrap_or(u32::MAX);
         let cost = |term: Term| {
             let withheld = solved.withheld(term);

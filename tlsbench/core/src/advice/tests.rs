@@ -9,6 +9,8 @@ use crate::plan::Version;
 use crate::plan::lab::Lab;
 use crate::plan::placement::Known;
 use crate::record::Environment;
+use crate::record::lab::{IdleHop, IdleRecord};
+use crate::usage::Rest;
 
 const PROFILE: &str = include_str!("../../../../deploy/lab/shop.toml");
 const PRICES: &str = include_str!("../../../../deploy/lab/prices.toml");
@@ -301,6 +303,40 @@ fn a_hop_is_woken_up_by_what_finds_it_idle() {
     let each = 5_000.0 * (woken(Term::Wake) + woken(Term::IdleWake)) * shared(8) / 1e6;
     let (much, some) = (of(0.25), of(0.5));
     assert!((much - some - 0.25 * each).abs() < 0.02 * each, "{much} {some} {each}");
+}
+
+#[test]
+fn each_server_of_a_hop_takes_what_it_takes_at_rest() {
+    let mut record = World::new().record();
+    let of = |record: &LabRecord, servers: u32| {
+        let mut profile = plain_profile();
+        profile.replicas.insert(Role::Ingress, servers);
+        let advice = advised(&[record], &profile);
+        let hops = &placed(&advice, Known::Plaintext).hops;
+        [0, 1].map(|hop: usize| hops[hop].cores.unwrap().value)
+    };
+    assert_eq!(of(&record, 1), of(&record, 3), "it was not read");
+    for round in 0..2 {
+        let wall = Nanos::from_millis(2_000);
+        let hop = |role: Role, cpu: Nanos| IdleHop {
+            role,
+            before_bytes: 1,
+            after_bytes: 1,
+            bytes_per_connection: 0.0,
+            rest: Some(Rest { wall, cpu }),
+        };
+        let busy = [(Role::Lb, 0), (Role::Ingress, 20), (Role::Backend, 0)];
+        record.idle.push(IdleRecord {
+            placement: Known::Plaintext.as_str().to_owned(),
+            round,
+            connections: 1,
+            hops: busy.map(|(role, millis)| hop(role, Nanos::from_millis(millis))).to_vec(),
+        });
+    }
+    // 20 ms in two seconds.
+    let (one, three) = (of(&record, 1), of(&record, 3));
+    assert!((three[1] - one[1] - 2.0 * 0.01).abs() < 1e-9, "{one:?} {three:?}");
+    assert_eq!(one[0], three[0]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::flow::{Counts, Term, Traffic, flow};
+use super::rest::Readings;
 use crate::plan::hop::HopKind;
 use crate::plan::lab::{Lab, Workload};
 use crate::plan::placement::Role;
@@ -32,6 +33,14 @@ impl Row {
     }
 }
 
+/// All that was measured of a sort of hop.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Equations {
+    pub(super) rows: Vec<Row>,
+    /// CPU time at rest in microseconds per second, reading by reading.
+    pub(super) rest: Vec<f64>,
+}
+
 /// All equations of some records.
 pub(super) struct Rows(Vec<Row>);
 
@@ -48,10 +57,13 @@ impl Rows {
     }
 
     /// Equations by sort of hop, in the order of roles.
-    pub(super) fn by_block(self) -> Vec<((Role, HopKind), Vec<Row>)> {
-        let mut blocks: BTreeMap<(Role, HopKind), Vec<Row>> = BTreeMap::new();
+    pub(super) fn by_block(self, rests: &Readings) -> Vec<((Role, HopKind), Equations)> {
+        let mut blocks: BTreeMap<(Role, HopKind), Equations> = BTreeMap::new();
         for row in self.0 {
-            blocks.entry((row.role, row.kind)).or_default().push(row);
+            blocks.entry((row.role, row.kind)).or_default().rows.push(row);
+        }
+        for (name, block) in &mut blocks {
+            block.rest = rests.get(name).cloned().unwrap_or_default();
         }
         blocks.into_iter().collect()
     }
@@ -63,8 +75,10 @@ pub(super) fn of_trial(record: &LabRecord, trial: &TrialRecord) -> Vec<Row> {
     let Some(traffic) = traffic(&record.lab, trial) else { return Vec::new() };
     let busy = Cores::of(record, trial).busy(hops_cpu(trial));
     let operations = trial.client.sum(|round| round.succeeded);
+    let wall = trial.client.sum(|round| round.wall_ns.0) as f64 / NANOS_PER_SECOND;
     let hops = trial.hops.iter().zip(flow(placement, &traffic));
     hops.map(|(hop, mut counts)| {
+        counts.insert(Term::Rest, wall / operations as f64);
         let wakes: u64 = hop.rounds.iter().map(|used| used.usage.voluntary_switches).sum();
         if wakes > 0 {
             counts.insert(Term::Wake, wakes as f64 / operations as f64);
@@ -132,4 +146,5 @@ fn hops_cpu(trial: &TrialRecord) -> f64 {
     trial.rounds().map(|(.., cpu)| cpu.0 as f64).sum()
 }
 
-pub(super) const NANOS_PER_MICRO: f64 = 1_000.0;
+pub(super) const NANOS_PER_MICRO: f64 = 1e3;
+const NANOS_PER_SECOND: f64 = 1e9;

@@ -4,7 +4,8 @@
 //! section 5.5): directions without one worth mentioning are left out, and a term that has a part in
 //! them has no figure. What being woken up costs is common to all sorts of hop; it comes from what
 //! their own terms leave unexplained (Lovell, *Seasonal adjustment of economic time series*, Journal of
-//! the American Statistical Association 58, 1963).
+//! the American Statistical Association 58, 1963). What hops take at rest is known beforehand, and taken
+//! out of what they took.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use std::sync::Arc;
 use nalgebra::{DMatrix, DVector, Dyn, SVD};
 
 use super::Withheld;
-use super::design::Row;
+use super::design::{Equations, Row};
 use super::flow::{Counts, Term};
+use crate::stats::mean;
 
 /// A sort of hop that is solved, round by round.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,14 +32,16 @@ pub(super) struct Solved {
     rounds: Vec<(u32, Vec<f64>)>,
     /// What all sorts of hop have in common.
     common: Arc<Common>,
+    /// Readings of what it takes at rest, and what they come to: zero where they are too few to tell.
+    rest: (Vec<f64>, f64),
     pub(super) rank: u32,
     pub(super) condition: Option<f64>,
 }
 
 impl Solved {
     /// Solves equations by sort of hop, in the rounds that most slices of a sort have.
-    pub(super) fn all(blocks: &[Vec<Row>]) -> Vec<Self> {
-        let mut designs: Vec<Design<'_>> = blocks.iter().map(|rows| Design::of(rows)).collect();
+    pub(super) fn all(blocks: &[Equations]) -> Vec<Self> {
+        let mut designs: Vec<Design<'_>> = blocks.iter().map(Design::of).collect();
         // Of the whole design: holding a term at zero tells nothing.
         let whole: Vec<(u32, Option<f64>)> =
             designs.iter().map(|design| (design.rank, design.condition())).collect();
@@ -59,9 +63,10 @@ impl Solved {
                 }
             }
             if is_done {
-                let all = solved.into_iter().zip(at_bound).zip(whole);
-                let all = all.map(|((solved, at_bound), (rank, condition))| Self {
+                let all = solved.into_iter().zip(at_bound).zip(whole).zip(blocks);
+                let all = all.map(|(((solved, at_bound), (rank, condition)), block)| Self {
                     at_bound,
+                    rest: (block.rest.clone(), solved.rest.1),
                     rank,
                     condition,
                     ..solved
@@ -93,6 +98,9 @@ impl Solved {
 
     /// Why a term has no figure.
     pub(super) fn withheld(&self, term: Term) -> Option<Withheld> {
+        if term == Term::Rest {
+            return self.rest.0.is_empty().then_some(Withheld::NotMeasured);
+        }
         if self.is_at_bound(term) {
             return None;
         }
@@ -107,17 +115,21 @@ impl Solved {
         (part > BLIND_MAX).then_some(Withheld::Inseparable)
     }
 
-    /// A term's figure in each round.
+    /// A term's figure in each round; of rest, in each reading.
     pub(super) fn estimates(&self, term: Term) -> Vec<f64> {
+        if term == Term::Rest {
+            return self.rest.0.clone();
+        }
         self.predict(&Counts::from([(term, 1.0)]))
     }
 
     /// Terms of these counts that have no figure, and of which the counts are no combination that has
-    /// one: where two always went together, both together can be predicted.
+    /// one: where two always went together, both together can be predicted. Rest is never missing: where it
+    /// was not read, what it comes to is in what the hop takes for all else.
     pub(super) fn missing(&self, counts: &Counts) -> Vec<Term> {
         let is_unknown = |term: &Term| match self.withheld(*term) {
             Some(Withheld::Inseparable) => term.is_common(),
-            withheld => withheld.is_some(),
+            withheld => withheld.is_some() && *term != Term::Rest,
         };
         let some = counts.iter().filter(|(_, count)| **count != 0.0).map(|(term, _)| *term);
         let mut missing: Vec<Term> = some.filter(is_unknown).collect();
@@ -125,8 +137,8 @@ impl Solved {
         let length: f64 = divided.iter().map(|count| count * count).sum();
         let blind: f64 = self.blind.iter().map(|blind| dot(blind, &divided).powi(2)).sum();
         if blind > BLIND_MAX * length {
-            let parts = counts.keys().copied().filter(|term| self.withheld(*term).is_some());
-            missing.extend(parts);
+            let parts = counts.keys().copied().filter(|term| *term != Term::Rest);
+            missing.extend(parts.filter(|term| self.withheld(*term).is_some()));
             missing.sort_unstable();
             missing.dedup();
         }
@@ -136,9 +148,10 @@ impl Solved {
     /// What counts take, by each round's figures.
     pub(super) fn predict(&self, counts: &Counts) -> Vec<f64> {
         let divided = self.divided(counts);
+        let rest = at_rest(self.rest.1, counts);
         let rounds = self.rounds.iter();
         rounds
-            .map(|(round, terms)| dot(terms, &divided) + self.common.predict(*round, counts))
+            .map(|(round, terms)| dot(terms, &divided) + self.common.predict(*round, counts) + rest)
             .collect()
     }
 
@@ -174,28 +187,31 @@ struct Design<'a> {
     least: f64,
     rank: u32,
     rounds: BTreeSet<u32>,
+    /// What it takes at rest, in microseconds per second.
+    rest: f64,
 }
 
 impl<'a> Design<'a> {
-    fn of(rows: &'a [Row]) -> Self {
-        let rows: Vec<&Row> = rows.iter().filter(|row| typical(row) > 0.0).collect();
+    fn of(all: &'a Equations) -> Self {
+        let rows: Vec<&Row> = all.rows.iter().filter(|row| typical(row) > 0.0).collect();
         let is_seen = |term: &Term| rows.iter().any(|row| row.counts.contains_key(term));
-        let terms = Term::ALL.iter().copied().filter(|term| !term.is_common());
+        let is_own = |term: &Term| !term.is_common() && *term != Term::Rest;
+        let terms = Term::ALL.iter().copied().filter(is_own);
         let terms = terms.filter(is_seen).collect();
-        Self::with(rows, terms)
+        Self::with(rows, terms, mean(&all.rest).map_or(0.0, |rest| rest.value))
     }
 
     fn without(&self, held: Term) -> Self {
         let terms = self.terms.iter().copied().filter(|term| *term != held).collect();
-        Self::with(self.rows.clone(), terms)
+        Self::with(self.rows.clone(), terms, self.rest)
     }
 
-    fn with(rows: Vec<&'a Row>, terms: Vec<Term>) -> Self {
+    fn with(rows: Vec<&'a Row>, terms: Vec<Term>, rest: f64) -> Self {
         let weights: Vec<f64> = rows.iter().map(|row| 1.0 / typical(row)).collect();
         let rounds = common_rounds(&rows);
         if terms.is_empty() {
             let (scales, svd, least, rank) = (Vec::new(), None, 0.0, 0);
-            return Self { rows, terms, weights, scales, svd, least, rank, rounds };
+            return Self { rows, terms, weights, scales, svd, least, rank, rounds, rest };
         }
         let mut design = DMatrix::from_fn(rows.len(), terms.len(), |row, column| {
             let count = rows.get(row).zip(terms.get(column));
@@ -212,7 +228,8 @@ impl<'a> Design<'a> {
         let least = svd.singular_values.max() * TELLING_MIN;
         let told = svd.singular_values.iter().filter(|value| **value > least).count();
         let rank = u32::try_from(told).unwrap_or_default();
-        Self { rows, terms, weights, scales, svd: Some(svd), least, rank, rounds }
+        let svd = Some(svd);
+        Self { rows, terms, weights, scales, svd, least, rank, rounds, rest }
     }
 
     /// What one number of each row is beside the CPU time that the row took.
@@ -228,7 +245,8 @@ impl<'a> Design<'a> {
 
     fn seen(&self, round: u32) -> DVector<f64> {
         // A slice that was not seen in a round is taken to be what it is on average.
-        self.weighted(|row| row.micros.get(&round).copied().unwrap_or_else(|| typical(row)))
+        let seen = |row: &Row| row.micros.get(&round).copied().unwrap_or_else(|| typical(row));
+        self.weighted(|row| seen(row) - at_rest(self.rest, &row.counts))
     }
 
     /// What no combination of terms explains.
@@ -266,6 +284,7 @@ impl<'a> Design<'a> {
             terms: self.terms.clone(),
             scales: self.scales.clone(),
             blind: self.blind(),
+            rest: (Vec::new(), self.rest),
             ..Solved::default()
         }
     }
@@ -359,6 +378,11 @@ fn blind(svd: &SVD<f64, Dyn, Dyn>, least: f64) -> Vec<Vec<f64>> {
     let all = svd.singular_values.iter().zip(directions.row_iter());
     let blind = all.filter(|(value, _)| **value <= least);
     blind.map(|(_, row)| row.iter().copied().collect()).collect()
+}
+
+/// What rest comes to over the seconds of these counts.
+fn at_rest(each: f64, counts: &Counts) -> f64 {
+    each * counts.get(&Term::Rest).copied().unwrap_or_default()
 }
 
 /// The mean over rounds.

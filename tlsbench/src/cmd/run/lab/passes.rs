@@ -1,5 +1,5 @@
 //! The passes of a run over placements, one after the other: a pilot, CPU time, latency, idle
-//! connections.
+//! connections, and the mix that costs choose once all else is measured.
 
 use std::cell::Cell;
 
@@ -45,11 +45,12 @@ impl Passes<'_> {
         {
             cut_short = self.latency(pass, keeper, &done)?;
         }
-        if cut_short.is_none() && self.lab.hold_out {
-            cut_short = self.check(keeper, &done)?;
-        }
+        // What hops take at rest is a part of what costs come to, and so comes before they choose a mix.
         if cut_short.is_none() && self.lab.idle_connections > 0 {
             cut_short = self.idle(keeper)?;
+        }
+        if cut_short.is_none() && self.lab.hold_out {
+            cut_short = self.check(keeper, &done)?;
         }
         self.shown.finish();
         let own = std::process::id();
@@ -176,7 +177,7 @@ impl Passes<'_> {
         Ok(None)
     }
 
-    /// What idle connections take: hops are started afresh, so that memory is theirs alone.
+    /// What idle connections take, and hops at rest: they are started afresh, so that memory is theirs alone.
     fn idle(&self, keeper: &mut Keeper) -> anyhow::Result<Option<CutShort>> {
         let Lab { placements, response_bytes, idle_connections, .. } = self.lab;
         raise_descriptor_limit();
