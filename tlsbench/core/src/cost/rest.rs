@@ -171,6 +171,27 @@ mod tests {
         let fit = Fit::of(&[&one, &other]);
         let runs = |block: &crate::cost::Block| block.cost(Term::Rest)?.micros.map(|of| of.runs);
         assert!(fit.blocks.iter().all(|block| runs(block) == Some(5)));
+
+        // One of several placements of a round took nothing, and one of them has no readings.
+        let mut uneven = rested(2);
+        let is_http = |idle: &&mut IdleRecord| {
+            let placement = World::new().lab.placements;
+            let placement = placement.iter().find(|known| known.name == idle.placement);
+            placement.is_some_and(|known| known.hops[0].kind == HopKind::Http)
+        };
+        let mut of_round: Vec<&mut IdleRecord> =
+            uneven.idle.iter_mut().filter(is_http).filter(|idle| idle.round == 1).collect();
+        let left = of_round.len() as f64 - 1.0;
+        assert!(left > 1.0);
+        of_round[0].hops[0].rest = None;
+        of_round[1].hops[0].rest = Some(Rest { wall: Nanos(1), cpu: Nanos(0) });
+        let fit = Fit::of(&[&uneven]);
+        let lb = fit.block(Role::Lb, HopKind::Http).unwrap().cost(Term::Rest).unwrap();
+        // The first reading strays to 0.99, the second to 1.
+        let each = at_rest(Role::Lb, HopKind::Http);
+        let want = each * (0.99 + (left - 1.0) / left) / 2.0;
+        let seen = lb.micros.unwrap().value;
+        assert!((seen - want).abs() < 1e-6 * want, "{seen} {want}");
     }
 
     #[test]
