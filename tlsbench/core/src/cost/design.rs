@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::flow::{Counts, Term, Traffic, flow};
-use super::rest::Readings;
+use super::rest::{AtRest, Readings};
 use crate::plan::hop::HopKind;
 use crate::plan::lab::{Lab, Workload};
 use crate::plan::placement::Role;
@@ -37,8 +37,7 @@ impl Row {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Equations {
     pub(super) rows: Vec<Row>,
-    /// CPU time at rest in microseconds per second, reading by reading.
-    pub(super) rest: Vec<f64>,
+    pub(super) rest: AtRest,
 }
 
 /// All equations of some records.

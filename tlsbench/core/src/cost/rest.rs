@@ -5,15 +5,42 @@
 use std::collections::BTreeMap;
 
 use super::design::NANOS_PER_MICRO;
+use super::flow::{Counts, Term};
 use crate::plan::hop::HopKind;
 use crate::plan::placement::Role;
 use crate::record::lab::LabRecord;
+use crate::stats::mean;
 use crate::usage::Rest;
 
-/// CPU time of each sort of hop in microseconds per second, reading by reading.
-pub(super) type Readings = BTreeMap<(Role, HopKind), Vec<f64>>;
+/// What a sort of hop takes at rest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct AtRest {
+    /// CPU time in microseconds per second.
+    readings: Vec<f64>,
+    /// Their mean; zero where they are too few to tell one.
+    each: f64,
+}
 
-/// The same of each placement, by which record and which round of it.
+impl AtRest {
+    fn of(readings: Vec<f64>) -> Self {
+        let each = mean(&readings).map_or(0.0, |each| each.value);
+        Self { readings, each }
+    }
+
+    pub(super) fn readings(&self) -> &[f64] {
+        &self.readings
+    }
+
+    /// CPU time over the seconds of these counts in microseconds.
+    pub(super) fn over(&self, counts: &Counts) -> f64 {
+        self.each * counts.get(&Term::Rest).copied().unwrap_or_default()
+    }
+}
+
+/// Of each sort of hop.
+pub(super) type Readings = BTreeMap<(Role, HopKind), AtRest>;
+
+/// CPU time of each placement in microseconds per second, by which record and which round of it.
 type OfRounds = BTreeMap<(usize, u32), Vec<f64>>;
 
 /// All readings of some records. What placements of a round have in common stays within it, as in slices:
@@ -30,8 +57,9 @@ pub(super) fn readings(records: &[&LabRecord]) -> Readings {
             }
         }
     }
-    let mean = |all: &Vec<f64>| all.iter().sum::<f64>() / all.len() as f64;
-    all.into_iter().map(|(sort, rounds)| (sort, rounds.values().map(mean).collect())).collect()
+    let one = |all: &Vec<f64>| all.iter().sum::<f64>() / all.len() as f64;
+    let of_sort = |rounds: OfRounds| AtRest::of(rounds.values().map(one).collect());
+    all.into_iter().map(|(sort, rounds)| (sort, of_sort(rounds))).collect()
 }
 
 /// Microseconds per second; nothing of no time.
@@ -44,7 +72,7 @@ fn per_second(rest: Rest) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::cost::tests::{World, shared, truth};
-    use crate::cost::{Fit, Term, Unchecked, Withheld, check, held_out};
+    use crate::cost::{Fit, Unchecked, Withheld, check, held_out};
     use crate::plan::lab::Workload;
     use crate::record::lab::{IdleHop, IdleRecord, TrialRecord};
     use crate::units::Nanos;

@@ -15,7 +15,7 @@ use nalgebra::{DMatrix, DVector, Dyn, SVD};
 use super::Withheld;
 use super::design::{Equations, Row};
 use super::flow::{Counts, Term};
-use crate::stats::mean;
+use super::rest::AtRest;
 
 /// A sort of hop that is solved, round by round.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,8 +32,7 @@ pub(super) struct Solved {
     rounds: Vec<(u32, Vec<f64>)>,
     /// What all sorts of hop have in common.
     common: Arc<Common>,
-    /// Readings of what it takes at rest, and what they come to: zero where they are too few to tell.
-    rest: (Vec<f64>, f64),
+    rest: AtRest,
     pub(super) rank: u32,
     pub(super) condition: Option<f64>,
 }
@@ -63,10 +62,9 @@ impl Solved {
                 }
             }
             if is_done {
-                let all = solved.into_iter().zip(at_bound).zip(whole).zip(blocks);
-                let all = all.map(|(((solved, at_bound), (rank, condition)), block)| Self {
+                let all = solved.into_iter().zip(at_bound).zip(whole);
+                let all = all.map(|((solved, at_bound), (rank, condition))| Self {
                     at_bound,
-                    rest: (block.rest.clone(), solved.rest.1),
                     rank,
                     condition,
                     ..solved
@@ -99,7 +97,7 @@ impl Solved {
     /// Why a term has no figure.
     pub(super) fn withheld(&self, term: Term) -> Option<Withheld> {
         if term == Term::Rest {
-            return self.rest.0.is_empty().then_some(Withheld::NotMeasured);
+            return self.rest.readings().is_empty().then_some(Withheld::NotMeasured);
         }
         if self.is_at_bound(term) {
             return None;
@@ -118,7 +116,7 @@ impl Solved {
     /// A term's figure in each round; of rest, in each reading.
     pub(super) fn estimates(&self, term: Term) -> Vec<f64> {
         if term == Term::Rest {
-            return self.rest.0.clone();
+            return self.rest.readings().to_vec();
         }
         self.predict(&Counts::from([(term, 1.0)]))
     }
@@ -148,7 +146,7 @@ impl Solved {
     /// What counts take, by each round's figures.
     pub(super) fn predict(&self, counts: &Counts) -> Vec<f64> {
         let divided = self.divided(counts);
-        let rest = at_rest(self.rest.1, counts);
+        let rest = self.rest.over(counts);
         let rounds = self.rounds.iter();
         rounds
             .map(|(round, terms)| dot(terms, &divided) + self.common.predict(*round, counts) + rest)
@@ -187,8 +185,7 @@ struct Design<'a> {
     least: f64,
     rank: u32,
     rounds: BTreeSet<u32>,
-    /// What it takes at rest, in microseconds per second.
-    rest: f64,
+    rest: &'a AtRest,
 }
 
 impl<'a> Design<'a> {
@@ -196,9 +193,8 @@ impl<'a> Design<'a> {
         let rows: Vec<&Row> = all.rows.iter().filter(|row| typical(row) > 0.0).collect();
         let is_seen = |term: &Term| rows.iter().any(|row| row.counts.contains_key(term));
         let is_own = |term: &Term| !term.is_common() && *term != Term::Rest;
-        let terms = Term::ALL.iter().copied().filter(is_own);
-        let terms = terms.filter(is_seen).collect();
-        Self::with(rows, terms, mean(&all.rest).map_or(0.0, |rest| rest.value))
+        let terms = Term::ALL.iter().copied().filter(is_own).filter(is_seen).collect();
+        Self::with(rows, terms, &all.rest)
     }
 
     fn without(&self, held: Term) -> Self {
@@ -206,7 +202,7 @@ impl<'a> Design<'a> {
         Self::with(self.rows.clone(), terms, self.rest)
     }
 
-    fn with(rows: Vec<&'a Row>, terms: Vec<Term>, rest: f64) -> Self {
+    fn with(rows: Vec<&'a Row>, terms: Vec<Term>, rest: &'a AtRest) -> Self {
         let weights: Vec<f64> = rows.iter().map(|row| 1.0 / typical(row)).collect();
         let rounds = common_rounds(&rows);
         if terms.is_empty() {
@@ -246,7 +242,7 @@ impl<'a> Design<'a> {
     fn seen(&self, round: u32) -> DVector<f64> {
         // A slice that was not seen in a round is taken to be what it is on average.
         let seen = |row: &Row| row.micros.get(&round).copied().unwrap_or_else(|| typical(row));
-        self.weighted(|row| seen(row) - at_rest(self.rest, &row.counts))
+        self.weighted(|row| seen(row) - self.rest.over(&row.counts))
     }
 
     /// What no combination of terms explains.
@@ -284,7 +280,7 @@ impl<'a> Design<'a> {
             terms: self.terms.clone(),
             scales: self.scales.clone(),
             blind: self.blind(),
-            rest: (Vec::new(), self.rest),
+            rest: self.rest.clone(),
             ..Solved::default()
         }
     }
@@ -378,11 +374,6 @@ fn blind(svd: &SVD<f64, Dyn, Dyn>, least: f64) -> Vec<Vec<f64>> {
     let all = svd.singular_values.iter().zip(directions.row_iter());
     let blind = all.filter(|(value, _)| **value <= least);
     blind.map(|(_, row)| row.iter().copied().collect()).collect()
-}
-
-/// What rest comes to over the seconds of these counts.
-fn at_rest(each: f64, counts: &Counts) -> f64 {
-    each * counts.get(&Term::Rest).copied().unwrap_or_default()
 }
 
 /// The mean over rounds.
