@@ -12,7 +12,7 @@ use crate::topology::{Topology, TopologyError};
 
 mod idle;
 
-pub use idle::{Idle, IdleError, IdleUse, hold};
+pub use idle::{Hold, Idle, IdleError, IdleUse, hold};
 
 /// What came of it.
 #[derive(Clone, Debug)]

@@ -36,6 +36,15 @@ pub struct IdleUse {
     pub rest: Option<Rest>,
 }
 
+/// What is to be held.
+#[derive(Clone, Copy, Debug)]
+pub struct Hold {
+    /// How many connections.
+    pub connections: u32,
+    /// How long hops are left alone with them, to see what they use at rest.
+    pub left_alone: Duration,
+}
+
 /// Why they cannot be held.
 #[derive(Debug, Error)]
 pub enum IdleError {
@@ -59,7 +68,7 @@ pub enum IdleError {
     Topology(#[from] TopologyError),
 }
 
-/// Holds so many connections to the scenario's first target, which is this topology. Each makes a
+/// Holds connections to the scenario's first target, which is this topology. Each makes a
 /// request, so that every hop has what it needs for one, and is then left alone: for so long that hops
 /// are through with the last of them, and then for the time that is asked for.
 ///
@@ -69,18 +78,17 @@ pub fn hold(
     topology: &mut Topology,
     scenario: &Scenario,
     inputs: &Inputs,
-    (count, left_alone): (u32, Duration),
+    asked: Hold,
     stop: &Stop,
 ) -> Result<Idle, IdleError> {
-    topology
-        .at_client(|topology| hold_here(topology, scenario, inputs, (count, left_alone), stop))?
+    topology.at_client(|topology| hold_here(topology, scenario, inputs, asked, stop))?
 }
 
 fn hold_here(
     topology: &mut Topology,
     scenario: &Scenario,
     inputs: &Inputs,
-    (count, left_alone): (u32, Duration),
+    asked: Hold,
     stop: &Stop,
 ) -> Result<Idle, IdleError> {
     let Some(target) = scenario.targets.first() else {
@@ -95,14 +103,14 @@ fn hold_here(
     let mut connect = |number| {
         connection(&address, target, tls.as_mut()).map_err(|source| {
             let address = address.clone();
-            IdleError::Connection { number, of: count, address, source }
+            IdleError::Connection { number, of: asked.connections, address, source }
         })
     };
     // What a hop allocates once, with its first connection, is no part of what each takes.
     drop(connect(0)?);
     let before = topology.read()?;
     let mut held = Vec::new();
-    for number in 1..=count {
+    for number in 1..=asked.connections {
         if stop.is_asked() {
             break;
         }
@@ -111,7 +119,7 @@ fn hold_here(
     let after = topology.read()?;
     pause(SETTLING, stop);
     let begun = topology.read_known();
-    let is_whole = pause(left_alone, stop);
+    let is_whole = pause(asked.left_alone, stop);
     let ended = topology.read()?;
     let rests = begun.iter().zip(&ended).map(|(begun, ended)| rest(begun, ended));
     let hops = before.iter().zip(&after).zip(rests).map(|((before, after), rest)| IdleUse {

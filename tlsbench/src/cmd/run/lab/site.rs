@@ -10,7 +10,7 @@ use tlsbench_core::plan::{Problem, Scenario};
 use tlsbench_core::record::lab::Receiving;
 use tlsbench_engine::run::{Inputs, Stop};
 use tlsbench_engine::topology::{Ground, Network, Topology};
-use tlsbench_engine::trial::{Idle, Trial, hold, measure};
+use tlsbench_engine::trial::{Hold, Idle, Trial, hold, measure};
 use tlsbench_engine::{affinity, netns};
 
 use super::certificates;
@@ -120,8 +120,9 @@ impl Site {
         stop: &Stop,
     ) -> anyhow::Result<Idle> {
         let (scenario, inputs) = aimed(scenario, topology)?;
-        let what = (count, Duration::from_nanos(Lab::REST.0));
-        let held = self.on_its_core(|| hold(topology, &scenario, &inputs, what, stop))?;
+        let left_alone = Duration::from_nanos(Lab::REST.0);
+        let asked = Hold { connections: count, left_alone };
+        let held = self.on_its_core(|| hold(topology, &scenario, &inputs, asked, stop))?;
         let target = scenario.targets.first().map_or("", |target| &target.name);
         held.with_context(|| format!("cannot hold {count} idle connections to `{target}`"))
     }
