@@ -10,7 +10,7 @@ taskset; loads 127.0.0.1 only, for two minutes.
 How TCP controls congestion changes what bulk costs: BBR paces what is sent, with a timer for each piece. As root, in a
 network namespace that ends with the command, `reno` does not:
 
-    unshare -n bash -c 'ip link set lo up && sysctl -q net.ipv4.tcp_congestion_control=reno && benches/peers/hops.py ...'
+    unshare -n bash -c 'ip link set lo up && sysctl -qw net.ipv4.tcp_congestion_control=reno && benches/peers/hops.py ...'
 """
 
 import json
