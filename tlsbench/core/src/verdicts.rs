@@ -9,19 +9,20 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::compare::{Comparison, Finding, compare};
-use crate::plan::Draft;
 use crate::plan::lab::{Pass, Workload};
 use crate::plan::placement::Known;
 use crate::record::lab::{LabRecord, TrialRecord};
 use crate::units::Share;
-use crate::warning::{Family, Gate, Warning, judge_target};
+use crate::warning::{Family, Gate};
 
+mod gates;
 mod rows;
 mod latency;
 mod counts;
 #[cfg(test)]
 mod tests;
 
+use gates::gates;
 pub use latency::{Latency, LatencyRow, PhaseFinding, PhaseTime};
 pub use rows::{HopCost, Row};
 
@@ -149,46 +150,6 @@ fn costs(trial: &TrialRecord) -> impl Iterator<Item = (u32, f64)> {
     })
 }
 
-fn gates(record: &LabRecord) -> Vec<Gate> {
-    let mut gates: Vec<Gate> = Vec::new();
-    for trial in &record.trials {
-        let scenario = Draft::from_toml(&trial.scenario).ok().and_then(|draft| draft.finish().ok());
-        // A record that was edited says nothing of what was asked, and is judged as it stands.
-        let found = scenario.iter().flat_map(|scenario| judge_target(&trial.client, scenario));
-        gates.extend(found.map(|gate| cured(gate, trial.pass)));
-        let of_trial = scenario.as_ref().zip(record.placement(&trial.placement));
-        gates.extend(
-            of_trial.and_then(|(scenario, placement)| counts::gate(trial, placement, scenario)),
-        );
-    }
-    if let Some(others) = record.others.as_ref().filter(|others| others.share > OTHERS_MAX) {
-        gates.push(Gate {
-            name: "others",
-            target: None,
-            warning: Warning {
-                seen: format!("other processes used {:.1} % of the machine", others.share * 100.0),
-                cause: format!("most of it `{}`, {}", others.top, others.top_ns),
-                cure: "stop them, or measure when they rest".to_owned(),
-            },
-            spoils: &[Family::Cpu],
-        });
-    }
-    gates
-}
-
-/// A run over placements chooses rate, pool and threads by itself, so nobody can turn to those.
-fn cured(mut gate: Gate, pass: Pass) -> Gate {
-    let is_of_generator = ["achieved", "generator-busy", "send-lag"].contains(&gate.name);
-    if pass == Pass::Latency && is_of_generator {
-        gate.warning.cure = CURE_OF_LATENCY.to_owned();
-    }
-    gate
-}
-
 /// So far apart CPU times may be and still be called equal.
 const CPU_MARGIN: Share = Share::from_percent(5);
-/// What others may use of the machine.
-const OTHERS_MAX: f64 = 0.05;
 const NANOS_PER_MICRO: f64 = 1_000.0;
-const CURE_OF_LATENCY: &str = "stop what else runs, lower `latency.share` in a scenario file, or leave the \
-                               pass out with `--pass cpu`";

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
+pub(crate) use gate::drift;
 pub use gate::{Family, Gate, judge, judge_target};
 
 /// Something that spoils a measurement.

@@ -18,6 +18,7 @@ use crate::units::{Nanos, Rate};
 use crate::usage::{Cpu, Lap, Memory, Rest, Usage};
 
 mod counts;
+mod gates;
 
 /// Operations of each slice.
 const OPERATIONS: u64 = 1_000;

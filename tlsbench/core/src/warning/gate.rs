@@ -72,12 +72,14 @@ pub fn judge(record: &RunRecord) -> Vec<Gate> {
             }];
         }
     };
-    record.targets.iter().flat_map(|target| judge_target(target, &scenario)).collect()
+    let together = record.targets.len();
+    record.targets.iter().flat_map(|target| judge_target(target, &scenario, together)).collect()
 }
 
-/// Everything that spoils what was measured of a target.
+/// Everything that spoils what was measured of a target, which is judged together with others: so many
+/// in all.
 #[must_use]
-pub fn judge_target(target: &TargetRecord, scenario: &Scenario) -> Vec<Gate> {
+pub fn judge_target(target: &TargetRecord, scenario: &Scenario, together: usize) -> Vec<Gate> {
     let mut gates = Vec::new();
     let mut add = |name, spoils, warning: Option<Warning>| {
         let target = Some(target.name.clone());
@@ -96,7 +98,7 @@ pub fn judge_target(target: &TargetRecord, scenario: &Scenario) -> Vec<Gate> {
         add("resumption", ALL, resumption(target, scenario));
         add("shape", ALL, shape(target, scenario, asked));
     }
-    add("steady", ALL, steady(target, &scenario.load));
+    add("steady", ALL, steady(target, &scenario.load, together));
     gates
 }
 
@@ -302,7 +304,7 @@ fn is_as_asked(text: &str, scenario: &Scenario) -> bool {
 }
 
 /// Judges the rate of closed loops, and the median of open ones, where the rate is given.
-fn steady(target: &TargetRecord, load: &Load) -> Option<Warning> {
+fn steady(target: &TargetRecord, load: &Load, together: usize) -> Option<Warning> {
     let mut rounds: BTreeMap<u32, f64> = BTreeMap::new();
     for round in &target.rounds {
         let value = match load {
@@ -314,19 +316,27 @@ fn steady(target: &TargetRecord, load: &Load) -> Option<Warning> {
         *rounds.entry(round.round).or_default() += value;
     }
     let values: Vec<f64> = rounds.into_values().collect();
-    let Estimate { value, low, high, .. } = steadiness(&values)?;
     let what = match load {
         Load::Closed { .. } => "rate",
         Load::Open { .. } => "median time",
     };
-    let is_drifting = low > 1.0 + STEADY_WITHIN || high < 1.0 - STEADY_WITHIN;
-    is_drifting.then(|| Warning {
-        seen: format!(
-            "the {what} of the second half of rounds is {value:.2} times that of the first \
-             ({low:.2} to {high:.2})"
-        ),
+    Some(Warning {
+        seen: drift(what, &values, together)?,
         cause: "something warms up, fills up or throttles".into(),
         cure: "raise `timing.warm_up`, and look for throttling with `tlsbench doctor`".into(),
+    })
+}
+
+/// What a series of rounds does from its first half to its second, where it is not steady; one of so many
+/// that are judged `together`.
+pub(crate) fn drift(what: &str, values: &[f64], together: usize) -> Option<String> {
+    let Estimate { value, low, high, .. } = steadiness(values, together)?;
+    let is_drifting = low > 1.0 + STEADY_WITHIN || high < 1.0 - STEADY_WITHIN;
+    is_drifting.then(|| {
+        format!(
+            "the {what} of the second half of rounds is {value:.2} times that of the first \
+             ({low:.2} to {high:.2})"
+        )
     })
 }
 

@@ -1,6 +1,6 @@
 //! Against scipy on fixed data, and against the truth on simulated data.
 
-use super::super::{difference, mean, welch};
+use super::super::{difference, mean, steadiness, welch};
 use super::*;
 
 const FIRST: [f64; 8] = [12.1, 11.8, 12.6, 12.3, 11.9, 12.4, 12.2, 12.0];
@@ -171,4 +171,26 @@ fn neighbouring_rounds_that_are_alike_make_intervals_too_narrow() {
     }
     let share = held as f64 / EXPERIMENTS as f64;
     assert!(share < 0.85, "{share}");
+}
+
+#[test]
+fn of_many_series_that_do_not_change_few_runs_have_one_that_seems_to() {
+    let mut source = Noise::new(7);
+    let (series, experiments) = (70, 400);
+    let (mut together, mut alone) = (0, 0);
+    for _ in 0..experiments {
+        let mut seems = [false; 2];
+        for _ in 0..series {
+            let values: Vec<f64> = (0..8).map(|_| (0.1 * source.gauss()).exp()).collect();
+            for (seems, judged) in seems.iter_mut().zip([series, 1]) {
+                let Estimate { low, high, .. } = steadiness(&values, judged).unwrap();
+                *seems |= low > 1.0 || high < 1.0;
+            }
+        }
+        together += usize::from(seems[0]);
+        alone += usize::from(seems[1]);
+    }
+    // 5 % with two standard errors of that; Welch's interval is narrow by little for four values a side.
+    assert!(together <= 30, "{together} of {experiments}");
+    assert!(alone >= 360, "{alone} of {experiments}");
 }
