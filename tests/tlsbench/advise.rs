@@ -44,6 +44,14 @@ fn a_thorough_run_measures_the_mix_that_its_costs_chose_and_advice_tells_of_it()
         .filter(|trial| trial["workload"] == "mix")
         .collect();
     assert_eq!(mixed.len(), 2, "the placement and its twin");
+    // The first round chose it, and the other measured it beside all else.
+    assert_eq!(record["held_out"]["from_round"], 1);
+    let rounds = |trial: &Json| -> Vec<u64> {
+        let rounds = trial["client"]["rounds"].as_array().unwrap().iter();
+        rounds.map(|round| round["round"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(mixed.iter().map(|trial| rounds(trial)).collect::<Vec<_>>(), [[1], [1]]);
+    assert_eq!(rounds(&record["trials"][0]), [0, 1]);
     let requests = record["lab"]["mix"]["requests"].as_u64().unwrap();
     let scenario = mixed[0]["scenario"].as_str().unwrap();
     assert!(scenario.contains(&format!("requests_per_connection = {requests}")), "{scenario}");
@@ -68,6 +76,7 @@ fn a_thorough_run_measures_the_mix_that_its_costs_chose_and_advice_tells_of_it()
     assert!(withheld.contains("--same-machine"), "{withheld}");
     assert!(json["placements"][0]["money"].as_array().unwrap().is_empty());
     assert_eq!(json["check"]["rows"].as_array().unwrap().len(), 6, "{}", json["check"]);
+    assert_eq!(json["check"]["unchecked"]["is"], "too-few-rounds");
     for block in json["fit"]["blocks"].as_array().unwrap() {
         let terms = block["terms"].as_array().unwrap();
         let rest = terms.iter().find(|term| term["term"] == "rest").unwrap();

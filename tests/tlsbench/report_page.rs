@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
-use tlsbench_core::cost::{Fit, held_out};
+use tlsbench_core::cost::held_out;
 use tlsbench_core::plan::lab::{Pass, Workload};
 use tlsbench_core::plan::placement::Role;
 use tlsbench_core::record::lab::{IdleHop, IdleRecord, LabRecord};
@@ -106,7 +106,7 @@ fn the_check_of_the_model_and_idle_connections_are_readable_too() {
     let Some(mut browser) = Browser::start() else { return };
     let text = fs::read_to_string(fixtures().join("placements.json")).unwrap();
     let mut record = LabRecord::from_json(&text).unwrap();
-    let chosen = held_out(&Fit::of(&[&record]));
+    let chosen = held_out(&record, record.lab.mixed_from());
     record.lab.mix = chosen.mix;
     // Nobody else was there: then words are said, each in a colour of its own.
     record.others = None;

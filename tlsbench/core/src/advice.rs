@@ -13,6 +13,8 @@ mod scale;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 pub use break_even::BreakEven;
@@ -24,15 +26,14 @@ pub use recommend::{Confidence, Recommendation};
 pub use scale::{Scale, ScaleError};
 
 use crate::cost::{Check, Fit, Term, Unchecked, check, flow};
-use crate::plan::hop::HopKind;
-use crate::plan::lab::Workload;
+use crate::plan::lab::{Pass, Workload};
 use crate::plan::placement::{Placement, Role};
-use crate::record::lab::LabRecord;
+use crate::record::lab::{LabRecord, TrialRecord};
 use crate::stats::{Estimate, mean};
 use crate::tally::{Phase, Quantile};
 use crate::units::Nanos;
-use crate::verdicts::verdicts;
-use crate::warning::Family;
+use crate::verdicts::{is_spoiled, verdicts};
+use crate::warning::{Family, Gate};
 
 /// What is to be judged.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,8 @@ pub struct Advice {
     pub prices_of: String,
     /// Why no money is told; nothing where it is.
     pub money_withheld: Vec<String>,
+    /// Why the latency of a placement is not told that was measured.
+    pub latency_withheld: Vec<String>,
     /// What the costs are, and how well they are told.
     pub fit: Fit,
     /// Whether they stood the test.
@@ -109,6 +112,9 @@ pub struct Money {
     pub balancer: Option<String>,
     /// What it costs, all hops together.
     pub per_month: Estimate,
+    /// The same by each round's figures, which placements have in common.
+    #[serde(skip)]
+    rounds: Vec<f64>,
 }
 
 /// How long operations take.
@@ -142,10 +148,14 @@ pub fn advise(question: &Question<'_>) -> Advice {
             placements.push(placement);
         }
     }
-    let money_withheld = withheld(question, &check);
+    let gates: Vec<Vec<Gate>> = records.iter().map(|record| verdicts(record).gates).collect();
+    let money_withheld = withheld(question, &check, &gates);
     let placed: Vec<Placed> = placements
         .iter()
-        .map(|placement| Placed::of(placement, question, &costing, money_withheld.is_empty()))
+        .map(|placement| {
+            let seen = measured(records, &gates, &placement.name);
+            Placed::of(placement, question, &costing, seen, money_withheld.is_empty())
+        })
         .collect();
     let break_evens = break_even::all(&placements, profile, &costing);
     let mut recommendation = recommend::among(&placed, &placements, profile, &costing);
@@ -160,6 +170,7 @@ pub fn advise(question: &Question<'_>) -> Advice {
         currency: prices.currency.clone(),
         prices_of: prices.date.clone(),
         money_withheld,
+        latency_withheld: latency_withheld(records, &gates),
         check,
         placements: placed,
         break_evens,
@@ -169,23 +180,39 @@ pub fn advise(question: &Question<'_>) -> Advice {
 }
 
 /// Why no money may be told.
-fn withheld(question: &Question<'_>, check: &Check) -> Vec<String> {
+fn withheld(question: &Question<'_>, check: &Check, gates: &[Vec<Gate>]) -> Vec<String> {
     let mut reasons: Vec<String> = check.unchecked.iter().map(ToString::to_string).collect();
     reasons.extend(question.scale.as_ref().err().cloned());
-    for record in question.records {
+    for (record, gates) in question.records.iter().zip(gates) {
         if record.program.contains("debug build") {
             reasons.push("a debug build measured it; measure with a release build".to_owned());
         }
-        let gates = verdicts(record).gates.into_iter().filter(|gate| {
+        let gates = gates.iter().filter(|gate| {
             gate.spoils.contains(&Family::Money) || gate.spoils.contains(&Family::Cpu)
         });
-        reasons.extend(gates.map(|gate| {
-            let of = gate.target.map(|target| format!(" of {target}")).unwrap_or_default();
-            format!("gate `{}`{of}: {}", gate.name, gate.warning)
-        }));
+        reasons.extend(gates.map(reason));
     }
     reasons.dedup();
     reasons
+}
+
+/// Why latencies are not told, of those that were measured.
+fn latency_withheld(records: &[&LabRecord], gates: &[Vec<Gate>]) -> Vec<String> {
+    let of_record = |(record, gates): (&&LabRecord, &Vec<Gate>)| -> Vec<String> {
+        let timed = record.trials.iter().filter(|trial| trial.pass == Pass::Latency);
+        let timed: BTreeSet<&str> = timed.map(TrialRecord::target).collect();
+        let is_of_it = |gate: &&Gate| {
+            let is_timed = gate.target.as_deref().is_none_or(|target| timed.contains(target));
+            !timed.is_empty() && is_timed && gate.spoils.contains(&Family::Latency)
+        };
+        gates.iter().filter(is_of_it).map(reason).collect()
+    };
+    records.iter().zip(gates).flat_map(of_record).collect()
+}
+
+fn reason(gate: &Gate) -> String {
+    let of = gate.target.as_ref().map(|target| format!(" of {target}")).unwrap_or_default();
+    format!("gate `{}`{of}: {}", gate.name, gate.warning)
 }
 
 impl Costing<'_> {
@@ -215,16 +242,17 @@ impl Costing<'_> {
                 let cost = block.and_then(|block| block.cost(term));
                 cost.is_some_and(|cost| cost.micros.is_some())
             };
-            let wakes = [(Term::Wake, woken), (Term::IdleWake, woken)];
+            let is_relay = !hop.kind.speaks_http();
+            let of_relay = if is_relay { woken } else { 0.0 };
+            let wakes = [(Term::Wake, woken), (Term::IdleWake, woken), (Term::RelayWake, of_relay)];
             counts.extend(wakes.into_iter().filter(|(term, _)| is_told(*term)));
             // Each of its servers stands for all of the second.
             let servers = profile.replicas.get(&hop.role).copied().unwrap_or(1);
             counts.insert(Term::Rest, f64::from(servers));
-            let is_relay = matches!(hop.kind, HopKind::Relay | HopKind::SniRelay);
             let counts = self.scale.apply(&counts, is_relay);
             let micros = self.fit.rounds(hop.role, hop.kind, &counts);
             let cores = micros
-                .map(|micros| micros.iter().map(|micros| micros / MICROS_PER_SECOND).collect());
+                .map(|micros| micros.values().map(|micros| micros / MICROS_PER_SECOND).collect());
             (hop.role, cores.map_err(|error| error.to_string()))
         })
         .collect()
@@ -236,6 +264,7 @@ impl Placed {
         placement: &Placement,
         question: &Question<'_>,
         costing: &Costing<'_>,
+        seen: Option<(Nanos, f64)>,
         tells_money: bool,
     ) -> Self {
         let Question { records, profile, prices, .. } = *question;
@@ -252,7 +281,7 @@ impl Placed {
             withheld: cores.as_ref().err().cloned(),
         });
         let version = records.first().map(|record| record.lab.version);
-        let (measured_p50_ns, measured_at) = measured(records, &placement.name).unzip();
+        let (measured_p50_ns, measured_at) = seen.unzip();
         Self {
             placement: placement.name.clone(),
             ruled_out: keeps.ruled_out(&profile.requires),
@@ -288,34 +317,28 @@ fn money(
     hops: &[(Role, Result<Vec<f64>, String>)],
 ) -> Vec<Money> {
     let core = HOURS_PER_MONTH * prices.vcpu.per_hour / profile.target_utilisation;
-    let own = |managed: Option<Role>| -> Option<Estimate> {
+    let with = |balancer: Option<String>, managed: Option<Role>, fixed: f64| -> Option<Money> {
         let own = hops.iter().filter(|(role, _)| Some(*role) != managed);
         let own: Option<Vec<Vec<f64>>> = own.map(|(_, cores)| cores.clone().ok()).collect();
-        mean(&sum(&own?)).map(|cores| cores.scaled(core))
+        let rounds: Vec<f64> = sum(&own?).iter().map(|cores| cores * core + fixed).collect();
+        Some(Money { balancer, per_month: mean(&rounds)?, rounds })
     };
-    let mut all: Vec<Money> =
-        own(None).into_iter().map(|per_month| Money { balancer: None, per_month }).collect();
+    let mut all: Vec<Money> = with(None, None, 0.0).into_iter().collect();
     for balancer in prices.balancer.iter().filter(|balancer| balancer.suits(placement)) {
-        let fixed = balancer.per_month(profile);
-        let with = own(Some(Role::Lb)).map(|own| Money {
-            balancer: Some(balancer.name.clone()),
-            per_month: Estimate {
-                value: own.value + fixed,
-                low: own.low + fixed,
-                high: own.high + fixed,
-                ..own
-            },
-        });
-        all.extend(with);
+        let name = Some(balancer.name.clone());
+        all.extend(with(name, Some(Role::Lb), balancer.per_month(profile)));
     }
     all.sort_by(|one, other| one.per_month.value.total_cmp(&other.per_month.value));
     all
 }
 
-/// What the latency pass saw of a placement: its median, and the rate.
-fn measured(records: &[&LabRecord], placement: &str) -> Option<(Nanos, f64)> {
-    records.iter().find_map(|record| {
+/// What the latency pass saw of a placement: its median, and the rate. Nothing where a gate spoils it.
+fn measured(records: &[&LabRecord], gates: &[Vec<Gate>], placement: &str) -> Option<(Nanos, f64)> {
+    records.iter().zip(gates).find_map(|(record, gates)| {
         let trial = record.latency_trial(placement, Workload::Full)?;
+        if is_spoiled(gates, Family::Latency, trial) {
+            return None;
+        }
         let timed = trial.client.quantile(Phase::Corrected, 0.5, Nanos(0))?;
         match timed {
             Quantile::Is(time) => Some((time, trial.rate?)),

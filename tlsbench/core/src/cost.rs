@@ -12,12 +12,15 @@ mod solve;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 pub use flow::{Counts, Term, Traffic, flow};
 pub use held_out::{Check, CheckRow, Unchecked, check, held_out};
 
 use crate::plan::hop::HopKind;
+use crate::plan::lab::Workload;
 use crate::plan::placement::{Placement, Role};
 use crate::record::lab::LabRecord;
 use crate::stats::{Estimate, mean};
@@ -99,7 +102,7 @@ pub enum Unpredictable {
         /// The terms.
         terms: String,
         /// What would tell them.
-        cure: &'static str,
+        cure: String,
     },
     /// There are too few rounds.
     #[error("there are too few rounds")]
@@ -147,7 +150,7 @@ impl Fit {
         .collect()
     }
 
-    /// CPU time of a sort of hop in microseconds for so many things, by each round's figures.
+    /// CPU time of a sort of hop in microseconds for so many things: of each round, by its own figures.
     ///
     /// # Errors
     /// When there is no such hop, or something that it does has no figure.
@@ -156,7 +159,7 @@ impl Fit {
         role: Role,
         kind: HopKind,
         counts: &Counts,
-    ) -> Result<Vec<f64>, Unpredictable> {
+    ) -> Result<BTreeMap<u32, f64>, Unpredictable> {
         let block = self.block(role, kind).ok_or(Unpredictable::Hop { role, kind })?;
         block.known(counts)?;
         Ok(block.solved.predict(counts))
@@ -191,22 +194,16 @@ impl Block {
     /// CPU time in microseconds for so many things.
     fn predict(&self, counts: &Counts) -> Result<Estimate, Unpredictable> {
         self.known(counts)?;
-        mean(&self.solved.predict(counts)).ok_or(Unpredictable::TooFewRounds)
+        let rounds: Vec<f64> = self.solved.predict(counts).into_values().collect();
+        mean(&rounds).ok_or(Unpredictable::TooFewRounds)
     }
 
     /// Whether all of that has figures.
     fn known(&self, counts: &Counts) -> Result<(), Unpredictable> {
         let missing = self.solved.missing(counts);
         if !missing.is_empty() {
-            let cure = match missing.iter().all(|term| term.is_upstream()) {
-                true => {
-                    "hops kept their upstream connections while it was measured; measure with \
-                     `--upstream-pool 0` as well, and name both records"
-                }
-                false => "measure placements and workloads in which it differs from others",
-            };
             let names: Vec<String> = missing.iter().map(|term| format!("`{term}`")).collect();
-            let (role, terms) = (self.role, names.join(", "));
+            let (role, terms, cure) = (self.role, names.join(", "), cure(&missing));
             return Err(Unpredictable::Terms { role, terms, cure });
         }
         Ok(())
@@ -217,4 +214,33 @@ impl Block {
     pub fn cost(&self, term: Term) -> Option<&Cost> {
         self.terms.iter().find(|cost| cost.term == term)
     }
+}
+
+/// What would tell terms.
+fn cure(missing: &[Term]) -> String {
+    let telling = missing.iter().flat_map(|term| match term {
+        Term::Kept => &[Workload::Short][..],
+        Term::Gbit => &[Workload::KeepAlive, Workload::Bulk16k],
+        Term::Long => &[Workload::Bulk16k, Workload::Bulk64k],
+        Term::Bulk => &[Workload::Bulk64k, Workload::Bulk1m],
+        _ => &[],
+    });
+    let telling: BTreeSet<Workload> = telling.copied().collect();
+    let mut cures = Vec::new();
+    if !telling.is_empty() {
+        let names: Vec<String> = telling.iter().map(ToString::to_string).collect();
+        let names = names.join(",");
+        cures.push(format!("measure with `--workload {names}` among others, or with `--thorough`"));
+    }
+    if missing.iter().any(|term| term.is_upstream()) {
+        cures.push(
+            "hops kept their upstream connections while it was measured; measure with \
+             `--upstream-pool 0` as well, and name both records"
+                .into(),
+        );
+    }
+    if cures.is_empty() {
+        cures.push("measure placements and workloads in which it differs from others".into());
+    }
+    cures.join("; ")
 }

@@ -90,7 +90,8 @@ pub fn verdicts(record: &LabRecord) -> Verdicts {
     }
 }
 
-fn is_spoiled(gates: &[Gate], family: Family, trial: &TrialRecord) -> bool {
+/// Whether one of the gates spoils verdicts of a family on a trial.
+pub(crate) fn is_spoiled(gates: &[Gate], family: Family, trial: &TrialRecord) -> bool {
     gates.iter().any(|gate| {
         gate.spoils.contains(&family)
             && gate.target.as_ref().is_none_or(|spoiled| spoiled == trial.target())

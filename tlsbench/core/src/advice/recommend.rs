@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Costing, Placed, Profile};
+use super::{Costing, Money, Placed, Profile};
 use crate::plan::placement::Placement;
 use crate::stats::{Estimate, mean};
 
@@ -80,12 +80,15 @@ pub(super) fn among(
         (true, true) => Confidence::High,
         (true, false) => Confidence::Moderate,
     };
-    let next = left.iter().find(|(one, ..)| one.placement != best.placement);
+    let next = left.iter().map(|(one, ..)| *one).find(|one| one.placement != best.placement);
+    // The cheapest is one of them, where another that gives up less is taken in its place.
+    let alike = alike.iter().map(|(one, ..)| *one).chain([cheapest]);
+    let alike: Vec<&Placed> = alike.filter(|one| one.placement != best.placement).collect();
     Some(Recommendation {
         placement: best.placement.clone(),
         balancer: best.cheapest().and_then(|money| money.balancer.clone()),
         confidence,
-        reasons: reasons(best, next.map(|(one, ..)| *one), &alike, placed),
+        reasons: reasons(best, next, &alike, placed),
     })
 }
 
@@ -94,19 +97,19 @@ fn price(one: &Placed) -> Option<f64> {
     money.or_else(|| one.cores.map(|cores| cores.value))
 }
 
-/// Whether one costs more than another beyond doubt, and by 2 %.
+/// Whether one costs more than another beyond doubt, and by 2 %: round by round, for what a round has
+/// both have. By money where that is told, which is so of all or of none.
 fn costs_more(
     one: (&Placed, &Placement),
     other: (&Placed, &Placement),
     profile: &Profile,
     costing: &Costing<'_>,
 ) -> bool {
-    if let (Some(this), Some(that)) = (one.0.cheapest(), other.0.cheapest()) {
-        let (this, that) = (this.per_month, that.per_month);
-        return this.low > that.high && this.value >= EFFECT_MIN * that.value;
-    }
-    let cores = |placement: &Placement| costing.cores(placement, profile).ok();
-    let Some((this, that)) = cores(one.1).zip(cores(other.1)) else { return false };
+    let rounds = |(placed, placement): (&Placed, &Placement)| match placed.cheapest() {
+        Some(money) => Some(money.rounds.clone()),
+        None => costing.cores(placement, profile).ok(),
+    };
+    let Some((this, that)) = rounds(one).zip(rounds(other)) else { return false };
     let more: Vec<f64> = this.iter().zip(&that).map(|(this, that)| this - that).collect();
     let (Some(more), Some(that)) = (mean(&more), mean(&that)) else { return false };
     more.low > 0.0 && more.value >= (EFFECT_MIN - 1.0) * that.value
@@ -115,7 +118,7 @@ fn costs_more(
 fn reasons(
     best: &Placed,
     next: Option<&Placed>,
-    alike: &[&(&Placed, &Placement, f64)],
+    alike: &[&Placed],
     placed: &[Placed],
 ) -> Vec<String> {
     let cores = |one: &Placed| match one.cores {
@@ -130,19 +133,20 @@ fn reasons(
         }
         None => format!("it takes {} on average, and no other is left", cores(best)),
     }];
+    if let Some((this, that)) = best.cheapest().zip(next.and_then(Placed::cheapest)) {
+        let month = |money: &Money| {
+            let Estimate { value, low, high, .. } = money.per_month;
+            format!("{value:.2} ({low:.2} to {high:.2})")
+        };
+        let other = next.map(|next| next.placement.as_str()).unwrap_or_default();
+        reasons.push(format!("a month costs {}, and with `{other}` {}", month(this), month(that)));
+    }
     if !alike.is_empty() {
-        let names: Vec<String> = alike
-            .iter()
-            .map(|(one, ..)| one)
-            .filter(|one| one.placement != best.placement)
-            .map(|one| format!("`{}`", one.placement))
-            .collect();
-        if !names.is_empty() {
-            let names = names.join(", ");
-            reasons.push(format!(
-                "what it costs cannot be told from {names}; it gives up no more than these"
-            ));
-        }
+        let names: Vec<String> = alike.iter().map(|one| format!("`{}`", one.placement)).collect();
+        let names = names.join(", ");
+        reasons.push(format!(
+            "what it costs cannot be told from {names}; it gives up no more than these"
+        ));
     }
     reasons.push(best.keeps.words().join("; "));
     let out = placed.iter().filter(|one| !one.ruled_out.is_empty());

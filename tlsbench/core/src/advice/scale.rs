@@ -106,7 +106,7 @@ impl Scale {
         set(&[Term::Resumed, Term::DialResumed], ratio(&[exchange])?);
         set(&[Term::TlsRequest], ratio(&[record_of(Some(1 << 10))])?);
         set(&[Term::TlsGbit], ratio(&[record_of(Some(16 << 10))])?);
-        set(&[Term::Connection, Term::Dial], ratio(&[Part::of("tcp-connection")])?);
+        set(&[Term::Connection, Term::Kept, Term::Dial], ratio(&[Part::of("tcp-connection")])?);
         set(
             &[
                 Term::Request,
@@ -115,6 +115,7 @@ impl Scale {
                 Term::Bulk,
                 Term::Wake,
                 Term::IdleWake,
+                Term::RelayWake,
                 Term::Rest,
             ],
             ratio(&[Part::of("pipe")])?,

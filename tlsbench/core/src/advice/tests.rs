@@ -4,13 +4,16 @@ use super::scale::ScaleError;
 use super::*;
 use crate::calibration::{Calibration, Primitive};
 use crate::cost::Counts;
-use crate::cost::tests::{World, checked, shared, truth, woken};
+use crate::cost::tests::{World, checked, checked_in, shared, truth, woken};
 use crate::plan::Version;
+use crate::plan::hop::HopKind;
 use crate::plan::lab::Lab;
 use crate::plan::placement::Known;
-use crate::record::Environment;
 use crate::record::lab::{IdleHop, IdleRecord};
-use crate::usage::Rest;
+use crate::record::{Environment, Measured};
+use crate::tally::Tally;
+use crate::usage::{Lap, Rest};
+use crate::warning::Warning;
 
 const PROFILE: &str = include_str!("../../../../deploy/lab/shop.toml");
 const PRICES: &str = include_str!("../../../../deploy/lab/prices.toml");
@@ -476,6 +479,58 @@ fn reencryption_is_small_from_the_kappa_on_at_which_it_is() {
 }
 
 #[test]
+fn a_latency_that_a_gate_spoils_is_not_told() {
+    let mut record = woken();
+    let is_timed = |trial: &&mut TrialRecord| {
+        (trial.pass, trial.placement.as_str()) == (Pass::Latency, "lb-terminate")
+    };
+    let client = &mut record.trials.iter_mut().find(is_timed).unwrap().client;
+    client.name = "lb-terminate/full at a rate".into();
+    let mut tally = Tally::new();
+    tally.record(Phase::Corrected, Nanos::from_micros(700));
+    let (lap, wait_max) = (Lap::default(), Nanos(0));
+    client.push(&Measured { round: 0, tally: &tally, lap: &lap, wait_max });
+    let of = |spoiled: Option<&str>, spoils: &'static [Family]| {
+        let gate = spoiled.map(|target| Gate {
+            name: "send-lag",
+            target: Some(target.to_owned()),
+            warning: Warning { seen: "late".into(), cause: "it".into(), cure: "that".into() },
+            spoils,
+        });
+        vec![gate.into_iter().collect::<Vec<Gate>>()]
+    };
+    let told = |gates: &[Vec<Gate>]| latency_withheld(&[&record], gates);
+    let late = of(Some("lb-terminate/full at a rate"), &[Family::Latency]);
+    assert_eq!(
+        told(&late),
+        ["gate `send-lag` of lb-terminate/full at a rate: late, likely because it; that"]
+    );
+    let seen = |gates: &[Vec<Gate>]| measured(&[&record], gates, "lb-terminate");
+    assert_eq!(seen(&late), None);
+    assert_eq!(told(&of(None, &[])), [""; 0]);
+    let (took, rate) = seen(&of(None, &[])).unwrap();
+    assert!((700_000..=710_000).contains(&took.0) && (rate - 100.0).abs() < 1e-9, "{took} {rate}");
+    // Of the CPU pass it says nothing of times.
+    assert_eq!(told(&of(Some("lb-terminate/full"), &[Family::Latency])), [""; 0]);
+    assert_eq!(told(&of(Some("lb-terminate/full at a rate"), &[Family::Cpu])), [""; 0]);
+}
+
+#[test]
+fn what_rounds_share_does_not_blur_which_placement_costs_less() {
+    // Each third round takes 1.8 times as long, so that intervals of a month overlap by far.
+    let pace = |round: u32| 1.0 + 0.4 * f64::from(round % 3);
+    let record = checked_in(World { pace, ..World::new() }, truth);
+    let advice = advised(&[&record], &plain_profile());
+    let month = |known: Known| placed(&advice, known).cheapest().unwrap().per_month;
+    let (edge, ingress) = (month(Known::LbTerminate), month(Known::IngressTerminate));
+    assert!(edge.low < ingress.high && ingress.low < edge.high, "{edge:?} {ingress:?}");
+    let recommended = advice.recommendation.as_ref().unwrap();
+    assert_eq!(recommended.confidence, Confidence::High, "{recommended:?}");
+    let told = recommended.reasons.iter().any(|reason| reason.contains("a month costs "));
+    assert!(told, "{recommended:?}");
+}
+
+#[test]
 fn the_cheapest_that_is_not_ruled_out_is_recommended() {
     let record = checked(truth, truth);
     let advice = advised(&[&record], &plain_profile());
@@ -518,6 +573,10 @@ fn the_cheapest_that_is_not_ruled_out_is_recommended() {
     let cheapest = with_tls.min_by(|a, b| cores(a).total_cmp(&cores(b))).unwrap();
     let taken = advice.placements.iter().find(|one| one.placement == recommended.placement);
     assert!(plaintext(&taken.unwrap()) < plaintext(&cheapest), "{recommended:?} {cheapest:?}");
+    let says = |reason: &String| {
+        reason.contains("cannot be told from") && reason.contains(&cheapest.placement)
+    };
+    assert!(recommended.reasons.iter().any(says), "{recommended:?}");
     assert_eq!(advised(&[], &plain_profile()).recommendation, None);
 }
 
@@ -535,7 +594,7 @@ fn the_page_names_every_key_and_every_term() {
     };
     let terms: Vec<String> = Term::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(in_part("\n## Costs\n"), terms);
-    let mut keys = std::collections::BTreeSet::new();
+    let mut keys = BTreeSet::new();
     let mut full = profile(PROFILE);
     full.traffic.upstream_requests_per_connection = Some(1.0);
     paths(&serde_json::to_value(&full).unwrap(), "", &mut keys);
@@ -543,10 +602,10 @@ fn the_page_names_every_key_and_every_term() {
         Some((table @ ("replicas" | "ticket_keys" | "rtt"), _)) => format!("{table}.ROLE"),
         _ => key.clone(),
     };
-    let keys: std::collections::BTreeSet<String> = keys.iter().map(of_role).collect();
+    let keys: BTreeSet<String> = keys.iter().map(of_role).collect();
     let named = in_part("\n## The profile\n").into_iter().collect();
     assert_eq!(keys, named);
-    let mut keys = std::collections::BTreeSet::new();
+    let mut keys = BTreeSet::new();
     paths(&serde_json::to_value(prices()).unwrap(), "", &mut keys);
     let named = in_part("\n## The prices\n").into_iter().collect();
     assert_eq!(keys, named);
@@ -556,11 +615,11 @@ fn the_page_names_every_key_and_every_term() {
 fn the_page_names_every_field_of_the_answer() {
     let page = include_str!("../../../../docs/advise.md");
     let part = page.split("\n## The answer as JSON\n").nth(1).unwrap();
-    let named: std::collections::BTreeSet<&str> =
+    let named: BTreeSet<&str> =
         part.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
     let record = checked(truth, truth);
     let advice = advised(&[&record], &profile(PROFILE));
-    let mut fields = std::collections::BTreeSet::new();
+    let mut fields = BTreeSet::new();
     paths(&serde_json::to_value(&advice).unwrap(), "", &mut fields);
     assert!(fields.len() > 40, "{fields:?}");
     for field in fields {
@@ -569,7 +628,7 @@ fn the_page_names_every_field_of_the_answer() {
     }
 }
 
-fn paths(value: &serde_json::Value, path: &str, found: &mut std::collections::BTreeSet<String>) {
+fn paths(value: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {
     use serde_json::Value::{Array, Object};
     match value {
         Object(fields) => {

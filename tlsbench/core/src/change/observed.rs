@@ -159,13 +159,14 @@ impl Values {
                 self.add(&name, Metric::HandshakeCpu, per_operation(all));
             }
             Workload::KeepAlive => self.add(&name, Metric::RequestCpu, per_operation(all)),
-            // Of those with large bodies or a mix of everything `cpu` tells.
+            // Of those with large bodies, short connections or a mix of everything `cpu` tells.
             Workload::Full
             | Workload::Resumed
             | Workload::Bulk16k
             | Workload::Bulk64k
             | Workload::Bulk1m
-            | Workload::Mix => {}
+            | Workload::Mix
+            | Workload::Short => {}
         }
         let client = trial.client.sum(|round| round.cpu.total.0);
         self.add(&name, Metric::ClientCpu, per_operation(client));

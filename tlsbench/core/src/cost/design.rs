@@ -80,7 +80,11 @@ pub(super) fn of_trial(record: &LabRecord, trial: &TrialRecord) -> Vec<Row> {
         counts.insert(Term::Rest, wall / operations as f64);
         let wakes: u64 = hop.rounds.iter().map(|used| used.usage.voluntary_switches).sum();
         if wakes > 0 {
-            counts.insert(Term::Wake, wakes as f64 / operations as f64);
+            let wakes = wakes as f64 / operations as f64;
+            counts.insert(Term::Wake, wakes);
+            if !hop.kind.speaks_http() {
+                counts.insert(Term::RelayWake, wakes);
+            }
         }
         let micros = trial.client.rounds.iter().filter(|round| round.succeeded > 0);
         let micros = micros.filter_map(|round| {

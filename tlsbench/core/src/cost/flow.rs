@@ -12,6 +12,9 @@ use crate::plan::words::words;
 pub enum Term {
     /// A connection that is accepted, and of a relay dialled on, without what TLS adds.
     Connection,
+    /// A connection that goes on after its first response, besides: what ends there the kernel acknowledges
+    /// together with its end, and what goes on by itself.
+    Kept,
     /// A request with its response, without what its length and TLS add.
     Request,
     /// 10^9 bits of response bodies, of each its first 16 KiB, without what TLS adds.
@@ -45,6 +48,9 @@ pub enum Term {
     /// What being woken up costs more where the core has nothing to do, times how far it has: at 60 %
     /// busy 0.4 for each time. Costs all hops the same.
     IdleWake,
+    /// A time that a relay is woken up, what it takes more: it looks at both of its sides, whichever it was.
+    /// Costs all relays the same.
+    RelayWake,
     /// A second in which the hop stands, whatever it does.
     Rest,
 }
@@ -76,11 +82,12 @@ impl Term {
     #[must_use]
     pub fn suits(self, kind: HopKind) -> bool {
         match kind {
-            HopKind::Http => true,
-            HopKind::Backend => !self.is_upstream(),
+            HopKind::Http => self != Self::RelayWake,
+            HopKind::Backend => !self.is_upstream() && self != Self::RelayWake,
             HopKind::Relay | HopKind::SniRelay => matches!(
                 self,
                 Self::Connection
+                    | Self::Kept
                     | Self::Request
                     | Self::Gbit
                     | Self::Long
@@ -89,15 +96,17 @@ impl Term {
                     | Self::Resumed
                     | Self::Wake
                     | Self::IdleWake
+                    | Self::RelayWake
                     | Self::Rest
             ),
         }
     }
 
-    /// Whether it costs hops of all sorts the same: what the kernel does for whoever it wakes up.
+    /// Whether it costs hops the same that have other roles: what the kernel does for whoever it wakes up,
+    /// and what every relay does then.
     #[must_use]
     pub const fn is_common(self) -> bool {
-        matches!(self, Self::Wake | Self::IdleWake)
+        matches!(self, Self::Wake | Self::IdleWake | Self::RelayWake)
     }
 
     /// Whether it is of connections that a hop dials.
@@ -132,6 +141,8 @@ pub fn flow(placement: &Placement, traffic: &Traffic) -> Vec<Counts> {
             }
         };
         add(Term::Connection, arriving.connections);
+        // All of them, where each makes two requests or more.
+        add(Term::Kept, arriving.connections.min(requests - arriving.connections));
         add(Term::Request, requests);
         let (first, second) = (requests * GBIT_BEFORE_LONG, requests * GBIT_BEFORE_BULK);
         add(Term::Gbit, gbit.min(first));
@@ -180,6 +191,7 @@ const GBIT_BEFORE_BULK: f64 = 65_536.0 * 8.0 / 1e9;
 
 words!(Term {
     Connection = "connection",
+    Kept = "kept",
     Request = "request",
     Gbit = "gbit",
     Long = "long",
@@ -195,5 +207,6 @@ words!(Term {
     TlsGbit = "tls-gbit",
     Wake = "wake",
     IdleWake = "idle-wake",
+    RelayWake = "relay-wake",
     Rest = "rest",
 });

@@ -1,5 +1,9 @@
-//! A mix of traffic that the fit has not seen, chosen by the fit itself once it stands: what is
-//! predicted of it is held against what is then measured.
+//! A mix of traffic that no fit has seen, chosen by what the first rounds came to: what is predicted of
+//! it is held against what the other rounds measured.
+//!
+//! Each of those measures the mix beside all that is fitted, and is predicted by its own figures. A
+//! machine is not for an hour what it was, so that a mix measured after all else would be held against
+//! another machine.
 
 use std::fmt;
 
@@ -8,7 +12,7 @@ use serde::Serialize;
 
 use super::Fit;
 use super::design::{Cores, NANOS_PER_MICRO, Row, of_trial};
-use crate::plan::lab::{Mix, Workload};
+use crate::plan::lab::{Mix, Pass, Workload};
 use crate::plan::placement::Role;
 use crate::random::SplitMix64;
 use crate::record::lab::{HeldOut, LabRecord, TrialRecord};
@@ -46,6 +50,8 @@ pub enum Unchecked {
     OtherFit,
     /// Nothing was held out.
     NotMeasured,
+    /// It was measured once, which gives no interval.
+    TooFewRounds,
     /// A prediction is off.
     Off {
         /// How many.
@@ -57,11 +63,13 @@ pub enum Unchecked {
     },
 }
 
-/// What is to be held out of a fit. It differs from every workload that was fitted in how many connections
-/// there are, how many requests each has, how many of them are resumed, and how long responses are.
+/// What a round and those after it are to measure beside all else, by the CPU times of the rounds before. It
+/// differs from every workload that is fitted in how many connections there are, how many requests each
+/// has, how many of them are resumed, and but for 16 KiB in how long responses are.
 #[must_use]
-pub fn held_out(fit: &Fit) -> HeldOut {
-    let hash = digest(&SHA256, figures(fit).as_bytes());
+pub fn held_out(record: &LabRecord, from_round: u32) -> HeldOut {
+    let fit = Fit::of(&[&before(record, from_round)]);
+    let hash = digest(&SHA256, figures(&fit).as_bytes());
     let seed = hash.as_ref().iter().take(8).fold(0, |seed, byte| (seed << 8) | u64::from(*byte));
     let mut bits = SplitMix64::new(seed);
     let mut choose = |from: [u32; 4]| from.get(bits.below(from.len())).copied().unwrap_or(from[0]);
@@ -72,7 +80,18 @@ pub fn held_out(fit: &Fit) -> HeldOut {
         response_bytes: u64::from(choose([2, 4, 8, 16])) << 10,
     };
     let fit_sha256 = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    HeldOut { fit_sha256, mix }
+    HeldOut { fit_sha256, from_round, mix }
+}
+
+/// A record as it stood when a round of its CPU pass began.
+fn before(record: &LabRecord, round: u32) -> LabRecord {
+    let mut record = LabRecord { idle: Vec::new(), ..record.clone() };
+    record.trials.retain(|trial| trial.pass == Pass::Cpu && trial.workload != Workload::Mix);
+    for trial in &mut record.trials {
+        trial.client.rounds.retain(|of| of.round < round);
+        trial.hops.iter_mut().for_each(|hop| hop.rounds.retain(|of| of.round < round));
+    }
+    record
 }
 
 /// The figures as a text: to four digits, for the last ones differ between machines.
@@ -96,20 +115,18 @@ pub fn check(fit: &Fit, records: &[&LabRecord]) -> Check {
     let found = records.iter().find_map(|record| Some((record, record.held_out.as_ref()?)));
     let Some((record, chosen)) = found else { return none(Unchecked::NotMeasured) };
     // Of the record itself: others may have been named beside it since.
-    let own = held_out(&Fit::of(&[record]));
+    let own = held_out(record, chosen.from_round);
     if own != *chosen || record.lab.mix != chosen.mix {
         return none(Unchecked::OtherFit);
     }
-    let rows: Vec<CheckRow> = record
-        .trials
-        .iter()
-        .filter(|trial| trial.workload == Workload::Mix)
-        .flat_map(|trial| rows(fit, record, trial))
-        .collect();
+    let mixes = record.trials.iter().filter(|trial| trial.workload == Workload::Mix);
+    let is_once = mixes.clone().all(|trial| trial.client.rounds.len() < 2);
+    let rows: Vec<CheckRow> = mixes.flat_map(|trial| rows(fit, record, trial)).collect();
     let wrong: Vec<&CheckRow> = rows.iter().filter(|row| !row.holds).collect();
     let worst = wrong.iter().max_by(|a, b| a.off().total_cmp(&b.off()));
     let unchecked = match worst {
         _ if rows.is_empty() => Some(Unchecked::NotMeasured),
+        Some(_) if is_once => Some(Unchecked::TooFewRounds),
         Some(worst) => {
             let (rows, of) = (wrong.len(), rows.len());
             Some(Unchecked::Off { rows, of, worst: worst.to_string() })
@@ -150,9 +167,11 @@ fn rows(fit: &Fit, record: &LabRecord, trial: &TrialRecord) -> Vec<CheckRow> {
     .collect()
 }
 
-/// CPU time of a hop for each operation in microseconds.
+/// CPU time of a hop for each operation in microseconds, by the figures of the rounds that it was seen in.
 fn predicted(fit: &Fit, row: &Row) -> Option<Estimate> {
-    mean(&fit.rounds(row.role, row.kind, &row.counts).ok()?)
+    let all = fit.rounds(row.role, row.kind, &row.counts).ok()?;
+    let same = all.into_iter().filter(|(round, _)| row.micros.contains_key(round));
+    mean(&same.map(|(_, micros)| micros).collect::<Vec<f64>>())
 }
 
 impl CheckRow {
@@ -181,6 +200,9 @@ impl fmt::Display for Unchecked {
             Self::NotMeasured => f.write_str(
                 "the costs were not held against a mix that they have not seen; measure with \
                  `tlsbench run --thorough`",
+            ),
+            Self::TooFewRounds => f.write_str(
+                "the mix that costs are held against was measured in one round; measure in four or more",
             ),
             Self::OtherFit => f.write_str(
                 "the mix was chosen by other costs than these, so that the record was edited, or \

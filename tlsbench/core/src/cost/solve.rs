@@ -121,7 +121,7 @@ impl Solved {
         if term == Term::Rest {
             return self.rest.readings().to_vec();
         }
-        self.predict(&Counts::from([(term, 1.0)]))
+        self.predict(&Counts::from([(term, 1.0)])).into_values().collect()
     }
 
     /// Terms of these counts that have no figure, and of which the counts are no combination that has
@@ -147,13 +147,13 @@ impl Solved {
     }
 
     /// What counts take, by each round's figures.
-    pub(super) fn predict(&self, counts: &Counts) -> Vec<f64> {
+    pub(super) fn predict(&self, counts: &Counts) -> BTreeMap<u32, f64> {
         let divided = self.divided(counts);
         let rest = self.rest.over(counts);
-        let rounds = self.rounds.iter();
-        rounds
-            .map(|(round, terms)| dot(terms, &divided) + self.common.predict(*round, counts) + rest)
-            .collect()
+        let of_round = |(round, terms): &(u32, Vec<f64>)| {
+            (*round, dot(terms, &divided) + self.common.predict(*round, counts) + rest)
+        };
+        self.rounds.iter().map(of_round).collect()
     }
 
     /// Measured beside fitted.
@@ -163,7 +163,7 @@ impl Solved {
             .filter(|row| typical(row) > 0.0)
             .map(|row| {
                 let fitted = self.predict(&row.counts);
-                fitted.iter().sum::<f64>() / fitted.len() as f64 / typical(row) - 1.0
+                fitted.values().sum::<f64>() / fitted.len() as f64 / typical(row) - 1.0
             })
             .collect();
         let square = offs.iter().map(|off| off * off).sum::<f64>() / offs.len() as f64;
@@ -328,6 +328,7 @@ fn dot(one: &[f64], other: &[f64]) -> f64 {
 /// The least singular value that tells a direction, as a part of the largest: beyond, errors of 1 % in
 /// what was measured would grow to more than the figure itself.
 const TELLING_MIN: f64 = 0.01;
-/// The largest part, squared, that a term may have in directions which are not told: a thousandth of
-/// its length.
-const BLIND_MAX: f64 = 1e-6;
+/// The largest part, squared, that a term may have in directions which are not told: a hundredth of its
+/// length. Counts of a slice are off by connections that were under way at its ends, so that nothing is
+/// ever wholly out of such a direction.
+const BLIND_MAX: f64 = 1e-4;

@@ -68,7 +68,8 @@ pub struct Lab {
     pub latency: Option<LatencyPass>,
     /// What [`Workload::Mix`] is.
     pub mix: Mix,
-    /// Whether a mix that costs choose is measured after all else, to check them with.
+    /// Whether a mix that the costs of the first rounds choose is measured in the others beside all else,
+    /// to check costs with.
     pub hold_out: bool,
     /// Idle connections that are held to see what memory they take; 0 where it is not measured.
     pub idle_connections: u32,
@@ -134,6 +135,8 @@ pub enum Workload {
     KeepAlive,
     /// A connection with a resumed handshake for each request, 16 at a time.
     Resumed,
+    /// Connections with a full handshake that make 4 requests for 6 KiB each, 16 at a time.
+    Short,
     /// Requests for 16 KiB over connections that are kept, 8 of them.
     Bulk16k,
     /// Requests for 64 KiB, likewise.
@@ -209,7 +212,12 @@ impl Workload {
     pub const fn operation(self) -> &'static str {
         match self {
             Self::Full | Self::Resumed => "connection",
-            Self::Bulk16k | Self::Bulk64k | Self::Bulk1m | Self::KeepAlive | Self::Mix => "request",
+            Self::Bulk16k
+            | Self::Bulk64k
+            | Self::Bulk1m
+            | Self::KeepAlive
+            | Self::Mix
+            | Self::Short => "request",
         }
     }
 
@@ -219,7 +227,12 @@ impl Workload {
     pub const fn of_twin(self) -> Self {
         match self {
             Self::Full | Self::Resumed => Self::Full,
-            Self::Bulk16k | Self::Bulk64k | Self::Bulk1m | Self::KeepAlive | Self::Mix => self,
+            Self::Bulk16k
+            | Self::Bulk64k
+            | Self::Bulk1m
+            | Self::KeepAlive
+            | Self::Mix
+            | Self::Short => self,
         }
     }
 
@@ -259,6 +272,7 @@ impl Lab {
     pub const fn response_bytes(&self, workload: Workload) -> u64 {
         match workload {
             Workload::Full | Workload::KeepAlive | Workload::Resumed => self.response_bytes,
+            Workload::Short => 6 << 10,
             Workload::Bulk16k => 16 << 10,
             Workload::Bulk64k => 64 << 10,
             Workload::Bulk1m => 1 << 20,
@@ -283,7 +297,7 @@ impl Lab {
         with_workloads.collect()
     }
 
-    /// The same, at length: every figure that there is, in less than an hour.
+    /// The same, at length: every figure that there is, in little more than an hour.
     #[must_use]
     pub fn thorough(self) -> Self {
         let (rounds, slice_ns) = (20, Nanos::from_millis(2_000));
@@ -321,8 +335,26 @@ impl Lab {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let latency =
             self.latency.map_or(0, |pass| count(self.placements.len()).saturating_mul(pass.rounds));
-        let held_out = if self.hold_out { self.placements.len() } else { 0 };
-        count(workloads + held_out).saturating_mul(self.rounds).saturating_add(latency)
+        let mixed = if self.hold_out { self.rounds.saturating_sub(self.mixed_from()) } else { 0 };
+        let held_out = count(self.placements.len()).saturating_mul(mixed);
+        count(workloads)
+            .saturating_mul(self.rounds)
+            .saturating_add(held_out)
+            .saturating_add(latency)
+    }
+
+    /// The first round that measures a mix which is held out: after a quarter of all, but for the two that
+    /// costs with an interval take.
+    #[must_use]
+    pub fn mixed_from(&self) -> u32 {
+        (self.rounds / 4).max(2).min(self.rounds.saturating_sub(1))
+    }
+
+    /// The same with that mix as one more workload.
+    #[must_use]
+    pub fn mixed(&self, mix: Mix) -> Self {
+        let workloads = self.workloads.iter().copied().chain([Workload::Mix]).collect();
+        Self { mix, workloads, ..self.clone() }
     }
 
     /// The placements of these names with their twins, each once, in the order given.
@@ -357,6 +389,7 @@ words!(Workload {
     Full = "full",
     KeepAlive = "keep-alive",
     Resumed = "resumed",
+    Short = "short",
     Bulk16k = "bulk-16k",
     Bulk64k = "bulk-64k",
     Bulk1m = "bulk-1m",

@@ -63,12 +63,16 @@ pub enum Receiving {
     Receiver,
 }
 
-/// A mix that was chosen by what costs came to, and measured after them to check them with.
+/// A mix that was chosen by what costs came to in the first rounds, and measured in the others to check
+/// costs with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeldOut {
-    /// SHA-256 of the fitted costs, in hexadecimal.
+    /// SHA-256 of the costs of earlier rounds, in hexadecimal.
     pub fit_sha256: String,
+    /// The first round that measured the mix, beside all else.
+    #[serde(default)]
+    pub from_round: u32,
     /// The mix that follows from it.
     pub mix: Mix,
 }

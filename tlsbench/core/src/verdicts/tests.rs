@@ -433,7 +433,7 @@ fn the_page_names_every_field_and_no_other() {
     let rest = Some(Rest { wall: Nanos(2), cpu: Nanos(1) });
     let role = Role::Lb;
     let hop = IdleHop { role, before_bytes: 1, after_bytes: 2, bytes_per_connection: 1.0, rest };
-    full.held_out = Some(HeldOut { fit_sha256: "00".to_owned(), mix: full.lab.mix });
+    full.held_out = Some(HeldOut { fit_sha256: "00".to_owned(), from_round: 1, mix: full.lab.mix });
     let placement = "mtls".to_owned();
     let hops = vec![hop, IdleHop { rest: None, ..hop }];
     full.idle.push(IdleRecord { placement, round: 0, connections: 1, hops });

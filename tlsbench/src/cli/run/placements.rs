@@ -18,8 +18,8 @@ pub(super) struct Placements {
     #[arg(long = "placement", value_name = "NAME,…", value_delimiter = ',')]
     placements: Vec<String>,
 
-    /// Workloads: `full` handshakes, `keep-alive` requests, `resumed` handshakes, `bulk-16k`,
-    /// `bulk-64k` and `bulk-1m` responses, `mix` [default: the first three].
+    /// Workloads: `full` handshakes, `keep-alive` requests, `resumed` handshakes, `short` connections,
+    /// `bulk-16k`, `bulk-64k` and `bulk-1m` responses, `mix` [default: the first three].
     #[arg(long = "workload", value_name = "NAME,…", value_delimiter = ',')]
     workloads: Vec<Workload>,
 
@@ -28,7 +28,7 @@ pub(super) struct Placements {
     passes: Vec<Pass>,
 
     /// 20 rounds of 2 s, all workloads, a mix that checks the cost model, and the memory of idle
-    /// connections: most of an hour.
+    /// connections: little more than an hour.
     #[arg(long)]
     thorough: bool,
 

@@ -25,6 +25,9 @@ pub(super) fn text(advice: &Advice, profile: &Profile) -> String {
     for why in &advice.money_withheld {
         text.push_str(&format!("no money is told: {why}\n"));
     }
+    for why in &advice.latency_withheld {
+        text.push_str(&format!("no latency is told: {why}\n"));
+    }
     text.push('\n');
     for placed in advice.placements.iter().filter(|placed| placed.keeps.tls_ends_at.is_some()) {
         text.push_str(&format!("{}: {}\n", placed.placement, placed.keeps.words().join("; ")));

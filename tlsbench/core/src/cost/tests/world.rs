@@ -20,6 +20,7 @@ pub(crate) fn truth(role: Role, kind: HopKind, term: Term) -> f64 {
         (Term::Full, HopKind::Relay | HopKind::SniRelay) => 3.0,
         (Term::Resumed, HopKind::Relay | HopKind::SniRelay) => 2.0,
         (Term::Connection, _) => 30.0,
+        (Term::Kept, _) => 9.0,
         (Term::Request, _) => 12.0,
         (Term::Gbit, _) => 90_000.0,
         (Term::Full, _) => 250.0,
@@ -35,6 +36,7 @@ pub(crate) fn truth(role: Role, kind: HopKind, term: Term) -> f64 {
         (Term::Bulk, _) => 60_000.0,
         (Term::Wake, _) => return 10.0,
         (Term::IdleWake, _) => return 15.0,
+        (Term::RelayWake, _) => return if kind.speaks_http() { 0.0 } else { 7.0 },
         (Term::Rest, _) => 0.0,
     };
     cost * of_role
@@ -51,13 +53,15 @@ pub(crate) struct World {
     pub(crate) wakes: bool,
     /// How many times as long as hops take, which share a core, a slice is.
     pub(crate) slack: f64,
+    /// How many times as long everything takes in a round.
+    pub(crate) pace: fn(u32) -> f64,
     /// What a client's round looks like.
     pub(crate) round: RoundRecord,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        let workloads = [Workload::Bulk16k, Workload::Bulk64k, Workload::Bulk1m]
+        let workloads = [Workload::Short, Workload::Bulk16k, Workload::Bulk64k, Workload::Bulk1m]
             .iter()
             .chain(&Workload::DEFAULT);
         let workloads = workloads.copied().collect();
@@ -68,7 +72,16 @@ impl World {
         let lap = Lap { wall: Nanos::from_millis(1_000), ..Lap::default() };
         client.push(&Measured { round: 0, tally: &tally, lap: &lap, wait_max: Nanos(0) });
         let round = client.rounds.remove(0);
-        Self { lab, cost: truth, noise: 0.01, held_out: None, wakes: false, slack: 1.0, round }
+        Self {
+            lab,
+            cost: truth,
+            noise: 0.01,
+            held_out: None,
+            wakes: false,
+            slack: 1.0,
+            pace,
+            round,
+        }
     }
 
     pub(crate) fn record(&self) -> LabRecord {
@@ -110,6 +123,7 @@ impl World {
                 let connections = OPERATIONS / u64::from(self.lab.mix.requests);
                 (connections, (connections as f64 * self.lab.mix.resume) as u64)
             }
+            Workload::Short => (OPERATIONS / 4, 0),
             Workload::KeepAlive | Workload::Bulk16k | Workload::Bulk64k | Workload::Bulk1m => {
                 (0, 0)
             }
@@ -139,7 +153,8 @@ impl World {
         let wakes: Vec<f64> = placement.hops.iter().map(|hop| self.wakes(&trial, hop)).collect();
         let mut busy = 1.0;
         for _ in 0..50 {
-            let woken: f64 = wakes.iter().map(|wakes| self.woken(*wakes, busy)).sum();
+            let woken = |(hop, wakes): (&Station, &f64)| self.woken(hop, *wakes, busy);
+            let woken: f64 = placement.hops.iter().zip(&wakes).map(woken).sum();
             busy = ((work + woken) / (work * self.slack)).min(1.0);
         }
         let seconds = work * self.slack * OPERATIONS as f64 / 1e6;
@@ -155,7 +170,7 @@ impl World {
                 notes: Vec::new(),
                 rounds: (0..self.lab.rounds)
                     .map(|round| {
-                        let micros = self.micros(hop, counts) + self.woken(wakes, busy);
+                        let micros = self.micros(hop, counts) + self.woken(hop, wakes, busy);
                         self.hop_round(micros, wakes, hop, &trial, round)
                     })
                     .collect(),
@@ -176,9 +191,10 @@ impl World {
     }
 
     /// What being woken up so often takes where cores are so busy.
-    fn woken(&self, wakes: f64, busy: f64) -> f64 {
-        let cost = |term: Term| (self.cost)(Role::Lb, HopKind::Http, term);
-        wakes * (cost(Term::Wake) + (1.0 - busy) * cost(Term::IdleWake))
+    fn woken(&self, hop: &Station, wakes: f64, busy: f64) -> f64 {
+        let cost = |term: Term| (self.cost)(hop.role, hop.kind, term);
+        let each = cost(Term::Wake) + cost(Term::RelayWake);
+        wakes * (each + (1.0 - busy) * cost(Term::IdleWake))
     }
 
     fn hop_round(
@@ -192,9 +208,8 @@ impl World {
         let name = format!("{} {} {} {round}", trial.placement, trial.workload, hop.role);
         let mut bits = SplitMix64::new(seed(&name));
         let stray: f64 = (0..12).map(|_| bits.unit()).sum::<f64>() - 6.0;
-        // What all slices of a round share: the machine is now faster, now slower.
-        let shared = 1.0 + 0.02 * f64::from(round % 3);
-        let nanos = micros * 1e3 * OPERATIONS as f64 * shared * (1.0 + self.noise * stray);
+        let nanos =
+            micros * 1e3 * OPERATIONS as f64 * (self.pace)(round) * (1.0 + self.noise * stray);
         let cpu = Cpu { total: Nanos(nanos as u64), ..Cpu::default() };
         let voluntary_switches = (wakes * OPERATIONS as f64) as u64;
         let usage = Usage { cpu, voluntary_switches, ..Usage::default() };
@@ -212,7 +227,12 @@ fn unit(name: &str) -> f64 {
     SplitMix64::new(seed(name)).unit()
 }
 
+/// What all slices of a round share: the machine is now faster, now slower.
+fn pace(round: u32) -> f64 {
+    1.0 + 0.02 * f64::from(round % 3)
+}
+
 /// The mean over rounds of what rounds share.
 pub(crate) fn shared(rounds: u32) -> f64 {
-    (0..rounds).map(|round| 1.0 + 0.02 * f64::from(round % 3)).sum::<f64>() / f64::from(rounds)
+    (0..rounds).map(pace).sum::<f64>() / f64::from(rounds)
 }

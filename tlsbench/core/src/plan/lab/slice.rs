@@ -94,7 +94,8 @@ impl Lab {
             | Workload::Bulk64k
             | Workload::Bulk1m
             | Workload::Full
-            | Workload::KeepAlive => None,
+            | Workload::KeepAlive
+            | Workload::Short => None,
         };
         Draft {
             // The names of hops are no addresses, and so not known to be of this machine.
@@ -129,6 +130,7 @@ impl Lab {
         let (keep, connections, requests) = match workload {
             Workload::Full | Workload::Resumed => (false, CONNECTIONS, None),
             Workload::KeepAlive => (true, CONNECTIONS_KEPT, None),
+            Workload::Short => (false, CONNECTIONS, Some(REQUESTS_SHORT)),
             Workload::Bulk16k | Workload::Bulk64k | Workload::Bulk1m => {
                 (true, CONNECTIONS_BULK, None)
             }
@@ -164,6 +166,8 @@ fn finish(draft: Draft, load: LoadDraft, timing: TimingDraft) -> Result<Scenario
 const ROUNDS_OF_ENGINE: u32 = 10;
 /// Connections at a time where each makes a handshake.
 const CONNECTIONS: u32 = 16;
+/// Requests of a connection that makes a few: neither one nor very many.
+const REQUESTS_SHORT: u64 = 4;
 /// Connections that requests go over.
 const CONNECTIONS_KEPT: u32 = 32;
 /// Connections that bodies go over: 8 MiB are under way at most.

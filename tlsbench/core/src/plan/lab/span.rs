@@ -56,8 +56,9 @@ impl Lab {
     /// How long it takes to measure what is held out.
     #[must_use]
     pub fn check_span(&self) -> Nanos {
+        let rounds = self.rounds.saturating_sub(self.mixed_from());
         match self.hold_out {
-            true => Self { workloads: vec![Workload::Mix], ..self.clone() }.cpu_span(),
+            true => Self { workloads: vec![Workload::Mix], rounds, ..self.clone() }.cpu_span(),
             false => Nanos(0),
         }
     }

@@ -112,6 +112,7 @@ fn subject(workload: Workload) -> String {
         Workload::KeepAlive => "over a kept connection",
         Workload::Mix => "of the mix",
         Workload::Resumed => "with a resumed handshake",
+        Workload::Short => "of a short connection",
     };
     format!("Per {} {words}", workload.operation())
 }

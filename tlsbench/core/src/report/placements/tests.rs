@@ -159,7 +159,7 @@ fn where_nothing_may_be_said_the_statement_says_why_and_what_to_do() {
 
 /// The record with a mix that was held out of its costs, as a run makes it.
 pub(in crate::report) fn with_held_out(mut record: LabRecord) -> LabRecord {
-    let chosen = crate::cost::held_out(&crate::cost::Fit::of(&[&record]));
+    let chosen = crate::cost::held_out(&record, record.lab.mixed_from());
     record.lab.mix = chosen.mix;
     record.held_out = Some(chosen);
     let mut mixes: Vec<_> = record

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tlsbench_core::cost::{Fit, held_out};
+use tlsbench_core::cost::held_out;
 use tlsbench_core::plan::lab::{EngineName, Lab, Mix, Pass, Workload};
 use tlsbench_core::plan::placement::Placement;
 use tlsbench_core::plan::{ClientCertificate, Load, Scenario};
@@ -115,9 +115,10 @@ impl Keeper {
         });
     }
 
-    /// Fits what was measured so far, and writes down the mix that it chooses before that is measured.
-    pub(super) fn hold_out(&mut self) -> anyhow::Result<Mix> {
-        let chosen = held_out(&Fit::of(&[&self.record]));
+    /// Fits what was measured so far, and writes down the mix that it chooses for this round and those
+    /// after it before that is measured.
+    pub(super) fn hold_out(&mut self, round: u32) -> anyhow::Result<Mix> {
+        let chosen = held_out(&self.record, round);
         let mix = chosen.mix;
         (self.record.lab.mix, self.record.held_out) = (mix, Some(chosen));
         self.write()?;

@@ -1,6 +1,7 @@
-//! The passes of a run over placements, one after the other: a pilot, CPU time, latency, idle
-//! connections, and the mix that costs choose once all else is measured.
+//! The passes of a run over placements, one after the other: a pilot, CPU time with the mix that costs
+//! choose on the way, latency, and idle connections.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 
 use anyhow::Context as _;
@@ -38,19 +39,15 @@ impl Passes<'_> {
         if cut_short.is_none() {
             let columns = terminal::columns();
             self.tell(&table::first(self.lab, keeper.pilot(), keeper.passed(), columns));
-            cut_short = self.cpu(self.lab, keeper, &done)?;
+            cut_short = self.cpu(keeper, &done)?;
         }
         if cut_short.is_none()
             && let Some(pass) = &self.lab.latency
         {
             cut_short = self.latency(pass, keeper, &done)?;
         }
-        // What hops take at rest is a part of what costs come to, and so comes before they choose a mix.
         if cut_short.is_none() && self.lab.idle_connections > 0 {
             cut_short = self.idle(keeper)?;
-        }
-        if cut_short.is_none() && self.lab.hold_out {
-            cut_short = self.check(keeper, &done)?;
         }
         self.shown.finish();
         let own = std::process::id();
@@ -92,20 +89,14 @@ impl Passes<'_> {
         Ok(None)
     }
 
-    /// What costs came to chooses a mix that they have not seen, which is then measured like the rest.
-    fn check(&self, keeper: &mut Keeper, done: &Cell<u32>) -> anyhow::Result<Option<CutShort>> {
-        let mix = keeper.hold_out()?;
-        let lab = Lab { mix, workloads: vec![Workload::Mix], ..self.lab.clone() };
-        self.cpu(&lab, keeper, done)
-    }
-
-    fn cpu(
-        &self,
-        lab: &Lab,
-        keeper: &mut Keeper,
-        done: &Cell<u32>,
-    ) -> anyhow::Result<Option<CutShort>> {
-        for round in 0..lab.rounds {
+    /// CPU time in closed loops. What costs come to in the first rounds chooses a mix that they have not
+    /// seen, which is then measured beside all else: under the same conditions, as machines change.
+    fn cpu(&self, keeper: &mut Keeper, done: &Cell<u32>) -> anyhow::Result<Option<CutShort>> {
+        let mut lab = Cow::Borrowed(self.lab);
+        for round in 0..self.lab.rounds {
+            if self.lab.hold_out && round == self.lab.mixed_from() {
+                lab = Cow::Owned(self.lab.mixed(keeper.hold_out(round)?));
+            }
             for (index, bytes, workloads) in lab.topologies(round) {
                 let Some(placement) = lab.placements.get(index) else { continue };
                 let mut topology = self.site.start(placement, bytes)?;
