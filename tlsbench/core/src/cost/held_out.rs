@@ -86,7 +86,7 @@ pub fn held_out(record: &LabRecord, from_round: u32) -> HeldOut {
 /// A record as it stood when a round of its CPU pass began.
 fn before(record: &LabRecord, round: u32) -> LabRecord {
     let mut record = LabRecord { idle: Vec::new(), ..record.clone() };
-    record.trials.retain(|trial| trial.pass == Pass::Cpu && trial.workload != Workload::Mix);
+    record.trials.retain(|trial| trial.pass == Pass::Cpu);
     for trial in &mut record.trials {
         trial.client.rounds.retain(|of| of.round < round);
         trial.hops.iter_mut().for_each(|hop| hop.rounds.retain(|of| of.round < round));

@@ -293,6 +293,22 @@ fn the_second_half_must_be_like_the_first() {
 }
 
 #[test]
+fn one_of_many_has_to_change_by_more_to_be_seen() {
+    let mut record = run(CLOSED, |target| {
+        target.rounds = (0..10).map(round).collect();
+        for (index, round) in (0..10_u32).zip(&mut target.rounds) {
+            let noise = 1.0 + 0.05 * f64::from(index % 3);
+            round.operations_per_second = noise * if index < 5 { 1_000.0 } else { 1_200.0 };
+        }
+    });
+    let names = |record: &RunRecord| judge(record).iter().map(|gate| gate.name).collect::<Vec<_>>();
+    assert_eq!(names(&record), ["steady"]);
+    let alike = TargetRecord { name: "b".into(), ..run(CLOSED, |_| {}).targets.remove(0) };
+    record.targets.resize(70, alike);
+    assert_eq!(names(&record), [""; 0]);
+}
+
+#[test]
 fn a_record_whose_scenario_is_no_more_is_not_judged() {
     let mut record = run(CLOSED, |_| {});
     record.scenario = "load = 5".to_owned();
