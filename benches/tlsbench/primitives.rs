@@ -264,7 +264,7 @@ fn target() -> Target {
 
 fn tls(provider: Provider, verify: Verify) -> Tls {
     Tls {
-        version: Version::Tls13,
+        version: Version::Tls13.into(),
         suites: vec![Suite::Aes128Gcm],
         groups: Vec::new(),
         provider,
@@ -381,6 +381,7 @@ impl Engine {
             roots: Some(roots),
             ca_bundle: None,
             identity: None,
+            left_out: Vec::new(),
         };
         let mut draft = Draft::from_toml(&format!(
             "handshakes_only = true\n[load]\nconnections = 16\n[[target]]\nname = 'loopback'\n\

@@ -58,7 +58,6 @@ pub(crate) fn spec() -> Spec {
                 condition: Condition::Equals("prod".into()),
             }]),
         }),
-        retention: None,
     }
 }
 

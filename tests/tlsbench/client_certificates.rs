@@ -38,9 +38,13 @@ fn s_server_confirms_no_handshake_without_the_certificate_it_demands() {
     let demand = ["-www", "-Verify", "3", "-verify_return_error", "-CAfile", "roots.pem"];
     let start = || SServer::start(&bench.certificate(), &bench.pki.root_pem(), &[], &demand);
     let Some(server) = start() else { return };
-    let ran = handshakes(&bench, server.0.address, &[]);
-    assert_eq!((ran.code, ran.succeeded()), (Some(1), 0), "{ran:#?}");
-    assert_eq!(ran.failures(), ["alert"], "{ran:#?}");
+    for (version, alert) in [("1.2", "handshake_failure"), ("1.3", "certificate_required")] {
+        let ran = handshakes(&bench, server.0.address, &["--tls-version", version]);
+        assert_eq!((ran.code, ran.succeeded()), (Some(1), 0), "{ran:#?}");
+        assert_eq!(ran.failures(), ["alert"], "{ran:#?}");
+        assert_eq!(ran.sum(&["reasons", "alert", alert]), 40, "{ran:#?}");
+        assert!(ran.out.contains("`tls.client_certificate`"), "{ran:#?}");
+    }
     let ran = handshakes(&bench, server.0.address, &bench.client_certificate(&bench.pki));
     ran.assert_all_succeeded(40);
 }

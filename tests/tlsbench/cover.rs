@@ -124,7 +124,7 @@ fn each_run_of_the_cover_negotiates_counts_and_costs_what_it_should() {
         let of_role = ROLES.into_iter().zip(run.engines.map(|engine| engines[engine].clone()));
         let by_role: BTreeMap<Role, Engine> = of_role.collect();
         let mut wanted = Wanted::connections(AT_A_TIME);
-        wanted.tls.version = Some(run.version);
+        wanted.tls.version = Some(run.version.into());
         wanted.tls.suites = Some(stand.wiring.cryptography.suites.clone());
         wanted.tls.groups = Some(stand.wiring.cryptography.groups.clone());
         wanted.tls.resume = run.resumes.then_some(1.0);

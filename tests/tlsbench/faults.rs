@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tlsbench_engine::fake::{Answer, Fake, FakeServer, Framing, Handshake};
 
 use crate::bench::{Bench, Ran};
@@ -142,7 +143,8 @@ fn a_run_ends_when_too_much_fails() {
     let ran = bench.run(free_address(), &flags);
     assert_only(&ran, "connect_refused");
     assert_eq!(ran.record["complete"], false);
-    assert_eq!(ran.record["interrupted"], "too large a share of operations failed");
+    let why = ran.record["interrupted"].as_str().unwrap();
+    assert!(why.starts_with("too large a share of operations failed"), "{why}");
 }
 
 #[test]
@@ -170,9 +172,37 @@ fn ctrl_c_ends_a_run_that_waits_for_a_mute_server() {
     assert_eq!(server.wait_until(|seen| seen.requests == 4).requests, 4);
     running.interrupt();
     let ran = running.wait();
-    assert_eq!((ran.code, &ran.record["complete"]), (Some(1), &false.into()), "{ran:#?}");
+    assert_eq!((ran.code, &ran.record["complete"]), (Some(130), &false.into()), "{ran:#?}");
     assert_eq!(ran.record["interrupted"], "it was asked to stop");
     assert!(ran.out.contains("ended before its time: it was asked to stop"), "{ran:#?}");
+}
+
+#[test]
+fn a_run_that_ends_in_its_warm_up_keeps_and_tells_why() {
+    let cure = "`connect_refused`: see that the server runs";
+    let bench = Bench::new();
+    let ran = bench.run(free_address(), &["--warm-up", "60s", "--abort-errors-above", "0.5"]);
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    let why = ran.record["interrupted"].as_str().unwrap();
+    assert!(why.starts_with("too large a share of operations failed; in the warm-up "), "{why}");
+    assert!(why.contains(cure) && ran.out.contains(cure), "{ran:#?}");
+
+    // Whoever is asked to stop tells it, too, and says by the exit code who asked.
+    let running = bench.start(bench.command(free_address(), &["--warm-up", "60s"]));
+    let went_on = || std::fs::read_to_string(format!("/proc/{}/stat", running.child.id()));
+    within(Duration::from_secs(30), || {
+        // It burns CPU time once connections are refused.
+        let stat = went_on().unwrap_or_default();
+        stat.split(' ').nth(14).and_then(|ticks| ticks.parse().ok()).is_some_and(|t: u64| t > 5)
+    });
+    kill_process(Pid::from_child(&running.child), Signal::TERM).unwrap();
+    let ran = running.wait();
+    assert_eq!((ran.code, &ran.record["complete"]), (Some(143), &false.into()), "{ran:#?}");
+    let why = ran.record["interrupted"].as_str().unwrap();
+    assert!(
+        why.starts_with("it was asked to stop; in the warm-up ") && why.contains(cure),
+        "{why}"
+    );
 }
 
 #[test]

@@ -22,15 +22,15 @@ use crate::servers::{Nginx, Served, free_address, installed, within};
 use crate::stand;
 
 /// A hop in a process of its own, which ends with this.
-struct HopProcess {
-    address: SocketAddr,
+pub(crate) struct HopProcess {
+    pub(crate) address: SocketAddr,
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
 }
 
 impl HopProcess {
-    fn start(hop: &Hop) -> Self {
+    pub(crate) fn start(hop: &Hop) -> Self {
         let (mut child, lines) = spawn(&serde_json::to_string(hop).unwrap());
         let input = child.stdin.take();
         // Dropped by a test that fails here, it ends.
@@ -97,18 +97,18 @@ fn spawn(first: &str) -> (Child, Receiver<String>) {
     (child, lines)
 }
 
-fn hop(kind: HopKind, to: Option<SocketAddr>) -> Hop {
+pub(crate) fn hop(kind: HopKind, to: Option<SocketAddr>) -> Hop {
     let mut hop: Hop = Hop::from_json(LEAST).unwrap();
     hop.kind = kind;
     hop.dial = to.map(|address| Dial { address, tls: None, proxy_protocol: false, pool: 0 });
     hop
 }
 
-fn backend(bytes: u64) -> Hop {
+pub(crate) fn backend(bytes: u64) -> Hop {
     Hop { response_bytes: bytes, ..hop(HopKind::Backend, None) }
 }
 
-fn listen_tls(issued: &Issued, alpn: &[ProtocolName]) -> Option<ListenTls> {
+pub(crate) fn listen_tls(issued: &Issued, alpn: &[ProtocolName]) -> Option<ListenTls> {
     Some(ListenTls {
         chain: issued.chain_pem.clone(),
         key: PrivatePem(issued.key_pem.clone()),
@@ -502,6 +502,29 @@ fn openssl_resumes_as_often_as_a_hop_counts() {
     assert_eq!((new, reused), (1, 5), "{said}");
     let counted = served.counted(|counters| counters.open == 0).listened;
     assert_eq!((counted.full, counted.resumed, counted.failed), (new, reused, 0));
+}
+
+/// TLS 1.2 lets a client ask for another handshake at any time, and wait for the answer.
+#[test]
+fn a_renegotiation_is_answered_and_refused() {
+    let bench = Bench::new();
+    let Some(program) = installed("openssl", "openssl") else { return };
+    let mut served = backend(10);
+    served.listen.tls = listen_tls(&bench.certificate(), &[]);
+    let served = HopProcess::start(&served);
+    let mut command = Command::new(program);
+    command.args(["s_client", "-tls1_2", "-servername", "localhost", "-connect"]);
+    command.arg(served.address.to_string());
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut client = command.spawn().unwrap();
+    // A line of its own with this letter asks; the input stays open, so that it waits.
+    client.stdin.as_mut().unwrap().write_all(b"R\n").unwrap();
+    let has_ended = within(ANSWER_MAX, || client.try_wait().unwrap().is_some());
+    drop(client.kill());
+    drop(client.wait());
+    let said = read_all(client.stderr.take().unwrap());
+    assert!(has_ended, "nothing answers: {said}");
+    assert!(said.contains("no renegotiation"), "{said}");
 }
 
 /// A hop is not in the help: people start runs.

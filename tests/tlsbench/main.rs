@@ -8,6 +8,7 @@
 )]
 
 mod aa;
+mod addresses;
 mod advise;
 mod bench;
 mod breakdowns;
@@ -17,16 +18,20 @@ mod client_certificates;
 mod cover;
 mod compare;
 mod doctor;
+mod doubling;
 mod faults;
+mod h2spec;
 mod hop;
 mod http2;
 mod lab;
 mod negotiation;
 mod netns;
+mod outputs;
 mod pki;
 mod placements;
 mod ports;
 mod python;
+mod reasons;
 mod record_hdr;
 mod refusals;
 mod report;
@@ -42,4 +47,5 @@ mod stall;
 mod stand;
 mod summary;
 mod topologies;
+mod unanswered;
 mod verification;

@@ -209,7 +209,7 @@ fn ctrl_c_keeps_what_was_measured_and_leaves_no_hop_behind() {
         child.kill().unwrap();
     }
     let output = child.wait_with_output().unwrap();
-    assert!(ended && matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+    assert!(ended && output.status.code() == Some(130), "{output:?}");
     let record = record(&folder);
     assert_eq!(record["complete"], false);
     assert_eq!(record["interrupted"], "it was asked to stop");
@@ -228,6 +228,23 @@ fn a_proxy_that_is_missing_is_named_with_its_package() {
     assert!(said.contains(wanted), "{said}");
 }
 
+#[test]
+fn an_nginx_without_its_stream_module_is_told_with_the_package() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("nginx");
+    let said = "nginx version: nginx/1.22.1\nconfigure arguments: --with-http_ssl_module";
+    fs::write(&program, format!("#!/bin/sh\nprintf '{said}\\n' >&2\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = command(&folder, &["--engine", "nginx", "--placement", "ingress-terminate"]);
+    let output = command.env("PATH", folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    for wanted in ["nginx has no stream module", "the lb of `", "libnginx-mod-stream", "--lb"] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+    assert!(!folder.path().join("runs").exists());
+}
+
 /// Names of what lies in a folder.
 fn left(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap().flatten();
@@ -241,7 +258,7 @@ fn left(folder: &Path) -> Vec<String> {
 fn of_a_proxy_that_does_not_start_its_configuration_is_left_and_named_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     // It tells its version like any other, and then does not take its configuration.
-    let script = "#!/bin/sh\n[ \"$1\" = -v ] && exec echo 'nginx version: nginx/1.22.1' >&2\n\
+    let script = "#!/bin/sh\n[ \"$1\" = -V ] && exec echo 'nginx version: nginx/1.22.1' >&2\n\
                   echo 'it is broken' >&2\nexit 1\n";
     let program = folder.path().join("bin/nginx");
     fs::create_dir(folder.path().join("bin")).unwrap();

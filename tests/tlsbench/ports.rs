@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use tlsbench_engine::fake::{Fake, FakeServer};
+
 use crate::bench::Bench;
 use crate::servers::{installed, skip};
 
@@ -30,6 +32,46 @@ fn connections_without_a_local_port_are_counted_and_the_cure_is_said() {
     assert_eq!(exhausted + ran.succeeded(), 80, "{ran:#?}");
     let gate = format!("{exhausted} connections found no local port (EADDRNOTAVAIL)");
     assert!(ran.out.contains(&gate) && ran.out.contains("`sources`"), "{ran:#?}");
+}
+
+#[test]
+fn too_few_open_files_have_a_name_and_the_soft_limit_is_raised() {
+    let bench = Bench::new();
+    let server = FakeServer::start(Fake::tls(bench.certificate().identity, 10)).unwrap();
+    let limited = |limit: &str| {
+        let run = bench.command(server.address(), &["--round-count", "40", "-n", "40"]);
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit {limit} && exec \"$@\""), "sh"]);
+        command.arg(run.get_program()).args(run.get_args());
+        command.current_dir(run.get_current_dir().unwrap());
+        bench.finish(command)
+    };
+    let ran = limited("-n 30");
+    assert_eq!(ran.failures(), ["open_files"], "{ran:#?}");
+    assert!(ran.out.contains("hard limit of open files"), "{ran:#?}");
+    limited("-Sn 30").assert_all_succeeded(80);
+}
+
+#[test]
+fn what_no_route_leads_to_is_told_from_what_has_no_port_left() {
+    if installed("ip", "iproute2").is_none() {
+        return;
+    }
+    let Some(unshare) = allowed() else { return };
+    let bench = Bench::new();
+    for (script, address) in [
+        ("true", "127.0.0.1:4433"),
+        ("ip link set lo up && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6", "[::1]:4433"),
+    ] {
+        let run = bench.command(address.parse().unwrap(), &["--round-count", "40"]);
+        let mut command = Command::new("unshare");
+        command.args([unshare, "sh", "-c", &format!("{script} && exec \"$@\""), "sh"]);
+        command.arg(run.get_program()).args(run.get_args());
+        command.current_dir(run.get_current_dir().unwrap());
+        let ran = bench.finish(command);
+        assert_eq!(ran.failures(), ["unroutable"], "{address}: {ran:#?}");
+        assert!(ran.out.contains("ip route get"), "{ran:#?}");
+    }
 }
 
 /// How a network namespace can be had here, and its range of ports be set.

@@ -161,7 +161,7 @@ fn a_record_without_rounds_makes_a_report_without_figures() {
     let (out, err, code) = said(&report(folder.path(), &["run.json"]));
     assert_eq!(code, Some(0), "{err}");
     let row =
-        "| run.json | plain | - | 0 | - | - | - | - | 0 | 0 | capacity, cpu, latency, money |";
+        "| run.json | plain | - | 0 | - | - | - | - | 0 | 0 | 0 | capacity, cpu, latency, money |";
     assert!(out.contains(row), "{out}");
     assert!(out.contains("no operation came to an end in 0 rounds"), "{out}");
     assert!(out.contains("**run.json ended before its time**: it was asked to stop."), "{out}");

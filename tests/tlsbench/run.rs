@@ -169,7 +169,7 @@ fn an_interrupted_run_keeps_and_marks_what_was_measured() {
     let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.code().is_some(), "it ended by itself: {:?}", output.status);
+    assert_eq!(output.status.code(), Some(130), "it ended by itself");
     let record = stage.record();
     assert_eq!(record["complete"], false);
     assert_eq!(record["interrupted"], "it was asked to stop");
@@ -193,6 +193,15 @@ fn records_of_two_generators_add_up_and_strangers_do_not() {
         merge.current_dir(stage.folder.path()).arg("merge").args(records);
         merge.args(["--record", "run.json"]).output().unwrap()
     };
+    // One was measured after the other: their rates never were there together.
+    let err = String::from_utf8(merge(&["a.json", "b.json"]).stderr).unwrap();
+    assert!(err.contains("record 1 began ") && err.contains("do not overlap"), "{err}");
+    let json = |name: &str| -> Json {
+        serde_json::from_str(&fs::read_to_string(file(name)).unwrap()).unwrap()
+    };
+    let mut beside = json("b.json");
+    beside["started"] = json("a.json")["started"].clone();
+    fs::write(file("b.json"), beside.to_string()).unwrap();
     let output = merge(&["a.json", "b.json"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "2 records, 20 rounds: run.json\n");
@@ -215,6 +224,12 @@ fn records_of_two_generators_add_up_and_strangers_do_not() {
         assert_eq!((output.status.code(), err.contains(fault)), (Some(2), true), "{err}");
     }
     assert_eq!(fs::read(file("run.json")).unwrap(), fs::read(file("b.json")).unwrap());
+    fs::copy(file("a.json"), file("copy.json")).unwrap();
+    let err = String::from_utf8(merge(&["a.json", "copy.json"]).stderr).unwrap();
+    assert!(err.contains("record 1 is a copy of another"), "{err}");
+    let lab = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/report/placements.json");
+    let err = String::from_utf8(merge(&["a.json", lab]).stderr).unwrap();
+    assert!(err.contains("is a record of placements"), "{err}");
     fs::write(file("odd.json"), "{}").unwrap();
     let err = String::from_utf8(merge(&["a.json", "odd.json"]).stderr).unwrap();
     assert!(err.contains("`odd.json`"), "{err}");
@@ -237,7 +252,7 @@ fn the_defaults_that_help_names_are_those_of_a_printed_scenario() {
         })
         .filter(|(flag, _)| !NOT_OF_THE_SCENARIO.contains(flag))
         .collect();
-    assert_eq!(said.len(), 21, "{said:?}");
+    assert_eq!(said.len(), 25, "{said:?}");
     let print = |flags: &[&str]| {
         let target = ["--print-scenario", "--target", "https://localhost/"];
         tlsbench(&[&target[..], flags].concat())
@@ -247,6 +262,10 @@ fn the_defaults_that_help_names_are_those_of_a_printed_scenario() {
     for (flag, default) in said {
         let key = match flag {
             "max-wait" => "wait_max".to_owned(),
+            "timeout" => "operation".to_owned(),
+            "connect-timeout" => "connect".to_owned(),
+            "handshake-timeout" => "handshake".to_owned(),
+            "first-byte-timeout" => "first_byte".to_owned(),
             "tls-version" => "version".to_owned(),
             flag => flag.replace('-', "_"),
         };
@@ -257,7 +276,8 @@ fn the_defaults_that_help_names_are_those_of_a_printed_scenario() {
 }
 
 /// Flags whose defaults are another matter: files, the platform, what counts as anything, placements.
-const NOT_OF_THE_SCENARIO: [&str; 11] = [
+const NOT_OF_THE_SCENARIO: [&str; 12] = [
+    "ipv4",
     "record",
     "output",
     "ca-bundle",

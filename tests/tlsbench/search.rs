@@ -123,3 +123,19 @@ fn what_cannot_be_searched_is_refused_with_the_cure() {
         assert!(said.contains(wanted), "{flags:?}: {said}");
     }
 }
+
+#[test]
+fn the_reasons_of_failed_trials_are_told_with_their_cures() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = format!("shop=http://{}/", free_address());
+    let flags = ["--target", &target, "--start", "20", "--max-rate", "20"];
+    let output = search(&folder, &[&flags[..], &SHORT].concat());
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    let reason = "failed by connect_refused: see that the server runs";
+    assert!(out.contains("shop at ") && out.contains(reason), "{out}");
+    let output = search(&folder, &[&flags[..], &SHORT, &["-o", "json"]].concat());
+    let json: Json = serde_json::from_slice(&output.stdout).unwrap();
+    let tried = &json["found"][0]["tried"][0];
+    assert!(tried["failures"]["connect_refused"].as_u64().unwrap() > 0, "{json:#}");
+}

@@ -157,7 +157,7 @@ fn every_change_and_count_is_in_the_json() {
     assert_eq!(ran.code, 1, "{ran:?}");
     let bundle = ran.json()["bundles"][0].clone();
     let why = "key \"ca-bundle.crt\" holds another manager's value; remove it there, or allow it to \
-               be overwritten";
+               be overwritten with the annotation trust.cert-manager.io/allow-overwrite: \"true\"";
     let change = serde_json::json!([{ "action": "refuse", "kind": "ConfigMap", "namespace": "prod",
                                       "name": "roots", "why": why }]);
     assert_eq!(bundle["changes"], change);

@@ -10,9 +10,14 @@
 mod connect;
 mod crd;
 mod diff;
+mod doubling;
 mod inspect;
+mod mistakes;
 mod peer;
 mod program;
 mod render;
+mod sources;
+mod strict;
+mod stricter;
 mod verify;
 mod worlds;

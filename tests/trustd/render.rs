@@ -455,3 +455,27 @@ fn no_name_leads_out_of_the_folder() {
     }
     assert!(!Path::new("/tmp/evil-of-trustd").exists());
 }
+
+/// As root, in a mount namespace of its own: whatever is done to its devices, the machine's stay.
+#[test]
+fn a_device_and_a_link_among_the_files_stay_what_they_are() {
+    let (manifests, scratch) = (manifests(), Folder::new());
+    let run = |words: &str| {
+        let setup = "mkdir -p out/prod/roots && mount -t tmpfs tmpfs out/prod/roots && cd out/prod/roots \
+                     && mknod -m 666 null c 1 3 && ln -s null ca-bundle.crt && cd ../../..";
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-m", "sh", "-c", &format!("{{ {setup}; }} || exit 77; {words}")]);
+        command.current_dir(scratch.path()).env("TRUSTD", env!("CARGO_BIN_EXE_trustd"));
+        command.env("MANIFESTS", manifests.path()).output().unwrap()
+    };
+    let can = run("true > out/prod/roots/null");
+    if !can.status.success() {
+        eprintln!("skipped: {}", String::from_utf8_lossy(&can.stderr));
+        return;
+    }
+    let output =
+        run("$TRUSTD render -f $MANIFESTS --out out && cd out/prod/roots && test -c null && \
+         test -L ca-bundle.crt && ls");
+    let out = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(output.status.success() && out.ends_with("ca-bundle.crt\nnull\n"), "{output:?}");
+}

@@ -25,7 +25,7 @@ pub(crate) fn ca(name: &str) -> CertificateParams {
     params
 }
 
-fn leaf(name: &str) -> CertificateParams {
+pub(crate) fn leaf(name: &str) -> CertificateParams {
     let mut params = CertificateParams::new([name.to_owned()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -41,12 +41,12 @@ pub(crate) fn below(issuer: &Issuer<'_, KeyPair>, params: CertificateParams) -> 
     CertifiedIssuer::signed_by(params, key(), issuer).unwrap()
 }
 
-fn issue(issuer: &Issuer<'_, KeyPair>, params: &CertificateParams) -> String {
+pub(crate) fn issue(issuer: &Issuer<'_, KeyPair>, params: &CertificateParams) -> String {
     params.signed_by(&key(), issuer).unwrap().pem()
 }
 
 /// A bundle, a certificate and what comes with it.
-struct Case {
+pub(crate) struct Case {
     roots: String,
     leaf: String,
     sent: String,
@@ -55,17 +55,25 @@ struct Case {
 }
 
 impl Case {
-    fn new(roots: impl Into<String>, leaf: impl Into<String>, sent: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        roots: impl Into<String>,
+        leaf: impl Into<String>,
+        sent: impl Into<String>,
+    ) -> Self {
         let (roots, leaf, sent) = (roots.into(), leaf.into(), sent.into());
         Self { roots, leaf, sent, trustd: &[], openssl: &[] }
     }
 
-    fn with(mut self, trustd: &'static [&'static str], openssl: &'static [&'static str]) -> Self {
+    pub(crate) fn with(
+        mut self,
+        trustd: &'static [&'static str],
+        openssl: &'static [&'static str],
+    ) -> Self {
         (self.trustd, self.openssl) = (trustd, openssl);
         self
     }
 
-    fn trustd(&self) -> Ran {
+    pub(crate) fn trustd(&self) -> Ran {
         self.trustd_with("-otable")
     }
 
@@ -93,7 +101,7 @@ impl Case {
     }
 
     /// Both programs agree, and ours says why.
-    fn agrees(&self, code: i32, says: &str) {
+    pub(crate) fn agrees(&self, code: i32, says: &str) {
         let ran = self.trustd();
         assert_eq!(ran.code, code, "{}", ran.everything());
         assert!(ran.out.contains(says), "wanted {says:?} in\n{}", ran.everything());
@@ -106,7 +114,7 @@ impl Case {
     }
 
     /// Ours verifies with a warning, and openssl refuses.
-    fn warns(&self, says: &str) {
+    pub(crate) fn warns(&self, says: &str) {
         let ran = self.trustd();
         assert_eq!(ran.code, 0, "{}", ran.everything());
         assert!(ran.out.contains(says), "wanted {says:?} in\n{}", ran.everything());

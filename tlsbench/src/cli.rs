@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand, ValueEnum};
 use tlsbench_core::plan::is_dns_name;
 
@@ -126,6 +127,12 @@ enum Format {
 }
 
 impl Cli {
+    /// Reads the arguments of the process, which ends with a message where they are wrong.
+    #[must_use]
+    pub fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| without_value(error).exit())
+    }
+
     /// What was asked for.
     #[must_use]
     pub fn settings(&self) -> Settings {
@@ -163,6 +170,22 @@ impl From<Format> for Output {
     }
 }
 
+/// The message without a value that was refused, where that may be a secret: it ends up in logs.
+fn without_value(mut error: clap::Error) -> clap::Error {
+    let is_secret = |flag: &ContextValue| match flag {
+        ContextValue::String(flag) => SECRET_VALUES.iter().any(|secret| flag.contains(secret)),
+        _ => false,
+    };
+    if error.get(ContextKind::InvalidArg).is_some_and(is_secret)
+        && let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+        && !value.is_empty()
+    {
+        let shown = ContextValue::String("redacted".to_owned());
+        error.insert(ContextKind::InvalidValue, shown);
+    }
+    error
+}
+
 /// What can stand in a server's certificate: an address, or a DNS name with or without a wildcard.
 fn server_name(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("*.").unwrap_or(text);
@@ -194,17 +217,63 @@ Exit codes: 0 measured and valid, 1 measured and a gate is shut, or nothing succ
 
 Example: tlsbench run --target shop=https://shop.example/ --rate 50 --ca-bundle ca-bundle.crt";
 
+/// Flags whose values may be secrets.
+const SECRET_VALUES: [&str; 3] = ["--data", "--header", "--target"];
+
 const EXIT_CODES: &str = "Exit codes: 0 all is fine, 1 the answer is no, 2 it could not be done";
 
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use tlsbench_core::plan::redact;
 
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_value_that_is_refused_is_not_told_where_it_may_be_a_secret() {
+        for arguments in [
+            ["tlsbench", "run", "-H", "Bearer hush"],
+            ["tlsbench", "run", "--target", "=https://u:hush@h/"],
+        ] {
+            let error = Cli::try_parse_from(arguments).unwrap_err();
+            assert!(error.to_string().contains("hush"), "so this test tests something: {error}");
+            let text = without_value(error).to_string();
+            assert!(!text.contains("hush") && text.contains("'redacted' for '--"), "{text}");
+        }
+    }
+
+    /// A flag is shown in records where `redact` knows that its value is no secret.
+    #[test]
+    fn a_record_shows_the_values_of_all_flags_but_three() {
+        let command = Cli::command();
+        for verb in ["aa", "run", "search"] {
+            let verb = command.find_subcommand(verb).unwrap();
+            // What is hidden is refused, with a hint at the flag that is meant.
+            let offered = || verb.get_arguments().filter(|arg| !arg.is_hide_set());
+            for arg in offered().filter(|arg| arg.get_action().takes_values()) {
+                let Some(long) = arg.get_long() else { continue };
+                let flag = format!("--{long}");
+                let seen = redact(&[flag.clone(), "value".to_owned()]);
+                let is_secret = ["--data", "--header"].contains(&flag.as_str());
+                let wanted = if is_secret { "redacted" } else { "value" };
+                assert_eq!(seen[1], wanted, "{flag}: see SHOWN_FLAGS of tlsbench-core");
+                if let Some(short) = arg.get_short() {
+                    let seen = redact(&[format!("-{short}"), "value".to_owned()]);
+                    assert_eq!(seen[1], wanted, "-{short}: see Kind::of_letter");
+                }
+            }
+            for arg in offered().filter(|arg| !arg.get_action().takes_values()) {
+                let Some(short) = arg.get_short() else { continue };
+                let seen = redact(&[format!("-{short}d"), "hush".to_owned()]);
+                assert_eq!(seen[1], "redacted", "-{short}");
+                assert_eq!(seen[0], format!("-{short}d"), "-{short}: see Kind::of_letter");
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The verbs: each gathers, judges and prints.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use crate::exit::Exit;
 use crate::settings::Settings;
@@ -30,7 +31,11 @@ pub fn run(settings: &Settings, out: &mut impl Write) -> anyhow::Result<Exit> {
     let (written, exit) = match settings {
         Settings::Aa(settings) => {
             let (text, exit) = aa::aa(settings)?;
-            (out.write_all(text.as_bytes()), exit)
+            let record = match settings {
+                crate::settings::Aa::Measured(run) => run.record.as_deref(),
+                crate::settings::Aa::Recorded { .. } => None,
+            };
+            (tell(&text, record, out), exit)
         }
         Settings::Advise(settings) => {
             let (text, exit) = advise::advise(settings)?;
@@ -44,7 +49,11 @@ pub fn run(settings: &Settings, out: &mut impl Write) -> anyhow::Result<Exit> {
             if let Some(path) = file {
                 store::write(path, &calibrate::json(&calibration)?)?;
             }
-            (calibrate::print(&calibration, *output, out), calibrate::exit(&calibration))
+            let printed = match is_taken(file.as_deref()) {
+                true => calibrate::print(&calibration, *output, &mut io::stderr()),
+                false => calibrate::print(&calibration, *output, out),
+            };
+            (printed, calibrate::exit(&calibration))
         }
         Settings::Compare(settings) => {
             let (text, exit) = compare::compare(settings)?;
@@ -57,7 +66,7 @@ pub fn run(settings: &Settings, out: &mut impl Write) -> anyhow::Result<Exit> {
         Settings::Hop { exec } => (Ok(()), hop::run(exec, out)?),
         Settings::Merge { records, record } => {
             let text = merge::merge(records, record)?;
-            (out.write_all(text.as_bytes()), Exit::Fine)
+            (tell(&text, Some(record), out), Exit::Fine)
         }
         Settings::Pki(settings) => {
             let text = pki::pki(settings)?;
@@ -73,11 +82,23 @@ pub fn run(settings: &Settings, out: &mut impl Write) -> anyhow::Result<Exit> {
         }
         Settings::Run(settings) => {
             let answer = run::answer(settings)?;
-            (out.write_all(answer.text.as_bytes()), answer.exit)
+            (tell(&answer.text, settings.record.as_deref(), out), answer.exit)
         }
     };
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(exit),
     }
+}
+
+/// Prints what is said beside a document: on standard error where standard output has the document.
+fn tell(text: &str, document: Option<&Path>, out: &mut impl Write) -> io::Result<()> {
+    match is_taken(document) {
+        true => io::stderr().write_all(text.as_bytes()),
+        false => out.write_all(text.as_bytes()),
+    }
+}
+
+fn is_taken(document: Option<&Path>) -> bool {
+    document.is_some_and(store::is_stdout)
 }

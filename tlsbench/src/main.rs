@@ -2,18 +2,18 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tlsbench::cli::Cli;
 use tlsbench::cmd;
 use tlsbench::exit::Exit;
+use tlsbench_core::escape::printable;
 
 fn main() -> ExitCode {
-    let settings = Cli::parse().settings();
+    let settings = Cli::read().settings();
     match cmd::run(&settings, &mut std::io::stdout().lock()) {
-        Ok(exit) => exit.into(),
+        Ok(exit) => exit.or_signal().into(),
         Err(error) => {
-            eprintln!("error: {error:#}");
-            Exit::Failed.into()
+            eprintln!("error: {}", printable(&format!("{error:#}")));
+            Exit::Failed.or_signal().into()
         }
     }
 }

@@ -5,6 +5,7 @@ mod steps;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tlsbench_core::escape::{printable, printable_line};
 use tlsbench_core::tally::Phase;
 use tlsbench_core::units::Nanos;
 use tlsbench_engine::run::Progress;
@@ -35,7 +36,7 @@ impl RunProgress {
     /// Takes notice.
     pub fn notice(&mut self, progress: &Progress) {
         match progress {
-            Progress::RoundBegins { .. } | Progress::Note(_) => {}
+            Progress::RoundBegins { .. } | Progress::StageEnds { .. } | Progress::Note(_) => {}
             Progress::RoundEnds { .. } => self.bar.inc(1),
             Progress::Counts { target, succeeded, failed, missed } => {
                 self.count(*target, *succeeded, *failed, *missed);
@@ -51,7 +52,7 @@ impl RunProgress {
 
     /// Says something on stderr, above the line of progress where there is one.
     pub fn say(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| eprintln!("{}", printable(text)));
     }
 
     fn count(&mut self, target: usize, succeeded: u64, failed: u64, missed: u64) {
@@ -69,7 +70,8 @@ impl RunProgress {
         let rate = (succeeded - before) as f64 / seconds;
         let name = self.targets.get(target).map_or("?", String::as_str);
         let p99 = self.p99.map(|p99| format!(", p99 {p99}")).unwrap_or_default();
-        self.bar.set_message(format!("{name}: {rate:.0}/s{p99}, {failed} failed, {missed} missed"));
+        let text = format!("{name}: {rate:.0}/s{p99}, {failed} failed, {missed} missed");
+        self.bar.set_message(printable_line(&text).into_owned());
     }
 
     /// Ends it and takes it off the screen.

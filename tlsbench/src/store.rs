@@ -1,15 +1,19 @@
 //! Records and what is made of them, on disk: each file is there whole or not at all.
 
+mod output;
+mod small;
+
 use std::fs;
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tempfile::NamedTempFile;
 use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::record::{AnyRecord, RecordError, RunRecord, SCHEMA};
+
+use output::Output;
+pub use small::{SmallError, read_small};
 
 /// A file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -59,18 +63,10 @@ pub enum StoreError {
     },
 }
 
-/// Reads a record of a run against endpoints.
-///
-/// # Errors
-/// When it cannot be read, or is none, or one of another schema; the field is named.
-pub fn read(path: &Path) -> Result<RunRecord, StoreError> {
-    parse(path, &text(path)?)
-}
-
 /// Reads a record of either kind.
 ///
 /// # Errors
-/// As [`read`].
+/// When it cannot be read, or is none, or one of another schema; the field is named.
 pub fn read_any(path: &Path) -> Result<AnyRecord, StoreError> {
     #[derive(Deserialize)]
     struct Kind {
@@ -136,12 +132,16 @@ fn located<R: Record>(path: &Path, text: &str) -> StoreError {
     StoreError::Record { path: path.to_owned(), place, source }
 }
 
-/// Makes `path` hold `text`, by a temporary file in the same directory that takes the name.
+/// Writes a document to `path`. A regular file is replaced, by a temporary file beside it that takes its
+/// name, mode and owner; symbolic links are followed and stay. What is there and is no regular file, such
+/// as a pipe or `/dev/null`, is written into. `-` and `/dev/stdout` are standard output.
 ///
 /// # Errors
 /// When a directory or the file cannot be made; what was there before is then untouched.
 pub fn write(path: &Path, text: &str) -> Result<(), StoreError> {
-    replace(path, text).map_err(|source| StoreError::Write { path: path.to_owned(), source })
+    Output::of(path)
+        .and_then(|output| output.write(text.as_bytes()))
+        .map_err(|source| StoreError::Write { path: path.to_owned(), source })
 }
 
 /// Makes the directory of `path`, and sees that a file could be made there: before hours of
@@ -150,11 +150,22 @@ pub fn write(path: &Path, text: &str) -> Result<(), StoreError> {
 /// # Errors
 /// As [`write()`].
 pub fn prepare(path: &Path) -> Result<(), StoreError> {
-    let failed = |source| StoreError::Write { path: path.to_owned(), source };
-    if path.is_dir() {
-        return Err(failed(io::ErrorKind::IsADirectory.into()));
-    }
-    temporary(path).map(drop).map_err(failed)
+    Output::of(path)
+        .and_then(|output| output.prepare())
+        .map_err(|source| StoreError::Write { path: path.to_owned(), source })
+}
+
+/// Whether a document for `path` goes to standard output, so that nothing else may be printed there.
+#[must_use]
+pub fn is_stdout(path: &Path) -> bool {
+    output::is_stdout(path)
+}
+
+/// Whether a document for `path` is written into something that cannot be written again, such as a
+/// pipe or standard output.
+#[must_use]
+pub fn is_stream(path: &Path) -> bool {
+    matches!(Output::of(path), Ok(Output::Stdout | Output::Stream(_)))
 }
 
 /// Whether two paths lead to one file; a path that leads nowhere is no other's.
@@ -164,25 +175,6 @@ pub fn is_same(one: &Path, other: &Path) -> bool {
         (Ok(one), Ok(other)) => one == other,
         _ => false,
     }
-}
-
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = temporary(path)?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path).map_err(|failed| failed.error)?;
-    Ok(())
-}
-
-/// A file in the directory of `path`, gone again unless it is given the name.
-fn temporary(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(folder)?;
-    // Documents are for others as well: as readable as the umask lets any new file be.
-    let readable = fs::Permissions::from_mode(0o666);
-    tempfile::Builder::new().permissions(readable).tempfile_in(folder)
 }
 
 /// A target with 1,000 rounds takes near 3 MB: this is 80 such targets.

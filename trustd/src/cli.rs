@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use trustd_core::time::Timestamp;
 
-use crate::settings::{ServerAddress, duration, go_bool};
-pub use run::{BuiltIn, Connection, ElectionFlags, LogFormat, Planning, Run, Telling, Webhook};
+use crate::settings::{ServerAddress, duration, go_bool, listed_namespace, namespace};
+pub use run::{Connection, ElectionFlags, LogFormat, Planning, Run, Telling, Webhook};
 
 /// Distributes CA bundles to Kubernetes namespaces, and looks into bundles and chains.
 #[derive(Clone, Debug, Parser)]
@@ -72,15 +72,15 @@ pub struct Offline {
     pub filenames: Vec<PathBuf>,
 
     /// The namespace of ConfigMaps and Secrets that do not name one
-    #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
+    #[arg(short, long, value_name = "NAMESPACE", default_value = "default", value_parser = namespace)]
     pub namespace: String,
 
     /// The namespace that sources are read from
-    #[arg(long, value_name = "NAMESPACE", default_value = "cert-manager")]
+    #[arg(long, value_name = "NAMESPACE", default_value = "cert-manager", value_parser = namespace)]
     pub trust_namespace: String,
 
     /// The only namespaces that are written to [default: all]
-    #[arg(long, value_name = "NAMESPACE,…", value_delimiter = ',')]
+    #[arg(long, value_name = "NAMESPACE,…", value_delimiter = ',', value_parser = listed_namespace)]
     pub target_namespaces: Vec<String>,
 
     /// The default CA package, a JSON file made for trust-manager
@@ -104,6 +104,10 @@ pub struct Offline {
           default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set,
           value_parser = go_bool)]
     pub filter_non_ca_certs: bool,
+
+    /// Exit with 1 if there is any warning
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// The arguments of `trustd diff`.
@@ -228,10 +232,11 @@ Exit codes: 0 fine, 1 the answer is no, 2 could not do it.";
 
 const RENDER_NOTES: &str = "\
 Does what the API server would do with the manifests (defaults, stringData, the name label of
-Namespaces), then plans as a run would. What is wrong, left out or odd is told on stderr.
+Namespaces), then plans as a run would. What is wrong, left out or odd is told on stderr: so is each
+field that the API server does not know and would drop, with the field that was probably meant.
 
-Exit codes: 0 every Bundle would be synced, 1 some would not, 2 a file cannot be read or a Bundle is
-invalid.
+Exit codes: 0 every Bundle would be synced, 1 some would not (with --strict also: there is a
+warning), 2 a file cannot be read or a Bundle is invalid.
 
 Examples:
   trustd render -f manifests/
@@ -241,14 +246,14 @@ const DIFF_NOTES: &str = "\
 What only a cluster knows, such as UIDs, is compared where both sides have it. `share` is an update of
 an object that is somebody else's: it keeps its owner. `release` takes our keys out of one.
 
-Exit codes: 0 no difference, 1 some, or a Bundle would not be synced, 2 a file cannot be read or a
-Bundle is invalid.
+Exit codes: 0 no difference, 1 some, or a Bundle would not be synced (with --strict also: there is a
+warning), 2 a file cannot be read or a Bundle is invalid.
 
 Example: trustd diff -f manifests/ --against dump.yaml";
 
 const INSPECT_NOTES: &str = "\
 Text between PEM blocks is passed over. Blocks that are not certificates, such as private keys, \
-are named with their line and never quoted.
+are named with their line and never quoted. Cells of the table are cut to 200 characters.
 
 Exit codes: 0 every block is a sound certificate, 1 some are not, 2 a file cannot be read or \
 holds no certificate.
@@ -265,8 +270,8 @@ Exit codes: 0 stopped, 2 failed; with --dry-run 0 nothing to change, 1 something
 const VERIFY_NOTES: &str = "\
 The verdict is that of rustls. Every certificate in the bundle is a trust anchor, self-signed or \
 not, as in Go and rustls; `openssl verify -CAfile` wants a self-signed end unless told \
--partial_chain. Where OpenSSL or Go are known to be stricter, a warning says so. Revocation is \
-not checked.
+-partial_chain. Where OpenSSL or Go are known to be stricter, a warning says so; what `openssl \
+verify -x509_strict` and -policy_check add has none. Revocation is not checked.
 
 Exit codes: 0 verified, 1 not verified, 2 no verdict.
 

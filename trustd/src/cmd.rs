@@ -10,6 +10,7 @@ mod render;
 mod run;
 mod show;
 mod verify;
+mod warnings;
 
 use std::io::IsTerminal as _;
 use std::time::{SystemTime, UNIX_EPOCH};

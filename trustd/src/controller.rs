@@ -15,6 +15,7 @@ mod pace;
 mod package;
 mod preview;
 mod queue;
+mod repeat;
 mod status;
 mod watch;
 mod write;
@@ -34,12 +35,16 @@ use trustd_core::world::Settings;
 
 use crate::telemetry::{Metrics, Pages, ServeError, Server};
 use backoff::Jitter;
+use clock::Instant;
 use conductor::{Conductor, Inbox};
-pub use connection::connect;
+pub use connection::{Connections, connect};
 use desk::Desk;
 use events::Scribe;
 use lease::{Elector, Leadership};
 pub use preview::{Preview, PreviewError, preview};
+use repeat::Repeats;
+pub use watch::Limits as WatchLimits;
+use watch::{Means, Pulses};
 use write::Requests;
 
 /// How a controller is set up.
@@ -61,6 +66,8 @@ pub struct Options {
     pub metrics_port: u16,
     /// Who this process is, in the lease and in events.
     pub identity: String,
+    /// How long watches may be silent.
+    pub watches: WatchLimits,
 }
 
 /// How a controller campaigns for the lease.
@@ -90,23 +97,25 @@ pub enum ControllerError {
 
 /// Runs until `stop` is done, then finishes the writes in flight and gives the lease back.
 ///
-/// `client` is one of [`connect`], and must not try again by itself (`default_retry` off): what is worth
-/// another try is decided here.
-///
 /// # Errors
 /// When a port is taken, or a part of the controller failed.
 pub async fn run(
-    client: Client,
+    connections: Connections,
     options: Options,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), ControllerError> {
     let metrics = Metrics::new();
     let ready = Arc::new(AtomicBool::new(false));
     let mut parts = JoinSet::new();
-    serve(&mut parts, &options, &ready, &metrics).await?;
+    let means = Means { limits: options.watches, metrics: metrics.clone(), ..Means::default() };
+    let repeats = means.repeats.clone();
+    let health = Health { ready: Arc::clone(&ready), pulses: means.pulses.clone() };
+    serve(&mut parts, &options, health, &metrics).await?;
+    parts.spawn(repeats.clone().tell());
 
     let (tell, sightings) = mpsc::channel(SIGHTINGS_MAX);
-    let watches = watch::start(&mut parts, &client, &options.settings, &metrics, &tell);
+    let Connections { work: client, lease } = connections;
+    let watches = watch::start(&mut parts, &client, &options.settings, &means, &tell);
     drop(tell);
     let (tell, packages) = mpsc::channel(1);
     if let Some(path) = options.package.clone() {
@@ -115,7 +124,7 @@ pub async fn run(
     let (stop_work, stopped) = channel::channel(false);
     let (stop_election, election_stopped) = channel::channel(false);
     let (lead, leading) = channel::channel(None);
-    let elector = elect(client.clone(), &options, lead, election_stopped);
+    let elector = elect(lease, &options, repeats.clone(), lead, election_stopped);
 
     let requests = Requests::new(client, metrics.clone());
     let (notify, notices) = mpsc::channel(NOTICES_MAX);
@@ -123,7 +132,8 @@ pub async fn run(
     let scribe = Scribe::new(requests.clone(), leading.clone(), instance, metrics.clone());
     let scribe = tokio::spawn(scribe.run(notices));
     let desk =
-        Desk::new(options.settings, options.write_concurrency, Jitter::new(), metrics.clone());
+        Desk::new(options.settings, options.write_concurrency, Jitter::new(), metrics.clone())
+            .counting(repeats);
     let conductor = Conductor::new(desk, requests, notify, ready, metrics);
     let inbox = Inbox { sightings, watches, leading, packages, stop: stopped };
     let mut work = tokio::spawn(conductor.run(inbox));
@@ -153,6 +163,7 @@ pub async fn run(
 fn elect(
     client: Client,
     options: &Options,
+    repeats: Repeats,
     lead: channel::Sender<Option<Leadership>>,
     mut stop: channel::Receiver<bool>,
 ) -> tokio::task::JoinHandle<()> {
@@ -169,30 +180,50 @@ fn elect(
         duration: election.duration,
         renew_deadline: election.renew_deadline,
     };
-    tokio::spawn(Elector::new(client, settings).run(lead, stop))
+    tokio::spawn(Elector::new(client, settings).counting(repeats).run(lead, stop))
+}
+
+/// What readiness depends on.
+struct Health {
+    /// The cluster has been read.
+    ready: Arc<AtomicBool>,
+    pulses: Pulses,
+}
+
+impl Health {
+    /// Why the process is not ready, if it is not.
+    fn complaint(&self, now: Instant, limits: WatchLimits) -> Option<String> {
+        if !self.ready.load(Ordering::SeqCst) {
+            return Some("the cluster has not been read yet\n".to_owned());
+        }
+        let (watch, span) = self.pulses.overdue(now, limits.unsynced)?;
+        let seconds = span.as_secs();
+        Some(format!("the watch of {watch} has been out of sync for {seconds} s\n"))
+    }
 }
 
 async fn serve(
     parts: &mut JoinSet<()>,
     options: &Options,
-    ready: &Arc<AtomicBool>,
+    health: Health,
     metrics: &Metrics,
 ) -> Result<(), ServeError> {
-    let metrics = metrics.clone();
+    let (metrics, pulses) = (metrics.clone(), health.pulses.clone());
     let pages: Pages = Arc::new(move |path| {
-        (path == "/metrics").then(|| (StatusCode::OK, OPEN_METRICS, metrics.text()))
+        (path == "/metrics").then(|| {
+            pulses.tell(&metrics, Instant::now());
+            (StatusCode::OK, OPEN_METRICS, metrics.text())
+        })
     });
     let server = Server::listen(options.metrics_port, pages).await?;
     log_address("metrics", &server);
     parts.spawn(server.run());
-    let (readiness, ready) = (options.readiness_path.clone(), Arc::clone(ready));
+    let (readiness, limits) = (options.readiness_path.clone(), options.watches);
     let pages: Pages = Arc::new(move |path| match path {
         "/healthz" | "/livez" => Some((StatusCode::OK, TEXT, "ok\n".to_owned())),
-        _ if path == readiness => Some(if ready.load(Ordering::SeqCst) {
-            (StatusCode::OK, TEXT, "ok\n".to_owned())
-        } else {
-            let text = "the cluster has not been read yet\n".to_owned();
-            (StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
+        _ if path == readiness => Some(match health.complaint(Instant::now(), limits) {
+            None => (StatusCode::OK, TEXT, "ok\n".to_owned()),
+            Some(text) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, text),
         }),
         _ => None,
     });

@@ -1,11 +1,14 @@
 //! How the program ends: what it prints last and the code it leaves with.
 //!
+//! Everything that goes to stderr is escaped here, for it may repeat what strangers wrote.
 //! A reader that goes away (`trustd … | head -1`) is no error and never a panic.
 
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+
+use trustd_core::escape::printable;
 
 /// How a verb ended; becomes the exit code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,10 +91,10 @@ impl<T, E: Into<Box<dyn Error + Send + Sync>>> Hint<T> for Result<T, E> {
 /// The lines that tell a person about an error: `error: a: b: c`, and a `hint:` for each hint.
 #[must_use]
 pub fn report(error: &(dyn Error + 'static)) -> String {
-    let mut lines = format!("error: {}\n", chain(error));
+    let mut lines = format!("error: {}\n", printable(&chain(error)));
     for cause in causes(error) {
         if let Some(hinted) = cause.downcast_ref::<Hinted>() {
-            lines.push_str(&format!("hint: {}\n", hinted.hint));
+            lines.push_str(&format!("hint: {}\n", printable(&hinted.hint)));
         }
     }
     lines
@@ -125,19 +128,21 @@ pub fn complain(error: &(dyn Error + 'static)) {
     let _ = io::stderr().write_all(report(error).as_bytes());
 }
 
-/// Prints an error that is no end of the run to stderr.
-pub fn error(text: &str) {
-    let _ = writeln!(io::stderr(), "error: {text}");
+/// Prints an error that is no end of the run to stderr, and its details, each on its own line.
+pub fn error(text: &str, details: &[String]) {
+    let details: String =
+        details.iter().map(|detail| format!("  {}\n", printable(detail))).collect();
+    let _ = write!(io::stderr(), "error: {}\n{details}", printable(text));
 }
 
 /// Prints something worth knowing to stderr.
 pub fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "note: {text}");
+    let _ = writeln!(io::stderr(), "note: {}", printable(text));
 }
 
 /// Prints a warning to stderr.
 pub fn warn(text: &str) {
-    let _ = writeln!(io::stderr(), "warning: {text}");
+    let _ = writeln!(io::stderr(), "warning: {}", printable(text));
 }
 
 /// Whether anybody reads what was printed.
@@ -185,6 +190,13 @@ mod tests {
             report(error.as_ref()),
             "error: while rendering: cannot read `x`: disk on fire\nhint: get out\n"
         );
+    }
+
+    #[test]
+    fn what_strangers_wrote_is_escaped() {
+        let hinted: Result<(), _> = Err(Outer(io::Error::other("a\x1b[2J\nb"))).hint("\u{202e}c");
+        let text = report(anyhow::Error::new(hinted.unwrap_err()).as_ref());
+        assert_eq!(text, "error: cannot read `x`: a\\u{1b}[2J\\u{a}b\nhint: \\u{202e}c\n");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub use find::{FILES_MAX, manifests};
 pub use read::{FILE_BYTES_MAX, Input, read};
 pub use watch::{Pace, Watch};
-pub use write::{Wrote, write};
+pub use write::{Wrote, remove, write};
 
 /// A file could not be read, found or written.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,14 @@ pub enum FileError {
     #[error("cannot read `{path}`")]
     Read {
         /// The path as given, or `-`.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// It could not be removed.
+    #[error("cannot remove `{path}`")]
+    Remove {
+        /// The path as given.
         path: PathBuf,
         /// The cause.
         source: io::Error,

@@ -7,6 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use trustd_api::validate::namespace_fault;
+
 pub use default_package::{BadPackage, default_package};
 
 /// A host and a port to connect to: `example.com:443`, `10.0.0.1:443` or `[::1]:443`.
@@ -110,6 +112,28 @@ pub fn go_bool(text: &str) -> Result<bool, BadBool> {
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         _ => Err(BadBool),
     }
+}
+
+/// The text is not the name of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadNamespace(&'static str);
+
+/// Reads the name of a namespace as the API server does (a DNS label, RFC 1123).
+///
+/// # Errors
+/// What is wrong with the name, in the API server's words.
+pub fn namespace(text: &str) -> Result<String, BadNamespace> {
+    namespace_fault(text).map_or_else(|| Ok(text.to_owned()), |fault| Err(BadNamespace(fault)))
+}
+
+/// The same as an item of a list. An empty one stands for none, as in `--target-namespaces=`, which
+/// trust-manager takes for an empty list.
+///
+/// # Errors
+/// As [`namespace`].
+pub fn listed_namespace(text: &str) -> Result<String, BadNamespace> {
+    if text.is_empty() { Ok(String::new()) } else { namespace(text) }
 }
 
 /// `number` units of `scale` nanoseconds; `number` may have a fraction.

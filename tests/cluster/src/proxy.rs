@@ -28,6 +28,8 @@ struct Gate {
     way: Way,
     /// Connections of an earlier era are cut.
     era: u64,
+    /// Connections made before as many swallowings are swallowed.
+    swallowings: u64,
     delay: Duration,
 }
 
@@ -49,7 +51,7 @@ impl Proxy {
     /// # Errors
     /// Fails when it cannot listen.
     pub fn to(target: u16) -> Result<Self> {
-        let gate = Gate { way: Way::Open, era: 0, delay: Duration::ZERO };
+        let gate = Gate { way: Way::Open, era: 0, swallowings: 0, delay: Duration::ZERO };
         let (gate, watched) = watch::channel(gate);
         let port = crate::ports::free()?;
         let (started, start) = oneshot::channel();
@@ -93,6 +95,12 @@ impl Proxy {
     /// Lets nothing pass any more, while connections stay as they are and can still be made.
     pub fn block(&self) {
         self.gate.send_modify(|gate| gate.way = Way::Blocked);
+    }
+
+    /// Swallows every connection that there is: what is sent vanishes, and neither end is ever told. New
+    /// ones are welcome. So does a middlebox that has lost its table.
+    pub fn swallow(&self) {
+        self.gate.send_modify(|gate| gate.swallowings += 1);
     }
 
     /// Closes every connection and refuses new ones.
@@ -186,21 +194,37 @@ async fn until(mut gate: watch::Receiver<Gate>, is_so: impl FnMut(&Gate) -> bool
     let _ = gate.wait_for(is_so).await;
 }
 
-/// One connection, until either side ends it or it is cut.
+/// One connection, until either side ends it or it is cut. A swallowed one lasts until its client gives
+/// it up.
 async fn carry(client: TcpStream, target: u16, mut gate: watch::Receiver<Gate>) {
-    let era = gate.borrow_and_update().era;
-    let gate_of_pumps = gate.clone();
+    let Gate { era, swallowings, .. } = *gate.borrow_and_update();
+    let mut at_gate = gate.clone();
     let both = async {
-        let _ = passes(&mut gate_of_pumps.clone()).await;
+        let _ = passes(&mut at_gate).await;
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, target));
         let Ok(server) = TcpStream::connect(server).await else { return };
         let _ = client.set_nodelay(true);
         let _ = server.set_nodelay(true);
-        let (from_client, to_client) = client.into_split();
-        let (from_server, to_server) = server.into_split();
-        let up = pump(from_client, to_server, gate_of_pumps.clone());
-        let down = pump(from_server, to_client, gate_of_pumps.clone());
-        tokio::join!(up, down);
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = server.into_split();
+        let pumps = async {
+            let up = pump(&mut from_client, &mut to_server, at_gate.clone());
+            let down = pump(&mut from_server, &mut to_client, at_gate.clone());
+            tokio::join!(up, down);
+        };
+        tokio::select! {
+            biased;
+            () = until(at_gate.clone(), |gate| gate.swallowings != swallowings) => {}
+            () = pumps => return,
+        }
+        // All four halves are still here, so neither end hears of this.
+        tokio::select! {
+            () = drain(&mut from_client) => {}
+            () = async {
+                drain(&mut from_server).await;
+                std::future::pending::<()>().await;
+            } => {}
+        }
     };
     tokio::select! {
         () = both => {}
@@ -208,7 +232,7 @@ async fn carry(client: TcpStream, target: u16, mut gate: watch::Receiver<Gate>) 
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut gate: watch::Receiver<Gate>) {
+async fn pump(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, mut gate: watch::Receiver<Gate>) {
     let mut buffer = vec![0; BUFFER];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         let Ok(delay) = passes(&mut gate).await else { break };
@@ -221,6 +245,12 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut gate: watch::
         }
     }
     let _ = to.shutdown().await;
+}
+
+/// Reads until the end, for nothing.
+async fn drain(from: &mut OwnedReadHalf) {
+    let mut buffer = vec![0; BUFFER];
+    while let Ok(1..) = from.read(&mut buffer).await {}
 }
 
 /// Waits until bytes may pass, and gives how long each lot is held up.
@@ -284,6 +314,28 @@ mod tests {
         proxy.unblock();
         let answer = tokio::time::timeout(Duration::from_secs(20), stream.read_u8()).await;
         assert_eq!(answer.unwrap().unwrap(), b'y');
+    }
+
+    #[tokio::test]
+    async fn what_is_swallowed_is_silent_for_ever_and_new_connections_are_well() {
+        let proxy = echo().await;
+        let mut stream = connect(&proxy).await.unwrap();
+        assert_eq!(ask(&mut stream).await.unwrap(), b'x');
+        proxy.swallow();
+        let mut second = connect(&proxy).await.unwrap();
+        assert_eq!(ask(&mut second).await.unwrap(), b'x');
+        stream.write_all(b"y").await.unwrap();
+        let silence = tokio::time::timeout(Duration::from_millis(500), stream.read_u8()).await;
+        assert!(silence.is_err(), "{silence:?}");
+        drop((stream, second));
+        crate::eventually("none left", Duration::from_secs(20), async || {
+            match proxy.connections() {
+                0 => Ok(()),
+                more => Err(anyhow!("{more} connections")),
+            }
+        })
+        .await
+        .unwrap();
     }
 
     #[tokio::test]

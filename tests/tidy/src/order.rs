@@ -30,17 +30,17 @@ pub struct Order {
 pub const ORDERS: [Order; 6] = [
     Order {
         package: "trustd-core",
-        modules: "names time pem certificate bundle selector spec format world plan outcome",
+        modules: "escape names time pem certificate bundle selector spec format world plan outcome",
     },
     Order { package: "trustd-api", modules: "labels v1alpha1 validate object manifest" },
     Order { package: "trustd", modules: "exit settings cli files telemetry controller cmd" },
     Order {
         package: "tlsbench-core",
-        modules: "units random plan proxyconf pace tally usage stats compare record calibration warning verdicts change aa search cost advice report",
+        modules: "units escape random plan proxyconf pace tally usage stats compare record calibration warning verdicts change aa search cost advice report",
     },
     Order {
         package: "tlsbench-engine",
-        modules: "clock affinity netns shard tls wire session drive hop probe process topology calibrate fake run trial",
+        modules: "clock affinity netns shard tls wire session drive hop probe process topology calibrate fake run trial fuzzing",
     },
     Order { package: "tlsbench", modules: "exit settings cli store progress cmd" },
 ];

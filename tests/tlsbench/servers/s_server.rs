@@ -1,5 +1,6 @@
 //! `openssl s_server`: one connection after the other, with OpenSSL's own defaults.
 
+use std::path::Path;
 use std::process::Command;
 
 use tlsbench_engine::tls::Issued;
@@ -30,6 +31,16 @@ impl SServer {
         let mut command = Command::new(program);
         command.args(["s_server", "-accept", &address.to_string(), "-cert", "server.pem"]);
         command.args(["-cert_chain", "server.pem", "-key", "server.key"]).args(arguments);
+        Some(Self(Server::start(command, folder, address)))
+    }
+
+    /// Starts it with a certificate and key of any make, for handshakes.
+    pub(crate) fn of_files(certificate: &Path, key: &Path, arguments: &[&str]) -> Option<Self> {
+        let program = installed("openssl", "openssl")?;
+        let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
+        let mut command = Command::new(program);
+        command.args(["s_server", "-www", "-accept", &address.to_string(), "-cert"]);
+        command.arg(certificate).arg("-key").arg(key).args(arguments);
         Some(Self(Server::start(command, folder, address)))
     }
 }

@@ -161,7 +161,8 @@ pub fn changes(
         .flat_map(|record| record.values.keys())
         .filter(|key| all().all(|record| record.values.contains_key(*key)))
         .collect();
-    if of_both.is_empty() {
+    let dead = dead(these, against);
+    if of_both.is_empty() && dead.is_empty() {
         return Err(ChangeError::NothingCommon);
     }
     let values = |side: &[Observed], key: &(String, Metric)| -> Vec<f64> {
@@ -180,6 +181,8 @@ pub fn changes(
             all().any(|record| record.spoiled.contains(&(key.0.clone(), key.1.family())));
         change.verdict = change.judge(is_enough, is_spoiled);
     }
+    changes.extend(dead);
+    changes.sort_by(|one, other| (&one.subject, one.metric).cmp(&(&other.subject, other.metric)));
     let names = |side: &[Observed]| side.iter().map(|record| record.name.clone()).collect();
     Ok(Changes {
         schema: SCHEMA,
@@ -189,6 +192,39 @@ pub fn changes(
         axes: differing,
         changes,
     })
+}
+
+/// Subjects of which nothing succeeded in a record, so that it has no figures to compare. Where that is so
+/// on one side only it is a verdict, however few records there are: no chance makes everything fail.
+fn dead(these: &[Observed], against: &[Observed]) -> Vec<Change> {
+    let all = || these.iter().chain(against);
+    let subjects: BTreeSet<&String> = all()
+        .flat_map(|record| record.failed.keys())
+        .filter(|subject| all().any(|record| record.is_dead(subject)))
+        .collect();
+    let change = |subject: &String| {
+        let is_dead = |side: &[Observed]| side.iter().any(|record| record.is_dead(subject));
+        let percent = |side: &[Observed]| {
+            let shares: Vec<f64> =
+                side.iter().filter_map(|record| record.failed.get(subject).copied()).collect();
+            100.0 * shares.iter().sum::<f64>() / shares.len().max(1) as f64
+        };
+        Change {
+            subject: subject.clone(),
+            metric: Metric::Failed,
+            mean: percent(these),
+            against: percent(against),
+            difference: None,
+            ratio: None,
+            chance: None,
+            verdict: match (is_dead(these), is_dead(against)) {
+                (true, false) => Verdict::CostsMore,
+                (false, true) => Verdict::CostsLess,
+                _ => Verdict::None { why: Silence::Spoiled },
+            },
+        }
+    };
+    subjects.into_iter().map(change).collect()
 }
 
 impl Change {
@@ -230,6 +266,8 @@ impl Change {
     #[must_use]
     pub fn words(&self) -> String {
         match self.verdict {
+            Verdict::CostsLess if self.metric == Metric::Failed => "better".to_owned(),
+            Verdict::CostsMore if self.metric == Metric::Failed => "worse".to_owned(),
             Verdict::CostsLess => "less".to_owned(),
             Verdict::CostsMore => "more".to_owned(),
             Verdict::None { why: Silence::TooLittle } => {
@@ -307,7 +345,9 @@ fn differences(this: &Observed, other: &Observed) -> Vec<Difference> {
     keys.into_iter()
         .filter_map(|key| {
             let (this, against) = (this.parameters.get(key), other.parameters.get(key));
-            (this != against).then(|| Difference {
+            let is_silent = this.is_none() || against.is_none();
+            let is_told = !(is_silent && key.starts_with(parameters::NEGOTIATED));
+            (this != against && is_told).then(|| Difference {
                 key: key.clone(),
                 this: this.cloned(),
                 against: against.cloned(),

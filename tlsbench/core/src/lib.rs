@@ -3,6 +3,7 @@
 //! Values in, values out. This crate has no clock, no randomness, no files and no network.
 
 pub mod units;
+pub mod escape;
 mod random;
 pub mod plan;
 pub mod proxyconf;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use crate::units::{Nanos, Rate, Share};
 
 pub(crate) mod words;
+mod versions;
 mod problem;
 mod secret;
 mod url;
@@ -25,13 +26,15 @@ pub mod lab;
 mod tests;
 
 pub use draft::{
-    Draft, LoadDraft, LoopName, ProtocolName, RequestDraft, SpreadName, TargetDraft, TimingDraft,
-    TlsDraft,
+    Draft, LoadDraft, LoopName, ProtocolName, RequestDraft, SpreadName, TargetDraft, TimeoutDraft,
+    TimingDraft, TlsDraft,
 };
 pub(crate) use file::read_toml;
 pub use problem::Problem;
-pub use secret::redact;
-pub use url::is_dns_name;
+pub(crate) use problem::first;
+pub use secret::{redact, redact_url};
+pub use url::{is_dns_name, without_root};
+pub use versions::Versions;
 pub use words::NoSuchWord;
 use words::words;
 
@@ -48,6 +51,8 @@ pub struct Scenario {
     pub load: Load,
     /// How long, and in how many parts.
     pub timing: Timing,
+    /// How long an operation, its parts and the whole run may take.
+    pub timeout: Timeout,
     /// How a connection ends.
     pub close: Close,
     /// Threads; each has its own loop, TLS configuration, sessions and histograms.
@@ -56,8 +61,38 @@ pub struct Scenario {
     pub pin: Pin,
     /// Addresses that connections come from, in turn; empty leaves the choice to the system.
     pub sources: Vec<IpAddr>,
+    /// The version of IP that connections are to have; `None` leaves it to names and sources.
+    pub ip_version: Option<IpVersion>,
     /// When a run against other people's machines stops by itself.
     pub abort_errors_above: Share,
+}
+
+impl Scenario {
+    /// The version of IP that connections have: the one that was asked for, or that of the sources.
+    #[must_use]
+    pub fn effective_ip_version(&self) -> Option<IpVersion> {
+        self.ip_version.or_else(|| self.sources.first().map(|source| IpVersion::of(*source)))
+    }
+}
+
+/// A version of IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum IpVersion {
+    /// RFC 791.
+    V4,
+    /// RFC 8200.
+    V6,
+}
+
+impl IpVersion {
+    /// The version of an address.
+    #[must_use]
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
 }
 
 /// An endpoint.
@@ -67,7 +102,8 @@ pub struct Target {
     pub name: String,
     /// Whether TLS is spoken.
     pub scheme: Scheme,
-    /// Host of the URL, for the Host header, SNI and the name that is verified.
+    /// Host of the URL, for the Host header, SNI and the name that is verified. A name may end with a
+    /// dot, which is sent in the Host header alone; an IPv6 address may have a zone, which never is.
     pub host: String,
     /// Port of the URL.
     pub port: u16,
@@ -113,8 +149,8 @@ impl Scheme {
 /// How TLS is spoken. What is asked for here is checked against what was negotiated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tls {
-    /// The one version that is offered.
-    pub version: Version,
+    /// The versions that are offered; the server chooses where they are two.
+    pub version: Versions,
     /// Suites in order of preference; empty means the provider's own choice for the version.
     pub suites: Vec<Suite>,
     /// Groups in order of preference; empty means X25519 first, then P-256 and P-384.
@@ -206,7 +242,7 @@ pub enum Verify {
     Every,
     /// Chain and name of each shard's first full handshake.
     First,
-    /// Nothing but the handshake signature.
+    /// Nothing but the handshake signature, and not that where no provider verifies by the key.
     Off,
     /// A chain that was verified is remembered by leaf, intermediates, name, roots and provider
     /// until the first of it expires.
@@ -316,6 +352,33 @@ pub struct Timing {
     pub ramp: Nanos,
 }
 
+/// How long things may take before they are given up and counted as failed by `timeout`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeout {
+    /// A whole operation: from the first SYN of a new connection, or from the request on one that
+    /// stands, to the end of the response.
+    pub operation: Nanos,
+    /// Until the TCP connection stands.
+    pub connect: Nanos,
+    /// From there until the server has confirmed the TLS handshake.
+    pub handshake: Nanos,
+    /// From the request to the first byte of its response.
+    pub first_byte: Nanos,
+    /// The whole run, which then ends before its time and keeps what was measured.
+    pub run: Option<Nanos>,
+}
+
+impl Timeout {
+    /// The limits where none is said.
+    pub const DEFAULT: Self = Self {
+        operation: OPERATION_MAX,
+        connect: CONNECT_MAX,
+        handshake: HANDSHAKE_MAX,
+        first_byte: FIRST_BYTE_MAX,
+        run: None,
+    };
+}
+
 /// How long a round is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
@@ -333,7 +396,8 @@ pub enum Close {
     /// The client resets it, which leaves no TIME_WAIT.
     Rst,
     /// The server closes first (`Connection: close`; in a handshake-only run the client asks by
-    /// close_notify and waits), and TIME_WAIT stays there.
+    /// close_notify), and TIME_WAIT stays there. Where it has not within [`SERVER_CLOSE_MAX`], the
+    /// client does.
     Server,
 }
 
@@ -344,6 +408,7 @@ words!(Group {
     X25519 = "x25519",
     X25519MlKem768 = "x25519mlkem768",
 });
+words!(IpVersion { V4 = "ipv4", V6 = "ipv6" });
 words!(KeyKind {
     EcdsaP256 = "ecdsa-p256",
     EcdsaP384 = "ecdsa-p384",
@@ -360,6 +425,18 @@ words!(Suite {
 });
 words!(Verify { Every = "every", First = "first", Off = "off", SameChain = "same-chain" });
 words!(Version { Tls12 = "1.2", Tls13 = "1.3" });
+
+/// A server that was asked to close has to send its FIN within this: it is under way with the response,
+/// or the server lingers, as Envoy does for a second.
+pub const SERVER_CLOSE_MAX: Nanos = Nanos::from_millis(5);
+/// A minute, as k6 has it: what takes longer hangs, or is a download for which the limit is raised.
+const OPERATION_MAX: Nanos = Nanos::from_millis(60_000);
+/// Who says nothing for half a minute will not.
+const FIRST_BYTE_MAX: Nanos = Nanos::from_millis(30_000);
+/// Two lost SYNs (1 s and 2 s of retransmission) and a slow path still fit.
+const CONNECT_MAX: Nanos = Nanos::from_millis(5_000);
+/// A hundred times an RSA-4096 handshake on a machine that is 10 times overloaded.
+const HANDSHAKE_MAX: Nanos = Nanos::from_millis(10_000);
 
 /// What requests call themselves: honest, so that whoever is loaded can see by what.
 pub const USER_AGENT: &str = concat!("tlsbench/", env!("CARGO_PKG_VERSION"), " (load test)");

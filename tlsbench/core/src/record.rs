@@ -3,12 +3,14 @@
 //! `docs/record.md` says what each field means; a test holds the two together.
 
 pub mod lab;
+mod address;
 mod merge;
 mod series;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +18,8 @@ pub use crate::plan::redact;
 use crate::plan::{Draft, Problem, Scenario};
 use crate::tally::{Phase, Quantile, Shape, Tally, quantile_with_missed};
 use crate::units::Nanos;
-use crate::usage::{Cpu, Lap, Second};
+use crate::usage::{Cpu, Lap, Second, UnderWay};
+pub use address::AddressRecord;
 pub use merge::merge;
 pub use series::Series;
 
@@ -74,19 +77,45 @@ pub struct Environment {
     pub versions: BTreeMap<String, String>,
     /// Kernel settings that matter, by name.
     pub sysctls: BTreeMap<String, String>,
-    /// The command line, secrets redacted.
+    /// The command line, redacted.
     pub command: Vec<String>,
+    /// What happened to the machine during a run against endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meanwhile: Option<Meanwhile>,
+}
+
+/// What happened to a generator's machine during its run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meanwhile {
+    /// CPU time that there was: the run's length, as many times as it may use CPUs.
+    pub had_ns: Nanos,
+    /// CPU time that the hypervisor gave to others.
+    pub stolen_ns: Option<Nanos>,
+    /// Periods in which a control group stopped this process, or others of its groups.
+    pub throttled: Option<u64>,
+    /// CPU time of other processes; none where a target is on this machine, for its server is one.
+    pub others_ns: Option<Nanos>,
+    /// The name of the one that used most.
+    pub others_top: Option<String>,
 }
 
 /// One target over all its rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetRecord {
     /// Its name in the scenario.
+    #[serde(deserialize_with = "crate::plan::words::short_name")]
     pub name: String,
     /// Its rounds, generator after generator.
     pub rounds: Vec<RoundRecord>,
     /// What was timed, by phase, over all rounds and generators.
     pub histograms: BTreeMap<String, Series>,
+    /// Operations that had not ended when the run stopped waiting for them.
+    #[serde(default)]
+    pub unanswered: UnderWay,
+    /// Operations of all rounds by the address that they ended at; none between placements, where
+    /// each round has another, and in older records.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub addresses: BTreeMap<SocketAddr, AddressRecord>,
 }
 
 /// One target in one round, by one generator.
@@ -102,12 +131,24 @@ pub struct RoundRecord {
     pub succeeded: u64,
     /// Operations that failed, by why.
     pub failed: BTreeMap<String, u64>,
+    /// Those of them of which a detail is known, by why and detail; none in older records.
+    #[serde(default)]
+    pub reasons: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Whole responses by status; none in older records.
+    #[serde(default)]
+    pub statuses: BTreeMap<u16, u64>,
+    /// Requests that were sent again on another connection; none in older records.
+    #[serde(default)]
+    pub resent: u64,
     /// Starts that waited longer than allowed and never began.
     pub missed: u64,
     /// Operations that should have begun.
     pub scheduled: u64,
     /// Connections that were made.
     pub connections: u64,
+    /// Those that the server should have closed and the client did.
+    #[serde(default)]
+    pub closed_by_client: u64,
     /// What was negotiated.
     pub shape: Shape,
     /// Bytes read from sockets.
@@ -118,6 +159,9 @@ pub struct RoundRecord {
     pub cpu: Cpu,
     /// CPU time of its busiest thread.
     pub busiest_thread_ns: Nanos,
+    /// What was under way when it ended.
+    #[serde(default)]
+    pub under_way: UnderWay,
     /// What ended in each second.
     #[serde(default)]
     pub seconds: Vec<Second>,
@@ -169,6 +213,29 @@ pub enum AnyRecord {
 /// A record that cannot be read or added.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
+    /// It was measured at another time.
+    #[error(
+        "record {index} began {apart} before or after the others, and rounds of {round} do not overlap \
+         so far apart: their rates do not add up; start generators within a round of each other, or \
+         make rounds longer (`timing.round`)"
+    )]
+    Apart {
+        /// Which record, from 0.
+        index: usize,
+        /// How far it began from the first of the others.
+        apart: Nanos,
+        /// The shortest round.
+        round: Nanos,
+    },
+    /// Its rounds are there already.
+    #[error(
+        "record {index} is a copy of another, or part of a sum that is there already, and its \
+         generator would count twice; leave it out"
+    )]
+    Copy {
+        /// Which record, from 0.
+        index: usize,
+    },
     /// There was nothing to add.
     #[error("no records to merge")]
     Empty,
@@ -205,6 +272,20 @@ pub enum RecordError {
         /// Which record, from 0.
         index: usize,
     },
+}
+
+impl RecordError {
+    /// Which of several records it is about, from 0.
+    #[must_use]
+    pub const fn index(&self) -> Option<usize> {
+        match self {
+            Self::Apart { index, .. }
+            | Self::Copy { index }
+            | Self::Scenario { index }
+            | Self::Targets { index } => Some(*index),
+            Self::Empty | Self::Histogram { .. } | Self::Read(_) | Self::Schema { .. } => None,
+        }
+    }
 }
 
 impl RunRecord {
@@ -245,7 +326,20 @@ impl TargetRecord {
     /// A target without rounds.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), rounds: Vec::new(), histograms: BTreeMap::new() }
+        Self {
+            name: name.into(),
+            rounds: Vec::new(),
+            histograms: BTreeMap::new(),
+            unanswered: UnderWay::default(),
+            addresses: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a round's operations by address.
+    pub fn push_addresses(&mut self, tally: &Tally) {
+        for (address, ended) in &tally.addresses {
+            self.addresses.entry(*address).or_default().add(&AddressRecord::from(ended));
+        }
     }
 
     /// Adds a round of the one generator that there is before merging.
@@ -304,14 +398,19 @@ impl RoundRecord {
             wall_ns: wall,
             succeeded: tally.succeeded,
             failed: tally.failed.iter().map(|(why, n)| (why.as_str().to_owned(), *n)).collect(),
+            reasons: reasons(tally),
+            statuses: tally.statuses.clone(),
+            resent: tally.resent,
             missed: tally.missed,
             scheduled: tally.scheduled,
             connections: tally.connections,
+            closed_by_client: tally.closed_by_client,
             shape: tally.shape.clone(),
             bytes_read: tally.bytes_read,
             bytes_written: tally.bytes_written,
             cpu: lap.cpu,
             busiest_thread_ns: lap.busiest_thread,
+            under_way: lap.under_way,
             seconds: lap.seconds.clone(),
             operations_per_second: per_second(tally.succeeded),
             connections_per_second: per_second(tally.connections),
@@ -324,6 +423,15 @@ impl RoundRecord {
     pub fn failures(&self) -> u64 {
         self.failed.values().copied().fold(0, u64::saturating_add)
     }
+}
+
+fn reasons(tally: &Tally) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let mut all: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    for ((failure, reason), count) in &tally.reasons {
+        let below = all.entry(failure.as_str().to_owned()).or_default();
+        below.insert(reason.to_string(), *count);
+    }
+    all
 }
 
 impl Quantiles {

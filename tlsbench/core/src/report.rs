@@ -3,6 +3,7 @@
 //! Made from records alone. A figure that rounds give is an estimate with its interval, or nothing;
 //! `docs/report.md` says what each field means, and a test holds the two together.
 
+mod address;
 mod curve;
 mod gates;
 mod placements;
@@ -12,16 +13,19 @@ mod tests;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use serde::Serialize;
 
 use crate::plan::Load;
 use crate::record::lab::LabRecord;
-use crate::record::{Environment, Note, RunRecord, TargetRecord};
+use crate::record::{Environment, Note, RunRecord, TargetRecord, redact};
 use crate::stats::Estimate;
 use crate::tally::{Phase, Quantile, Shape};
 use crate::units::Nanos;
+use crate::usage::UnderWay;
 use crate::warning::{Family, Gate, judge};
+pub use address::AddressReport;
 pub use curve::CurvePoint;
 use curve::Steps;
 pub use gates::GateReport;
@@ -113,7 +117,7 @@ impl RunReport {
                 .map(|target| TargetReport::new(target, wait_max, &gates))
                 .collect(),
             gates: gates.iter().map(GateReport::from).collect(),
-            environments: record.environments.clone(),
+            environments: record.environments.iter().map(redacted).collect(),
             scenario: scenario(record),
         }
     }
@@ -140,12 +144,24 @@ pub struct TargetReport {
     pub failed: u64,
     /// The same, by why.
     pub failures: BTreeMap<String, u64>,
+    /// Those of them of which a detail is known, by why and detail.
+    pub reasons: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Whole responses by status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Requests that were sent again on another connection.
+    pub resent: u64,
     /// Starts that waited longer than allowed and never began.
     pub missed: u64,
+    /// Operations that had not ended when the run stopped waiting for them.
+    pub unanswered: UnderWay,
+    /// Operations by the address that they ended at.
+    pub addresses: BTreeMap<SocketAddr, AddressReport>,
     /// Operations that should have begun.
     pub scheduled: u64,
     /// Connections that were made.
     pub connections: u64,
+    /// Those that the server should have closed and the client did.
+    pub closed_by_client: u64,
     /// Bytes read from sockets.
     pub bytes_read: u64,
     /// Bytes written to sockets.
@@ -169,11 +185,14 @@ impl TargetReport {
         let rounds = Rounds::of(target);
         let mut shape = Shape::default();
         let mut failures: BTreeMap<String, u64> = BTreeMap::new();
+        let mut reasons: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+        let mut statuses: BTreeMap<u16, u64> = BTreeMap::new();
         for round in &target.rounds {
             shape.add(&round.shape);
-            for (why, count) in &round.failed {
-                let sum = failures.entry(why.clone()).or_default();
-                *sum = sum.saturating_add(*count);
+            add(&mut failures, &round.failed);
+            add(&mut statuses, &round.statuses);
+            for (why, below) in &round.reasons {
+                add(reasons.entry(why.clone()).or_default(), below);
             }
         }
         let concerns = |gate: &&Gate| gate.target.as_ref().is_none_or(|name| *name == target.name);
@@ -187,9 +206,15 @@ impl TargetReport {
             succeeded: target.sum(|round| round.succeeded),
             failed: failures.values().copied().fold(0, u64::saturating_add),
             failures,
+            reasons,
+            statuses,
+            resent: target.sum(|round| round.resent),
             missed: target.sum(|round| round.missed),
+            unanswered: target.unanswered,
+            addresses: target.addresses.iter().map(|(at, of)| (*at, of.into())).collect(),
             scheduled: target.sum(|round| round.scheduled),
             connections: target.sum(|round| round.connections),
+            closed_by_client: target.sum(|round| round.closed_by_client),
             bytes_read: target.sum(|round| round.bytes_read),
             bytes_written: target.sum(|round| round.bytes_written),
             shape,
@@ -211,6 +236,21 @@ impl TargetReport {
     #[must_use]
     pub fn latency(&self) -> Option<&PhaseReport> {
         self.phase(Phase::Corrected).or_else(|| self.phase(Phase::Uncorrected))
+    }
+
+    /// Failures with their details, `alert (unrecognized_name 3)`, and how many.
+    pub fn failures_in_detail(&self) -> impl Iterator<Item = (String, u64)> {
+        self.failures.iter().map(|(why, count)| match self.reasons.get(why) {
+            Some(reasons) => (format!("{why} ({})", details(reasons)), *count),
+            None => (why.clone(), *count),
+        })
+    }
+
+    /// Statuses and how many responses had each, unless all had one and the same of 200 to 299.
+    pub fn notable_statuses(&self) -> impl Iterator<Item = (u16, u64)> {
+        let is_plain = self.statuses.len() == 1 && self.statuses.keys().all(|s| s / 100 == 2);
+        let all = self.statuses.iter().map(|(status, count)| (*status, *count));
+        all.filter(move |_| !is_plain)
     }
 
     /// What was timed in a phase; nothing where nothing was.
@@ -278,15 +318,40 @@ pub fn wait_max(record: &RunRecord) -> Nanos {
     }
 }
 
+/// Details with their counts, the most frequent first.
+fn details(reasons: &BTreeMap<String, u64>) -> String {
+    let mut sorted: Vec<_> = reasons.iter().collect();
+    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let listed: Vec<String> =
+        sorted.into_iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+    listed.join(", ")
+}
+
+fn add<K: Ord + Clone>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
+    for (key, count) in from {
+        let sum = into.entry(key.clone()).or_default();
+        *sum = sum.saturating_add(*count);
+    }
+}
+
+/// The environment without what an older program, or an edit, left in its command.
+fn redacted(environment: &Environment) -> Environment {
+    Environment { command: redact(&environment.command), ..environment.clone() }
+}
+
 /// The scenario without secrets, even where a record holds some: reports are for others to read.
 fn scenario(record: &RunRecord) -> String {
-    let redacted = record.scenario().ok().map(|scenario| scenario.redacted().to_toml());
-    redacted.and_then(Result::ok).unwrap_or_else(|| record.scenario.clone())
+    let redacted = record.scenario().ok().map(|scenario| scenario.to_record());
+    // One that cannot be read cannot be redacted either.
+    redacted.and_then(Result::ok).unwrap_or_else(|| UNREADABLE.to_owned())
 }
 
 /// The quantiles that are reported, by name.
 pub const QUANTILES: [(&str, f64); 5] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+
+/// What stands for a scenario that this program cannot read.
+const UNREADABLE: &str = "# no scenario that this version of tlsbench reads; the record has it";
 
 /// The version of the format that is written here.
 pub const SCHEMA: u32 = 1;

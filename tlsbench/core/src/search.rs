@@ -37,6 +37,8 @@ pub struct Search {
     trials: u32,
     confirmed: Option<f64>,
     is_over: bool,
+    /// At the lowest rate that was tried, nothing came to a good end.
+    is_dead: bool,
 }
 
 /// What to do next.
@@ -76,13 +78,14 @@ impl Search {
             trials: 0,
             confirmed: None,
             is_over: false,
+            is_dead: false,
         }
     }
 
     /// What to do next. Asked again, it says the same until it is told what came of it.
     #[must_use]
     pub fn next(&self) -> Step {
-        let found = Found { from: self.confirmed, to: self.missed, trials: self.trials };
+        let found = self.so_far();
         if self.is_over || self.trials >= TRIALS_MAX {
             return Step::Done(found);
         }
@@ -94,6 +97,12 @@ impl Search {
             Some(rate) => Step::Try { rate, long },
             None => Step::Done(found),
         }
+    }
+
+    /// What is known so far, for a search that is given up.
+    #[must_use]
+    pub const fn so_far(&self) -> Found {
+        Found { from: self.confirmed, to: self.missed, trials: self.trials }
     }
 
     fn next_rate(&self) -> Option<(f64, bool)> {
@@ -108,6 +117,7 @@ impl Search {
             (Some(met), None) => ((met * 2.0).min(most), false),
             // Down by halves, until something is met or there is nothing to ask for.
             (None, Some(missed)) if missed <= LEAST => return None,
+            (None, Some(_)) if self.is_dead => (LEAST, false),
             (None, Some(missed)) => ((missed / 2.0).max(LEAST), false),
             (Some(met), Some(missed)) if missed <= met * (1.0 + self.bounds.resolution) => {
                 (met, true)
@@ -117,11 +127,19 @@ impl Search {
         })
     }
 
+    /// Takes that nothing at all came to a good end at the rate that it asked for. Half of it would
+    /// hardly fare better: where that holds twice, the least rate is tried next.
+    pub fn told_dead(&mut self) {
+        self.told(false);
+        self.is_dead = true;
+    }
+
     /// Takes what came of the step that it asked for.
     pub fn told(&mut self, has_met: bool) {
         let Step::Try { rate, long } = self.next() else { return };
         let rate = rate.as_f64();
         self.trials = self.trials.saturating_add(1);
+        self.is_dead = false;
         match (long, has_met) {
             (true, true) => (self.confirmed, self.is_over) = (Some(rate), true),
             // Short trials were too kind: what is not confirmed is not met.

@@ -4,11 +4,13 @@
 
 mod student;
 mod paired;
+mod binomial;
 
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+pub use binomial::binomial_bounds;
 pub use paired::{BOOTSTRAP_MIN, holm, sign_flip_test, studentised_bootstrap, t_test};
 pub use student::{t_quantile, t_tails};
 

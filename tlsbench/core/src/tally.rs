@@ -3,14 +3,21 @@
 //! Recording allocates nothing. Two kinds of start time are two types, so that a latency cannot be
 //! taken from the wrong one by accident (coordinated omission).
 
+mod address;
+mod reason;
+mod shape;
+
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use hdrhistogram::{Counter, Histogram};
-use serde::{Deserialize, Serialize};
 
 pub use crate::pace::{ActualStart, IntendedStart};
 use crate::plan::hop::Counted;
 use crate::units::Nanos;
+pub use address::AddressTally;
+pub use reason::{Detail, ErrorCode, Failed, Reason};
+pub use shape::Shape;
 
 /// The parts of an operation that are timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,11 +38,14 @@ pub enum Phase {
     Uncorrected,
     /// How late operations began.
     SendLag,
+    /// From the end of a connection's last operation until both sides had closed it, or the client had
+    /// given up to wait for that.
+    Closing,
 }
 
 impl Phase {
     /// Every phase, in the order of reports.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Connect,
         Self::Handshake,
         Self::Confirmed,
@@ -44,6 +54,7 @@ impl Phase {
         Self::Corrected,
         Self::Uncorrected,
         Self::SendLag,
+        Self::Closing,
     ];
 
     /// The phase as records spell it.
@@ -58,6 +69,7 @@ impl Phase {
             Self::Corrected => "corrected",
             Self::Uncorrected => "uncorrected",
             Self::SendLag => "send_lag",
+            Self::Closing => "closing",
         }
     }
 }
@@ -83,8 +95,17 @@ pub enum Failure {
     ConnectRefused,
     /// The connection could not be made for another reason.
     ConnectOther,
+    /// The kernel has the address family switched off (EAFNOSUPPORT).
+    FamilyOff,
+    /// No file descriptor was left (EMFILE, ENFILE).
+    OpenFiles,
+    /// The source address is none of this machine's (EADDRNOTAVAIL when it is bound).
+    SourceNotLocal,
     /// Something took longer than the limit.
     Timeout,
+    /// No route leads to the address, or no address of this machine can reach it (ENETUNREACH,
+    /// EHOSTUNREACH, EADDRNOTAVAIL before any port was taken).
+    Unroutable,
     /// The name could not be resolved.
     Resolve,
     /// The connection was reset during the handshake.
@@ -109,7 +130,7 @@ pub enum Failure {
 
 impl Failure {
     /// Every failure.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::Alert,
         Self::Alpn,
         Self::AddressesExhausted,
@@ -119,7 +140,11 @@ impl Failure {
         Self::CertificateOther,
         Self::ConnectRefused,
         Self::ConnectOther,
+        Self::FamilyOff,
+        Self::OpenFiles,
+        Self::SourceNotLocal,
         Self::Timeout,
+        Self::Unroutable,
         Self::Resolve,
         Self::ResetInHandshake,
         Self::ResponseTruncated,
@@ -145,7 +170,11 @@ impl Failure {
             Self::CertificateOther => "certificate_other",
             Self::ConnectRefused => "connect_refused",
             Self::ConnectOther => "connect_other",
+            Self::FamilyOff => "family_off",
+            Self::OpenFiles => "open_files",
+            Self::SourceNotLocal => "source_not_local",
             Self::Timeout => "timeout",
+            Self::Unroutable => "unroutable",
             Self::Resolve => "resolve",
             Self::ResetInHandshake => "reset_in_handshake",
             Self::ResponseTruncated => "response_truncated",
@@ -160,42 +189,31 @@ impl Failure {
     }
 }
 
-/// Counts of what was negotiated, to be checked against what was asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shape {
-    /// Full handshakes, those after a HelloRetryRequest included.
-    pub full: u64,
-    /// Resumed handshakes.
-    pub resumed: u64,
-    /// Full handshakes that needed a HelloRetryRequest.
-    pub retried: u64,
-    /// Handshakes that should have resumed and had no ticket to do it with.
-    pub wanted_ticket: u64,
-    /// Resumed handshakes whose early data the server accepted.
-    pub early_data: u64,
-    /// Connections by what was negotiated: version, suite, group, signature, ALPN, as text.
-    pub negotiated: BTreeMap<String, u64>,
-    /// HTTP/2 connections by how many requests at a time they carried: as many as were asked for,
-    /// or fewer where the server takes fewer.
-    #[serde(default)]
-    pub streams: BTreeMap<u32, u64>,
-}
-
-/// What one shard counted and timed in one round. Of fixed size, just under 1 MB.
+/// What one shard counted and timed in one round. Of fixed size, 1.1 MB.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tally {
     /// Operations that succeeded: requests, or handshakes in a handshake-only run.
     pub succeeded: u64,
     /// Operations that failed, by why.
     pub failed: BTreeMap<Failure, u64>,
+    /// Those of them of which a detail is known, by failure and detail.
+    pub reasons: BTreeMap<(Failure, Reason), u64>,
+    /// Whole responses by status, good and bad.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Requests that were sent again on another connection, because the server had not taken them.
+    pub resent: u64,
     /// Starts that waited longer than allowed and never began.
     pub missed: u64,
     /// Operations that should have begun in the round.
     pub scheduled: u64,
     /// Connections that were made.
     pub connections: u64,
+    /// Those that the server should have closed and the client did.
+    pub closed_by_client: u64,
     /// What was negotiated.
     pub shape: Shape,
+    /// Operations by the address that they ended at.
+    pub addresses: BTreeMap<SocketAddr, AddressTally>,
     /// Bytes read from sockets.
     pub bytes_read: u64,
     /// Bytes written to sockets.
@@ -216,10 +234,15 @@ impl Tally {
         Self {
             succeeded: 0,
             failed: BTreeMap::new(),
+            reasons: BTreeMap::new(),
+            statuses: BTreeMap::new(),
+            resent: 0,
             missed: 0,
             scheduled: 0,
             connections: 0,
+            closed_by_client: 0,
             shape: Shape::default(),
+            addresses: BTreeMap::new(),
             bytes_read: 0,
             bytes_written: 0,
             histograms: std::array::from_fn(|_| series()),
@@ -231,10 +254,23 @@ impl Tally {
         self.histogram_mut(phase).saturating_record(took.0);
     }
 
-    /// Counts a failure. The first of each kind allocates.
-    pub fn fail(&mut self, why: Failure) {
-        let count = self.failed.entry(why).or_default();
-        *count = count.saturating_add(1);
+    /// Counts a failure with its detail. The first of each kind allocates.
+    pub fn fail(&mut self, failed: impl Into<Failed>) {
+        let Failed { failure, reason } = failed.into();
+        count_one(&mut self.failed, failure);
+        if let Some(reason) = reason {
+            count_one(&mut self.reasons, (failure, reason));
+        }
+    }
+
+    /// Counts a whole response. The first of each status allocates.
+    pub fn status(&mut self, status: u16) {
+        count_one(&mut self.statuses, status);
+    }
+
+    /// Counts an operation at an address. The first of each address and failure allocates.
+    pub fn end_at(&mut self, address: SocketAddr, result: Result<(), Failure>) {
+        self.addresses.entry(address).or_default().end(result);
     }
 
     /// All failures.
@@ -259,7 +295,7 @@ impl Tally {
     /// What was timed in a phase, in nanoseconds.
     #[must_use]
     pub const fn histogram(&self, phase: Phase) -> &Histogram<u32> {
-        let [connect, handshake, confirmed, first, last, corrected, uncorrected, lag] =
+        let [connect, handshake, confirmed, first, last, corrected, uncorrected, lag, closing] =
             &self.histograms;
         match phase {
             Phase::Connect => connect,
@@ -270,11 +306,12 @@ impl Tally {
             Phase::Corrected => corrected,
             Phase::Uncorrected => uncorrected,
             Phase::SendLag => lag,
+            Phase::Closing => closing,
         }
     }
 
     const fn histogram_mut(&mut self, phase: Phase) -> &mut Histogram<u32> {
-        let [connect, handshake, confirmed, first, last, corrected, uncorrected, lag] =
+        let [connect, handshake, confirmed, first, last, corrected, uncorrected, lag, closing] =
             &mut self.histograms;
         match phase {
             Phase::Connect => connect,
@@ -285,6 +322,7 @@ impl Tally {
             Phase::Corrected => corrected,
             Phase::Uncorrected => uncorrected,
             Phase::SendLag => lag,
+            Phase::Closing => closing,
         }
     }
 
@@ -292,10 +330,17 @@ impl Tally {
     pub fn add(&mut self, other: &Self) {
         self.succeeded = self.succeeded.saturating_add(other.succeeded);
         add_counts(&mut self.failed, &other.failed);
+        add_counts(&mut self.reasons, &other.reasons);
+        add_counts(&mut self.statuses, &other.statuses);
+        self.resent = self.resent.saturating_add(other.resent);
         self.missed = self.missed.saturating_add(other.missed);
         self.scheduled = self.scheduled.saturating_add(other.scheduled);
         self.connections = self.connections.saturating_add(other.connections);
+        self.closed_by_client = self.closed_by_client.saturating_add(other.closed_by_client);
         self.shape.add(&other.shape);
+        for (address, theirs) in &other.addresses {
+            self.addresses.entry(*address).or_default().add(theirs);
+        }
         self.bytes_read = self.bytes_read.saturating_add(other.bytes_read);
         self.bytes_written = self.bytes_written.saturating_add(other.bytes_written);
         for phase in Phase::ALL {
@@ -307,10 +352,15 @@ impl Tally {
     pub fn clear(&mut self) {
         self.succeeded = 0;
         self.failed.clear();
+        self.reasons.clear();
+        self.statuses.clear();
+        self.resent = 0;
         self.missed = 0;
         self.scheduled = 0;
         self.connections = 0;
+        self.closed_by_client = 0;
         self.shape = Shape::default();
+        self.addresses.clear();
         self.bytes_read = 0;
         self.bytes_written = 0;
         for histogram in &mut self.histograms {
@@ -374,32 +424,9 @@ fn value_at_rank<T: Counter>(timed: &Histogram<T>, rank: u64) -> Nanos {
     Nanos(timed.max())
 }
 
-impl Shape {
-    /// Counts a connection by what was negotiated. Only the first of each kind allocates.
-    pub fn negotiated(&mut self, what: &str) {
-        if let Some(count) = self.negotiated.get_mut(what) {
-            *count = count.saturating_add(1);
-        } else {
-            self.negotiated.insert(what.to_owned(), 1);
-        }
-    }
-
-    /// Counts an HTTP/2 connection. Only the first of each number allocates.
-    pub fn streams(&mut self, at_a_time: u32) {
-        let count = self.streams.entry(at_a_time).or_default();
-        *count = count.saturating_add(1);
-    }
-
-    /// Adds what another shard counted.
-    pub fn add(&mut self, other: &Self) {
-        self.full = self.full.saturating_add(other.full);
-        self.resumed = self.resumed.saturating_add(other.resumed);
-        self.retried = self.retried.saturating_add(other.retried);
-        self.wanted_ticket = self.wanted_ticket.saturating_add(other.wanted_ticket);
-        self.early_data = self.early_data.saturating_add(other.early_data);
-        add_counts(&mut self.negotiated, &other.negotiated);
-        add_counts(&mut self.streams, &other.streams);
-    }
+fn count_one<K: Ord>(into: &mut BTreeMap<K, u64>, key: K) {
+    let count = into.entry(key).or_default();
+    *count = count.saturating_add(1);
 }
 
 fn add_counts<K: Ord + Clone>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
@@ -422,7 +449,7 @@ fn series() -> Histogram<u32> {
 /// The longest time that is told apart, 9 minutes: limits on waiting lie below it.
 ///
 /// At 1 ns and 3 digits a histogram has 1,024 counts for each doubling above 2,047 ns and twice
-/// that below: 30 × 1,024 counts of 4 bytes for 2^39 ns, and 983,040 bytes for 8 phases.
+/// that below: 30 × 1,024 counts of 4 bytes for 2^39 ns, and 1,105,920 bytes for 9 phases.
 pub const LONGEST: Nanos = Nanos((1 << 39) - 1);
 
 /// Significant decimal digits of a recorded time.
@@ -466,10 +493,10 @@ mod tests {
     }
 
     #[test]
-    fn a_tally_stays_below_a_megabyte() {
+    fn a_tally_has_the_size_that_is_said() {
         let counts: usize =
             Phase::ALL.map(|phase| Tally::new().histogram(phase).distinct_values()).iter().sum();
-        assert_eq!(counts * size_of::<u32>(), 983_040);
+        assert_eq!(counts * size_of::<u32>(), 1_105_920);
     }
 
     #[test]
@@ -480,6 +507,7 @@ mod tests {
                 tally.missed += 2;
                 tally.scheduled += 3;
                 tally.connections += 4;
+                tally.closed_by_client += 12;
                 tally.bytes_read += 5;
                 tally.bytes_written += 6;
                 tally.shape.full += 7;
@@ -490,6 +518,11 @@ mod tests {
                 tally.shape.streams(if value % 2 == 0 { 8 } else { 9 });
                 tally.shape.negotiated(if value % 2 == 0 { "TLSv1.3" } else { "TLSv1.2" });
                 tally.fail(if value % 3 == 0 { Failure::Timeout } else { Failure::Alert });
+                tally.fail(Failed::new(Failure::Status, Reason::Status(500 + value as u16 % 2)));
+                tally.status(200 + value as u16 % 2);
+                tally.resent += 12;
+                let address = ([127, 0, 0, 1 + value as u8 % 2], 80).into();
+                tally.end_at(address, if value % 3 == 0 { Err(Failure::Timeout) } else { Ok(()) });
                 for phase in Phase::ALL {
                     tally.record(phase, Nanos(value * 1_000));
                 }
@@ -501,7 +534,11 @@ mod tests {
         fill(&mut right, 7..20);
         left.add(&right);
         assert_eq!(left, both);
-        assert_eq!(left.failures(), 20);
+        assert_eq!(left.failures(), 40);
+        assert_eq!(left.reasons[&(Failure::Status, Reason::Status(501))], 10);
+        assert_eq!((left.statuses[&200], left.resent), (10, 240));
+        let ended = &left.addresses[&([127, 0, 0, 1], 80).into()];
+        assert_eq!((ended.succeeded, ended.failed[&Failure::Timeout]), (6, 4));
         left.clear();
         assert_eq!(left, Tally::new());
     }

@@ -134,6 +134,25 @@ pub struct Lap {
     pub busiest_thread: Nanos,
     /// What ended in each second of it, in order; the last may be shorter.
     pub seconds: Vec<Second>,
+    /// What was under way when it ended.
+    pub under_way: UnderWay,
+}
+
+/// Operations that had begun and not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnderWay {
+    /// How many.
+    pub operations: u64,
+    /// How long ago the oldest of them began.
+    pub oldest_ns: Nanos,
+}
+
+impl UnderWay {
+    /// Adds those of another thread, time or generator.
+    pub fn add(&mut self, other: &Self) {
+        self.operations = self.operations.saturating_add(other.operations);
+        self.oldest_ns = self.oldest_ns.max(other.oldest_ns);
+    }
 }
 
 /// A second of a round, or what is left of it at its end.
@@ -164,6 +183,7 @@ impl Lap {
         self.wall = self.wall.max(other.wall);
         self.cpu = self.cpu + other.cpu;
         self.busiest_thread = self.busiest_thread.max(other.busiest_thread);
+        self.under_way.add(&other.under_way);
         for (index, theirs) in other.seconds.iter().enumerate() {
             match self.seconds.get_mut(index) {
                 Some(ours) => ours.add(theirs),
@@ -201,6 +221,7 @@ mod tests {
             cpu: Cpu { total: Nanos(used), user: Nanos(1), system: Nanos(2) },
             busiest_thread: Nanos(used),
             seconds,
+            under_way: UnderWay { operations: used, oldest_ns: Nanos(wall) },
         };
         let mut lap = thread(20, 7, vec![second(1)]);
         lap.add_thread(&thread(19, 9, vec![second(10), second(100)]));
@@ -211,6 +232,7 @@ mod tests {
             cpu: Cpu { total: Nanos(16), user: Nanos(2), system: Nanos(4) },
             busiest_thread: Nanos(9),
             seconds: vec![both, second(100)],
+            under_way: UnderWay { operations: 16, oldest_ns: Nanos(20) },
         };
         assert_eq!(lap, expected);
     }

@@ -3,6 +3,8 @@
 //! A value without a limit, or a complaint without a cure, cannot be written down here.
 
 mod gate;
+mod note;
+mod reason;
 
 use std::fmt;
 
@@ -10,7 +12,8 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 pub(crate) use gate::drift;
-pub use gate::{Family, Gate, judge, judge_target};
+pub use gate::{Family, Gate, cure, generator_busy, judge, judge_target};
+pub use note::remarks;
 
 /// Something that spoils a measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]

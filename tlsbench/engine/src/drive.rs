@@ -3,15 +3,18 @@
 //! One thread, no locks, no channels, and no allocation per request. It hears from connections what
 //! became of them and decides what each does next; what they are and what time it is, is `Outside`.
 
+use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 
 use tlsbench_core::tally::Tally;
 use tlsbench_core::units::Nanos;
-use tlsbench_core::usage::Lap;
+use tlsbench_core::usage::{Lap, UnderWay};
 
 use crate::session::{Connection, Step, places};
 use crate::wire::Rendered;
 
+mod closing;
 mod course;
 mod kit;
 mod laps;
@@ -26,9 +29,10 @@ pub(crate) use kit::{Counts, Kit};
 pub(crate) use outside::{Name, Outside, Wake};
 pub(crate) use sockets::Sockets;
 
+use closing::Closing;
 use laps::Laps;
 use open::Open;
-use operations::Op;
+use operations::{Op, Untaken};
 use rounds::Rounds;
 
 /// Drives one shard through its course.
@@ -36,9 +40,13 @@ pub(crate) struct Drive<'d, O: Outside> {
     kit: Kit<'d>,
     outside: O,
     slots: Vec<Slot<O::Connection>>,
+    /// Connections that have left their slots and are not closed yet.
+    closing: Closing<O::Connection>,
     /// Operations under way: `width` places for each slot.
     ops: Vec<Option<Op>>,
     width: usize,
+    /// Operations that the server did not take, to be sent again before others begin.
+    untaken: VecDeque<Untaken>,
     rounds: Rounds,
     /// When the next round begins, or the last one ends.
     edge: Option<Nanos>,
@@ -47,6 +55,9 @@ pub(crate) struct Drive<'d, O: Outside> {
     next_given: u32,
     pub(crate) counts: Counts,
     open: Option<Open>,
+    /// Slots of a closed loop that are to connect once all that happened was heard: what beginning a
+    /// connection takes is no part of an operation that has ended meanwhile.
+    vacated: Vec<usize>,
     /// Connections that are not over.
     live: u32,
     /// Operations under way.
@@ -58,6 +69,8 @@ pub(crate) struct Drive<'d, O: Outside> {
 #[derive(Debug)]
 struct Slot<C> {
     session: C,
+    /// Where its connection goes; `None` before the first, and where there was no address.
+    address: Option<SocketAddr>,
     /// How many connections this place has had.
     number: u32,
     /// The round of its last operation.
@@ -93,13 +106,16 @@ impl<'d, O: Outside> Drive<'d, O> {
             outside,
             ops: vec![None; slots.len().saturating_mul(width)],
             width,
+            untaken: VecDeque::new(),
             slots,
+            closing: Closing::new(),
             edge: rounds.edge_after(now),
             rounds,
             laps: Laps::new(),
             next_given: 1,
             counts: Counts::default(),
             open: Open::of(course),
+            vacated: Vec::with_capacity(EVENTS_EXPECTED),
             live: 0,
             busy: 0,
             now,
@@ -116,6 +132,7 @@ impl<'d, O: Outside> Drive<'d, O> {
                 self.note_round();
             }
             self.begin_what_is_due()?;
+            self.connect_vacated();
             if self.is_done(&mut drain_until) {
                 break;
             }
@@ -138,9 +155,11 @@ impl<'d, O: Outside> Drive<'d, O> {
         Ok(())
     }
 
-    /// What was done outside of rounds.
-    pub(crate) fn unmeasured(self) -> Tally {
-        self.kit.unmeasured()
+    /// What was done outside of rounds, and what had not ended when the course did.
+    pub(crate) fn ended(mut self) -> (Tally, UnderWay) {
+        self.now = self.outside.now();
+        let unanswered = self.under_way();
+        (self.kit.unmeasured(), unanswered)
     }
 
     /// Looks around; whether to go on.
@@ -156,13 +175,21 @@ impl<'d, O: Outside> Drive<'d, O> {
 
     fn note_round(&mut self) {
         let round = self.rounds.at(self.now);
-        self.laps.note(round, self.now, self.counts);
+        self.note(round);
+    }
+
+    /// Notes which round it is. Only where that has changed is it looked for what is under way.
+    fn note(&mut self, round: u32) {
+        if round != self.laps.current() {
+            self.laps.note(round, self.now, self.counts, self.under_way());
+        }
     }
 
     /// Gives away the rounds that are over, or at the end all that began.
     fn give_away(&mut self, watch: &mut impl Watch, ended: bool) {
         if ended {
-            self.laps.note(0, self.outside.now(), self.counts);
+            self.now = self.outside.now();
+            self.note(0);
         }
         loop {
             let round = self.next_given;
@@ -195,11 +222,11 @@ impl<'d, O: Outside> Drive<'d, O> {
         }
         let until = *drain_until.get_or_insert_with(|| self.now + DRAIN_MAX);
         // What is still to be waited for belongs to no round.
-        self.laps.note(0, self.now, self.counts);
+        self.note(0);
         if self.open.is_some() {
             self.drop_idle();
         }
-        self.live == 0 || self.now >= until
+        (self.live == 0 && self.closing.is_empty()) || self.now >= until
     }
 
     fn drop_idle(&mut self) {
@@ -217,6 +244,8 @@ impl<'d, O: Outside> Drive<'d, O> {
     /// Looks for what took too long, and for places where a closed loop may connect.
     fn sweep(&mut self) {
         self.now = self.outside.now();
+        self.sweep_closing();
+        let round = self.rounds.at(self.now);
         for index in 0..self.slots.len() {
             let Some(slot) = self.slots.get_mut(index) else { return };
             if slot.session.is_vacant() {
@@ -224,7 +253,7 @@ impl<'d, O: Outside> Drive<'d, O> {
                     self.connect_closed(index);
                 }
             } else if slot.session.deadline() <= self.now {
-                match slot.session.expire() {
+                match slot.session.expire(&mut self.kit.hands(round)) {
                     Step::Waits => self.go_on(index),
                     step => self.on_step(index, step),
                 }
@@ -237,6 +266,7 @@ impl<'d, O: Outside> Drive<'d, O> {
         let round = self.round_of(index);
         let Some(slot) = self.slots.get_mut(index) else { return };
         if slot.number != name.number || slot.session.is_vacant() {
+            self.on_closing(name, hung_up);
             return;
         }
         let step = slot.session.step(hung_up, &mut self.kit.hands(round));
@@ -283,18 +313,27 @@ impl<'d, O: Outside> Drive<'d, O> {
                 }
                 Step::Confirmed => {
                     self.now = self.outside.now();
-                    self.finish(index, 0, Ok(()));
+                    self.finish(index, 0, Ok(None));
                     self.close(index)
                 }
                 Step::Answered { place, result } => {
                     self.now = self.slots.get(index).map_or(self.now, |slot| slot.session.moment());
-                    self.finish(index, place, result);
+                    self.finish(index, place, result.map(Some));
                     self.after_answer(index)
                 }
-                Step::Failed(failure) => {
+                Step::Untaken { place, failed, progressed } => {
+                    self.now = self.outside.now();
+                    self.send_again(index, place, failed, progressed);
+                    if self.slots.get(index).is_some_and(|slot| slot.session.is_vacant()) {
+                        self.vacate(index, false);
+                        return;
+                    }
+                    self.after_answer(index)
+                }
+                Step::Failed(failed) => {
                     self.now = self.outside.now();
                     for place in 0..number_of(self.width) {
-                        self.finish(index, place, Err(failure));
+                        self.finish(index, place, Err(failed));
                     }
                     self.vacate(index, true);
                     return;
@@ -314,7 +353,15 @@ impl<'d, O: Outside> Drive<'d, O> {
 
 impl<C: Connection> Slot<C> {
     fn new(rest_until: Nanos) -> Self {
-        Self { session: C::vacant(), number: 0, round: 0, left: 0, listed: false, rest_until }
+        Self {
+            session: C::vacant(),
+            address: None,
+            number: 0,
+            round: 0,
+            left: 0,
+            listed: false,
+            rest_until,
+        }
     }
 }
 
@@ -326,6 +373,8 @@ fn index_of(number: u32) -> Option<usize> {
     usize::try_from(number).ok()
 }
 
+/// At most so many connections are served before those that ended begin again.
+const EVENTS_EXPECTED: usize = 256;
 /// What is not counted any more is given a second to end in good order.
 const DRAIN_MAX: Nanos = Nanos::from_millis(1_000);
 

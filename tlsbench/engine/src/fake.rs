@@ -161,10 +161,17 @@ pub enum Answer {
     Garbage,
     /// What a script says, in HTTP/2.
     Http2(Script),
+    /// A body of 10 bytes, and the end of the connection so many milliseconds later, whatever the client does
+    /// meanwhile.
+    LateClose(u64),
     /// A reset.
     Reset,
     /// Nothing, while the connection stays open.
     Stall,
+    /// A body of 10 bytes, but for each of so many requests to the server nothing.
+    StallEvery(u64),
+    /// A head that promises a megabyte, and then a byte of it now and then, for ever.
+    Drip,
     /// A head that promises a length, so many bytes of body, and an orderly close.
     Truncated {
         /// The length that is promised.
@@ -208,6 +215,8 @@ pub struct Seen {
     pub pongs: u64,
     /// GOAWAYs that came.
     pub goodbyes: u64,
+    /// Streams of a script that the client reset.
+    pub resets: u64,
 }
 
 /// The same, being counted.
@@ -223,6 +232,7 @@ struct Counters {
     orderly: AtomicU64,
     pongs: AtomicU64,
     goodbyes: AtomicU64,
+    resets: AtomicU64,
 }
 
 impl Counters {
@@ -239,6 +249,7 @@ impl Counters {
             orderly: read(&self.orderly),
             pongs: read(&self.pongs),
             goodbyes: read(&self.goodbyes),
+            resets: read(&self.resets),
         }
     }
 }

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::tls::{Alpn, TlsError, client_config, server_config, ticket_keys};
 
 mod count;
+mod limits;
 mod stream;
 mod pipe;
 mod pump;
@@ -29,10 +30,13 @@ mod http;
 mod backend;
 mod relay;
 mod worker;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;
 
 use count::Counts;
+use limits::{DESCRIPTORS_MAX, Limits};
 use worker::{ReplicaTls, Shared, Worker};
 
 /// A hop that runs until it is dropped.
@@ -51,6 +55,10 @@ impl RunningHop {
     /// Fails when the address is taken, when certificates and keys do not fit together, and when
     /// there are no threads or descriptors.
     pub fn start(hop: &Hop) -> Result<Self, HopError> {
+        Self::start_within(hop, Limits::default())
+    }
+
+    fn start_within(hop: &Hop, limits: Limits) -> Result<Self, HopError> {
         let tls = replicas(hop)?;
         let listeners = listeners(hop)?;
         let address = listeners
@@ -60,7 +68,8 @@ impl RunningHop {
             .map_err(|source| HopError::Bind { address: hop.listen.address, source })?;
         let routes =
             hop.routes.iter().map(|route| (route.name.to_ascii_lowercase(), route.address));
-        let shared = Arc::new(Shared { hop: hop.clone(), address, routes: routes.collect(), tls });
+        let routes = routes.collect();
+        let shared = Arc::new(Shared { hop: hop.clone(), address, limits, routes, tls });
         let (stop, stopped) = watch::channel(());
         let mut running = Self { address, counts: Vec::new(), stop: Some(stop), threads: vec![] };
         for listener in listeners {
@@ -96,7 +105,7 @@ impl RunningHop {
 /// that are.
 pub fn raise_descriptor_limit() -> u64 {
     let mut limit = getrlimit(Resource::Nofile);
-    limit.maximum = Some(limit.maximum.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS)));
+    limit.maximum = Some(limit.maximum.map_or(DESCRIPTORS_MAX, |most| most.min(DESCRIPTORS_MAX)));
     limit.current = limit.maximum;
     // What is refused leaves the limit as it was, and connections beyond it are counted as refused.
     let _ = setrlimit(Resource::Nofile, limit);
@@ -210,5 +219,3 @@ fn runtime() -> io::Result<Runtime> {
 
 /// Connections that wait to be accepted, as many as the kernel allows by default (`somaxconn`).
 const BACKLOG: i32 = 4_096;
-/// 10,000 connections with an upstream connection each, three times over.
-const DESCRIPTORS: u64 = 65_536;

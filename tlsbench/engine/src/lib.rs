@@ -21,3 +21,5 @@ pub mod calibrate;
 pub mod fake;
 pub mod run;
 pub mod trial;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;

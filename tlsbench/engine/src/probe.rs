@@ -13,7 +13,7 @@ pub use self::drift::{Drift, drift};
 pub use self::group::{Group, GroupError};
 pub use self::parse::{Cpu, CpuTicks, Feature, PortRange};
 pub use self::power::{Frequency, Power, frequency};
-pub use self::proxies::{Proxy, proxies};
+pub use self::proxies::{Proxy, Stream, proxies};
 pub use self::tree::{Other, Others, Processes, Reading, Tree, TreeError};
 use tlsbench_core::units::{Nanos, Share};
 

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tlsbench_core::pace::Shard;
 use tlsbench_core::plan::{Load, Pin, Protocol, Scenario, Scheme, Target};
 use tlsbench_core::tally::Tally;
 use tlsbench_core::units::{Nanos, Share};
-use tlsbench_core::usage::{Cpu, Lap};
+use tlsbench_core::usage::{Cpu, Lap, UnderWay};
 
 use crate::clock::Clock;
 use crate::drive::{AddressBook, Counts, Course, Drive, Kit, Sockets, Watch};
@@ -23,11 +24,13 @@ use crate::tls::{Alpn, ReloadingRoots, TlsClient, TlsError};
 mod collect;
 mod edges;
 mod inputs;
+mod reach;
 mod resolver;
 mod stage;
 
 pub use crate::shard::Stop;
 pub use inputs::{Inputs, InputsError, resolve};
+pub use reach::LeftOut;
 
 use collect::{Collector, Part};
 use edges::Edges;
@@ -71,6 +74,8 @@ pub enum CutShort {
     Errors,
     /// It was asked to.
     Stopped,
+    /// It took as long as it may, by `timeout.run`.
+    Time,
 }
 
 /// What a run tells while it goes on.
@@ -94,6 +99,13 @@ pub enum Progress {
         target: usize,
         /// The round, from 0.
         round: u32,
+    },
+    /// All rounds of a target that follow one another are over, and what was under way has been waited for.
+    StageEnds {
+        /// Index of the target.
+        target: usize,
+        /// What had not ended by then.
+        unanswered: UnderWay,
     },
     /// Counts of the target's current stage so far, warm-up included.
     Counts {
@@ -154,17 +166,20 @@ pub fn run(
         )));
     }
     let mut bundle = BundleWatch::new(inputs);
+    bundle.tell_left_out(&mut progress);
+    inputs.notes(scenario).into_iter().for_each(|note| progress(Progress::Note(note)));
     let (mut cut_short, mut unmeasured) = (None, Tally::new());
     for stage in stage::stages(scenario) {
         let Some(addresses) = resolver.book(stage.target) else { continue };
-        let part = Turn { scenario, inputs, addresses, stop, stage };
+        let until = scenario.timeout.run.map(|run| began + run);
+        let part = Turn { scenario, inputs, addresses, stop, stage, until };
         let mut tell = |told| {
             bundle.look(&mut progress);
+            resolver.notes().for_each(|note| progress(Progress::Note(note)));
             progress(told);
         };
-        if part.run(&mut shards, cores.as_deref(), &mut unmeasured, &mut tell)? {
-            cut_short = Some(CutShort::Errors);
-        } else if stop.is_asked() {
+        cut_short = part.run(&mut shards, cores.as_deref(), &mut unmeasured, &mut tell)?;
+        if cut_short.is_none() && stop.is_asked() {
             cut_short = Some(CutShort::Stopped);
         }
         if cut_short.is_some() {
@@ -228,6 +243,19 @@ impl<'w> BundleWatch<'w> {
         Self { bundle, generation }
     }
 
+    /// Tells what of the bundle is no root.
+    fn tell_left_out(&self, progress: &mut impl FnMut(Progress)) {
+        let Some(bundle) = self.bundle else { return };
+        let (path, roots) = (bundle.path().display(), bundle.current());
+        for left_out in roots.left_out().iter().take(LEFT_OUT_MAX) {
+            progress(Progress::Note(format!("CA bundle `{path}`: {left_out}")));
+        }
+        let more = roots.left_out().len().saturating_sub(LEFT_OUT_MAX);
+        if more > 0 {
+            progress(Progress::Note(format!("CA bundle `{path}`: {more} more are left out")));
+        }
+    }
+
     fn look(&mut self, progress: &mut impl FnMut(Progress)) {
         let Some(bundle) = self.bundle else { return };
         if let Some(newer) = bundle.newer_than(self.generation, Clock::Monotonic.now()) {
@@ -235,6 +263,7 @@ impl<'w> BundleWatch<'w> {
             let path = bundle.path().display();
             let roots = newer.usable();
             progress(Progress::Note(format!("CA bundle `{path}` was replaced: {roots} roots now")));
+            self.tell_left_out(progress);
         }
         if let Some(warning) = bundle.take_warning() {
             progress(Progress::Note(warning));
@@ -249,17 +278,19 @@ struct Turn<'p> {
     addresses: &'p Arc<AddressBook>,
     stop: &'p Stop,
     stage: Stage,
+    /// When the whole run has taken too long.
+    until: Option<Nanos>,
 }
 
 impl Turn<'_> {
-    /// Runs it on all shards; whether too much failed.
+    /// Runs it on all shards; what ended it before its time, other than being asked to.
     fn run(
         &self,
         shards: &mut [ShardState],
         cores: Option<&[usize]>,
         unmeasured: &mut Tally,
         progress: &mut impl FnMut(Progress),
-    ) -> Result<bool, RunError> {
+    ) -> Result<Option<CutShort>, RunError> {
         let begin = Nanos(Clock::Monotonic.now().0.saturating_add(HEAD_START.0));
         let end = Arc::new(Stop::new());
         // A shard for which nothing is left of the stage is no part of it.
@@ -278,7 +309,7 @@ impl Turn<'_> {
             })
             .collect();
         let mut watch = Edges::new(self.scenario.timing.round, self.stage, begin);
-        let mut errors = false;
+        let mut cut_short = None;
         let results = shard::on_each(
             items,
             cores,
@@ -290,7 +321,10 @@ impl Turn<'_> {
                 if let Progress::Counts { succeeded, failed, .. } = counts
                     && too_many(failed, succeeded, self.scenario.abort_errors_above)
                 {
-                    errors = true;
+                    cut_short = Some(CutShort::Errors);
+                    end.ask();
+                } else if self.until.is_some_and(|until| Clock::Monotonic.now() >= until) {
+                    cut_short = Some(CutShort::Time);
                     end.ask();
                 }
                 progress(counts);
@@ -298,7 +332,7 @@ impl Turn<'_> {
                     progress(Progress::Slice(Box::new(slice)));
                 }
                 let reached = lives.iter().map(|live| live.round.load(Ordering::Relaxed)).max();
-                watch.look(reached.unwrap_or_default(), progress)
+                watch.look(Clock::Monotonic.now(), reached.unwrap_or_default(), progress)
             },
         )
         .map_err(|source| RunError::Shard { source })?;
@@ -306,10 +340,14 @@ impl Turn<'_> {
         while let Some(slice) = collector.next(true) {
             progress(Progress::Slice(Box::new(slice)));
         }
+        let (target, mut unanswered) = (self.stage.target, UnderWay::default());
         for result in results {
-            unmeasured.add(&result.map_err(|source| RunError::Shard { source })?);
+            let (tally, left) = result.map_err(|source| RunError::Shard { source })?;
+            unmeasured.add(&tally);
+            unanswered.add(&left);
         }
-        Ok(errors)
+        progress(Progress::StageEnds { target, unanswered });
+        Ok(cut_short)
     }
 
     fn course(&self, shard: Shard, begin: Nanos) -> Option<Course> {
@@ -330,18 +368,18 @@ impl Turn<'_> {
     }
 }
 
-/// Drives one shard through its part of a stage; what it did outside of rounds.
+/// Drives one shard through its part of a stage; what it did outside of rounds, and what had not ended.
 fn drive(
     course: &Course,
     state: &mut ShardState,
     target: usize,
     mut look: Look<'_>,
-) -> io::Result<Tally> {
+) -> io::Result<(Tally, UnderWay)> {
     let tls = state.tls.get_mut(target).and_then(Option::as_mut);
     let mut drive = Drive::new(Kit::new(course, tls), Sockets::new()?);
     drive.run(&mut look)?;
     look.tell(0, drive.counts);
-    Ok(drive.unmeasured())
+    Ok(drive.ended())
 }
 
 /// What a shard does a hundred times a second besides its work, and where its rounds go.
@@ -386,8 +424,19 @@ pub fn process_cpu() -> Cpu {
     Cpu { total, user, system }
 }
 
+/// Raises this process's soft limit of open files to the hard one: each connection takes one.
+pub fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // What is refused leaves the limit as it was, and connections beyond it fail by their own name.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 /// For the thread that looks on, and for what the kernel and others do.
 const CORES_TO_SPARE: usize = 2;
+/// Certificates of a bundle that are named where they are left out: whoever sees that many looks at the
+/// file.
+const LEFT_OUT_MAX: usize = 10;
 /// Threads are started and TLS is configured within this.
 const HEAD_START: Nanos = Nanos::from_millis(5);
 /// Among fewer operations than this a share of failures says little.

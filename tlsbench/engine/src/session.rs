@@ -5,7 +5,7 @@
 
 use std::net::TcpStream;
 
-use tlsbench_core::tally::Failure;
+use tlsbench_core::tally::{Failed, Failure, Reason};
 use tlsbench_core::units::Nanos;
 
 use crate::clock::Clock;
@@ -14,7 +14,7 @@ use crate::wire::Reader;
 
 mod closing;
 mod connection;
-mod dial;
+pub(crate) mod dial;
 mod handshake;
 mod http1;
 mod http2;
@@ -41,6 +41,11 @@ pub(crate) struct Session {
     sent: Nanos,
     moment: Nanos,
     deadline: Nanos,
+    /// When the operation under way has taken too long as a whole; where there are several, each has
+    /// its own.
+    until: Nanos,
+    /// The operation that the connection was opened for has not made its request yet.
+    fresh: bool,
     /// Bytes of the request that the socket has taken, and whether it is the connection's last.
     taken: usize,
     last: bool,
@@ -48,6 +53,8 @@ pub(crate) struct Session {
     first_byte: bool,
     confirmed: bool,
     reusable: bool,
+    /// A response came to its end, so the connection is one that was kept.
+    answered: bool,
     /// The kernel said that the server's side is shut, so reading goes on to the end.
     hung_up: bool,
     /// The last reading emptied the socket.
@@ -56,6 +63,8 @@ pub(crate) struct Session {
     goodbye: bool,
     /// Our goodbye is out.
     parted: bool,
+    /// Our side is shut.
+    shut: bool,
     /// The server has said how many requests it takes at a time.
     settled: bool,
 }
@@ -90,16 +99,20 @@ impl Session {
             sent: Nanos(0),
             moment: Nanos(0),
             deadline: NEVER,
+            until: NEVER,
+            fresh: false,
             taken: 0,
             last: false,
             early: false,
             first_byte: false,
             confirmed: false,
             reusable: false,
+            answered: false,
             hung_up: false,
             drained: true,
             goodbye: false,
             parted: false,
+            shut: false,
             settled: false,
         }
     }
@@ -122,6 +135,7 @@ impl Session {
             let streams = streams.get_or_insert_with(|| Box::new(Streams::new()));
             streams.begin(wanted, rendered.head);
         }
+        let until = now + hands.timeout.operation;
         *self = Self {
             stage: Stage::Connecting,
             link: Some(Link { socket, tls }),
@@ -129,7 +143,9 @@ impl Session {
             streams,
             wanted,
             began: now,
-            deadline: now + CONNECT_MAX,
+            deadline: until.min(now + hands.timeout.connect),
+            until,
+            fresh: true,
             last: route.last,
             ..Self::new()
         };
@@ -141,21 +157,25 @@ impl Session {
         self.link.as_ref().map(|link| &link.socket)
     }
 
-    fn or_failed(&mut self, result: Result<Step, Failure>) -> Step {
-        result.unwrap_or_else(|failure| {
+    fn or_failed(&mut self, result: Result<Step, Failed>) -> Step {
+        result.unwrap_or_else(|failed| {
             self.drop_link();
-            Step::Failed(failure)
+            Step::Failed(failed)
         })
     }
 
     /// Gives bytes that were read to TLS, and what they hold to whoever reads the protocol.
-    fn feed(&mut self, input: &[u8], hands: &Hands<'_>) -> Result<Fed, Failure> {
+    fn feed(&mut self, input: &[u8], hands: &Hands<'_>) -> Result<Fed, Failed> {
         let Some(link) = &mut self.link else { return Ok(Fed::default()) };
-        match &mut self.streams {
+        let fed = match &mut self.streams {
             _ if hands.request.is_none() => link.feed(input, &mut Unasked),
             Some(streams) => link.feed(input, &mut **streams),
             None => link.feed(input, &mut self.reader),
-        }
+        };
+        fed.map_err(|failed| {
+            let refusal = hands.tls.as_ref().and_then(|client| client.take_refusal());
+            Failed { reason: refusal.map(Reason::Detail).or(failed.reason), ..failed }
+        })
     }
 
     /// Notes whether a reading emptied the socket. Readiness comes by edges, so what was left there
@@ -240,17 +260,19 @@ impl Connection for Session {
         Some(self.or_failed(result))
     }
 
-    fn expire(&mut self) -> Step {
+    fn expire(&mut self, hands: &mut Hands<'_>) -> Step {
         if self.stage == Stage::Streaming {
-            self.expire_streams();
+            self.expire_streams(hands.timeout);
             return Step::Waits;
         }
-        let closing = self.stage == Stage::Closing;
+        if self.stage == Stage::Closing {
+            return self.close_first(hands);
+        }
         self.drop_link();
-        if closing { Step::Over } else { Step::Failed(Failure::Timeout) }
+        Step::Failed(Failure::Timeout.into())
     }
 
-    fn request(&mut self, last: bool, now: Nanos, hands: &mut Hands<'_>) -> Result<(), Failure> {
+    fn request(&mut self, last: bool, now: Nanos, hands: &mut Hands<'_>) -> Result<(), Step> {
         if self.streams.is_none() {
             return self.request_next(last, now, hands);
         }
@@ -277,6 +299,10 @@ impl Connection for Session {
         self.begin_to_close(hands)
     }
 
+    fn abandon(&mut self) {
+        self.drop_link();
+    }
+
     fn leave(&mut self, hands: &mut Hands<'_>) {
         self.say_goaway(hands);
         if let Some(link) = &mut self.link {
@@ -287,9 +313,3 @@ impl Connection for Session {
 }
 
 const NEVER: Nanos = Nanos(u64::MAX);
-/// Two lost SYNs (1 s and 2 s of retransmission) and a slow path still fit.
-const CONNECT_MAX: Nanos = Nanos::from_millis(5_000);
-/// A hundred times an RSA-4096 handshake on a machine that is 10 times overloaded.
-const HANDSHAKE_MAX: Nanos = Nanos::from_millis(10_000);
-/// Without a byte: longer would only measure patience.
-const RESPONSE_MAX: Nanos = Nanos::from_millis(30_000);

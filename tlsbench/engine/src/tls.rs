@@ -10,18 +10,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::{Resumption, WriteEarlyData};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection};
 use thiserror::Error;
 use tlsbench_core::plan;
+use tlsbench_core::tally::Detail;
 
 mod ends;
 mod failure;
 mod negotiated;
 mod pki;
 mod lab;
+mod pem;
 mod provider;
+mod refusal;
 mod roots;
 mod store;
 mod verify;
@@ -30,6 +32,7 @@ pub(crate) use ends::{client_config, server_config, ticket_keys};
 pub use failure::{failure_of, failure_of_io};
 pub use lab::Lab;
 pub use negotiated::{Kind, Negotiated};
+pub use pem::LeftOut;
 pub use pki::{Issued, Issuer, KeyKind, LabPki, PkiError, Purpose, Subject, Validity};
 pub use provider::crypto_provider;
 pub use roots::{ReloadingRoots, Roots};
@@ -76,14 +79,10 @@ impl Identity {
     /// # Errors
     /// Fails when either holds no such block or a broken one.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
-        let chain = roots::certificates(chain)
+        let chain = pem::chain(chain)
             .map_err(|source| TlsError::IdentityChain { source: source.into() })?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|source| TlsError::IdentityKey {
-            source: match source {
-                pem::Error::NoItemsFound => "no private key in it, PKCS#8, PKCS#1 or SEC1".into(),
-                other => other.into(),
-            },
-        })?;
+        let key = pem::private_key(key)
+            .map_err(|source| TlsError::IdentityKey { source: source.into() })?;
         Ok(Self { chain, key })
     }
 
@@ -139,15 +138,20 @@ impl TlsClient {
         identity: Option<&Identity>,
     ) -> Result<Self, TlsError> {
         let recipe = Recipe {
-            provider: crypto_provider(tls.provider, &[tls.version], &tls.suites, &tls.groups)?,
+            provider: crypto_provider(
+                tls.provider,
+                tls.version.as_slice(),
+                &tls.suites,
+                &tls.groups,
+            )?,
             source: tls.provider,
-            version: tls.version,
+            versions: tls.version,
             verify: tls.verify,
             alpn,
             identity: identity.cloned(),
             early_data: tls.early_data,
         };
-        let name = server_name(target.sni.as_deref().unwrap_or(&target.host))?;
+        let name = server_name(target.sni.as_deref().unwrap_or(target.bare_host()))?;
         let made = recipe.make(roots)?;
         Ok(Self { name, recipe, made })
     }
@@ -184,6 +188,12 @@ impl TlsClient {
     #[must_use]
     pub fn negotiated(&self, connection: &ClientConnection) -> Option<Negotiated> {
         Negotiated::of(connection, self.made.verifier.last_scheme())
+    }
+
+    /// What the certificates told of the last chain that was refused, once: ask as soon as a
+    /// handshake fails.
+    pub(crate) fn take_refusal(&self) -> Option<Detail> {
+        self.made.verifier.take_refusal()
     }
 
     /// How often a chain was verified since the roots were taken.
@@ -238,7 +248,7 @@ struct Made {
 struct Recipe {
     provider: Arc<CryptoProvider>,
     source: plan::Provider,
-    version: plan::Version,
+    versions: plan::Versions,
     verify: plan::Verify,
     alpn: Option<Alpn>,
     identity: Option<Identity>,
@@ -248,8 +258,10 @@ struct Recipe {
 impl Recipe {
     fn make(&self, roots: &Arc<Roots>) -> Result<Made, TlsError> {
         let verifier = Arc::new(Verifier::new(self.verify, roots, self.source, &self.provider));
+        let ids = self.versions.as_slice().iter().map(|&version| provider::version_id(version));
+        let versions: Vec<_> = ids.collect();
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_protocol_versions(&[provider::version_id(self.version)])
+            .with_protocol_versions(&versions)
             .map_err(|source| TlsError::Config { source })?
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&verifier) as _);
@@ -263,7 +275,7 @@ impl Recipe {
         config.resumption = Resumption::store(Arc::clone(&store) as _);
         config.alpn_protocols =
             self.alpn.iter().map(|alpn| alpn.as_str().as_bytes().to_vec()).collect();
-        config.enable_early_data = self.early_data && self.version == plan::Version::Tls13;
+        config.enable_early_data = self.early_data && self.versions.has(plan::Version::Tls13);
         Ok(Made { config: Arc::new(config), store, verifier })
     }
 }
@@ -387,6 +399,7 @@ fn list(versions: &[plan::Version]) -> String {
 /// copies it several times in each handshake.
 fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let bare = plan::without_root(bare);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(ServerName::IpAddress(address.into()));
     }

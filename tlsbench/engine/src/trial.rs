@@ -4,7 +4,7 @@ use thiserror::Error;
 use tlsbench_core::plan::hop::{Counted, HopKind};
 use tlsbench_core::plan::placement::Role;
 use tlsbench_core::plan::{Length, Scenario};
-use tlsbench_core::usage::{Cpu, Memory, Usage};
+use tlsbench_core::usage::{Cpu, Memory, UnderWay, Usage};
 
 use crate::probe::Reading;
 use crate::run::{self, CutShort, Inputs, Progress, RunError, Slice, Stop};
@@ -25,6 +25,8 @@ pub struct Trial {
     pub failed: u64,
     /// What each hop used while the round went on, from the client on.
     pub hops: Vec<HopUse>,
+    /// What had not ended when the load was taken away.
+    pub unanswered: UnderWay,
     /// Why it ended before its time.
     pub cut_short: Option<CutShort>,
 }
@@ -111,6 +113,7 @@ fn measure_once(
     let (mut begun, mut ended, mut slice) = (Vec::new(), None, None);
     // What the kernel received for clients until the round began, and in it.
     let (mut before, mut received) = (Cpu::default(), Cpu::default());
+    let mut unanswered = UnderWay::default();
     let outcome = run::run(scenario, inputs, stop, |progress| match progress {
         Progress::RoundBegins { .. } => {
             before = topology.receiving_of_clients();
@@ -121,6 +124,7 @@ fn measure_once(
             ended = Some(topology.read());
         }
         Progress::Slice(measured) => slice = Some(*measured),
+        Progress::StageEnds { unanswered: left, .. } => unanswered.add(&left),
         Progress::Note(_) | Progress::Counts { .. } => {}
     })?;
     let ended = ended.transpose()?.unwrap_or_default();
@@ -148,7 +152,7 @@ fn measure_once(
             counted,
         })
         .collect();
-    Ok(Trial { slice, made, failed, hops, cut_short: outcome.cut_short })
+    Ok(Trial { slice, made, failed, hops, unanswered, cut_short: outcome.cut_short })
 }
 
 /// Whether hops were read at both edges of the round; one that was cut short may have none.

@@ -5,11 +5,13 @@
 //! were cut makes no difference.
 
 use tlsbench_core::plan::{Protocol, Request, Scheme, Target};
-use tlsbench_core::tally::Failure;
+use tlsbench_core::tally::{Failed, Failure, Reason};
 
 mod body;
 pub(crate) mod http2;
 mod response;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 
 pub use response::{Answer, Malformed, Reader};
 
@@ -19,6 +21,8 @@ pub struct Rendered {
     pub(crate) words: Words,
     /// Whether the method is HEAD, whose response has no body.
     pub head: bool,
+    /// Whether sending it twice does what sending it once does (RFC 9110, section 9.2.2).
+    pub(crate) idempotent: bool,
     expect_status: Option<u16>,
     expect_bytes: Option<u64>,
 }
@@ -74,6 +78,7 @@ impl Rendered {
         Self {
             words,
             head: request.method == "HEAD",
+            idempotent: IDEMPOTENT.contains(&request.method.as_str()),
             expect_status: request.expect_status,
             expect_bytes: request.expect_bytes,
         }
@@ -107,6 +112,18 @@ impl Rendered {
     }
 }
 
+impl Rendered {
+    /// The status of a response that counts as success.
+    ///
+    /// # Errors
+    /// As [`Rendered::judge`], with the status.
+    pub(crate) fn outcome(&self, answer: &Answer) -> Result<u16, Failed> {
+        let status = answer.status;
+        let failed = |unexpected| Failed::new(Failure::from(unexpected), Reason::Status(status));
+        self.judge(answer).map(|()| status).map_err(failed)
+    }
+}
+
 fn render(request: &Request, target: &Target, last: bool) -> Box<[u8]> {
     let mut text =
         format!("{} {} HTTP/1.1\r\nHost: {}\r\n", request.method, target.path, host(target));
@@ -132,7 +149,7 @@ fn render(request: &Request, target: &Target, last: bool) -> Box<[u8]> {
 
 /// The Host header: an IPv6 address in brackets, and the port unless it is the scheme's own.
 fn host(target: &Target) -> String {
-    let bare = target.host.trim_start_matches('[').trim_end_matches(']');
+    let bare = target.bare_host().trim_start_matches('[').trim_end_matches(']');
     let host = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
     match (target.scheme, target.port) {
         (Scheme::Http, 80) | (Scheme::Https, 443) => host,
@@ -140,6 +157,7 @@ fn host(target: &Target) -> String {
     }
 }
 
+const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
 const AGENT: &str = concat!("tlsbench/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]
@@ -196,6 +214,8 @@ mod tests {
         let rendered = Rendered::new(&post, &target("::1", 8443));
         assert!(texts(&rendered).0.contains("Host: [::1]:8443\r\n"));
         assert!(texts(&rendered).0.ends_with("Content-Length: 5\r\n\r\nhello"));
+        let zoned = Rendered::new(&post, &target("fe80::1%eth0", 443));
+        assert!(texts(&zoned).0.contains("Host: [fe80::1]\r\n"));
         let empty = Rendered::new(&request("PUT"), &target("h", 1));
         assert!(texts(&empty).0.ends_with("Content-Length: 0\r\n\r\n"));
     }

@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::UnknownArgumentValueParser;
 use tlsbench_core::plan::{
-    Close, Draft, Group, LoadDraft, LoopName, Pin, ProtocolName, Provider, RequestDraft,
-    SpreadName, Suite, TargetDraft, TimingDraft, TlsDraft, Verify, Version,
+    Close, Draft, Group, IpVersion, LoadDraft, LoopName, Pin, ProtocolName, Provider, RequestDraft,
+    SpreadName, Suite, TargetDraft, TimeoutDraft, TimingDraft, TlsDraft, Verify, Versions,
 };
 use tlsbench_core::units::Nanos;
 
@@ -59,6 +60,9 @@ pub(super) struct Run {
 
     #[command(flatten, next_help_heading = "Time")]
     timing: Timing,
+
+    #[command(flatten, next_help_heading = "Time")]
+    timeouts: Timeouts,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -80,6 +84,14 @@ pub(super) struct Connections {
     #[arg(long, value_name = "ADDRESS,…", value_delimiter = ',')]
     sources: Vec<IpAddr>,
 
+    /// Connect to IPv4 addresses alone, of those that a name has [default: the version of --sources].
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    ipv4: bool,
+
+    /// Connect to IPv6 addresses alone, likewise.
+    #[arg(short = '6', long)]
+    ipv6: bool,
+
     /// Threads, each with its own loop, TLS configuration, sessions and histograms [default: 1].
     #[arg(long, value_name = "NUMBER")]
     threads: Option<u32>,
@@ -97,9 +109,10 @@ pub(super) struct Connections {
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Tls {
-    /// The one version that is offered: `1.2` or `1.3` [default: 1.3].
-    #[arg(long, value_name = "VERSION")]
-    tls_version: Option<Version>,
+    /// The versions that are offered: `1.2`, `1.3`, or `1.2,1.3`, of which the server chooses [default:
+    /// 1.2,1.3; 1.3 between placements].
+    #[arg(long, value_name = "VERSION,…")]
+    tls_version: Option<Versions>,
 
     /// Suites by preference: `aes-128-gcm`, `aes-256-gcm`, `chacha20-poly1305`.
     #[arg(long, value_name = "SUITE,…", value_delimiter = ',')]
@@ -142,6 +155,26 @@ pub(super) struct Tls {
     /// Another name than the URL's host for SNI and verification (of every target).
     #[arg(long, value_name = "NAME")]
     pub(super) sni: Option<String>,
+
+    #[command(flatten)]
+    of_curl: CurlFlags,
+}
+
+/// Flags of curl that have another name here: each is refused with it.
+#[derive(Args, Clone, Debug)]
+struct CurlFlags {
+    #[arg(long, hide = true, num_args = 0, default_missing_value = "", value_parser =
+        UnknownArgumentValueParser::suggest_arg("--verify off"))]
+    insecure: Option<String>,
+    #[arg(long, hide = true, value_parser =
+        UnknownArgumentValueParser::suggest_arg("--ca-bundle"))]
+    cacert: Option<String>,
+    #[arg(long, hide = true, value_parser =
+        UnknownArgumentValueParser::suggest_arg("--client-certificate"))]
+    cert: Option<String>,
+    #[arg(long, hide = true, value_parser =
+        UnknownArgumentValueParser::suggest_arg("--connect-to"))]
+    resolve: Option<String>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -234,6 +267,44 @@ struct Timing {
     ramp: Option<Nanos>,
 }
 
+/// How long things may take: flags that a search has as well.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Timeouts {
+    /// How long an operation may take, from connecting to the end of the response; then it is given up
+    /// and counts as failed by `timeout` [default: 1m].
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<Nanos>,
+
+    /// How long connecting may take [default: 5s].
+    #[arg(long, value_name = "TIME")]
+    connect_timeout: Option<Nanos>,
+
+    /// How long the TLS handshake may take [default: 10s].
+    #[arg(long, value_name = "TIME")]
+    handshake_timeout: Option<Nanos>,
+
+    /// How long the first byte of a response may take from its request on [default: 30s; as the whole
+    /// where its limit is said].
+    #[arg(long, value_name = "TIME")]
+    first_byte_timeout: Option<Nanos>,
+
+    /// How long everything may take; then it ends, and what was measured is kept.
+    #[arg(long, value_name = "TIME")]
+    max_time: Option<Nanos>,
+}
+
+impl Timeouts {
+    pub(super) const fn draft(&self) -> TimeoutDraft {
+        TimeoutDraft {
+            operation: self.timeout,
+            connect: self.connect_timeout,
+            handshake: self.handshake_timeout,
+            first_byte: self.first_byte_timeout,
+            run: self.max_time,
+        }
+    }
+}
+
 impl Run {
     /// What the flags say of a scenario.
     fn draft(&self) -> Draft {
@@ -243,6 +314,7 @@ impl Run {
             request: self.request.draft(),
             load: self.load.draft(),
             timing: self.timing.draft(),
+            timeout: self.timeouts.draft(),
             ..self.connections.draft()
         }
     }
@@ -272,6 +344,11 @@ impl Connections {
             threads: self.threads,
             pin: self.pin,
             sources: list(&self.sources),
+            ip_version: match (self.ipv4, self.ipv6) {
+                (true, _) => Some(IpVersion::V4),
+                (_, true) => Some(IpVersion::V6),
+                _ => None,
+            },
             abort_errors_above: self.abort_errors_above,
             ..Draft::default()
         }

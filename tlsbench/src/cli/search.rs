@@ -98,6 +98,9 @@ struct Endpoints {
 
     #[command(flatten, next_help_heading = "Requests")]
     request: run::Request,
+
+    #[command(flatten, next_help_heading = "Time")]
+    timeouts: run::Timeouts,
 }
 
 /// Placements of which rates are searched.
@@ -131,6 +134,7 @@ impl Endpoints {
                 tls: self.tls.draft(),
                 request: self.request.draft(),
                 load,
+                timeout: self.timeouts.draft(),
                 ..self.connections.draft()
             },
             sni: self.tls.sni.clone(),

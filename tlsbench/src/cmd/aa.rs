@@ -3,6 +3,7 @@
 use anyhow::{Context as _, bail};
 use comfy_table::{Table, presets};
 use tlsbench_core::aa::{AGAIN, Answer, JUDGED_MIN, Trust, doubled, within};
+use tlsbench_core::escape::printable;
 use tlsbench_core::record::AnyRecord;
 use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::stats::Estimate;
@@ -58,7 +59,7 @@ pub(super) fn aa(settings: &Aa) -> anyhow::Result<(String, Exit)> {
             let text = serde_json::to_string_pretty(&trust).context("cannot write JSON")?;
             text + "\n"
         }
-        Output::Table => text(&trust, &records),
+        Output::Table => printable(&text(&trust, &records)).into_owned(),
     };
     Ok((text, exit(&trust)))
 }

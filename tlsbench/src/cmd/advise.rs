@@ -2,13 +2,16 @@
 
 mod table;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
 use tlsbench_core::advice::{Advice, Prices, Profile, Question, Scale, advise as judge};
 use tlsbench_core::calibration::{Calibration, SCHEMA};
+use tlsbench_core::escape::printable;
 use tlsbench_core::plan::Problem;
 use tlsbench_core::plan::lab::Lab;
+use tlsbench_core::plan::placement::Known;
 use tlsbench_core::record::AnyRecord;
 use tlsbench_core::record::lab::LabRecord;
 
@@ -20,7 +23,11 @@ use crate::store;
 pub(super) fn advise(settings: &Advise) -> anyhow::Result<(String, Exit)> {
     let records = records(settings)?;
     let profile = file(&settings.profile, "profile", Profile::from_toml)?;
-    let prices = file(&settings.prices, "prices", Prices::from_toml)?;
+    let prices = file(&settings.prices, "prices", |text| {
+        let prices = Prices::from_toml(text)?;
+        let problems = prices.unknown_placements(text, &known(&records));
+        if problems.is_empty() { Ok(prices) } else { Err(problems) }
+    })?;
     let scale = scale(settings, &records)?;
     let records: Vec<&LabRecord> = records.iter().collect();
     let question =
@@ -31,7 +38,7 @@ pub(super) fn advise(settings: &Advise) -> anyhow::Result<(String, Exit)> {
             let text = serde_json::to_string_pretty(&advice).context("cannot write JSON")?;
             text + "\n"
         }
-        Output::Table => table::text(&advice, &profile),
+        Output::Table => printable(&table::text(&advice, &profile)).into_owned(),
     };
     Ok((text, exit(&advice)))
 }
@@ -46,7 +53,7 @@ fn file<T>(
     read: impl FnOnce(&str) -> Result<T, Vec<Problem>>,
 ) -> anyhow::Result<T> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
+    let text = store::read_small(path)?;
     read(&text).map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow!("{what} `{shown}` cannot be used:\n{}", problems.join("\n"))
@@ -80,6 +87,13 @@ fn records(settings: &Advise) -> anyhow::Result<Vec<LabRecord>> {
         records.push(record);
     }
     Ok(records)
+}
+
+/// Placements that there are: those of the records, and those that a run knows by name.
+fn known(records: &[LabRecord]) -> BTreeSet<&str> {
+    let built_in = Known::ALL.iter().map(|known| known.as_str());
+    let measured = records.iter().flat_map(|record| &record.lab.placements);
+    built_in.chain(measured.map(|placement| placement.name.as_str())).collect()
 }
 
 /// What keeps two records from being of the same costs. Pools, workloads and times may differ.
@@ -122,7 +136,7 @@ fn scale(settings: &Advise, records: &[LabRecord]) -> anyhow::Result<Result<Scal
 
 fn calibration(path: &Path) -> anyhow::Result<Calibration> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
+    let text = store::read_small(path)?;
     let calibration: Calibration = serde_json::from_str(&text)
         .with_context(|| format!("`{shown}` is no calibration of `tlsbench calibrate --out`"))?;
     if calibration.schema != SCHEMA {

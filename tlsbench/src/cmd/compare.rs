@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use comfy_table::{Table, presets};
 use serde_json::json;
 use tlsbench_core::change::{Change, Changes, Condition, Observed, Outcome, Pairing, changes};
+use tlsbench_core::escape::printable;
 use tlsbench_core::record::AnyRecord;
 use tlsbench_core::stats::Estimate;
 
@@ -41,7 +42,7 @@ pub(super) fn compare(settings: &Compare) -> anyhow::Result<(String, Exit)> {
         Output::Json => json(&changes, &judged)?,
         Output::Table => {
             let is_debug = these.iter().chain(&against).any(Observed::is_debug_build);
-            text(&changes, &judged, is_debug)
+            printable(&text(&changes, &judged, is_debug)).into_owned()
         }
     };
     Ok((text, exit(&judged)))

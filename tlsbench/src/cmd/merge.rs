@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
-use tlsbench_core::record::merge as add;
+use anyhow::bail;
+use tlsbench_core::escape::printable;
+use tlsbench_core::record::{AnyRecord, merge as add};
 
 use crate::store;
 
@@ -18,11 +19,24 @@ pub(super) fn merge(paths: &[PathBuf], to: &Path) -> anyhow::Result<String> {
         if paths.iter().take(index).any(|before| store::is_same(path, before)) {
             bail!("`{shown}` is named twice, and its generator would count twice; name it once");
         }
-        records.push(store::read(path)?);
+        match store::read_any(path)? {
+            AnyRecord::Run(record) => records.push(*record),
+            AnyRecord::Lab(_) => bail!(
+                "`{shown}` is a record of placements, which one machine measures by itself; `merge` adds \
+                 records of one endpoint by several generators, and `report` and `compare` take several \
+                 records of placements"
+            ),
+        }
     }
     let count = records.len();
-    let sum = add(records).context("cannot add the records")?;
+    let sum = add(records).map_err(|error| {
+        let path = error.index().and_then(|index| paths.get(index));
+        let shown =
+            path.map_or_else(|| "the records".to_owned(), |path| format!("`{}`", path.display()));
+        anyhow::Error::new(error).context(format!("cannot add {shown}"))
+    })?;
     store::write(to, &sum.to_json()?)?;
     let rounds: usize = sum.targets.iter().map(|target| target.rounds.len()).sum();
-    Ok(format!("{count} records, {rounds} rounds: {}\n", to.display()))
+    let said = format!("{count} records, {rounds} rounds: {}\n", to.display());
+    Ok(printable(&said).into_owned())
 }

@@ -9,6 +9,7 @@ mod read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use tlsbench_core::escape::printable;
 use tlsbench_core::record::lab::{LabRecord, Receiving};
 use tlsbench_core::report::{LabReport, Report};
 
@@ -33,8 +34,12 @@ pub(super) fn report(settings: &settings::Report) -> anyhow::Result<String> {
     Ok(said)
 }
 
-/// Writes the page of one run over placements beside its record, and says where.
-pub(in crate::cmd) fn page(record: &LabRecord, of: &Path) -> anyhow::Result<PathBuf> {
+/// Writes the page of one run over placements beside its record, and says where. `None` if the record is
+/// no file, which has no neighbours.
+pub(in crate::cmd) fn page(record: &LabRecord, of: &Path) -> anyhow::Result<Option<PathBuf>> {
+    if store::is_stream(of) {
+        return Ok(None);
+    }
     let mut path = of.with_extension(Format::Html.extension());
     if path == of {
         path.as_mut_os_string().push(".html");
@@ -42,15 +47,15 @@ pub(in crate::cmd) fn page(record: &LabRecord, of: &Path) -> anyhow::Result<Path
     let mut report = Report::new(PROGRAM);
     report.add_lab(of.display().to_string(), record);
     store::write(&path, &document(&report, Format::Html)?)?;
-    Ok(path)
+    Ok(Some(path))
 }
 
 fn document(report: &Report, format: Format) -> anyhow::Result<String> {
     Ok(match format {
         Format::Csv => csv::write(report)?,
-        Format::Html => html::write(report),
+        Format::Html => printable(&html::write(report)).into_owned(),
         Format::Json => serde_json::to_string_pretty(report).context("cannot write JSON")? + "\n",
-        Format::Markdown => markdown::write(report),
+        Format::Markdown => printable(&markdown::write(report)).into_owned(),
         Format::Prometheus => prometheus::write(report)?,
     })
 }
@@ -58,15 +63,19 @@ fn document(report: &Report, format: Format) -> anyhow::Result<String> {
 /// Where each document goes; nothing means standard output.
 fn places(settings: &settings::Report) -> anyhow::Result<Vec<(Format, Option<PathBuf>)>> {
     let is_single = settings.formats.len() == 1;
-    let Some(out) = &settings.out else {
+    let named = settings.out.as_deref().filter(|out| !store::is_stdout(out));
+    let Some(out) = named else {
         if is_single {
             return Ok(settings.formats.iter().map(|format| (*format, None)).collect());
         }
         bail!("several formats need a place: add `--out PATH`, and each gets its ending there");
     };
+    if !is_single && store::is_stream(out) {
+        bail!("`{}` is no file, and takes one format only; name one", out.display());
+    }
     let mut places = Vec::new();
     for &format in &settings.formats {
-        let mut place = out.clone();
+        let mut place = out.to_owned();
         if !is_single {
             place.as_mut_os_string().push(format!(".{}", format.extension()));
         }

@@ -3,6 +3,7 @@
 pub(super) mod environment;
 mod keep;
 mod lab;
+mod meanwhile;
 mod table;
 
 use std::num::NonZeroU32;
@@ -13,22 +14,25 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use tlsbench_core::escape::printable;
 use tlsbench_core::plan::lab::Lab;
-use tlsbench_core::plan::{Draft, LoopName, Problem, Scenario, TimingDraft};
+use tlsbench_core::plan::{Draft, Load, LoopName, Problem, Scenario, Timeout, TimingDraft};
 use tlsbench_core::record::RunRecord;
 use tlsbench_core::record::lab::LabRecord;
+use tlsbench_core::tally::Tally;
 use tlsbench_core::units::Nanos;
-use tlsbench_core::warning::{Gate, judge};
+use tlsbench_core::warning::{self, Gate, judge};
 use tlsbench_engine::run::{self, CutShort, Inputs, Progress, Stop};
 
 use super::terminal;
-use crate::exit::Exit;
+use crate::exit::{Exit, signal_seen};
 use crate::progress::RunProgress;
 use crate::settings::{LabRun, Output, Run};
 use crate::store;
 
 use keep::Keeper;
-pub(super) use lab::{Standing, is_of_placements};
+pub(super) use lab::{Standing, Tried, is_of_placements};
+use meanwhile::Watch;
 
 /// What a run leaves behind.
 pub(super) struct Answer {
@@ -63,22 +67,45 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
     let gates = judge(&record);
     let text = match settings.output {
         Output::Json => table::json(&record, &gates, &path)?,
-        Output::Table => table::text(&scenario, &record, &gates, &path, terminal::columns()),
+        Output::Table => {
+            let text = table::text(&scenario, &record, &gates, &path, terminal::columns());
+            printable(&text).into_owned()
+        }
     };
     Ok(Answer { text, exit: exit(&record, &gates) })
 }
 
 /// What the file and the flags come to as an open load of a rate, whatever load and times they say.
-pub(super) fn open_scenario(settings: &Run, rate: f64, trial: Nanos) -> anyhow::Result<Scenario> {
+pub(super) fn open_scenario(
+    settings: &Run,
+    rate: f64,
+    trial: Nanos,
+    p99: Nanos,
+) -> anyhow::Result<Scenario> {
     let mut scenario = scenario(settings, |draft| {
         let load = &mut draft.load;
         (load.kind, load.rate, load.connections) = (Some(LoopName::Open), Some(rate), None);
         draft.timing =
             TimingDraft { round: Some(trial), warm_up: Some(Nanos(0)), ..TimingDraft::default() };
+        // What takes so much longer has missed the goal, and a trial waits for all that it began.
+        draft.timeout.operation.get_or_insert(patience(p99).operation);
     })?;
     // A trial is one round.
     scenario.timing.rounds = NonZeroU32::MIN;
     Ok(scenario)
+}
+
+/// How long operations of a search for this p99 may take where nothing is said.
+pub(super) fn patience(p99: Nanos) -> Timeout {
+    let operation = Nanos(p99.0.saturating_mul(PATIENCE)).clamp(PATIENCE_MIN, PATIENCE_MAX);
+    let Timeout { connect, handshake, .. } = Timeout::DEFAULT;
+    Timeout {
+        operation,
+        connect: connect.min(operation),
+        handshake: handshake.min(operation),
+        first_byte: operation,
+        run: None,
+    }
 }
 
 /// Measures placements as `answer` does, changed as a verb needs them; the record and what it is called.
@@ -101,8 +128,7 @@ fn scenario(settings: &Run, change: impl FnOnce(&mut Draft)) -> anyhow::Result<S
         return finished.map_err(|problems| refused("this", &problems));
     };
     let name = format!("scenario `{}`", path.display());
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read `{}`", path.display()))?;
+    let text = store::read_small(path)?;
     let file = Draft::from_toml(&text).with_context(|| format!("cannot use {name}"))?;
     let mut draft = draft(settings, file);
     change(&mut draft);
@@ -133,14 +159,15 @@ fn refused(what: &str, problems: &[Problem]) -> anyhow::Error {
 /// Asks the run to end when the process is asked to. It takes a moment until all is written down,
 /// and more signals change nothing meanwhile; one after that ends the process at once, as usual.
 pub(super) fn stop_on_signals(stop: &Arc<Stop>) -> anyhow::Result<()> {
-    let (asked, overdue) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (asked, overdue) = (signal_seen(), Arc::new(AtomicBool::new(false)));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&overdue))?;
-        signal_hook::flag::register(signal, Arc::clone(&asked))?;
+        let number = usize::try_from(signal)?;
+        signal_hook::flag::register_usize(signal, Arc::clone(asked), number)?;
     }
     let stop = Arc::clone(stop);
     thread::spawn(move || {
-        while !asked.load(Ordering::Relaxed) {
+        while asked.load(Ordering::Relaxed) == 0 {
             thread::sleep(SIGNAL_PAUSE);
         }
         stop.ask();
@@ -159,6 +186,8 @@ fn measure(
 ) -> anyhow::Result<RunRecord> {
     let names = scenario.targets.iter().map(|target| target.name.clone()).collect();
     let mut shown = RunProgress::new(names, scenario.timing.rounds.get());
+    run::raise_open_files();
+    let watch = Watch::begin(inputs);
     let ran = run::run(scenario, inputs, stop, |progress| {
         shown.notice(&progress);
         match progress {
@@ -171,16 +200,25 @@ fn measure(
                 shown.say(&format!("note: {text}"));
                 keeper.note(text);
             }
+            Progress::StageEnds { target, unanswered } => {
+                keeper.take_unanswered(target, unanswered);
+            }
             Progress::Counts { .. } | Progress::RoundBegins { .. } | Progress::RoundEnds { .. } => {
             }
         }
     });
+    keeper.note_meanwhile(&watch.end());
+    if matches!(scenario.load, Load::Closed { .. }) {
+        for note in keeper.busy_generators() {
+            keeper.note(note);
+        }
+    }
     shown.finish();
     match ran {
-        Ok(outcome) => keeper.finish(outcome.cut_short.map(|cut| match cut {
-            CutShort::Errors => "too large a share of operations failed",
-            CutShort::Stopped => "it was asked to stop",
-        })),
+        Ok(outcome) => {
+            let why = outcome.cut_short.map(|cut| cut_short(cut, &outcome.unmeasured, &keeper));
+            keeper.finish(why.as_deref())
+        }
         Err(error) if keeper.is_empty() => Err(error).context("cannot measure"),
         Err(error) => {
             let path = keeper.path().display().to_string();
@@ -189,6 +227,24 @@ fn measure(
             Err(error).with_context(|| format!("cannot go on; what was measured is in `{path}`"))
         }
     }
+}
+
+/// Why a run ended before its time, with what failed where the rounds do not tell it.
+fn cut_short(cut: CutShort, unmeasured: &Tally, keeper: &Keeper) -> String {
+    let (why, tells) = match cut {
+        CutShort::Errors => ("too large a share of operations failed", true),
+        CutShort::Stopped => ("it was asked to stop", keeper.is_empty()),
+        CutShort::Time => ("it took as long as `--max-time` allows", keeper.is_empty()),
+    };
+    let failed = unmeasured.failed.values().copied().fold(0, u64::saturating_add);
+    let most = unmeasured.failed.iter().max_by_key(|(_, count)| **count);
+    let Some((failure, count)) = most.filter(|_| tells) else { return why.to_owned() };
+    let all = failed.saturating_add(unmeasured.succeeded);
+    format!(
+        "{why}; in the warm-up {failed} of {all} failed, {count} by `{}`: {}",
+        failure.as_str(),
+        warning::cure(*failure)
+    )
 }
 
 fn exit(record: &RunRecord, gates: &[Gate]) -> Exit {
@@ -206,6 +262,12 @@ fn free_path(started: jiff::Timestamp) -> PathBuf {
     path(free.as_deref().unwrap_or(&name))
 }
 
+/// How many times the goal's p99 an operation of a search may take before it counts as failed.
+const PATIENCE: u64 = 10;
+/// One lost SYN (1 s) and a retransmission more say nothing of a server.
+const PATIENCE_MIN: Nanos = Nanos::from_millis(5_000);
+/// The longest that an operation may take at all.
+const PATIENCE_MAX: Nanos = Nanos::from_millis(300_000);
 /// More runs do not begin in one folder within a second.
 const RUNS_PER_SECOND_MAX: u32 = 1_000;
 /// How soon a signal is seen.

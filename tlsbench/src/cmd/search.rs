@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use comfy_table::{Table, presets};
 use serde_json::json;
+use tlsbench_core::escape::printable;
 use tlsbench_core::plan::placement::{Known, Placement};
 use tlsbench_core::plan::{Length, Load, Scenario, Target};
 use tlsbench_core::record::{Measured, TargetRecord};
 use tlsbench_core::search::{Bounds, Failing, Found, Goal, Search as Strategy, Seen, Step};
+use tlsbench_core::tally::Failure;
 use tlsbench_core::units::{Nanos, Rate};
-use tlsbench_engine::run::{self as engine, Inputs, Progress, Stop};
+use tlsbench_core::warning::cure;
+use tlsbench_engine::run::{self as engine, CutShort, Inputs, Progress, Stop};
 
 use super::{build, run};
 use crate::exit::Exit;
@@ -23,6 +27,8 @@ struct Searched {
     name: String,
     found: Found,
     tried: Vec<Tried>,
+    /// It ended before it was over, by `--max-time`.
+    out_of_time: bool,
 }
 
 /// One trial.
@@ -30,8 +36,8 @@ struct Tried {
     rate: f64,
     long: bool,
     failing: Option<Failing>,
-    /// What most operations failed by that did.
-    failed_by: Option<String>,
+    /// What operations failed by, and how many; those of the warm-up where it ended there.
+    failures: BTreeMap<String, u64>,
     generator_busy: bool,
 }
 
@@ -39,9 +45,24 @@ impl Tried {
     /// Why it did not meet the goal.
     fn why(&self) -> Option<String> {
         let failing = self.failing.as_ref()?;
-        Some(match (failing, &self.failed_by) {
+        Some(match (failing, self.failed_by()) {
             (Failing::Errors { .. }, Some(by)) => format!("{failing}, most by {by}"),
             _ => failing.to_string(),
+        })
+    }
+
+    /// What most operations failed by that did.
+    fn failed_by(&self) -> Option<&str> {
+        let most = self.failures.iter().max_by_key(|(_, count)| **count);
+        most.map(|(name, _)| name.as_str())
+    }
+
+    /// Each failure with its count and what to do about it.
+    fn reasons(&self) -> impl Iterator<Item = String> {
+        self.failures.iter().map(|(name, count)| {
+            let known = Failure::ALL.into_iter().find(|failure| failure.as_str() == name);
+            let cure = known.map(|failure| format!(": {}", cure(failure))).unwrap_or_default();
+            format!("{count} failed by {name}{cure}")
         })
     }
 }
@@ -58,7 +79,7 @@ pub(super) fn search(settings: &Search) -> anyhow::Result<(String, Exit)> {
     };
     let text = match settings.run.output {
         Output::Json => json(settings, &all),
-        Output::Table => text(settings, &all, names_endpoint),
+        Output::Table => printable(&text(settings, &all, names_endpoint)).into_owned(),
     };
     let has_all = all.iter().all(|searched| searched.found.from.is_some());
     Ok((text, if has_all { Exit::Fine } else { Exit::Negative }))
@@ -72,7 +93,7 @@ fn endpoints(settings: &Search, stop: &Stop) -> anyhow::Result<Vec<Searched>> {
         );
     }
     let start = settings.start.unwrap_or(START_ELSEWHERE);
-    let scenario = run::open_scenario(&settings.run, start, settings.trial)?;
+    let scenario = run::open_scenario(&settings.run, start, settings.trial, settings.p99)?;
     let is_lab = scenario.targets.iter().all(Target::is_lab);
     if !is_lab && settings.max_rate.is_none() {
         bail!(
@@ -82,11 +103,17 @@ fn endpoints(settings: &Search, stop: &Stop) -> anyhow::Result<Vec<Searched>> {
     }
     let start = settings.start.unwrap_or(if is_lab { START } else { START_ELSEWHERE });
     let bounds = bounds(settings, start)?;
+    let until = scenario.timeout.run.map(|run| Instant::now() + Duration::from_nanos(run.0));
+    engine::raise_open_files();
     let mut all = Vec::new();
     for target in &scenario.targets {
-        let only = Scenario { targets: vec![target.clone()], ..scenario.clone() };
+        let mut only = Scenario { targets: vec![target.clone()], ..scenario.clone() };
         let inputs = Inputs::gather(&only).context("cannot begin")?;
+        inputs.notes(&only).iter().for_each(|note| eprintln!("note: {note}"));
         all.push(one(settings, bounds, &target.name, stop, |rate, times| {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            only.timeout.run =
+                left.map(|left| Nanos(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX)));
             trial(&only, &inputs, stop, rate, times)
         })?);
     }
@@ -97,6 +124,7 @@ fn placements(settings: &Search, stop: &Stop) -> anyhow::Result<Vec<Searched>> {
     let folder = tempfile::tempdir().context("cannot make a folder for what hops are told")?;
     let standing = run::Standing::prepare(&settings.run, folder.path(), stop)?;
     let bounds = bounds(settings, settings.start.unwrap_or(START))?;
+    let timeout = run::patience(settings.p99);
     let (chosen, known) = (&settings.run.lab.placements, &standing.lab.placements);
     let is_chosen = |one: &Placement| match chosen.is_empty() {
         // Twins are there to be held against: they are no place where TLS ends.
@@ -111,7 +139,7 @@ fn placements(settings: &Search, stop: &Stop) -> anyhow::Result<Vec<Searched>> {
     for placement in known.iter().filter(|one| is_chosen(one)) {
         let mut topology = standing.start(placement)?;
         all.push(one(settings, bounds, &placement.name, stop, |rate, times| {
-            standing.trial(placement, &mut topology, rate, times)
+            standing.trial(placement, &mut topology, rate, times, timeout)
         })?);
     }
     Ok(all)
@@ -129,22 +157,26 @@ fn one(
     bounds: Bounds,
     name: &str,
     stop: &Stop,
-    mut trial: impl FnMut(Rate, (Nanos, Nanos)) -> anyhow::Result<(TargetRecord, Load)>,
+    mut trial: impl FnMut(Rate, (Nanos, Nanos)) -> anyhow::Result<run::Tried>,
 ) -> anyhow::Result<Searched> {
     let goal = Goal { p99: settings.p99 };
     let shown = StepProgress::new("trials");
     let mut strategy = Strategy::new(bounds);
     let mut tried: Vec<Tried> = Vec::new();
-    let found = loop {
+    let (found, out_of_time) = loop {
         let (rate, long) = match strategy.next() {
-            Step::Done(found) => break found,
+            Step::Done(found) => break (found, false),
             Step::Try { rate, long } => (rate, long),
         };
         let length = if long { settings.confirm } else { settings.trial };
         let times = (Nanos(length.0 / WARM_UP_PART), length);
-        let (target, load) = trial(rate, times).with_context(|| format!("cannot try `{name}`"))?;
+        let run::Tried { target, load, cut_short, early } =
+            trial(rate, times).with_context(|| format!("cannot try `{name}`"))?;
         if stop.is_asked() {
             bail!("it was asked to stop, and nothing is found yet of `{name}`");
+        }
+        if cut_short == Some(CutShort::Time) {
+            break (strategy.so_far(), true);
         }
         let seen = Seen::of(&target, &load);
         let failing = goal.failing(&seen);
@@ -152,24 +184,31 @@ fn one(
             rate: rate.as_f64(),
             long,
             failing,
-            failed_by: failed_by(&target),
+            failures: failures(&target, &early),
             generator_busy: seen.is_generator_busy(),
         });
-        strategy.told(failing.is_none());
+        match seen.succeeded {
+            0 => strategy.told_dead(),
+            _ => strategy.told(failing.is_none()),
+        }
         let done = u32::try_from(tried.len()).unwrap_or(u32::MAX);
         shown.done(done, done.saturating_add(1));
     };
     shown.finish();
-    Ok(Searched { name: name.to_owned(), found, tried })
+    Ok(Searched { name: name.to_owned(), found, tried, out_of_time })
 }
 
-/// The name by which most operations failed.
-fn failed_by(target: &TargetRecord) -> Option<String> {
-    let mut all: BTreeMap<&str, u64> = BTreeMap::new();
-    for (name, count) in target.rounds.iter().flat_map(|round| &round.failed) {
-        *all.entry(name).or_default() += count;
+/// What operations failed by, and how many. The warm-up counts where nothing was measured after it.
+fn failures(target: &TargetRecord, early: &BTreeMap<Failure, u64>) -> BTreeMap<String, u64> {
+    if target.rounds.is_empty() {
+        return early.iter().map(|(failure, n)| (failure.as_str().to_owned(), *n)).collect();
     }
-    all.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned())
+    let mut all: BTreeMap<String, u64> = BTreeMap::new();
+    for (name, count) in target.rounds.iter().flat_map(|round| &round.failed) {
+        let sum = all.entry(name.clone()).or_default();
+        *sum = sum.saturating_add(*count);
+    }
+    all
 }
 
 /// One trial of an endpoint.
@@ -179,7 +218,7 @@ fn trial(
     stop: &Stop,
     rate: Rate,
     times: (Nanos, Nanos),
-) -> anyhow::Result<(TargetRecord, Load)> {
+) -> anyhow::Result<run::Tried> {
     let mut scenario = scenario.clone();
     let Load::Open { rate: asked, wait_max, .. } = &mut scenario.load else {
         bail!("a closed loop has no rate");
@@ -189,13 +228,18 @@ fn trial(
     let wait_max = *wait_max;
     let name = scenario.targets.first().map(|target| target.name.clone()).unwrap_or_default();
     let mut target = TargetRecord::new(name);
-    engine::run(&scenario, inputs, stop, |progress| {
+    let outcome = engine::run(&scenario, inputs, stop, |progress| {
         if let Progress::Slice(slice) = progress {
             let (tally, lap) = (&slice.tally, &slice.lap);
             target.push(&Measured { round: 0, tally, lap, wait_max });
         }
     })?;
-    Ok((target, scenario.load))
+    Ok(run::Tried {
+        target,
+        load: scenario.load,
+        cut_short: outcome.cut_short,
+        early: outcome.unmeasured.failed,
+    })
 }
 
 impl Searched {
@@ -229,10 +273,27 @@ fn text(settings: &Search, all: &[Searched], names_endpoint: bool) -> String {
         settings.p99,
         table.trim_fmt()
     );
+    for searched in all {
+        if searched.failing().is_none() {
+            continue;
+        }
+        // At the lowest rate nothing may have come to an end: an earlier trial then has the reason.
+        let mut last = searched.failing().into_iter().chain(searched.tried.iter().rev());
+        let Some(tried) = last.find(|tried| !tried.failures.is_empty()) else { continue };
+        for reason in tried.reasons() {
+            text.push_str(&format!("{} at {:.0}/s: {reason}\n", searched.name, tried.rate));
+        }
+    }
     for searched in all.iter().filter(|one| one.failing().is_some_and(|one| one.generator_busy)) {
         text.push_str(&format!(
             "{}: the generator was more than 85 % busy where it no longer met the goal, so that more \
              may be had; give it `--threads`, or another machine\n",
+            searched.name
+        ));
+    }
+    for searched in all.iter().filter(|searched| searched.out_of_time) {
+        text.push_str(&format!(
+            "{}: the search took as long as `--max-time` allows and was not over\n",
             searched.name
         ));
     }
@@ -254,7 +315,8 @@ fn json(settings: &Search, all: &[Searched]) -> String {
                     "rate": tried.rate,
                     "long": tried.long,
                     "failing": tried.failing,
-                    "failed_by": tried.failed_by,
+                    "failed_by": tried.failed_by(),
+                    "failures": tried.failures,
                     "generator_busy": tried.generator_busy,
                 })
             });
@@ -263,6 +325,7 @@ fn json(settings: &Search, all: &[Searched]) -> String {
                 "from": searched.found.from,
                 "to": searched.found.to,
                 "tried": tried.collect::<Vec<_>>(),
+                "out_of_time": searched.out_of_time,
             })
         })
         .collect();

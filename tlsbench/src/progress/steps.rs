@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tlsbench_core::escape::printable;
 
 /// A line that tells how many steps are done, once the work has gone on for two seconds.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ impl StepProgress {
 
     /// Says something on stderr, above the line of progress where there is one.
     pub fn say(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| eprintln!("{}", printable(text)));
     }
 
     /// Ends it and takes it off the screen.

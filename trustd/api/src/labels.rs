@@ -35,9 +35,6 @@ pub const ALLOW_OVERWRITE_ANNOTATION: &str = "trust.cert-manager.io/allow-overwr
 /// Annotation on a Bundle that stops its writes.
 pub const PAUSED_ANNOTATION: &str = "trust.cert-manager.io/paused";
 
-/// Annotation on a Bundle that drops certificates at once which retention would still keep.
-pub const DROP_RETAINED_ANNOTATION: &str = "trust.cert-manager.io/drop-retained";
-
 /// The value that switches an annotation on; every other value, `True` too, leaves it off.
 pub const ON: &str = "true";
 

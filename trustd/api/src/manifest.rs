@@ -6,12 +6,14 @@
 
 mod core;
 mod json;
+mod yaml;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::validate::{self, UnknownField};
 use crate::{labels, v1alpha1};
 
 /// An object of a manifest.
@@ -45,6 +47,9 @@ pub struct Found {
     pub line: usize,
     /// The object.
     pub manifest: Manifest,
+    /// Its fields that the API server does not know. They are not in `manifest`, except in a Bundle,
+    /// where they are passed over.
+    pub unknown: Vec<UnknownField>,
 }
 
 /// A text is no manifest. The caller knows the file's name and says it.
@@ -110,16 +115,16 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Found>, ManifestError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let documents = if text.trim_start().starts_with('{') {
         // It may still be YAML: a mapping in braces, or JSON documents with `---` between them.
-        json::documents(text).or_else(|error| yaml_documents(text).map_err(|_| error))?
+        json::documents(text).or_else(|error| yaml::documents(text).map_err(|_| error))?
     } else {
-        yaml_documents(text)?
+        yaml::documents(text)?
     };
     let mut found = Vec::new();
     for Document { number, line, value } in documents {
         let failed = |kind| ManifestError { document: number, line, kind };
         let mut manifests = Vec::new();
         objects(value, None, 0, &mut manifests).map_err(failed)?;
-        let located = |manifest| Found { document: number, line, manifest };
+        let located = |(manifest, unknown)| Found { document: number, line, manifest, unknown };
         found.extend(manifests.into_iter().map(located));
     }
     Ok(found)
@@ -170,72 +175,12 @@ struct Document {
     value: Value,
 }
 
-/// Splits at lines that begin with `---`, as kubectl does, and parses each part that says anything.
-fn yaml_documents(text: &str) -> Result<Vec<Document>, ManifestError> {
-    let mut documents = Vec::new();
-    let mut start = (0, 1);
-    let mut number = 0;
-    let mut at = 0;
-    for (index, line) in text.split_inclusive('\n').enumerate() {
-        let marker = line
-            .strip_prefix("---")
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
-        if marker && at > 0 {
-            documents.extend(yaml_document(text.get(start.0..at), start.1, &mut number)?);
-            start = (at, index + 1);
-        }
-        at += line.len();
-    }
-    documents.extend(yaml_document(text.get(start.0..), start.1, &mut number)?);
-    Ok(documents)
-}
-
-fn yaml_document(
-    text: Option<&str>,
-    first_line: usize,
-    number: &mut usize,
-) -> Result<Option<Document>, ManifestError> {
-    let text = text.unwrap_or_default();
-    let says_nothing = |line: &str| {
-        let line = line.trim();
-        line.is_empty() || line.starts_with(['#', '%']) || matches!(line, "---" | "...")
-    };
-    let Some(skipped) = text.lines().position(|line| !says_nothing(line)) else {
-        return Ok(None);
-    };
-    *number += 1;
-    // Snippets are off: a broken Secret must not end up on a screen or in a log.
-    let options = serde_saphyr::options! {
-        with_snippet: false,
-        legacy_octal_numbers: true,
-        budget: serde_saphyr::budget! {
-            max_events: EVENTS_MAX,
-            max_nodes: EVENTS_MAX,
-            max_total_scalar_bytes: SCALAR_BYTES_MAX,
-        },
-    };
-    match serde_saphyr::from_str_with_options::<json::Unique>(text, options) {
-        Ok(json::Unique(Value::Null)) => Ok(None),
-        Ok(json::Unique(value)) => {
-            Ok(Some(Document { number: *number, line: first_line + skipped, value }))
-        }
-        Err(error) => {
-            let line = error.location().and_then(|at| usize::try_from(at.line()).ok());
-            let line = first_line + line.map_or(skipped, |line| line.saturating_sub(1));
-            let message = error.without_snippet().to_string();
-            let first = message.lines().next().unwrap_or("not YAML").to_owned();
-            let kind = ManifestErrorKind::Syntax(format!("not valid YAML: {first}"));
-            Err(ManifestError { document: *number, line, kind })
-        }
-    }
-}
-
 /// Takes a value apart into objects; `within` is the kind of the typed List that it stands in.
 fn objects(
     value: Value,
     within: Option<(&str, &str)>,
     depth: usize,
-    out: &mut Vec<Manifest>,
+    out: &mut Vec<(Manifest, Vec<UnknownField>)>,
 ) -> Result<(), ManifestErrorKind> {
     let Value::Object(mut object) = value else { return Err(ManifestErrorKind::NotAnObject) };
     if let Some((api_version, kind)) = within {
@@ -264,7 +209,7 @@ fn manifest(
     mut object: Map<String, Value>,
     api_version: &str,
     kind: &str,
-) -> Result<Manifest, ManifestErrorKind> {
+) -> Result<(Manifest, Vec<UnknownField>), ManifestErrorKind> {
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
     let wanted = match (group, kind) {
         (labels::GROUP, labels::KIND) => labels::API_VERSION,
@@ -272,20 +217,38 @@ fn manifest(
         _ => {
             let name = name(&object).unwrap_or_default().to_owned();
             let (api_version, kind) = (api_version.to_owned(), kind.to_owned());
-            return Ok(Manifest::Ignored { api_version, kind, name });
+            return Ok((Manifest::Ignored { api_version, kind, name }, Vec::new()));
         }
     };
     if api_version != wanted {
         let (kind, found) = (kind.to_owned(), api_version.to_owned());
         return Err(ManifestErrorKind::Version { kind, found, wanted });
     }
-    let named = object.get("metadata").and_then(|metadata| metadata.get("name"));
-    if named.is_none_or(|name| *name == Value::String(String::new())) {
-        return Err(ManifestErrorKind::NoName(kind.to_owned()));
-    }
+    check_name(kind, &object)?;
+    let unknown = validate::unknown_fields(&object, kind);
     if kind != labels::KIND {
         core::prepare(kind, &mut object)?;
     }
+    known(object, kind).map(|manifest| (manifest, unknown))
+}
+
+/// Whether there is a name at all. Of which letters it may be is for each kind to say.
+fn check_name(kind: &str, object: &Map<String, Value>) -> Result<(), ManifestErrorKind> {
+    match object.get("metadata").and_then(|metadata| metadata.get("name")) {
+        Some(Value::String(name)) if !name.is_empty() => Ok(()),
+        None | Some(Value::Null | Value::String(_)) => {
+            Err(ManifestErrorKind::NoName(kind.to_owned()))
+        }
+        Some(_) => Err(ManifestErrorKind::Type {
+            object: kind.to_owned(),
+            field: "metadata.name".to_owned(),
+            message: "must be a string; quote numbers, true and false".to_owned(),
+        }),
+    }
+}
+
+/// The object of a kind that trustd reads, as the API server would keep it.
+fn known(object: Map<String, Value>, kind: &str) -> Result<Manifest, ManifestErrorKind> {
     match kind {
         "ConfigMap" => Ok(Manifest::ConfigMap(Box::new(typed(kind, object)?))),
         "Namespace" => {
@@ -336,11 +299,6 @@ fn typed<T: DeserializeOwned>(
 
 /// A List of Lists is odd, and a List of Lists of Lists is an attack on the stack.
 const LISTS_WITHIN_LISTS_MAX: usize = 3;
-/// `kubectl get -o yaml` of 100,000 objects with 100 nodes each. The parser's own limits against
-/// aliases that multiply stay.
-const EVENTS_MAX: usize = 100_000 * 100 * 4;
-/// 5,000 objects of 1 MiB, in base64.
-const SCALAR_BYTES_MAX: usize = 5_000 * (1 << 20) / 3 * 4;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
 };
 use serde_json::Value as Json;
 use trustd_core::format::{Rendered, Value};
-use trustd_core::names::{self, BundleName, DataKey, Kind, ObjectName, ResourceVersion, Uid};
+use trustd_core::names::{
+    self, BundleName, DataKey, FieldManager, Kind, ObjectName, ResourceVersion, Uid,
+};
 use trustd_core::plan::Ownership;
 use trustd_core::selector::Labels;
 use trustd_core::spec::Spec;
@@ -84,7 +86,15 @@ impl<'o> Object<'o> {
     /// It as a target, with its values.
     #[must_use]
     pub fn observed(&self) -> Observed {
-        Observed { data: Some(self.data()), ..observed(self.metadata()) }
+        let observed = observed(self.metadata());
+        let applied = |key: &DataKey| observed.managed.iter().any(|m| m.applied.contains(key));
+        let binary = match self {
+            Self::ConfigMap(object) => object.binary_data.iter().flatten(),
+            Self::Secret(_) => None.iter().flatten(),
+        };
+        let binary = binary.map(|(key, _)| DataKey::from(key.as_str()));
+        let binary = binary.filter(|key| !applied(key)).collect();
+        Observed { data: Some(self.data()), binary, ..observed }
     }
 
     fn data(&self) -> Data {
@@ -122,7 +132,13 @@ pub fn observed(metadata: &ObjectMeta) -> Observed {
         shared: is_on(labels::SHARED_ANNOTATION),
         allow_overwrite: is_on(labels::ALLOW_OVERWRITE_ANNOTATION),
         owner: owner(metadata),
-        managed: managed(metadata.managed_fields.as_deref()),
+        co_owned: is_co_owned(metadata),
+        known: false,
+        binary: binary(metadata),
+        managed: Some(metadata).and_then(|metadata| {
+            let managed = managed(metadata.managed_fields.as_deref())?;
+            Some(Managed { owner_applied: is_owner_applied(metadata), ..managed })
+        }),
         labels: own_labels,
         annotations,
         data: None,
@@ -134,24 +150,84 @@ fn owner(metadata: &ObjectMeta) -> world::OwnerReference {
     let references = metadata.owner_references.iter().flatten();
     let mut controlling = references.filter(|reference| reference.controller == Some(true));
     let Some(reference) = controlling.next() else { return world::OwnerReference::None };
-    let group = reference.api_version.split_once('/').map(|(group, _)| group);
-    let is_namesake = group == Some(labels::GROUP)
-        && reference.kind == labels::KIND
-        && Some(&reference.name) == metadata.name.as_ref();
-    if is_namesake {
+    if is_namesake(metadata, reference) {
         world::OwnerReference::Bundle(Uid::from(reference.uid.as_str()))
     } else {
         world::OwnerReference::OtherController
     }
 }
 
+/// Whether an owner reference that is not the controlling one leads to a Bundle of the object's name.
+fn is_co_owned(metadata: &ObjectMeta) -> bool {
+    let mut references = metadata.owner_references.iter().flatten();
+    references
+        .any(|reference| reference.controller != Some(true) && is_namesake(metadata, reference))
+}
+
+/// Whether an owner reference of an object leads to a Bundle of the object's own name.
+#[must_use]
+pub fn is_namesake(metadata: &ObjectMeta, reference: &OwnerReference) -> bool {
+    let group = reference.api_version.split_once('/').map(|(group, _)| group);
+    group == Some(labels::GROUP)
+        && reference.kind == labels::KIND
+        && Some(&reference.name) == metadata.name.as_ref()
+}
+
+/// Whether our Apply entry holds the owner references to the Bundle, and no other entry does.
+fn is_owner_applied(metadata: &ObjectMeta) -> bool {
+    let references = metadata.owner_references.iter().flatten();
+    references.filter(|reference| is_namesake(metadata, reference)).all(|reference| {
+        // As managedFields name an item of a list: by its key, as JSON.
+        let item = format!("k:{{\"uid\":\"{}\"}}", reference.uid);
+        let entries = metadata.managed_fields.iter().flatten();
+        let mut holders = entries.filter(|entry| {
+            let fields = entry.fields_v1.as_ref();
+            let held =
+                fields.and_then(|fields| fields.0.get("f:metadata")?.get("f:ownerReferences"));
+            held.is_some_and(|held| held.get(&item).is_some())
+        });
+        holders.next().is_some_and(is_our_apply) && holders.next().is_none()
+    })
+}
+
+/// Whether an entry of managedFields is that of our applies.
+fn is_our_apply(entry: &ManagedFieldsEntry) -> bool {
+    entry.manager.as_deref() == Some(labels::FIELD_MANAGER)
+        && entry.operation.as_deref() == Some("Apply")
+}
+
+/// The keys below `binaryData` that others hold, or we by an update.
+fn binary(metadata: &ObjectMeta) -> BTreeSet<DataKey> {
+    let entries = metadata.managed_fields.iter().flatten();
+    let fields = entries.filter(|entry| !is_our_apply(entry)).filter_map(|e| e.fields_v1.as_ref());
+    fields.flat_map(|fields| keys_below(&fields.0, "f:binaryData")).collect()
+}
+
+/// The data keys that an entry holds in this part of an object.
+fn keys_below<'f>(fields: &'f Json, part: &str) -> impl Iterator<Item = DataKey> + 'f {
+    let held = fields.get(part).and_then(Json::as_object).into_iter().flatten();
+    // `.` is the map itself.
+    held.filter_map(|(key, _)| key.strip_prefix("f:")).map(DataKey::from)
+}
+
 /// Who manages the data keys, or nothing where the object does not say.
 fn managed(entries: Option<&[ManagedFieldsEntry]>) -> Option<Managed> {
     let mut managed = Managed::default();
+    let (mut our_time, mut other_time) = (None, None);
     for entry in entries.filter(|entries| !entries.is_empty())? {
         let ours = entry.manager.as_deref() == Some(labels::FIELD_MANAGER);
         managed.any |= ours;
-        let applied = entry.operation.as_deref() == Some("Apply");
+        let time = entry.time.as_ref();
+        if ours {
+            our_time = our_time.max(time);
+        } else if let Some(manager) = &entry.manager
+            && (managed.other.is_none() || time >= other_time)
+        {
+            managed.other = Some(FieldManager::from(manager.as_str()));
+            other_time = time;
+        }
+        let applied = is_our_apply(entry);
+        managed.any_applied |= applied;
         let keys = match (ours, applied) {
             (true, true) => &mut managed.applied,
             (true, false) => &mut managed.updated,
@@ -160,11 +236,10 @@ fn managed(entries: Option<&[ManagedFieldsEntry]>) -> Option<Managed> {
         let Some(fields) = &entry.fields_v1 else { continue };
         // Who applied `stringData` is on record for that alone, and its keys are in `data`.
         for part in ["f:data", "f:binaryData", "f:stringData"] {
-            let held = fields.0.get(part).and_then(Json::as_object).into_iter().flatten();
-            // `.` is the map itself.
-            keys.extend(held.filter_map(|(key, _)| key.strip_prefix("f:")).map(DataKey::from));
+            keys.extend(keys_below(&fields.0, part));
         }
     }
+    managed.other_is_newest = managed.other.is_some() && other_time >= our_time;
     Some(managed)
 }
 
@@ -314,12 +389,66 @@ mod tests {
             observed.managed,
             Some(Managed {
                 any: true,
+                any_applied: true,
+                owner_applied: true,
                 applied: keys(&["a.jks", "ca.crt"]),
                 updated: keys(&["old"]),
                 others: keys(&["password", "theirs"]),
+                other: Some("nobody".into()),
+                other_is_newest: true,
             })
         );
         assert_eq!(super::observed(&metadata(serde_json::json!({ "name": "b" }))).managed, None);
+    }
+
+    #[test]
+    fn who_holds_the_owner_reference_and_binary_values_is_kept() {
+        let item = |uid: &str| format!("k:{{\"uid\":\"{uid}\"}}");
+        let entry = |manager: &str, operation: &str, fields: Json| serde_json::json!({ "manager": manager, "operation": operation, "fieldsV1": fields });
+        let owns = |uid: &str| serde_json::json!({ "f:metadata": { "f:ownerReferences": { item(uid): {} } } });
+        let applied = |entries: Vec<Json>| {
+            let reference = serde_json::json!({ "apiVersion": labels::API_VERSION, "name": "b",
+                "kind": "Bundle", "uid": "u", "controller": true });
+            let object = serde_json::json!({ "name": "b", "managedFields": entries,
+                                             "ownerReferences": [reference] });
+            observed(&metadata(object)).managed.unwrap().owner_applied
+        };
+        let ours = || entry("trust-manager", "Apply", owns("u"));
+        assert!(applied(vec![ours()]));
+        assert!(applied(vec![ours(), entry("x", "Update", owns("another"))]));
+        assert!(!applied(vec![ours(), entry("x", "Update", owns("u"))]), "held by both");
+        assert!(!applied(vec![entry("trust-manager", "Update", owns("u"))]), "an update of ours");
+        assert!(!applied(vec![entry("x", "Update", serde_json::json!({}))]), "held by nobody");
+
+        let binary = serde_json::json!({ "f:binaryData": { ".": {}, "f:k": {} } });
+        let binary = |manager: &str, operation: &str| {
+            let entries = [entry(manager, operation, binary.clone())];
+            let object = serde_json::json!({ "name": "b", "managedFields": entries });
+            observed(&metadata(object)).binary
+        };
+        assert_eq!(binary("x", "Update"), keys(&["k"]));
+        assert_eq!(binary("trust-manager", "Update"), keys(&["k"]), "an apply does not move it");
+        assert_eq!(binary("trust-manager", "Apply"), keys(&[]));
+    }
+
+    #[test]
+    fn the_other_manager_that_wrote_last_is_kept_by_name() {
+        let last = |entries: &[(&str, &str)]| {
+            let entries = entries.iter().map(|(manager, second)| {
+                serde_json::json!({ "manager": manager, "operation": "Update", "fieldsV1": {},
+                                    "time": format!("2026-11-30T10:00:{second}Z") })
+            });
+            let object =
+                serde_json::json!({ "name": "b", "managedFields": entries.collect::<Vec<_>>() });
+            let managed = observed(&metadata(object)).managed.unwrap();
+            (managed.other.map(|name| name.to_string()), managed.other_is_newest)
+        };
+        let named = |name: &str, newest| (Some(name.to_owned()), newest);
+        assert_eq!(last(&[("trust-manager", "01")]), (None, false));
+        assert_eq!(last(&[("trust-manager", "02"), ("helm", "01")]), named("helm", false));
+        assert_eq!(last(&[("trust-manager", "02"), ("helm", "02")]), named("helm", true));
+        let three = [("script", "09"), ("helm", "03"), ("trust-manager", "04")];
+        assert_eq!(last(&three), named("script", true));
     }
 
     #[test]
@@ -328,13 +457,17 @@ mod tests {
             let reference = serde_json::json!({ "apiVersion": api, "kind": kind, "name": name,
                 "uid": "u", "controller": controller });
             let object = serde_json::json!({ "name": "b", "ownerReferences": [reference] });
-            observed(&metadata(object)).owner
+            let observed = observed(&metadata(object));
+            (observed.owner, observed.co_owned)
         };
         let api = labels::API_VERSION;
-        assert_eq!(with(api, "Bundle", "b", true), world::OwnerReference::Bundle("u".into()));
-        assert_eq!(with("apps/v1", "Bundle", "b", true), world::OwnerReference::OtherController);
-        assert_eq!(with(api, "Bundle", "other", true), world::OwnerReference::OtherController);
-        assert_eq!(with(api, "Bundle", "b", false), world::OwnerReference::None);
+        let ours = world::OwnerReference::Bundle("u".into());
+        assert_eq!(with(api, "Bundle", "b", true), (ours, false));
+        let other = (world::OwnerReference::OtherController, false);
+        assert_eq!(with("apps/v1", "Bundle", "b", true), other);
+        assert_eq!(with(api, "Bundle", "other", true), other);
+        assert_eq!(with(api, "Bundle", "b", false), (world::OwnerReference::None, true));
+        assert_eq!(with(api, "Bundle", "other", false), (world::OwnerReference::None, false));
     }
 
     #[test]

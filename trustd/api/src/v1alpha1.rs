@@ -1,5 +1,5 @@
 //! `Bundle` of trust.cert-manager.io/v1alpha1: trust-manager's API, field for field, and trustd's
-//! additions (`spec.retention` and most of `status`).
+//! additions (most of `status`).
 //!
 //! Doc comments of fields are the descriptions of the CRD. Bounds and rules stand beside the fields
 //! they bind; what the API server refuses is refused by these alone, there is no webhook.
@@ -22,7 +22,7 @@ pub use crd::{crd, schema};
 pub(crate) use rules::QUALIFIED_NAME;
 pub(crate) use selector::{LABEL_KEY_PATTERN, LABEL_VALUE_PATTERN};
 pub use selector::{LabelSelector, LabelSelectorRequirement};
-pub use status::{BundleStatus, Certificates, Condition, Member, Targets};
+pub use status::{BundleStatus, Certificates, Condition, Targets};
 pub use target::{AdditionalFormats, Jks, Metadata, Pkcs12, Profile, Target, Template};
 
 /// What a Bundle gathers, and where it is written.
@@ -80,10 +80,6 @@ pub struct BundleSpec {
     /// matches. Without a target nothing is written, and what was written before is removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
-    /// Keeps certificates for a while after their sources dropped them, so that what an old CA
-    /// issued is still trusted during a rotation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retention: Option<Retention>,
 }
 
 /// One place that certificates come from: exactly one of its fields is set.
@@ -111,7 +107,7 @@ pub struct Source {
     #[schemars(length(min = 1, max = 1_048_576))]
     pub in_line: Option<String>,
     /// Whether the default CA package is a source. It must have been given to trustd when it was
-    /// started, by `--default-package-location` or `--default-package`. At most one source may
+    /// started, by `--default-package-location`. At most one source may
     /// have this field, and `false` is as good as no source.
     #[serde(default, rename = "useDefaultCAs", skip_serializing_if = "Option::is_none")]
     pub use_default_cas: Option<bool>,
@@ -141,25 +137,11 @@ pub struct ObjectKeys {
     pub include_all_keys: Option<bool>,
 }
 
-/// How long certificates outlive their sources.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Retention {
-    /// How long a certificate stays in the bundle after its last source dropped it, such as
-    /// `720h`; never longer than it is valid itself. Certificates of the default CA package are
-    /// not kept. Removing the field drops at once what was kept.
-    #[schemars(regex(pattern = PERIOD_PATTERN))]
-    pub period: String,
-}
-
 /// Does to a raw Bundle what the API server does before it judges: `null` counts as absent, and what
 /// is absent gets its default (the passwords of trust stores).
 pub fn apply_defaults(bundle: &mut Value) {
     defaults::apply(schema(), bundle);
 }
-
-/// What a retention period looks like: a Go duration of whole seconds.
-pub(crate) const PERIOD_PATTERN: &str = "^([0-9]{1,5}(h|m|s)){1,3}$";
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ mod rules;
 mod schema;
 mod spec;
 pub(crate) mod syntax;
+mod unknown;
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ use serde_json::Value;
 use trustd_core::spec::Spec;
 
 pub use field::FieldError;
+pub use unknown::{UnknownField, empty_selectors, unknown_fields};
 
 use crate::labels;
 use crate::v1alpha1::{self, Bundle};
@@ -76,6 +78,12 @@ pub fn bundle(bundle: &Bundle) -> Result<Spec, Invalid> {
         errors: vec![FieldError::new("", format!("Internal error: {error}"))],
     })?;
     read(&raw)
+}
+
+/// What is wrong with the name of a namespace, in the API server's words; `None` if nothing is.
+#[must_use]
+pub fn namespace_fault(name: &str) -> Option<&'static str> {
+    syntax::dns_label_fault(name)
 }
 
 fn errors_of(raw: &Value) -> Vec<FieldError> {

@@ -3,6 +3,8 @@
 //! What does not make it into the set is reported with its place, so that nothing vanishes
 //! silently. Bytes of the output are those of trust-manager for the same certificates.
 
+mod nature;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
@@ -11,9 +13,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::certificate::{Certificate, Sha256, Unsound};
+use crate::escape::printable;
 use crate::names::Origin;
 use crate::pem;
 use crate::time::Timestamp;
+
+pub use nature::{Nature, nature};
 
 /// Which sound certificates are left out of every bundle. Process-wide, off by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +36,7 @@ pub struct Member {
     pub certificate: Certificate,
     /// Where it comes from.
     pub origin: Origin,
-    /// Line of its BEGIN marker there, from 1.
+    /// Line of its BEGIN marker there, from 1; 0 if the value is the certificate itself, in DER.
     pub line: usize,
 }
 
@@ -40,10 +45,12 @@ pub struct Member {
 pub struct Dropped {
     /// Where it was found.
     pub origin: Origin,
-    /// Line of its BEGIN marker there, from 1.
+    /// Line of its BEGIN marker there, from 1; 0 if it is the whole value.
     pub line: usize,
     /// Its SHA-256, where it is a certificate.
     pub sha256: Option<Sha256>,
+    /// Its subject, where it is a certificate that nobody else in the bundle stands for.
+    pub subject: Option<String>,
     /// Why it was dropped.
     pub why: Why,
 }
@@ -55,6 +62,9 @@ pub enum Why {
     Duplicate,
     /// It is past its notAfter, and the expiry filter is on.
     Expired,
+    /// The value of a key that the Bundle names, or its own text, holds nothing that could be a
+    /// certificate.
+    NoCertificate(Nature),
     /// Not a CA, and the CA filter is on.
     NotCa,
     /// The one certificate that trust-manager leaves out by name, so that bytes stay the same.
@@ -70,10 +80,16 @@ impl Why {
         matches!(self, Self::Expired | Self::NotCa)
     }
 
+    /// Whether a source is not what its author takes it for. EC-ACC is left out of sound sources.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        matches!(self, Self::NoCertificate(_) | Self::Unreadable(_))
+    }
+
     /// Whether it is missing from the bundle although nobody asked for that.
     #[must_use]
     pub const fn is_skip(self) -> bool {
-        matches!(self, Self::Skipped | Self::Unreadable(_))
+        matches!(self, Self::NoCertificate(_) | Self::Skipped | Self::Unreadable(_))
     }
 }
 
@@ -81,8 +97,11 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Duplicate => f.write_str("it is in the bundle already"),
-            Self::Expired => f.write_str("it has expired"),
-            Self::NotCa => f.write_str("it is not a CA certificate"),
+            Self::Expired => f.write_str("it has expired, and --filter-expired-certificates is on"),
+            Self::NoCertificate(nature) => write!(f, "{nature}"),
+            Self::NotCa => {
+                f.write_str("it is not a CA certificate, and --filter-non-ca-certs is on")
+            }
             Self::Skipped => {
                 f.write_str("trust-manager leaves out this EC-ACC root, so trustd does")
             }
@@ -93,10 +112,23 @@ impl fmt::Display for Why {
 
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, line {}: ", self.origin, self.line)?;
-        match self.sha256 {
-            Some(sha256) => write!(f, "certificate {sha256} left out: {}", self.why),
-            None => write!(f, "PEM block left out: {}", self.why),
+        let Self { origin, line, sha256, subject, why } = self;
+        if let Why::NoCertificate(nature) = why {
+            return write!(f, "{origin} holds no certificate: {nature}");
+        }
+        match line {
+            0 => write!(f, "{origin}: ")?,
+            line => write!(f, "{origin}, line {line}: ")?,
+        }
+        match (sha256, subject) {
+            (Some(sha256), Some(subject)) => {
+                let whole = printable(subject);
+                let shown: String = whole.chars().take(SUBJECT_CHARS_MAX).collect();
+                let more = if shown.len() < whole.len() { "…" } else { "" };
+                write!(f, "certificate {sha256} (subject {shown}{more}) left out: {why}")
+            }
+            (Some(sha256), None) => write!(f, "certificate {sha256} left out: {why}"),
+            (None, _) => write!(f, "PEM block left out: {why}"),
         }
     }
 }
@@ -164,6 +196,7 @@ impl Collector {
                     origin: origin.clone(),
                     line: lost.line,
                     sha256: None,
+                    subject: None,
                     why: Why::Unreadable(lost.fault),
                 }),
             }
@@ -175,6 +208,31 @@ impl Collector {
             self.add_certificate(Member { certificate, origin: origin.clone(), line });
         }
         Ok(found)
+    }
+
+    /// Reads a value that the Bundle names by its key, or holds itself: a certificate is expected in
+    /// it, so none is reported, and a certificate in DER is read as well.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn add_named(&mut self, origin: &Origin, text: &[u8]) -> Result<(), Vec<Rejected>> {
+        if let Ok(certificate) = Certificate::from_der(text) {
+            self.add_certificate(Member { certificate, origin: origin.clone(), line: 0 });
+        } else if self.add(origin, text)? == 0 {
+            self.report_none(origin, nature(text));
+        }
+        Ok(())
+    }
+
+    /// Reports a value in which a certificate is expected and none is read.
+    pub fn report_none(&mut self, origin: &Origin, nature: Nature) {
+        self.dropped.push(Dropped {
+            origin: origin.clone(),
+            line: 0,
+            sha256: None,
+            subject: None,
+            why: Why::NoCertificate(nature),
+        });
     }
 
     fn add_certificate(&mut self, member: Member) {
@@ -207,8 +265,11 @@ impl Collector {
     }
 
     fn drop(&mut self, member: Member, why: Why) {
-        let sha256 = Some(member.certificate.sha256());
-        self.dropped.push(Dropped { origin: member.origin, line: member.line, sha256, why });
+        let Member { certificate, origin, line } = member;
+        let sha256 = Some(certificate.sha256());
+        // A duplicate is named by the member that stays; reading its subject would cost time.
+        let subject = (why != Why::Duplicate).then(|| certificate.facts().subject);
+        self.dropped.push(Dropped { origin, line, sha256, subject, why });
     }
 
     /// What was collected.
@@ -249,6 +310,12 @@ impl TrustBundle {
     #[must_use]
     pub fn dropped(&self) -> &[Dropped] {
         &self.dropped
+    }
+
+    /// The same without its certificates: what was left out of a bundle that cannot be made.
+    #[must_use]
+    pub fn without_members(self) -> Self {
+        Self { members: Vec::new(), dropped: self.dropped }
     }
 
     /// Whether there is no certificate at all.
@@ -297,6 +364,8 @@ const fn pem_len(der: usize) -> usize {
     frame + der.div_ceil(3) * 4 + der.div_ceil(PEM_LINE_BYTES)
 }
 
+/// So much of a subject is enough to know a certificate by, beside its digest.
+const SUBJECT_CHARS_MAX: usize = 120;
 const CERTIFICATE: &str = "CERTIFICATE";
 /// 64 columns of base64.
 const PEM_LINE_BYTES: usize = 48;

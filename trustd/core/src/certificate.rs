@@ -178,7 +178,7 @@ impl Facts {
             issuer: distinguished_name::print(layout.issuer),
             self_issued: layout.subject.raw == layout.issuer.raw,
             version: layout.version,
-            serial: layout.serial.iter().map(|byte| format!("{byte:02x}")).collect(),
+            serial: hex_digits("", layout.serial),
             not_before: Some(layout.not_before),
             key: SubjectPublicKeyInfo::from_der(layout.public_key)
                 .map_or_else(|_| "unknown".to_owned(), |(_, info)| key(&info)),
@@ -197,7 +197,7 @@ fn key(info: &SubjectPublicKeyInfo<'_>) -> String {
             return "ECDSA (explicit curve)".to_owned();
         };
         let known = CURVES.iter().find(|(id, _)| *id == curve).map(|(_, name)| *name);
-        return format!("ECDSA {}", known.map_or_else(|| curve.to_id_string(), str::to_owned));
+        return format!("ECDSA {}", known.map_or_else(|| oid_text(&curve), str::to_owned));
     }
     if *algorithm == RSASSA_PSS {
         return RSAPublicKey::from_der(&info.subject_public_key.data).map_or_else(
@@ -213,8 +213,30 @@ fn key(info: &SubjectPublicKeyInfo<'_>) -> String {
             let p = der::Elements { rest: parameters }.take(der::INTEGER);
             p.map_or_else(|| "DSA".to_owned(), |p| format!("DSA {}", bits(p.content)))
         }
-        _ => algorithm.to_id_string(),
+        _ => oid_text(algorithm),
     }
+}
+
+/// An object identifier in dots, `2.5.4.3`; one that is longer than any in use as its length, because
+/// writing out a number takes time by the square of its digits.
+#[must_use]
+pub fn oid_text(oid: &Oid<'_>) -> String {
+    match oid.as_bytes().len() {
+        0..=OID_BYTES_MAX => oid.to_id_string(),
+        bytes => format!("oid-of-{bytes}-bytes"),
+    }
+}
+
+/// `before`, and two digits for each byte.
+fn hex_digits(before: &str, bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(before.len() + 2 * bytes.len());
+    out.push_str(before);
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 0x0f] {
+            out.extend(char::from_digit(digit.into(), 16));
+        }
+    }
+    out
 }
 
 /// The size in bits of a big-endian number.
@@ -225,6 +247,8 @@ fn bits(number: &[u8]) -> usize {
     (significant.len() * 8).saturating_sub(first)
 }
 
+/// Bytes of an object identifier that is written out; those of X.509 have fewer than 20.
+const OID_BYTES_MAX: usize = 128;
 const EC_PUBLIC_KEY: Oid<'static> = oid!(1.2.840.10045.2.1);
 const RSASSA_PSS: Oid<'static> = oid!(1.2.840.113549.1.1.10);
 /// RFC 8410 keys, whose algorithm says it all.

@@ -5,6 +5,7 @@
 //!
 //! Modules are in order: a module uses only those above it.
 
+pub mod escape;
 pub mod names;
 pub mod time;
 pub mod pem;

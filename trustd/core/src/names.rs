@@ -68,6 +68,10 @@ name! {
     Uid
 }
 name! {
+    /// The name under which a client writes fields (`managedFields[].manager`).
+    FieldManager
+}
+name! {
     /// An opaque version of an object (`metadata.resourceVersion`); only equality means anything.
     ResourceVersion
 }

@@ -1,10 +1,11 @@
 //! From a plan and what became of it to what the Bundle's status says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
-use crate::bundle::{TrustBundle, Why};
-use crate::names::{BundleName, DataKey, Kind, Namespace};
+use crate::bundle::{Dropped, TrustBundle, Why};
+use crate::names::{BundleName, DataKey, FieldManager, Kind, Namespace};
 use crate::plan::{Blocked, Plan, Prepared, Refusal, SourceProblem, Step, Write};
 use crate::selector::Selector;
 use crate::time::Timestamp;
@@ -26,6 +27,8 @@ pub struct Category(pub &'static str);
 /// How one target stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
+    /// Somebody undid it again and again, and it is written once in ten minutes until that ends.
+    Contested(Opponent),
     /// It could not be written, or cleaned up where it is not wanted; it is tried again.
     Failed {
         /// The category of the error.
@@ -41,6 +44,32 @@ pub enum Standing {
     Refused(Refusal),
     /// It is as it should be.
     Synced,
+}
+
+/// The client that undoes the writes to a target, as far as the object's managedFields tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Opponent {
+    /// One that writes under another field manager.
+    Manager(FieldManager),
+    /// One that writes under this field manager, which is ours.
+    Namesake(FieldManager),
+    /// One that left no entry, as one that only deletes.
+    #[default]
+    Unknown,
+}
+
+impl fmt::Display for Opponent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manager(manager) => write!(f, "undone by field manager `{manager}`"),
+            Self::Namesake(manager) => write!(
+                f,
+                "undone by field manager `{manager}`, which is trustd's own: is another \
+                 trust-manager or trustd running?"
+            ),
+            Self::Unknown => f.write_str("undone by a client that managedFields do not name"),
+        }
+    }
 }
 
 /// What a status says of a Bundle besides its targets.
@@ -115,7 +144,7 @@ pub struct TargetCounts {
     pub desired: usize,
     /// How many are as they should be.
     pub synced: usize,
-    /// How many could not be written, and are tried again.
+    /// How many could not be written or do not stay as written, and are tried again.
     pub failed: usize,
     /// How many are not written until something changes.
     pub refused: usize,
@@ -128,7 +157,7 @@ pub struct CertificateCounts {
     pub total: usize,
     /// How many a filter left out.
     pub filtered: usize,
-    /// How many blocks were left out because they could not be read, or by name.
+    /// How many blocks and named values were left out because they could not be read, or by name.
     pub skipped: usize,
     /// When the first of them expires.
     pub earliest_not_after: Option<Timestamp>,
@@ -157,6 +186,8 @@ pub enum Reason {
     SyncSecretTargetFailed,
     /// All is well.
     Synced,
+    /// Another client undoes a target again and again.
+    TargetContested,
     /// A target belongs to somebody else who holds our key.
     TargetRefused,
     /// The content is larger than the API server takes.
@@ -178,6 +209,7 @@ impl Reason {
             Self::SyncConfigMapTargetFailed => "SyncConfigMapTargetFailed",
             Self::SyncSecretTargetFailed => "SyncSecretTargetFailed",
             Self::Synced => "Synced",
+            Self::TargetContested => "TargetContested",
             Self::TargetRefused => "TargetRefused",
             Self::TargetTooLarge => "TargetTooLarge",
         }
@@ -218,7 +250,7 @@ pub fn conclude_standings<'p>(
         targets: TargetCounts {
             desired: head.desired,
             synced: if head.blocked.is_some() { 0 } else { tally.synced },
-            failed: tally.failed.len(),
+            failed: tally.failed.len() + tally.contested.len(),
             refused: tally.refused.len(),
         },
         pending: tally.pending,
@@ -253,6 +285,7 @@ fn standing(plan: &Plan, outcome: &Outcome, step: &Step) -> Option<Standing> {
 /// Targets by how they stand.
 #[derive(Default)]
 struct Tally<'p> {
+    contested: BTreeMap<(Kind, &'p Namespace), &'p Opponent>,
     synced: usize,
     pending: usize,
     failed: BTreeMap<(Kind, &'p Namespace), Category>,
@@ -264,6 +297,9 @@ impl<'p> Tally<'p> {
         let mut tally = Self::default();
         for (kind, namespace, standing) in standings {
             match standing {
+                Standing::Contested(opponent) => {
+                    tally.contested.insert((kind, namespace), opponent);
+                }
                 Standing::Failed { why, .. } => {
                     tally.failed.insert((kind, namespace), *why);
                 }
@@ -286,7 +322,7 @@ fn verdict(
     limited: bool,
 ) -> (Reason, String) {
     if let Some(blocked) = head.blocked {
-        return blocked_verdict(blocked);
+        return blocked_verdict(blocked, head.certificates);
     }
     if head.secrets_off {
         let message = "Bundle has Secret targets but the feature is disabled".to_owned();
@@ -298,16 +334,25 @@ fn verdict(
     }
     let (large, foreign): (Vec<_>, Vec<_>) =
         tally.refused.iter().partition(|(_, refusal)| refusal.is_size());
-    if let Some((_, refusal)) = large.first() {
-        let message = format!("Target is too large: {refusal}");
-        return (Reason::TargetTooLarge, message);
+    let named = |refused: &[(&(Kind, &Namespace), &&Refusal)]| {
+        let texts = refused.iter().map(|((kind, ns), refusal)| (*kind, *ns, refusal.to_string()));
+        places(texts)
+    };
+    if !large.is_empty() {
+        return (Reason::TargetTooLarge, format!("Target is too large: {}", named(&large)));
+    }
+    if !tally.contested.is_empty() {
+        let names = places(
+            tally.contested.iter().map(|((kind, ns), opponent)| (*kind, *ns, opponent.to_string())),
+        );
+        let message = format!(
+            "Target is undone again and again, and written once in ten minutes until that ends: \
+             {names}"
+        );
+        return (Reason::TargetContested, message);
     }
     if !foreign.is_empty() {
-        let names = places(
-            foreign
-                .iter()
-                .map(|((kind, namespace), refusal)| (*kind, *namespace, refusal.to_string())),
-        );
+        let names = named(&foreign);
         return (Reason::TargetRefused, format!("Target belongs to somebody else: {names}"));
     }
     if let Some(((kind, _), _)) = tally.failed.first_key_value() {
@@ -320,10 +365,12 @@ fn verdict(
         );
         return (reason, format!("Failed to sync bundle to {names}"));
     }
-    (Reason::Synced, success(selector, limited))
+    // The words of trust-manager, and behind them what it would pass over in silence.
+    let message = success(selector, limited) + &left_out(head.certificates, Why::is_fault);
+    (Reason::Synced, message)
 }
 
-fn blocked_verdict(blocked: &Blocked) -> (Reason, String) {
+fn blocked_verdict(blocked: &Blocked, certificates: &TrustBundle) -> (Reason, String) {
     match blocked {
         Blocked::Ring(ring) => {
             let names = ring.iter().chain(ring.first()).map(BundleName::as_str);
@@ -341,7 +388,11 @@ fn blocked_verdict(blocked: &Blocked) -> (Reason, String) {
                 (Reason::SourceBuildError, "Failed to build bundle sources")
             };
             let texts = problems.iter().map(ToString::to_string);
-            (reason, format!("{start}: {}", some_of(texts, "; ")))
+            let mut message = format!("{start}: {}", some_of(texts, "; "));
+            if problems.contains(&SourceProblem::NoCertificates) {
+                message += &left_out(certificates, |why| why.is_filter() || why.is_skip());
+            }
+            (reason, message)
         }
         Blocked::Stores(keys) => {
             let keys = keys.iter().map(DataKey::as_str).collect::<Vec<_>>().join(", ");
@@ -352,6 +403,15 @@ fn blocked_verdict(blocked: &Blocked) -> (Reason, String) {
             (Reason::AdditionalFormatsUnsupported, message)
         }
     }
+}
+
+/// The end of a message that names what was left out for these reasons; empty if nothing was.
+fn left_out(bundle: &TrustBundle, is: fn(Why) -> bool) -> String {
+    let dropped: Vec<&Dropped> = bundle.dropped().iter().filter(|d| is(d.why)).collect();
+    if dropped.is_empty() {
+        return String::new();
+    }
+    format!("; left out: {}", some_of(dropped.iter().map(ToString::to_string), "; "))
 }
 
 /// trust-manager's own words for success, which tools compare.

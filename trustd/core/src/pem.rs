@@ -2,7 +2,11 @@
 //!
 //! Which blocks are found follows Go's `encoding/pem` to the letter, for trust-manager reads with
 //! it and the same inputs must give the same bundle. What Go passes over in silence (a truncated
-//! block, broken base64, a marker in the middle of a line) is reported here, with its line.
+//! block, broken base64, a marker in the middle of a line or misspelled, base64 without markers) is
+//! reported here, with its line. The time it takes grows with the length of the text, whatever the
+//! text is.
+
+mod near_miss;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,13 +14,14 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use memchr::memmem;
+use near_miss::Sight;
 
 /// One thing found in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item<'t> {
     /// A block, whole and decoded.
     Block(Block<'t>),
-    /// A BEGIN marker to which no readable block belongs.
+    /// A BEGIN marker to which no readable block belongs, or what was probably meant as a block.
     Unreadable(Unreadable<'t>),
 }
 
@@ -33,7 +38,7 @@ pub struct Block<'t> {
     pub content: Vec<u8>,
 }
 
-/// A BEGIN marker that leads nowhere.
+/// A BEGIN marker that leads nowhere, or a near miss ([`Fault::is_near_miss`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable<'t> {
     /// The label as far as it can be made out, at most 40 characters of it.
@@ -44,7 +49,7 @@ pub struct Unreadable<'t> {
     pub fault: Fault,
 }
 
-/// Why a BEGIN marker could not be read as a block. The content is never part of it.
+/// Why a BEGIN marker or a near miss could not be read as a block. The content is never part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// The text between the markers is not base64.
@@ -53,10 +58,35 @@ pub enum Fault {
     BadBegin,
     /// The END line has another label, or more text behind it.
     BadEnd,
+    /// A byte order mark stands before its BEGIN marker.
+    ByteOrderMark,
+    /// It is a certificate in DER behind PEM, as `cat *.crt` leaves it.
+    Der,
+    /// It is base64 of a PEM text, as `base64 | base64` or a value that was encoded twice leaves it.
+    EncodedTwice,
+    /// Its marker has other dashes, blanks, letters or dash counts than `-----BEGIN …-----`.
+    Misspelled,
+    /// An END line without a BEGIN line before it.
+    NoBegin,
     /// There is no END marker before the next BEGIN or the end of the text.
     NoEnd,
+    /// Base64 as long as a certificate, without BEGIN and END lines around it.
+    NoMarkers,
     /// The marker does not stand at the start of its line.
     NotAtLineStart,
+    /// The END marker stands in the line of the BEGIN marker: the line ends were lost.
+    OneLine,
+}
+
+impl Fault {
+    /// Whether there is no exact BEGIN marker, so that Go's reader would not even have begun.
+    #[must_use]
+    pub const fn is_near_miss(self) -> bool {
+        matches!(
+            self,
+            Self::Der | Self::EncodedTwice | Self::Misspelled | Self::NoBegin | Self::NoMarkers
+        )
+    }
 }
 
 impl fmt::Display for Fault {
@@ -65,13 +95,30 @@ impl fmt::Display for Fault {
             Self::BadBase64 => "its content is not base64",
             Self::BadBegin => "its BEGIN line does not end with `-----`",
             Self::BadEnd => "its END line does not match",
+            Self::ByteOrderMark => {
+                "a byte order mark stands before its BEGIN line; save the text without one"
+            }
+            Self::Der => {
+                "it is a certificate in DER among PEM; convert it with `openssl x509 -inform der`"
+            }
+            Self::EncodedTwice => "it is base64 of PEM text; decode it once more",
+            Self::Misspelled => {
+                "its marker is misspelled; write `-----BEGIN CERTIFICATE-----` and \
+                 `-----END CERTIFICATE-----` with five plain hyphens on each side"
+            }
+            Self::NoBegin => "its END line has no BEGIN line before it",
+            Self::NoMarkers => "it is base64 without BEGIN and END lines around it",
             Self::NoEnd => "it has no END line (truncated?)",
             Self::NotAtLineStart => "its BEGIN marker is not at the start of a line",
+            Self::OneLine => {
+                "BEGIN and END stand in one line; write each of them in a line of its own"
+            }
         })
     }
 }
 
-/// Reads every block of `text` and every marker that leads to none, in the order of the text.
+/// Reads every block of `text`, every marker that leads to none and every near miss, in the order of
+/// the text.
 ///
 /// Never fails: whether an item is acceptable is the caller's decision.
 #[must_use]
@@ -192,7 +239,8 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
     BASE64.decode(bare).ok()
 }
 
-/// Reports each BEGIN marker in `from..to`, none of which belongs to a readable block.
+/// Reports each BEGIN marker in `from..to`, none of which belongs to a readable block, and near
+/// misses.
 fn report_unreadable<'t>(
     text: &'t [u8],
     from: usize,
@@ -200,20 +248,26 @@ fn report_unreadable<'t>(
     lines: &mut LineCounter<'t>,
     items: &mut Vec<Item<'t>>,
 ) {
-    let Some(region) = text.get(from..to) else { return };
-    for marker in memmem::find_iter(region, BEGIN) {
-        let begin = from + marker;
-        items.push(Item::Unreadable(Unreadable {
-            label: label_at(text, begin),
-            line: lines.line_of(begin),
-            fault: diagnose(text, begin),
+    near_miss::walk(text, from..to, |sight| {
+        items.push(Item::Unreadable(match sight {
+            Sight::Begin(begin) => Unreadable {
+                label: label_at(text, begin),
+                line: lines.line_of(begin),
+                fault: diagnose(text, begin),
+            },
+            Sight::NearMiss(at, fault, label) => {
+                Unreadable { label: Cow::Borrowed(label), line: lines.line_of(at), fault }
+            }
         }));
-    }
+    });
 }
 
 /// The label of a marker that is not a block: up to the dashes, cut where it gets long.
 fn label_at(text: &[u8], begin: usize) -> Cow<'_, str> {
-    let (line, _) = line_at(text, begin + BEGIN.len()).unwrap_or_default();
+    // Never the whole line: a line of nothing but markers would be read once for each of them.
+    let behind = text.get(begin + BEGIN.len()..).unwrap_or_default();
+    let window = behind.get(..LABEL_LEN_MAX + DASHES.len() + 1).unwrap_or(behind);
+    let (line, _) = line_at(window, 0).unwrap_or_default();
     let label = memmem::find(line, DASHES).and_then(|dashes| line.get(..dashes)).unwrap_or(line);
     Cow::Borrowed(match str::from_utf8(label) {
         Ok(label) => printable_label(label),
@@ -230,11 +284,17 @@ pub fn printable_label(label: &str) -> &str {
 }
 
 fn diagnose(text: &[u8], begin: usize) -> Fault {
+    if text.get(..begin) == Some(BOM) {
+        return Fault::ByteOrderMark;
+    }
     if begin > 0 && text.get(begin - 1) != Some(&b'\n') {
         return Fault::NotAtLineStart;
     }
     let behind = begin + BEGIN.len();
     let (line, body) = line_at(text, behind).unwrap_or_default();
+    if memmem::find(line, END.trim_ascii_start()).is_some() {
+        return Fault::OneLine;
+    }
     let Some(label) = line.strip_suffix(DASHES) else {
         return Fault::BadBegin;
     };
@@ -273,6 +333,8 @@ impl LineCounter<'_> {
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"\n-----END ";
 const DASHES: &[u8] = b"-----";
+/// U+FEFF in UTF-8.
+const BOM: &[u8] = b"\xef\xbb\xbf";
 const UNPRINTABLE: &str = "?";
 /// Longest label that is repeated in messages; the longest of RFC 7468 has 21 characters.
 const LABEL_LEN_MAX: usize = 40;
@@ -407,7 +469,12 @@ mod tests {
             ]), 0..60)) {
             let text = parts.concat();
             let markers = memmem::find_iter(text.as_bytes(), BEGIN).count();
-            proptest::prop_assert_eq!(read(text.as_bytes()).len(), markers);
+            let items = read(text.as_bytes());
+            let near_miss = |item: &&Item<'_>| {
+                matches!(item, Item::Unreadable(lost) if lost.fault.is_near_miss())
+            };
+            let near_misses = items.iter().filter(near_miss).count();
+            proptest::prop_assert_eq!(items.len() - near_misses, markers);
         }
     }
 }

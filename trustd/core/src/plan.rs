@@ -20,7 +20,7 @@ use crate::spec::{Spec, Target};
 use crate::time::Timestamp;
 use crate::world::{NamespaceState, Observed, Settings, Targets, World};
 
-pub use dependents::{Change, Work, dependents};
+pub use dependents::{Change, Work, dependents, reads};
 pub use gather::{Note, SourceProblem};
 pub use rings::rings;
 
@@ -38,7 +38,8 @@ pub struct Plan {
     pub secrets_off: bool,
     /// Whether the Bundle's writes are paused.
     pub paused: bool,
-    /// The certificates, and what was left out of them. Empty where no content could be made.
+    /// The certificates, and what was left out of them. No certificates where no content could be
+    /// made.
     pub certificates: TrustBundle,
     /// Identity of the default CA package, where the Bundle uses it.
     pub default_cas: Option<Arc<str>>,
@@ -91,10 +92,10 @@ pub enum Write {
     Release {
         /// What was seen.
         seen: Seen,
-        /// The keys that are ours alone. An apply without them would leave those behind that were
-        /// written by an update under our name, and with the last of them take along what nobody is
-        /// on record for.
-        by_patch: Vec<DataKey>,
+        /// The keys that are ours alone, and perhaps the owner reference. An apply without the keys
+        /// would leave those behind that were written by an update under our name, and with the last
+        /// of them take along what nobody is on record for.
+        by_patch: TakeOut,
     },
     /// It is there and not as it should be.
     Update {
@@ -106,10 +107,29 @@ pub enum Write {
         ownership: Ownership,
         /// Whether fields of other managers are overwritten.
         force: bool,
-        /// Keys of ours that it should not hold and that an apply would leave behind, for they were
-        /// written by an update under our name.
-        by_patch: Vec<DataKey>,
+        /// What it should not hold and an apply would leave behind.
+        by_patch: TakeOut,
     },
+}
+
+/// What a JSON patch takes out of an object because server-side apply leaves it there: fields that
+/// another entry of managedFields holds than that of our applies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TakeOut {
+    /// Keys of ours that were written by an update under our name.
+    pub keys: Vec<DataKey>,
+    /// Keys of ours below `binaryData`. The API server takes no text under such a key.
+    pub binary: Vec<DataKey>,
+    /// Whether owner references to the Bundle, or to a namesake from before a restore, go.
+    pub owner: bool,
+}
+
+impl TakeOut {
+    /// Whether there is nothing to take out.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.binary.is_empty() && !self.owner
+    }
 }
 
 /// The object that a decision is about, so that no other one is hit.
@@ -119,6 +139,14 @@ pub struct Seen {
     pub uid: Option<Uid>,
     /// Its version, likewise.
     pub resource_version: Option<ResourceVersion>,
+}
+
+impl Seen {
+    /// The version that was seen.
+    #[must_use]
+    pub fn of(observed: &Observed) -> Self {
+        Self { uid: observed.uid.clone(), resource_version: observed.resource_version.clone() }
+    }
 }
 
 /// Whose a target is after a write.
@@ -146,11 +174,25 @@ pub enum Owner {
 /// Why a target is not written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// Another manager holds our key as a binary value, in whose place no text can be applied.
+    #[error(
+        "key \"{0}\" holds another manager's binary value (binaryData); remove it there, or allow \
+         it to be overwritten with the annotation trust.cert-manager.io/allow-overwrite: \"true\""
+    )]
+    Binary(DataKey),
     /// Another manager holds our key with another value.
     #[error(
-        "key \"{0}\" holds another manager's value; remove it there, or allow it to be overwritten"
+        "key \"{0}\" holds another manager's value; remove it there, or allow it to be overwritten \
+         with the annotation trust.cert-manager.io/allow-overwrite: \"true\""
     )]
     Conflict(DataKey),
+    /// Another manager holds labels, annotations or several fields of ours with other values. The
+    /// fields as the API server names them, such as `.metadata.labels.team`.
+    #[error(
+        "{0} is held by another manager with another value; remove it there, or allow it to be \
+         overwritten with the annotation trust.cert-manager.io/allow-overwrite: \"true\""
+    )]
+    Held(String),
     /// More annotations than the API server takes.
     #[error("its annotations are {bytes} bytes, and the API server takes {max}")]
     AnnotationsTooLarge {
@@ -158,6 +200,25 @@ pub enum Refusal {
         bytes: usize,
         /// How many there may be.
         max: usize,
+    },
+    /// More annotations than the API server takes, with those that others keep in the object.
+    #[error(
+        "its annotations, {ours} bytes of the Bundle and those that others keep in the object, are \
+         more than the {max} that the API server takes"
+    )]
+    AnnotationsTooLargeTogether {
+        /// How many bytes are the Bundle's.
+        ours: usize,
+        /// How many there may be in all.
+        max: usize,
+    },
+    /// The server takes no request, or stores no object, of this size.
+    #[error(
+        "the API server does not take it, with {data} bytes of data and all that others keep in it"
+    )]
+    RequestTooLarge {
+        /// How many bytes of data are the Bundle's.
+        data: usize,
     },
     /// More data than the API server takes.
     #[error("its data is {bytes} bytes, and the API server takes {max}")]
@@ -167,13 +228,31 @@ pub enum Refusal {
         /// How many there may be.
         max: usize,
     },
+    /// More data than the API server takes, with that which others keep in the object.
+    #[error(
+        "its data, {ours} bytes of the Bundle and what others keep in the object, is more than the \
+         {max} bytes that the API server takes"
+    )]
+    TooLargeTogether {
+        /// How many bytes are the Bundle's.
+        ours: usize,
+        /// How many there may be in all.
+        max: usize,
+    },
 }
 
 impl Refusal {
     /// Whether the content is too large, which no retry cures.
     #[must_use]
     pub const fn is_size(&self) -> bool {
-        matches!(self, Self::AnnotationsTooLarge { .. } | Self::TooLarge { .. })
+        match self {
+            Self::AnnotationsTooLarge { .. }
+            | Self::AnnotationsTooLargeTogether { .. }
+            | Self::RequestTooLarge { .. }
+            | Self::TooLarge { .. }
+            | Self::TooLargeTogether { .. } => true,
+            Self::Binary(_) | Self::Conflict(_) | Self::Held(_) => false,
+        }
     }
 }
 
@@ -210,6 +289,24 @@ pub fn orphaned(bundle: &BundleName, observed: &Observed) -> Option<Write> {
     decide::orphaned(bundle, observed)
 }
 
+/// Whose an object of a Bundle's name is.
+#[must_use]
+pub fn owner(spec: &Spec, observed: &Observed) -> Owner {
+    decide::owner(spec, Some(observed))
+}
+
+/// Whether a value under our key waits to be filled, as one that a GitOps tool keeps in its place:
+/// nothing but blanks and comments.
+///
+/// Any other text is somebody's data, a password perhaps under a key that was chosen by mistake, and so
+/// is a certificate that was commented out.
+#[must_use]
+pub fn is_placeholder(value: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(value) else { return false };
+    let is_empty = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    text.lines().all(is_empty) && !text.to_ascii_uppercase().contains("BEGIN")
+}
+
 /// What a Bundle comes to, whatever its targets are like: made once per content and kept as long as
 /// nothing that it was made from changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -241,17 +338,18 @@ impl Content {
         let gathered = gather::gather(spec, world, now);
         content.notes = gathered.notes;
         content.default_cas = gathered.default_cas;
-        match gathered.certificates {
-            Err(problems) => content.blocked = Some(Blocked::Sources(problems)),
-            Ok(certificates) => {
-                if settings.filters.expired {
-                    content.again_at = certificates.next_expiry(now).map(Timestamp::next);
-                }
-                content.certificates = certificates;
-                if let Some(target) = &spec.target {
-                    content.render(target, settings);
-                }
-            }
+        if !gathered.problems.is_empty() {
+            // What was left out may be why nothing is left.
+            content.certificates = gathered.certificates.without_members();
+            content.blocked = Some(Blocked::Sources(gathered.problems));
+            return content;
+        }
+        if settings.filters.expired {
+            content.again_at = gathered.certificates.next_expiry(now).map(Timestamp::next);
+        }
+        content.certificates = gathered.certificates;
+        if let Some(target) = &spec.target {
+            content.render(target, settings);
         }
         content
     }

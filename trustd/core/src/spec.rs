@@ -27,8 +27,6 @@ pub struct Spec {
     pub sources: Vec<Source>,
     /// Where they go. Without it nothing is written, and what was is cleaned up.
     pub target: Option<Target>,
-    /// How long a certificate outlives its sources.
-    pub retention: Option<Retention>,
 }
 
 /// One item of `spec.sources` that has an effect.
@@ -163,11 +161,4 @@ impl Profile {
             Self::Modern2023 => "Modern2023",
         }
     }
-}
-
-/// Keeping certificates for a while after their sources dropped them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// For how long, in seconds; never past the certificate's own notAfter.
-    pub period_seconds: u64,
 }

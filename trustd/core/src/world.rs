@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::bundle::Filters;
-use crate::names::{BundleName, DataKey, Kind, Namespace, ObjectName, ResourceVersion, Uid};
+use crate::names::{
+    BundleName, DataKey, FieldManager, Kind, Namespace, ObjectName, ResourceVersion, Uid,
+};
 use crate::selector::Labels;
 use crate::spec::Annotations;
 
@@ -106,8 +108,15 @@ pub struct Observed {
     pub shared: bool,
     /// Whether its owner allows that its keys are overwritten.
     pub allow_overwrite: bool,
-    /// Its owner references, as far as they matter.
+    /// Its controlling owner reference, as far as it matters.
     pub owner: OwnerReference,
+    /// Whether a Bundle of its name is an owner too, but not the controlling one. The garbage
+    /// collector makes no difference between the two.
+    pub co_owned: bool,
+    /// Whether this process saw it as ours before, by its uid. Nothing that the object itself says.
+    pub known: bool,
+    /// Keys below `binaryData` of a ConfigMap that an apply of ours does not take out.
+    pub binary: BTreeSet<DataKey>,
     /// All labels.
     pub labels: Labels,
     /// All annotations.
@@ -135,12 +144,21 @@ pub enum OwnerReference {
 pub struct Managed {
     /// Whether our field manager holds anything at all, be it in the metadata.
     pub any: bool,
+    /// Whether it holds anything by an Apply entry.
+    pub any_applied: bool,
+    /// Whether the owner reference to the Bundle goes with an apply that leaves it out: our Apply
+    /// entry holds it, and no other entry does.
+    pub owner_applied: bool,
     /// Keys that an Apply entry under our field manager holds.
     pub applied: BTreeSet<DataKey>,
     /// Keys that another entry under our field manager holds (an edit under our name).
     pub updated: BTreeSet<DataKey>,
     /// Keys that other managers hold.
     pub others: BTreeSet<DataKey>,
+    /// The other manager that wrote last, if any is on record.
+    pub other: Option<FieldManager>,
+    /// Whether that manager wrote in the same second as ours, or later.
+    pub other_is_newest: bool,
 }
 
 impl Managed {

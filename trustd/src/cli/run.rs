@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
-use crate::settings::{duration, go_bool};
+use crate::settings::{duration, go_bool, listed_namespace, namespace};
 
 /// The arguments of `trustd run`.
 #[derive(Args, Clone, Debug)]
@@ -48,21 +48,17 @@ pub struct Run {
 #[command(next_help_heading = "What is distributed")]
 pub struct Planning {
     /// The namespace that sources are read from
-    #[arg(long, value_name = "NAMESPACE", default_value = "cert-manager")]
+    #[arg(long, value_name = "NAMESPACE", default_value = "cert-manager", value_parser = namespace)]
     pub trust_namespace: String,
 
     /// The only namespaces that are written to [default: all]
-    #[arg(long, value_name = "NAMESPACE,…", value_delimiter = ',')]
+    #[arg(long, value_name = "NAMESPACE,…", value_delimiter = ',', value_parser = listed_namespace)]
     pub target_namespaces: Vec<String>,
 
     /// The default CA package, a JSON file made for trust-manager
     #[arg(long, value_name = "FILE.json", default_value = "", hide_default_value = true,
           value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub default_package_location: PathBuf,
-
-    /// A default CA package that is built in
-    #[arg(long, value_enum, value_name = "NAME")]
-    pub default_package: Option<BuiltIn>,
 
     /// Whether Secrets may be written
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
@@ -81,13 +77,6 @@ pub struct Planning {
           default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set,
           value_parser = go_bool)]
     pub filter_non_ca_certs: bool,
-}
-
-/// A default CA package that is built in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BuiltIn {
-    /// The roots that Mozilla trusts
-    Mozilla,
 }
 
 /// Leader election.
@@ -109,7 +98,7 @@ pub struct ElectionFlags {
     pub leader_election_renew_deadline: Duration,
 
     /// The namespace of the Lease [default: the one this process runs in]
-    #[arg(long, value_name = "NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", value_parser = namespace)]
     pub leader_election_namespace: Option<String>,
 }
 
@@ -136,6 +125,16 @@ pub struct Telling {
     /// The port of the metrics page
     #[arg(long, value_name = "PORT", default_value_t = 9402)]
     pub metrics_port: u16,
+
+    /// After how much silence a watch is dead. For tests: bookmarks come once a minute.
+    #[arg(long, value_name = "DURATION", hide = true, value_parser = duration,
+          default_value = "90s")]
+    pub watch_silence_max: Duration,
+
+    /// For how long a watch may be out of sync before the process is not ready. For tests.
+    #[arg(long, value_name = "DURATION", hide = true, value_parser = duration,
+          default_value = "2m")]
+    pub watch_unsynced_max: Duration,
 }
 
 /// How log lines are written.
@@ -172,8 +171,8 @@ pub struct Connection {
     #[arg(short, long, value_name = "URL")]
     pub server: Option<String>,
 
-    /// The namespace of the connection; nothing that trustd does depends on it
-    #[arg(short, long, value_name = "NAMESPACE")]
+    /// The namespace of the connection; nothing that trustd does depends on it.
+    #[arg(short, long, hide = true, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
 
     /// A bearer token
@@ -218,12 +217,12 @@ pub struct Connection {
           value_parser = duration)]
     pub request_timeout: Duration,
 
-    /// Where kubectl keeps what it found out about a server; trustd keeps nothing
-    #[arg(long, value_name = "DIR")]
+    /// Where kubectl keeps what it found out about a server; trustd keeps nothing.
+    #[arg(long, hide = true, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
-    /// Whether answers are asked for uncompressed; trustd's always are
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+    /// Whether answers are asked for uncompressed; trustd's always are.
+    #[arg(long, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", action = clap::ArgAction::Set, value_parser = go_bool)]
     pub disable_compression: Option<bool>,
 }
@@ -286,6 +285,7 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, Verb};
+    use crate::controller::WatchLimits;
 
     fn parse(line: &str) -> Result<Run, clap::Error> {
         let words = ["trustd", "run"].into_iter().chain(line.split_whitespace());
@@ -310,6 +310,9 @@ mod tests {
         assert_eq!(run.telling.readiness_probe_path, "/readyz");
         assert_eq!((run.telling.log_level, run.telling.log_format), (1, LogFormat::Text));
         assert_eq!(run.write_concurrency.get(), 32);
+        let limits = (run.telling.watch_silence_max, run.telling.watch_unsynced_max);
+        let WatchLimits { silence, unsynced } = WatchLimits::default();
+        assert_eq!(limits, (silence, unsynced), "the flags and the constants are in step");
         assert!(!run.dry_run && run.webhook.given().is_empty());
     }
 
@@ -337,6 +340,13 @@ mod tests {
         assert!(parse("--leader-elect=maybe").is_err());
         assert!(parse("--write-concurrency 0").is_err());
         assert!(parse("--no-such-flag").is_err());
+        // Accepted, as the peer accepts them, and not offered: they change nothing here.
+        let idle = "--namespace x --cache-dir /tmp --disable-compression=false";
+        assert!(parse(idle).is_ok());
+        let help = Cli::try_parse_from(["trustd", "run", "--help"]).unwrap_err().to_string();
+        for flag in ["--namespace ", "--cache-dir", "--disable-compression", "--default-package "] {
+            assert!(!help.contains(flag), "{flag}: {help}");
+        }
     }
 
     #[test]

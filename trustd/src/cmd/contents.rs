@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use trustd_core::bundle::{Nature, nature};
 use trustd_core::certificate::Certificate;
 use trustd_core::pem::{self, Item};
 
@@ -42,7 +43,7 @@ pub(super) struct Found {
 /// Something that is not a sound certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
-    /// Line of its BEGIN marker.
+    /// Line of its BEGIN marker, or of what was probably meant as a block.
     pub(super) line: usize,
     /// What it is; never its content.
     pub(super) message: String,
@@ -92,39 +93,31 @@ pub(super) fn read(input: &Input) -> Result<Contents, ContentsError> {
 
 fn contents_of(bytes: &[u8], input: &Input) -> Result<Contents, ContentsError> {
     let path = input.path().to_owned();
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(ContentsError::Empty { path });
+    let nature = nature(bytes);
+    match nature {
+        Nature::Empty => return Err(ContentsError::Empty { path }),
+        Nature::KeyStore(format) => return Err(ContentsError::KeyStore { path, format }),
+        _ => {}
     }
-    if let Some(format) = key_store(bytes) {
-        return Err(ContentsError::KeyStore { path, format });
+    let items = pem::read(bytes);
+    match Certificate::from_der(bytes) {
+        Ok(certificate) => Ok(Contents {
+            format: Format::Der,
+            found: vec![Found { certificate, line: None }],
+            problems: Vec::new(),
+        }),
+        Err(_) if !items.is_empty() => from_pem(items, path),
+        Err(unsound) if nature == Nature::Der => {
+            Err(ContentsError::Neither { path, why: chain(&unsound) })
+        }
+        Err(_) => Err(ContentsError::Neither { path, why: nature.to_string() }),
     }
-    if bytes.first() == Some(&DER_SEQUENCE) {
-        return match Certificate::from_der(bytes) {
-            Ok(certificate) => Ok(Contents {
-                format: Format::Der,
-                found: vec![Found { certificate, line: None }],
-                problems: Vec::new(),
-            }),
-            // Text may begin with `0` as well.
-            Err(_) if has_pem(bytes) => from_pem(bytes, path),
-            Err(unsound) => Err(ContentsError::Neither { path, why: chain(&unsound) }),
-        };
-    }
-    if !has_pem(bytes) {
-        let why = format!("there is no `{}` in it", PEM_BEGIN.trim_end());
-        return Err(ContentsError::Neither { path, why });
-    }
-    from_pem(bytes, path)
 }
 
-fn has_pem(bytes: &[u8]) -> bool {
-    bytes.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN.as_bytes())
-}
-
-fn from_pem(text: &[u8], path: PathBuf) -> Result<Contents, ContentsError> {
+fn from_pem(items: Vec<Item<'_>>, path: PathBuf) -> Result<Contents, ContentsError> {
     let mut found = Vec::new();
     let mut problems = Vec::new();
-    for item in pem::read(text) {
+    for item in items {
         match item {
             Item::Block(block) => match from_block(&block) {
                 Ok(certificate) => found.push(Found { certificate, line: Some(block.line) }),
@@ -159,27 +152,6 @@ fn from_block(block: &pem::Block<'_>) -> Result<Certificate, String> {
         .map_err(|unsound| format!("a `CERTIFICATE` block whose content is {unsound}"))
 }
 
-/// The name of a key store format, by the first bytes.
-fn key_store(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [0xfe, 0xed, 0xfe, 0xed, ..] => Some("JKS"),
-        [0xce, 0xce, 0xce, 0xce, ..] => Some("JCEKS"),
-        [DER_SEQUENCE, rest @ ..] => {
-            // PFX ::= SEQUENCE { version INTEGER (3), authSafe SEQUENCE … } (RFC 7292, 4).
-            let length_len = match rest.first()? {
-                short @ 0..=0x80 => usize::from(*short > 0),
-                long => usize::from(long & 0x7f) + 1,
-            };
-            rest.get(length_len..)?.starts_with(PFX_VERSION).then_some("PKCS#12")
-        }
-        _ => None,
-    }
-}
-
-const PEM_BEGIN: &str = "-----BEGIN ";
-const DER_SEQUENCE: u8 = 0x30;
-/// INTEGER 3, and the tag of the SEQUENCE that follows.
-const PFX_VERSION: &[u8] = &[0x02, 0x01, 0x03, 0x30];
 /// Problems that one error line lists.
 const LISTED_MAX: usize = 5;
 
@@ -222,7 +194,8 @@ mod tests {
         assert_eq!(error(b" \n"), "`x` is empty");
         assert_eq!(
             error(b"secret"),
-            "`x` is neither PEM nor a DER certificate (there is no `-----BEGIN` in it)"
+            "`x` is neither PEM nor a DER certificate (it is text without a \
+             `-----BEGIN CERTIFICATE-----` line)"
         );
         let text =
             error(b"\n-----BEGIN RSA PRIVATE KEY-----\nc2VjcmV0\n-----END RSA PRIVATE KEY-----\n");
@@ -231,6 +204,21 @@ mod tests {
             "`x` holds no certificate: line 2: a private key (`RSA PRIVATE KEY`), which has no \
              business in a bundle"
         );
+    }
+
+    #[test]
+    fn near_misses_are_problems_with_their_lines() {
+        let key = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+        let pem = key.cert.pem();
+        let wiki = pem.replace("-----", "\u{2014}\u{2014}");
+        let contents = read_bytes(format!("{pem}{wiki}").as_bytes()).unwrap();
+        let [problem] = contents.problems.as_slice() else { panic!("{:?}", contents.problems) };
+        assert_eq!(problem.line, pem.lines().count() + 1);
+        assert!(problem.message.contains("its marker is misspelled"), "{problem}");
+        let text = error(wiki.as_bytes());
+        assert!(text.starts_with("`x` holds no certificate: line 1: an unreadable"), "{text}");
+        let utf16: Vec<u8> = pem.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert!(error(&utf16).ends_with("(it is text in UTF-16; save it as UTF-8)"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use trustd_core::world::{Observed, OwnerReference, Targets};
 
 use super::offline::Loaded;
 use super::outlook::{self, Action, BundleJson, Outlook, TargetJson};
-use super::show::{count, printable};
+use super::show::{cell, count, printable};
 use super::{Answer, Surroundings, offline};
 use crate::cli::{Diff, Output};
 use crate::exit::Exit;
@@ -31,7 +31,16 @@ pub(super) fn answer(arguments: &Diff, surroundings: &Surroundings) -> anyhow::R
     let filenames = inputs(&arguments.offline.filenames);
     let loaded =
         offline::load(&filenames, against.as_deref(), settings, &arguments.offline.namespace)?;
-    show(&loaded, &loaded.world.targets, arguments.output, surroundings)
+    let form = Form { output: arguments.output, strict: arguments.offline.strict };
+    show(&loaded, &loaded.world.targets, form, surroundings)
+}
+
+/// How differences are printed and judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    pub(super) output: Output,
+    /// Whether a warning is a negative answer.
+    pub(super) strict: bool,
 }
 
 /// Plans what was loaded and shows what would change; `held` are the targets as they are, as far as
@@ -39,17 +48,17 @@ pub(super) fn answer(arguments: &Diff, surroundings: &Surroundings) -> anyhow::R
 pub(super) fn show(
     loaded: &Loaded,
     held: &BTreeMap<BundleName, Targets>,
-    output: Output,
+    form: Form,
     surroundings: &Surroundings,
 ) -> anyhow::Result<Answer> {
     let outlooks = outlook::of(loaded, surroundings.now);
-    let mut exit = offline::tell(loaded, &outlooks);
+    let mut exit = offline::tell(loaded, &outlooks, form.strict);
     let differences: Vec<Difference<'_>> =
         outlooks.iter().map(|outlook| Difference::of(outlook, held)).collect();
     if differences.iter().any(|difference| !difference.changes.is_empty()) {
         exit = exit.and(Exit::Negative);
     }
-    let text = match output {
+    let text = match form.output {
         Output::Json => json(&differences)?,
         Output::Table => table(&differences, surroundings),
     };
@@ -193,7 +202,7 @@ fn table(differences: &[Difference<'_>], surroundings: &Surroundings) -> String 
                 step.kind.to_string(),
                 printable(step.namespace.as_str()),
                 outlook.spec.name.to_string(),
-                printable(why.as_deref().unwrap_or_default()),
+                cell(&printable(why.as_deref().unwrap_or_default())),
             ]);
         }
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use trustd_core::time::Timestamp;
 
 use super::contents::{self, Contents, Format};
-use super::show::{count, days, printable};
+use super::show::{cell, count, days, printable};
 use super::{Answer, Surroundings};
 use crate::cli::{Inspect, Output};
 use crate::exit::{self, Exit};
@@ -267,9 +267,9 @@ fn draw(rows: &[Row], sha256_digits: usize, columns: Option<u16>) -> String {
         };
         table.add_row([
             number,
-            printable(&row.subject),
-            if row.self_issued { "self".to_owned() } else { printable(&row.issuer) },
-            row.key.clone(),
+            cell(&printable(&row.subject)),
+            if row.self_issued { "self".to_owned() } else { cell(&printable(&row.issuer)) },
+            cell(&row.key),
             if row.ca { "yes" } else { "no" }.to_owned(),
             row.not_after.clone(),
             row.days_left.to_string(),

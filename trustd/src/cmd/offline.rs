@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use anyhow::Context as _;
+use trustd_api::labels;
 use trustd_api::manifest::{self, Manifest};
 use trustd_api::object::{self, Object};
 use trustd_api::validate::{self, Invalid};
@@ -12,6 +13,8 @@ use trustd_core::plan::rings;
 use trustd_core::spec::Spec;
 use trustd_core::world::{Observed, Settings, World};
 
+use super::show::printable;
+use super::warnings::Warnings;
 use crate::cli::Offline;
 use crate::exit::{self, Exit};
 use crate::files::{self, Input};
@@ -28,6 +31,10 @@ pub(super) struct Loaded {
     pub(super) invalid: Vec<(Place, Invalid)>,
     /// What was passed over, or looks like a mistake.
     pub(super) notes: Vec<String>,
+    /// Warnings about the inputs; with `--strict` each of them is exit code 1.
+    pub(super) warnings: Warnings,
+    /// What may surprise about each Bundle, by name.
+    pub(super) surprises: BTreeMap<BundleName, Vec<String>>,
 }
 
 /// Where an object was found: a file, and a document in it.
@@ -81,6 +88,7 @@ pub(super) fn settings(arguments: &Offline) -> anyhow::Result<Settings> {
         target_namespaces: arguments
             .target_namespaces
             .iter()
+            .filter(|namespace| !namespace.is_empty())
             .map(|namespace| Namespace::from(namespace.as_str()))
             .collect(),
         secret_targets: arguments.secret_targets_enabled,
@@ -110,11 +118,15 @@ pub(super) fn load(
     let mut loaded = Loaded {
         world: World { settings, ..World::default() },
         notes: std::mem::take(&mut objects.notes),
+        warnings: std::mem::take(&mut objects.warnings),
+        surprises: std::mem::take(&mut objects.surprises),
         ..Loaded::default()
     };
     for (name, (place, raw)) in &objects.bundles {
         match validate::read(raw) {
-            Ok(spec) => drop(loaded.specs.insert(BundleName::from(name.as_str()), spec)),
+            Ok(spec) => {
+                loaded.specs.insert(BundleName::from(name.as_str()), spec);
+            }
             Err(invalid) => loaded.invalid.push((place.clone(), invalid)),
         }
     }
@@ -193,6 +205,8 @@ struct Objects {
     /// By kind, namespace and name.
     held: BTreeMap<(Kind, String, String), (Place, Held)>,
     notes: Vec<String>,
+    warnings: Warnings,
+    surprises: BTreeMap<BundleName, Vec<String>>,
 }
 
 impl Objects {
@@ -203,10 +217,33 @@ impl Objects {
             let found = manifest::read(&bytes).with_context(|| format!("`{input}`"))?;
             for found in found {
                 let place = Place { file: input.to_string(), line: found.line };
+                objects.warn(&place, &found);
                 objects.add(place, found.manifest, default_namespace)?;
             }
         }
         Ok(objects)
+    }
+
+    /// Says which fields an object has that the API server would drop.
+    fn warn(&mut self, place: &Place, found: &manifest::Found) {
+        let fields = found.unknown.iter().map(|field| printable(&field.to_string()));
+        let (kind, name) = match &found.manifest {
+            Manifest::Bundle(raw) => {
+                let name = raw.pointer("/metadata/name").and_then(serde_json::Value::as_str);
+                let name = BundleName::from(name.unwrap_or_default());
+                fields.for_each(|field| self.warnings.add(&name, format!("{field} ({place})")));
+                self.surprises.entry(name).or_default().extend(validate::empty_selectors(raw));
+                return;
+            }
+            Manifest::ConfigMap(object) => ("ConfigMap", object.metadata.name.as_deref()),
+            Manifest::Namespace(object) => ("Namespace", object.metadata.name.as_deref()),
+            Manifest::Secret(object) => ("Secret", object.metadata.name.as_deref()),
+            Manifest::Ignored { .. } => return,
+        };
+        let name = name.unwrap_or_default();
+        for field in fields {
+            self.warnings.add_of_object(format!("{place}: {kind} {name}: {field}"));
+        }
     }
 
     fn add(
@@ -230,6 +267,16 @@ impl Objects {
                 let name = object.metadata.name.clone().unwrap_or_default();
                 let described = format!("Namespace {name}");
                 put(&mut self.namespaces, name, described, (place, object))
+            }
+            Manifest::Ignored { api_version, kind, name }
+                if api_version.split_once('/').is_some_and(|(group, _)| group == labels::GROUP) =>
+            {
+                self.warnings.add_of_object(format!(
+                    "{place}: {kind} {name} ({api_version}) is ignored; trustd reads {} of {}",
+                    labels::KIND,
+                    labels::API_VERSION
+                ));
+                Ok(())
             }
             Manifest::Ignored { api_version, kind, name } => {
                 self.notes.push(format!("{place}: {kind} {name} ({api_version}) is ignored"));
@@ -265,28 +312,39 @@ fn put<K: Ord, T>(
 }
 
 /// Tells on stderr what is wrong, left out or odd, and how the verb ends for it: 2 when the API
-/// server would not take a Bundle, 1 when trustd would not sync one, else 0.
-pub(super) fn tell(loaded: &Loaded, outlooks: &[super::outlook::Outlook<'_>]) -> Exit {
+/// server would not take a Bundle, 1 when trustd would not sync one or, if `strict`, when there is
+/// any warning, else 0.
+pub(super) fn tell(
+    loaded: &Loaded,
+    outlooks: &[super::outlook::Outlook<'_>],
+    strict: bool,
+) -> Exit {
     let mut exit = Exit::Fine;
     for note in &loaded.notes {
         exit::note(note);
     }
+    let mut warnings = loaded.warnings.of_objects().to_vec();
     for (place, invalid) in &loaded.invalid {
         exit = exit.and(Exit::Failed);
         let name = &invalid.name;
-        let errors = invalid.errors.iter().map(|error| format!("\n  {error}"));
-        exit::error(&format!("{place}: Bundle {name} is invalid{}", errors.collect::<String>()));
+        warnings.extend(loaded.warnings.of_bundle(name));
+        let errors: Vec<String> = invalid.errors.iter().map(ToString::to_string).collect();
+        exit::error(&format!("{place}: Bundle {name} is invalid"), &errors);
     }
     for outlook in outlooks {
         if !outlook.conclusion.synced {
             exit = exit.and(Exit::Negative);
         }
-        for warning in outlook.warnings() {
-            exit::warn(&warning);
-        }
-        for note in outlook.notes() {
-            exit::note(&note);
-        }
+        warnings.extend(outlook.warnings());
+    }
+    for warning in &warnings {
+        exit::warn(warning);
+    }
+    for note in outlooks.iter().flat_map(super::outlook::Outlook::notes) {
+        exit::note(&note);
+    }
+    if strict && !warnings.is_empty() {
+        exit = exit.and(Exit::Negative);
     }
     exit
 }

@@ -15,6 +15,10 @@ pub(super) struct Outlook<'l> {
     pub(super) spec: &'l Spec,
     pub(super) plan: Plan,
     pub(super) conclusion: Conclusion,
+    /// Warnings about the Bundle from reading the inputs.
+    input_warnings: Vec<String>,
+    /// What may surprise about its manifest.
+    surprises: &'l [String],
 }
 
 /// Plans every valid Bundle, by name.
@@ -28,7 +32,9 @@ pub(super) fn of(loaded: &Loaded, now: Timestamp) -> Vec<Outlook<'_>> {
             let plan = plan(spec, &loaded.world, now);
             let selector = spec.target.as_ref().map_or(&everything, |target| &target.namespaces);
             let conclusion = conclude(&plan, &Outcome::default(), selector, limited);
-            Outlook { spec, plan, conclusion }
+            let input_warnings = loaded.warnings.of_bundle(spec.name.as_str());
+            let surprises = loaded.surprises.get(&spec.name).map_or(&[][..], Vec::as_slice);
+            Outlook { spec, plan, conclusion, input_warnings, surprises }
         })
         .collect()
 }
@@ -36,13 +42,15 @@ pub(super) fn of(loaded: &Loaded, now: Timestamp) -> Vec<Outlook<'_>> {
 impl Outlook<'_> {
     /// What is no fault and may surprise.
     pub(super) fn notes(&self) -> Vec<String> {
-        self.plan.notes.iter().map(|note| format!("Bundle {}: {note}", self.spec.name)).collect()
+        let notes = self.plan.notes.iter().map(ToString::to_string);
+        let notes = self.surprises.iter().cloned().chain(notes);
+        notes.map(|note| format!("Bundle {}: {note}", self.spec.name)).collect()
     }
 
     /// What is wrong, and what was left out.
     pub(super) fn warnings(&self) -> Vec<String> {
         let name = &self.spec.name;
-        let mut warnings = Vec::new();
+        let mut warnings = self.input_warnings.clone();
         if !self.conclusion.synced {
             let (reason, message) = (self.conclusion.reason.as_str(), &self.conclusion.message);
             warnings.push(format!("Bundle {name}: {reason}: {message}"));
@@ -50,12 +58,6 @@ impl Outlook<'_> {
         let dropped = self.plan.certificates.dropped().iter();
         let told = dropped.filter(|dropped| dropped.why.is_filter() || dropped.why.is_skip());
         warnings.extend(told.map(|dropped| format!("Bundle {name}: {dropped}")));
-        if self.spec.retention.is_some() {
-            warnings.push(format!(
-                "Bundle {name}: spec.retention keeps nothing here: what sources held before is \
-                 known to a cluster only"
-            ));
-        }
         warnings
     }
 

@@ -1,7 +1,6 @@
 //! `trustd render`: the targets of Bundles in manifest files, without a cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -69,7 +68,7 @@ fn once(
     let settings = offline::settings(&arguments.offline)?;
     let loaded = offline::load(inputs, None, settings, &arguments.offline.namespace)?;
     let outlooks = outlook::of(&loaded, surroundings.now);
-    let exit = offline::tell(&loaded, &outlooks);
+    let exit = offline::tell(&loaded, &outlooks, arguments.offline.strict);
     let targets: Vec<Target> = outlooks.iter().flat_map(targets).collect();
     let text = match &arguments.out {
         Some(folder) => {
@@ -223,12 +222,7 @@ fn write(
             now_there.insert(stale.clone(), target.clone());
             continue;
         }
-        match fs::remove_file(stale) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove `{}`", stale.display()));
-            }
-            _ => {}
-        }
+        files::remove(stale)?;
     }
     *written = now_there;
     Ok(files)

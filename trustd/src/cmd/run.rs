@@ -14,7 +14,7 @@ use trustd_core::world::Settings;
 use super::offline::{Loaded, Place};
 use super::{Answer, Surroundings, diff};
 use crate::cli::{LogFormat, Output, Planning, Run};
-use crate::controller::{self, Election, Options, Preview};
+use crate::controller::{self, Election, Options, Preview, WatchLimits};
 use crate::exit::{Exit, Hint as _};
 use crate::files::{self, Input};
 use crate::settings;
@@ -43,13 +43,13 @@ pub(super) fn run(arguments: &Run, surroundings: &Surroundings) -> anyhow::Resul
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let config = connect::config(&arguments.connection).await?;
-        let client = controller::connect(config).context("cannot set up the connection")?;
+        let connections = controller::connect(config).context("cannot set up the connections")?;
         if arguments.dry_run {
-            let preview = controller::preview(client, options.settings).await?;
+            let preview = controller::preview(connections.work, options.settings).await?;
             return show(preview, surroundings);
         }
         let stop = stop().context("cannot listen for signals")?;
-        controller::run(client, options, stop).await?;
+        controller::run(connections, options, stop).await?;
         Ok(Answer { text: String::new(), exit: Exit::Fine })
     })
 }
@@ -58,8 +58,9 @@ pub(super) fn run(arguments: &Run, surroundings: &Surroundings) -> anyhow::Resul
 fn show(preview: Preview, surroundings: &Surroundings) -> anyhow::Result<Answer> {
     let Preview { world, shown, specs, invalid } = preview;
     let invalid = invalid.into_iter().map(|invalid| (Place::cluster(), invalid)).collect();
-    let loaded = Loaded { world, specs, invalid, notes: Vec::new() };
-    diff::show(&loaded, &shown, Output::Table, surroundings)
+    let loaded = Loaded { world, specs, invalid, ..Loaded::default() };
+    let form = diff::Form { output: Output::Table, strict: false };
+    diff::show(&loaded, &shown, form, surroundings)
 }
 
 /// Resolves the flags; everything that can be wrong with them is found here.
@@ -83,18 +84,15 @@ fn options(arguments: &Run) -> anyhow::Result<Options> {
         readiness_path: path.clone(),
         metrics_port: metrics,
         identity: identity(),
+        watches: WatchLimits {
+            silence: arguments.telling.watch_silence_max,
+            unsynced: arguments.telling.watch_unsynced_max,
+        },
     })
 }
 
 fn planning(flags: &Planning) -> anyhow::Result<(Settings, Option<PathBuf>)> {
     let package = Some(&flags.default_package_location).filter(|p| !p.as_os_str().is_empty());
-    if flags.default_package.is_some() {
-        if package.is_some() {
-            bail!("--default-package and --default-package-location exclude one another; give one");
-        }
-        // Until the roots are built in, saying yes would be a lie.
-        bail!("--default-package is not supported by this version; use --default-package-location");
-    }
     let default_cas = match package {
         None => None,
         Some(path) => {

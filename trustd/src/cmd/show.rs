@@ -1,25 +1,29 @@
 //! Making values fit for people's eyes.
 
+use trustd_core::escape;
 use trustd_core::time::Timestamp;
 
-/// `text` with everything escaped that would move the cursor, change colours or reorder what is
-/// shown: names in certificates are chosen by strangers.
+/// `text` as [`escape::printable`] makes it, owned: a cell of a table.
 pub(super) fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || is_invisible(c) {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    escape::printable(text).into_owned()
 }
 
-/// Line and paragraph separators, bidirectional controls, and characters of no width.
-const fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+/// `text` as a cell of a table, cut to [`CELL_MAX`] characters: a table pads each of its rows to the
+/// longest cell, so a single name of 64 KB would cost that for every certificate of the file. The
+/// whole text is in the JSON.
+pub(super) fn cell(text: &str) -> String {
+    match text.char_indices().nth(CELL_MAX) {
+        None => text.to_owned(),
+        Some(_) => {
+            let kept = text.char_indices().nth(CELL_MAX - 1).map_or(0, |(at, _)| at);
+            format!("{}…", text.get(..kept).unwrap_or_default())
+        }
+    }
 }
+
+/// Characters of a cell: RFC 5280 allows 64 in a common name and as many in an organisation, and the
+/// longest name of a public root has 120.
+const CELL_MAX: usize = 200;
 
 /// `1 certificate`, `2 certificates`.
 pub(super) fn count(number: usize, noun: &str) -> String {
@@ -41,10 +45,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_cannot_move_the_cursor() {
-        assert_eq!(printable("CN=Käse, Öl 日本"), "CN=Käse, Öl 日本");
-        assert_eq!(printable("a\x1b[2Jb\nc"), "a\\u{1b}[2Jb\\u{a}c");
-        assert_eq!(printable("a\u{202e}b\u{9b}c"), "a\\u{202e}b\\u{9b}c");
+    fn a_cell_is_cut_between_characters_and_shows_it() {
+        let fits = "ö".repeat(CELL_MAX);
+        assert_eq!(cell(&fits), fits);
+        let cut = cell(&format!("{fits}x"));
+        assert_eq!(cut, format!("{}…", "ö".repeat(CELL_MAX - 1)));
+        assert_eq!(cell(""), "");
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! certificates. Every certificate of the bundle is a trust anchor, self-signed or not, as in
 //! RFC 5280 (6.1.1), webpki and Go. `openssl verify -CAfile` differs: without `-partial_chain` a path
 //! must end at a self-signed certificate. It also refuses expired roots, roots that are no CAs and
-//! issuers without keyCertSign, which webpki does not look at; those are warnings here.
+//! issuers without keyCertSign, and holds common names against nameConstraints, which webpki does
+//! not; those are warnings here. `docs/decisions/0005` says which differences have none.
 
 mod check;
 mod connect;
+mod constraints;
 mod judge;
 mod pool;
 mod print;

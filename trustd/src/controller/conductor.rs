@@ -9,12 +9,12 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use trustd_core::world::DefaultCas;
 
 use super::clock::{self, Instant};
 use super::desk::{Desk, Notice, Now, StatusJob, Task};
 use super::lease::Leadership;
 use super::pace::Pace;
+use super::package::Package;
 use super::queue::Unit;
 use super::watch::Sighting;
 use super::write::{Fault, Landed, Requests, WRITE_TIMEOUT, Writer};
@@ -34,8 +34,8 @@ pub(super) struct Inbox {
     pub(super) watches: usize,
     /// By what this process leads.
     pub(super) leading: watch::Receiver<Option<Leadership>>,
-    /// Default CA packages, as they change.
-    pub(super) packages: mpsc::Receiver<DefaultCas>,
+    /// What becomes of the default CA package.
+    pub(super) packages: mpsc::Receiver<Package>,
     /// Becomes true when the process is to stop.
     pub(super) stop: watch::Receiver<bool>,
 }
@@ -101,7 +101,10 @@ impl Conductor {
                     self.lead(leadership);
                 }
                 Some(done) = self.side.join_next() => self.done(done?),
-                Some(package) = inbox.packages.recv() => self.desk.use_default_cas(package),
+                Some(news) = inbox.packages.recv() => match news {
+                    Package::Changed(package) => self.desk.use_default_cas(package),
+                    Package::Unusable(error) => self.desk.keep_default_cas(error),
+                },
                 count = inbox.sightings.recv_many(&mut told, BATCH) => {
                     if count == 0 { break }
                     self.see(told.drain(..), &mut inbox.watches);
@@ -127,11 +130,10 @@ impl Conductor {
     }
 
     fn see(&mut self, told: impl Iterator<Item = Sighting>, watches: &mut usize) {
-        let now = now();
         for sighting in told {
             match sighting {
-                Sighting::Is(place, object) => self.desk.see(place, Some(object), now),
-                Sighting::Gone(place) => self.desk.see(place, None, now),
+                Sighting::Is(place, object) => self.desk.see(place, Some(object)),
+                Sighting::Gone(place) => self.desk.see(place, None),
                 Sighting::Synced => *watches = watches.saturating_sub(1),
             }
         }
@@ -172,6 +174,9 @@ impl Conductor {
                         Some(observed) => Landed::Met(Box::new(observed)),
                         None => Landed::Gone,
                     }),
+                    Task::Read(unit) => {
+                        writer.read(unit).await.map(|found| Landed::Holds(Box::new(found)))
+                    }
                     Task::Write(job) => writer.carry_out(job, &leadership).await,
                 }
             };

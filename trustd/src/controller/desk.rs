@@ -4,9 +4,13 @@
 //! come out. It plans with the pure planner and never writes, waits or asks for the time.
 
 mod bundle;
+mod contest;
+mod follow;
 mod land;
 mod notice;
 mod plan;
+mod probe;
+mod recall;
 mod see;
 mod tell;
 
@@ -14,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use trustd_core::names::BundleName;
+use trustd_core::names::{BundleName, Kind, ObjectName};
 use trustd_core::time::Timestamp;
 use trustd_core::world::{DefaultCas, Settings, World};
 
@@ -26,6 +30,7 @@ pub(super) use tell::StatusJob;
 use super::backoff::Jitter;
 use super::clock::Instant;
 use super::queue::{Queue, Unit};
+use super::repeat::Repeats;
 use crate::telemetry::Metrics;
 use bundle::Target;
 
@@ -42,6 +47,10 @@ pub(super) struct Desk {
     queue: Queue,
     /// Bundles whose content is to be made anew, and why.
     stale: BTreeMap<BundleName, Stale>,
+    /// Sources whose data was dropped on arrival, for nobody read them then.
+    withheld: BTreeSet<(Kind, ObjectName)>,
+    /// Bundles that read one of those: they are made anew once it has been fetched.
+    awaiting: BTreeMap<BundleName, Stale>,
     /// Targets to be looked at.
     due: BTreeSet<Unit>,
     rings_stale: bool,
@@ -49,10 +58,15 @@ pub(super) struct Desk {
     working: bool,
     /// Writes in a row that did not reach the server.
     unreachable: u32,
+    /// When refused targets may be looked at.
+    probes: probe::Pace,
+    /// Why the default CA package, as its file is now, cannot be used.
+    package_fault: Option<String>,
     /// Until when statuses are written in the peer's shape, for the CRD lacks our fields.
     outdated_until: Option<Instant>,
     jitter: Jitter,
     notices: Vec<Notice>,
+    repeats: Repeats,
     metrics: Metrics,
 }
 
@@ -88,15 +102,25 @@ impl Desk {
             strays: HashMap::new(),
             queue: Queue::new(slots),
             stale: BTreeMap::new(),
+            withheld: BTreeSet::new(),
+            awaiting: BTreeMap::new(),
             due: BTreeSet::new(),
             rings_stale: true,
             working: false,
             unreachable: 0,
+            probes: probe::Pace::default(),
+            package_fault: None,
             outdated_until: None,
             jitter,
             notices: Vec::new(),
+            repeats: Repeats::default(),
             metrics,
         }
+    }
+
+    /// The same, which counts what fails again and again here.
+    pub(super) fn counting(self, repeats: Repeats) -> Self {
+        Self { repeats, ..self }
     }
 
     /// Begins to plan: this process leads, and everything in the cluster has been seen.
@@ -108,6 +132,7 @@ impl Desk {
             self.stale.insert(name.clone(), Stale::Spec);
         }
         self.find_strays();
+        self.tell_package_fault();
     }
 
     /// Plans nothing more: another process leads.
@@ -121,8 +146,15 @@ impl Desk {
 
     /// Another default CA package is there.
     pub(super) fn use_default_cas(&mut self, package: DefaultCas) {
+        self.package_fault = None;
         self.world.settings.default_cas = Some(package);
         self.changed(&trustd_core::plan::Change::DefaultCas);
+    }
+
+    /// The default CA package changed and cannot be used for this reason: the last good one stays.
+    pub(super) fn keep_default_cas(&mut self, error: String) {
+        self.package_fault = Some(error);
+        self.tell_package_fault();
     }
 
     /// Everything that is known, and every valid Bundle: for a plan that is only shown.

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use tokio::sync::{mpsc, watch};
 use trustd_api::labels;
+use trustd_core::escape::printable;
 
 use super::backoff::Jitter;
 use super::clock::Instant;
@@ -85,7 +86,7 @@ impl Scribe {
             },
             "reason": notice.reason,
             "action": notice.action,
-            "note": shortened(&notice.note),
+            "note": shortened(&printable(&notice.note)),
             "reportingController": CONTROLLER,
             "reportingInstance": self.instance,
             "regarding": {

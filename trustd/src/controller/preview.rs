@@ -17,10 +17,10 @@ use trustd_core::spec::Spec;
 use trustd_core::world::{Observed, Settings, Targets, World};
 
 use super::backoff::Jitter;
-use super::clock::{self, Instant};
-use super::desk::{Desk, Now};
+use super::clock;
+use super::desk::Desk;
 use super::queue::Unit;
-use super::watch::{self, Sighting};
+use super::watch::{self, Means, Sighting};
 use crate::telemetry::Metrics;
 
 /// A cluster as a run would find it.
@@ -115,17 +115,15 @@ async fn read(
 ) -> (World, Vec<std::sync::Arc<serde_json::Value>>) {
     let mut tasks = JoinSet::new();
     let (tell, mut sightings) = mpsc::channel(super::SIGHTINGS_MAX);
-    let metrics = Metrics::new();
-    let mut waiting = watch::start(&mut tasks, client, &settings, &metrics, &tell);
+    let mut waiting = watch::start(&mut tasks, client, &settings, &Means::default(), &tell);
     drop(tell);
-    let mut desk = Desk::new(settings, NonZeroUsize::MIN, Jitter::new(), metrics);
+    let mut desk = Desk::new(settings, NonZeroUsize::MIN, Jitter::new(), Metrics::new());
     while waiting > 0
         && let Some(sighting) = sightings.recv().await
     {
-        let now = Now { instant: Instant::now(), date: clock::date() };
         match sighting {
-            Sighting::Is(place, object) => desk.see(place, Some(object), now),
-            Sighting::Gone(place) => desk.see(place, None, now),
+            Sighting::Is(place, object) => desk.see(place, Some(object)),
+            Sighting::Gone(place) => desk.see(place, None),
             Sighting::Synced => waiting -= 1,
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use trustd_api::labels;
 use trustd_api::v1alpha1::{BundleStatus, Certificates, Condition, Targets};
+use trustd_core::escape::printable;
 use trustd_core::outcome::Conclusion;
 use trustd_core::time::Timestamp;
 
@@ -31,7 +32,7 @@ pub(super) fn wanted(
             type_: labels::SYNCED.to_owned(),
             status: status.to_owned(),
             reason: conclusion.reason.as_str().to_owned(),
-            message: shortened(&conclusion.message),
+            message: shortened(&printable(&conclusion.message)),
             last_transition_time: kept
                 .map_or_else(|| now.to_string(), |old| old.last_transition_time.clone()),
             observed_generation: generation,
@@ -46,13 +47,12 @@ pub(super) fn wanted(
             .or_else(|| before.default_ca_version.clone().filter(|_| blocked)),
         targets: Some(targets(conclusion)),
         certificates: certificates(conclusion),
-        members: before.members.clone(),
     }
 }
 
 /// The same in the shape that trust-manager's own CRD takes.
 pub(super) fn peer_shaped(status: BundleStatus) -> BundleStatus {
-    BundleStatus { targets: None, certificates: None, members: Vec::new(), ..status }
+    BundleStatus { targets: None, certificates: None, ..status }
 }
 
 fn targets(conclusion: &Conclusion) -> Targets {

@@ -4,10 +4,13 @@
 //! Nothing is decided here. A watch never ends: what it cannot read it reports and tries again, and
 //! after a new list it tells what vanished meanwhile.
 
+mod interest;
+mod pulse;
 mod reduce;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
@@ -16,17 +19,23 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher::{self, Event, InitialListStrategy};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinSet;
 use trustd_api::labels;
 use trustd_api::object::Object as Whole;
 use trustd_core::names::Kind;
 use trustd_core::world::Settings;
 
+pub use pulse::Limits;
+pub(super) use pulse::Pulses;
 pub(super) use reduce::{Object, Place, observed};
 
 use super::backoff::{self, Jitter};
+use super::clock::Instant;
+use super::repeat::{Fault, Repeats};
 use crate::telemetry::Metrics;
+use interest::{FETCHES_MAX, Interest, Withheld};
+use pulse::Pulse;
 
 /// What a watch tells.
 #[derive(Debug)]
@@ -39,41 +48,68 @@ pub(super) enum Sighting {
     Synced,
 }
 
+/// What every watch needs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Means {
+    /// How long silence is borne.
+    pub(super) limits: Limits,
+    /// Where failures are counted.
+    pub(super) metrics: Metrics,
+    /// Signs of life.
+    pub(super) pulses: Pulses,
+    /// What fails again and again.
+    pub(super) repeats: Repeats,
+}
+
 /// Starts every watch that these settings need. Each says [`Sighting::Synced`] once; how many they
 /// are is the answer.
 pub(super) fn start(
     tasks: &mut JoinSet<()>,
     client: &Client,
     settings: &Settings,
-    metrics: &Metrics,
+    means: &Means,
     tell: &mpsc::Sender<Sighting>,
 ) -> usize {
     let before = tasks.len();
     let gvk = GroupVersionKind::gvk(labels::GROUP, labels::VERSION, labels::KIND);
     let bundles = ApiResource::from_gvk_with_plural(&gvk, BUNDLES);
-    let watch = |name| Watch { name, selector: None, metrics: metrics.clone(), tell: tell.clone() };
-    let all = Api::<DynamicObject>::all_with(client.clone(), &bundles);
-    tasks.spawn(watch(BUNDLES).run(all, reduce::bundle));
-    let namespaces = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
-    tasks.spawn(watch("namespaces").run(namespaces, reduce::namespace));
+    let watch = |name| {
+        let pulse = means.pulses.add(name, Instant::now());
+        let client = pulse::listening(client, &pulse, means.limits.silence);
+        let (means, tell) = (means.clone(), tell.clone());
+        let (says, withheld) = (None, None);
+        (Watch { name, selector: None, pulse, means, says, withheld, tell }, client)
+    };
+    let (says, interest) = interest::channel();
+    let (bundle_watch, client) = watch(BUNDLES);
+    let all = Api::<DynamicObject>::all_with(client, &bundles);
+    tasks.spawn(Watch { says: Some(says), ..bundle_watch }.run(all, reduce::bundle));
+    let (namespace_watch, client) = watch("namespaces");
+    let namespaces = Api::<PartialObjectMeta<Namespace>>::all(client);
+    tasks.spawn(namespace_watch.run(namespaces, reduce::namespace));
     let trust = settings.trust_namespace.as_str();
-    let config_maps = Api::<ConfigMap>::namespaced(client.clone(), trust);
-    tasks.spawn(
-        watch("source configmaps")
-            .run(config_maps, |object: ConfigMap| reduce::source(&Whole::ConfigMap(&object))),
-    );
-    let secrets = Api::<Secret>::namespaced(client.clone(), trust);
-    tasks.spawn(
-        watch("source secrets")
-            .run(secrets, |object: Secret| reduce::source(&Whole::Secret(&object))),
-    );
-    let labelled = |name| Watch { selector: Some(labels::BUNDLE_LABEL), ..watch(name) };
+    let (source_watch, client) = watch("source configmaps");
+    let api = Api::<ConfigMap>::namespaced(client, trust);
+    tasks.spawn(source_watch.heeding(Kind::ConfigMap, &interest).run(api, {
+        let interest = interest.clone();
+        move |object: ConfigMap| {
+            interest::kept(&interest, reduce::source(&Whole::ConfigMap(&object)))
+        }
+    }));
+    let (source_watch, client) = watch("source secrets");
+    let api = Api::<Secret>::namespaced(client, trust);
+    tasks.spawn(source_watch.heeding(Kind::Secret, &interest).run(api, {
+        let interest = interest.clone();
+        move |object: Secret| interest::kept(&interest, reduce::source(&Whole::Secret(&object)))
+    }));
     for namespace in scopes(settings) {
+        let (target_watch, client) = watch("target configmaps");
         let api = scoped::<ConfigMap>(client, namespace.as_deref());
-        tasks.spawn(labelled("target configmaps").run(api, reduce::target(Kind::ConfigMap)));
+        tasks.spawn(target_watch.labelled().run(api, reduce::target(Kind::ConfigMap)));
         if settings.secret_targets {
+            let (target_watch, client) = watch("target secrets");
             let api = scoped::<Secret>(client, namespace.as_deref());
-            tasks.spawn(labelled("target secrets").run(api, reduce::target(Kind::Secret)));
+            tasks.spawn(target_watch.labelled().run(api, reduce::target(Kind::Secret)));
         }
     }
     tasks.len() - before
@@ -87,14 +123,14 @@ fn scopes(settings: &Settings) -> Vec<Option<String>> {
     settings.target_namespaces.iter().map(|namespace| Some(namespace.to_string())).collect()
 }
 
-fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<PartialObjectMeta<K>>
+fn scoped<K>(client: Client, namespace: Option<&str>) -> Api<PartialObjectMeta<K>>
 where
     K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
     PartialObjectMeta<K>: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
 {
     match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
     }
 }
 
@@ -102,13 +138,28 @@ where
 struct Watch {
     name: &'static str,
     selector: Option<&'static str>,
-    metrics: Metrics,
+    pulse: Arc<Pulse>,
+    means: Means,
+    /// Where the watch of Bundles says what they read.
+    says: Option<channel::Sender<Interest>>,
+    /// What a watch of sources has dropped.
+    withheld: Option<Withheld>,
     tell: mpsc::Sender<Sighting>,
 }
 
 impl Watch {
+    /// Of objects that bear the label of targets, and no others.
+    fn labelled(self) -> Self {
+        Self { selector: Some(labels::BUNDLE_LABEL), ..self }
+    }
+
+    /// Of sources, of which only those are kept whole that a Bundle reads.
+    fn heeding(self, kind: Kind, interest: &channel::Receiver<Interest>) -> Self {
+        Self { withheld: Some(Withheld::new(kind, interest.clone())), ..self }
+    }
+
     /// Watches until nobody listens any more.
-    async fn run<K, R>(self, api: Api<K>, reduce: R)
+    async fn run<K, R>(mut self, api: Api<K>, reduce: R)
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
         R: Fn(K) -> (Place, Option<Object>) + Send + 'static,
@@ -117,28 +168,37 @@ impl Watch {
         let mut jitter = Jitter::new();
         let mut failures = 0;
         let mut known = Known::default();
+        if let Some(withheld) = &mut self.withheld {
+            withheld.begin().await;
+        }
         loop {
-            let mut config =
-                watcher::Config { initial_list_strategy: strategy.clone(), ..Default::default() };
-            config.label_selector = self.selector.map(str::to_owned);
-            let mut events = watcher::watcher(api.clone(), config).boxed();
-            while let Some(event) = events.next().await {
+            let mut events = watcher::watcher(api.clone(), self.config(strategy.clone())).boxed();
+            loop {
+                let event = tokio::select! {
+                    event = events.next() => event,
+                    () = something_else_is_read(&mut self.withheld) => {
+                        if self.fetch(&api, &reduce, &mut known).await { continue } else { break }
+                    }
+                };
                 match event {
-                    Ok(event) => {
+                    None => break,
+                    Some(Ok(event)) => {
                         failures = 0;
-                        for sighting in known.take(event, &reduce) {
-                            if self.tell.send(sighting).await.is_err() {
-                                return;
-                            }
+                        self.note(&event);
+                        if !self.is_old(&event) && !self.tell(known.take(event, &reduce)).await {
+                            return;
                         }
                     }
-                    Err(error) if is_no_streaming(&error) && strategy != Default::default() => {
+                    Some(Err(error))
+                        if is_no_streaming(&error) && strategy != Default::default() =>
+                    {
                         tracing::debug!(watch = self.name, "no streaming lists here, lists pages");
                         strategy = InitialListStrategy::default();
                         break;
                     }
-                    Err(error) => {
+                    Some(Err(error)) => {
                         failures += 1;
+                        self.pulse.unsynced(Instant::now());
                         self.complain(&error, failures);
                         let pause = backoff::after_failures(failures).min(backoff::WATCH_LONGEST);
                         tokio::time::sleep(jitter.upper_half_of(pause)).await;
@@ -148,19 +208,119 @@ impl Watch {
         }
     }
 
+    fn config(&self, initial_list_strategy: InitialListStrategy) -> watcher::Config {
+        let mut config = watcher::Config { initial_list_strategy, ..Default::default() };
+        config.label_selector = self.selector.map(str::to_owned);
+        if self.withheld.is_some() {
+            config.page_size = Some(SOURCES_PER_PAGE);
+        }
+        config
+    }
+
+    /// Tells; says whether anybody listens.
+    async fn tell(&mut self, sightings: Vec<Sighting>) -> bool {
+        for sighting in sightings {
+            if let Some(says) = &self.says {
+                says.send_if_modified(|interest| interest.note(&sighting));
+            }
+            if let Some(withheld) = &mut self.withheld {
+                withheld.note(&sighting);
+            }
+            if self.tell.send(sighting).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Notes what an event says of the state of the watch itself.
+    fn note<K>(&mut self, event: &Event<K>) {
+        match event {
+            Event::Init => {
+                self.pulse.unsynced(Instant::now());
+                if let Some(withheld) = &mut self.withheld {
+                    withheld.forget_fetched();
+                }
+            }
+            Event::InitApply(_) => {}
+            Event::Apply(_) | Event::Delete(_) | Event::InitDone => self.pulse.synced(),
+        }
+    }
+
+    /// Whether an event is older than an object that was fetched.
+    fn is_old<K: Resource>(&mut self, event: &Event<K>) -> bool {
+        let (Event::Apply(object) | Event::Delete(object)) = event else { return false };
+        let Some(withheld) = &mut self.withheld else { return false };
+        let name = object.meta().name.as_deref().unwrap_or_default();
+        withheld.is_old(&name.into(), version(object))
+    }
+
+    /// Fetches what was dropped and is read now. If that fails, and where it is much, says that all is
+    /// to be read anew.
+    async fn fetch<K, R>(&mut self, api: &Api<K>, reduce: &R, known: &mut Known) -> bool
+    where
+        K: Resource + Clone + DeserializeOwned + Debug,
+        R: Fn(K) -> (Place, Option<Object>),
+    {
+        let wanted = self.withheld.as_mut().map(Withheld::wanted).unwrap_or_default();
+        if wanted.len() > FETCHES_MAX {
+            return false;
+        }
+        for name in wanted {
+            let object = match api.get_opt(name.as_str()).await {
+                Ok(Some(object)) => object,
+                // The watch will say that it is gone.
+                Ok(None) => continue,
+                Err(error) => {
+                    let error = crate::exit::chain(&error);
+                    tracing::info!(watch = self.name, %name, error, "cannot read a source, lists all");
+                    return false;
+                }
+            };
+            if let Some(withheld) = &mut self.withheld {
+                withheld.fetched(name, version(&object));
+            }
+            // Nobody listening shows at the next event.
+            self.tell(known.take(Event::Apply(object), reduce)).await;
+        }
+        true
+    }
+
     fn complain(&self, error: &watcher::Error, failures: u32) {
-        self.metrics.watch_failed(self.name);
+        self.means.metrics.watch_failed(self.name);
+        let watch = self.name;
+        if self.pulse.take_silent() {
+            let silence = self.means.limits.silence.as_secs_f64();
+            let fault = Fault { what: "a watch fell silent", reason: watch };
+            if self.is_first(fault, "") {
+                // Where nothing changes bookmarks can be late: no warning, unless it cannot be begun.
+                tracing::info!(
+                    watch,
+                    silent_s = silence,
+                    "nothing was heard of a watch, not even a bookmark: it is taken for dead and \
+                     begun anew"
+                );
+            }
+            return;
+        }
         // An expired version is routine: the list that follows mends it.
         if matches!(error, watcher::Error::WatchError(status) if status.code == 410) {
             return;
         }
-        let reason = self.why(error);
+        let error = self.why(error);
         // The first failure of a series is often a server that restarts.
-        if failures < 2 {
-            tracing::info!(watch = self.name, error = reason, "a watch was cut, tries again");
+        let what = if failures < 2 { "a watch was cut, tries again" } else { CANNOT_WATCH };
+        if !self.is_first(Fault { what, reason: watch }, &error) {
+            tracing::debug!(watch, error, "{what}");
+        } else if failures < 2 {
+            tracing::info!(watch, error, "{what}");
         } else {
-            tracing::warn!(watch = self.name, error = reason, "cannot watch, tries again");
+            tracing::warn!(watch, error, "{what}");
         }
+    }
+
+    fn is_first(&self, fault: Fault, error: &str) -> bool {
+        self.means.repeats.is_first(fault, Instant::now(), || error.to_owned())
     }
 
     /// Why it failed, in the server's words where there are some.
@@ -180,6 +340,18 @@ impl Watch {
         }
         format!("the API server answered {}: {}", status.code, status.message)
     }
+}
+
+async fn something_else_is_read(withheld: &mut Option<Withheld>) {
+    match withheld {
+        Some(withheld) => withheld.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The version of an object as a number, by which versions of one object can be compared (KEP-5504).
+fn version<K: Resource>(object: &K) -> Option<u64> {
+    object.meta().resource_version.as_ref()?.parse().ok()
 }
 
 /// Whether the server refuses to stream lists, as 1.33 does by default.
@@ -250,6 +422,9 @@ impl Known {
 
 /// The plural of Bundle, as URLs have it, and the name of its watch.
 const BUNDLES: &str = "bundles";
+/// Sources are read whole, and a page is held in memory: 20 of them at 1 MiB, a third more as base64.
+const SOURCES_PER_PAGE: u32 = 20;
+const CANNOT_WATCH: &str = "cannot watch, tries again";
 
 #[cfg(test)]
 mod tests;

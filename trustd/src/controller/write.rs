@@ -17,12 +17,12 @@ use serde_json::{Value as Json, json};
 use trustd_api::labels;
 use trustd_api::object;
 use trustd_core::names::DataKey;
-use trustd_core::plan::{Ownership, Seen, Write};
+use trustd_core::plan::{Ownership, Seen, TakeOut, Write, is_placeholder};
 use trustd_core::spec::Spec;
 use trustd_core::world::Observed;
 
 pub(super) use body::Body;
-pub(super) use fault::{Consequence, Fault};
+pub(super) use fault::{Consequence, Fault, Large};
 pub(super) use request::{Answer, Requests};
 
 use super::lease::Leadership;
@@ -69,6 +69,8 @@ pub(super) enum Landed {
     As(Box<Observed>),
     /// There is no object any more.
     Gone,
+    /// Nothing was to be written: this is what the object holds.
+    Holds(Box<Observed>),
     /// Nothing was written: where nothing was expected stands this object.
     Met(Box<Observed>),
 }
@@ -102,7 +104,12 @@ impl Writer {
                     TakenOut::Not(landed) => return Ok(landed),
                 };
                 let apply = Apply { seen: Some(&seen), ownership: *ownership, force: *force };
-                let answer = self.apply(job, &apply, leadership).await?;
+                let answer = match self.apply(job, &apply, leadership).await {
+                    Err(fault) if !force && fault.is_conflict_over_data() => {
+                        self.fill(job, &apply, fault, leadership).await?
+                    }
+                    answered => answered?,
+                };
                 Ok(Landed::As(Box::new(answer.observed())))
             }
             Write::Delete(seen) => self.delete(job, seen, leadership).await,
@@ -147,6 +154,37 @@ impl Writer {
     /// When that cannot be found out.
     pub(super) async fn look_again(&self, unit: &Unit) -> Result<Option<Observed>, Fault> {
         Ok(self.look(unit).await?.map(|answer| answer.observed()))
+    }
+
+    /// The target with its values.
+    ///
+    /// # Errors
+    /// When it is not there, or the server does not say.
+    pub(super) async fn read(&self, unit: &Unit) -> Result<Observed, Fault> {
+        self.requests.get_whole(unit, WRITE_TIMEOUT).await
+    }
+
+    /// Applies by force where others hold our keys with nothing but placeholders; otherwise the
+    /// conflict stays one.
+    async fn fill(
+        &self,
+        job: &Job,
+        apply: &Apply<'_>,
+        conflict: Fault,
+        leadership: &Leadership,
+    ) -> Result<Answer, Fault> {
+        let Write::Update { rendered, .. } = &job.write else { return Err(conflict) };
+        let found = self.read(&job.unit).await?;
+        let held = |key: &DataKey| found.data.as_ref()?.get(key);
+        let free = |key: &DataKey| held(key).is_none_or(|value| is_placeholder(value));
+        let same = apply.seen.is_some_and(|seen| seen.uid == found.uid);
+        if !same || !rendered.data.keys().all(free) {
+            return Err(conflict);
+        }
+        // The version that was read, so that nothing but the placeholder is overwritten.
+        let seen = Seen { uid: found.uid, resource_version: found.resource_version };
+        let apply = Apply { seen: Some(&seen), ownership: apply.ownership, force: true };
+        self.apply(job, &apply, leadership).await
     }
 
     async fn apply(
@@ -196,25 +234,29 @@ impl Writer {
         }
     }
 
-    /// Takes out by a patch those keys that an apply would leave behind, if there are any.
+    /// Takes out by a patch what an apply would leave behind, if there is anything.
     async fn take_out(
         &self,
         job: &Job,
         seen: &Seen,
-        keys: &[DataKey],
+        by_patch: &TakeOut,
         leadership: &Leadership,
     ) -> Result<TakenOut, Fault> {
-        if keys.is_empty() {
+        if by_patch.is_empty() {
             return Ok(TakenOut::Of(seen.clone()));
         }
-        // A fresh look, for the patch must know under which field each key stands.
+        // A fresh look, for the patch must know where each field stands.
         let Some(fresh) = self.look(&job.unit).await? else {
             return Ok(TakenOut::Not(Landed::Gone));
         };
         if fresh.seen().uid != seen.uid {
             return Ok(TakenOut::Not(Landed::Met(Box::new(fresh.observed()))));
         }
-        let patch = removal(&fresh.metadata, keys);
+        let stays = match &job.write {
+            Write::Update { ownership: Ownership::Ours, .. } => job.marks.as_ref(),
+            _ => None,
+        };
+        let patch = removal(&fresh.metadata, by_patch, stays.map(|marks| &*marks.ours));
         let permit = leadership.permit(WRITE_TIMEOUT)?;
         Ok(TakenOut::Of(self.requests.patch(&job.unit, &patch, &permit).await?.seen()))
     }
@@ -224,7 +266,7 @@ impl Writer {
         &self,
         job: &Job,
         seen: &Seen,
-        by_patch: &[DataKey],
+        by_patch: &TakeOut,
         leadership: &Leadership,
     ) -> Result<Landed, Fault> {
         let version = match self.take_out(job, seen, by_patch, leadership).await? {
@@ -272,27 +314,60 @@ fn pinned(mut metadata: ObjectMeta, seen: &Seen) -> ObjectMeta {
     metadata
 }
 
-/// A JSON patch that takes out these keys of ours, from an object at this version.
-fn removal(metadata: &ObjectMeta, keys: &[DataKey]) -> Json {
+/// A JSON patch that takes these fields out of an object at this version, but for the owner reference in
+/// `stays`.
+fn removal(metadata: &ObjectMeta, by_patch: &TakeOut, stays: Option<&ObjectMeta>) -> Json {
     let test = json!({
         "op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version,
     });
-    let held = |part: &str, key: &DataKey| {
+    let held = |part: &str, key: &DataKey, by_us: bool| {
         let field = format!("f:{key}");
         metadata.managed_fields.iter().flatten().any(|entry| {
-            entry.manager.as_deref() == Some(labels::FIELD_MANAGER)
+            (!by_us || entry.manager.as_deref() == Some(labels::FIELD_MANAGER))
                 && entry.fields_v1.as_ref().is_some_and(|fields| {
                     fields.0.get(format!("f:{part}")).is_some_and(|held| held.get(&field).is_some())
                 })
         })
     };
-    let removals = keys.iter().flat_map(|key| {
-        ["data", "binaryData"].into_iter().filter(move |part| held(part, key)).map(move |part| {
-            let pointer = key.as_str().replace('~', "~0").replace('/', "~1");
-            json!({ "op": "remove", "path": format!("/{part}/{pointer}") })
+    let remove = |part: &str, key: &DataKey| {
+        let pointer = key.as_str().replace('~', "~0").replace('/', "~1");
+        json!({ "op": "remove", "path": format!("/{part}/{pointer}") })
+    };
+    let mut patch = vec![test];
+    for key in &by_patch.keys {
+        let parts = ["data", "binaryData"].into_iter().filter(|part| held(part, key, true));
+        patch.extend(parts.map(|part| remove(part, key)));
+    }
+    let taken = by_patch.binary.iter().filter(|key| held("binaryData", key, false));
+    patch.extend(taken.map(|key| remove("binaryData", key)));
+    if by_patch.owner {
+        patch.extend(owner_removal(metadata, stays));
+    }
+    Json::Array(patch)
+}
+
+/// The part of a patch that takes out owner references to Bundles of the object's name.
+fn owner_removal(metadata: &ObjectMeta, stays: Option<&ObjectMeta>) -> Vec<Json> {
+    let kept = stays.iter().filter_map(|stays| stays.owner_references.as_ref()).flatten();
+    let kept: Vec<&str> = kept.map(|reference| reference.uid.as_str()).collect();
+    let references = metadata.owner_references.iter().flatten().enumerate();
+    let mut going: Vec<(usize, &str)> = references
+        .filter(|(_, reference)| object::is_namesake(metadata, reference))
+        .map(|(at, reference)| (at, reference.uid.as_str()))
+        .filter(|(_, uid)| !kept.contains(uid))
+        .collect();
+    // From the end, so that the places of the others stay.
+    going.reverse();
+    going
+        .into_iter()
+        .flat_map(|(at, uid)| {
+            let path = format!("/metadata/ownerReferences/{at}");
+            [
+                json!({ "op": "test", "path": format!("{path}/uid"), "value": uid }),
+                json!({ "op": "remove", "path": path }),
+            ]
         })
-    });
-    Json::Array(std::iter::once(test).chain(removals).collect())
+        .collect()
 }
 
 impl Answer {

@@ -24,6 +24,7 @@ struct Inner {
     registry: Registry,
     certificates: Family<Labels<1>, Gauge>,
     certificates_dropped: Family<Labels<2>, Gauge>,
+    sources_without: Family<Labels<1>, Gauge>,
     earliest_expiry: Family<Labels<1>, Gauge>,
     targets: Family<Labels<2>, Gauge>,
     synced: Family<Labels<1>, Gauge>,
@@ -36,6 +37,7 @@ struct Inner {
     leader: Gauge,
     contested: Family<Labels<1>, Counter>,
     watch_failures: Family<Labels<1>, Counter>,
+    watch_age: Family<Labels<1>, Gauge<f64, AtomicU64>>,
     events_lost: Counter,
     package_failures: Counter,
     schema_outdated: Gauge,
@@ -59,13 +61,19 @@ pub struct TargetCounts {
 
 /// Every metric: its name as it is served, its kind, its labels, and what it says. The registry and
 /// docs/metrics.md are held to this list by tests.
-pub const METRICS: [(&str, &str, &str, &str); 17] = [
+pub const METRICS: [(&str, &str, &str, &str); 19] = [
     ("trustd_bundle_certificates", "gauge", "bundle", "Certificates in the bundle"),
     (
         "trustd_bundle_certificates_left_out",
         "gauge",
         "bundle, why",
         "Certificates and PEM blocks found and not in the bundle: filtered or skipped",
+    ),
+    (
+        "trustd_bundle_sources_without_certificates",
+        "gauge",
+        "bundle",
+        "Named keys and inline texts of the Bundle in which there is no certificate",
     ),
     (
         "trustd_bundle_earliest_expiry_timestamp_seconds",
@@ -106,7 +114,13 @@ pub const METRICS: [(&str, &str, &str, &str); 17] = [
         "trustd_targets_contested_total",
         "counter",
         "bundle",
-        "Targets found changed back again and again under trustd's own field manager",
+        "Targets that others undo again and again, counted when that is found out",
+    ),
+    (
+        "trustd_watch_age_seconds",
+        "gauge",
+        "watch",
+        "Since a watch last heard anything, be it a bookmark; of several of one name the oldest",
     ),
     ("trustd_watch_failures_total", "counter", "watch", "Watches and lists that failed"),
     ("trustd_events_lost_total", "counter", "", "Events that could not be written"),
@@ -138,6 +152,7 @@ impl Metrics {
             registry: Registry::with_prefix("trustd"),
             certificates: Family::default(),
             certificates_dropped: Family::default(),
+            sources_without: Family::default(),
             earliest_expiry: Family::default(),
             targets: Family::default(),
             synced: Family::default(),
@@ -150,6 +165,7 @@ impl Metrics {
             leader: Gauge::default(),
             contested: Family::default(),
             watch_failures: Family::default(),
+            watch_age: Family::default(),
             events_lost: Counter::default(),
             package_failures: Counter::default(),
             schema_outdated: Gauge::default(),
@@ -190,6 +206,11 @@ impl Metrics {
         }
     }
 
+    /// How many of a Bundle's named keys and inline texts hold no certificate.
+    pub fn sources_without_certificates(&self, bundle: &str, count: usize) {
+        self.0.sources_without.get_or_create(&of(bundle)).set(number(count));
+    }
+
     /// A Bundle's targets, and whether it is synced.
     pub fn targets(&self, bundle: &str, counts: TargetCounts, synced: bool) {
         let TargetCounts { desired, synced: done, failed, refused } = counts;
@@ -212,6 +233,7 @@ impl Metrics {
     pub fn forget(&self, bundle: &str) {
         self.0.certificates.remove(&of(bundle));
         self.0.earliest_expiry.remove(&of(bundle));
+        self.0.sources_without.remove(&of(bundle));
         self.0.synced.remove(&of(bundle));
         self.0.last_sync.remove(&of(bundle));
         self.0.contested.remove(&of(bundle));
@@ -250,6 +272,11 @@ impl Metrics {
     /// A target of a Bundle is contested.
     pub fn contested(&self, bundle: &str) {
         self.0.contested.get_or_create(&of(bundle)).inc();
+    }
+
+    /// A watch last heard something this long ago.
+    pub fn watch_age(&self, watch: &str, age: Duration) {
+        self.0.watch_age.get_or_create(&[("watch", watch.to_owned())]).set(age.as_secs_f64());
     }
 
     /// A watch or a list failed.
@@ -292,6 +319,7 @@ impl Inner {
         register! {
             "bundle_certificates" certificates,
             "bundle_certificates_left_out" certificates_dropped,
+            "bundle_sources_without_certificates" sources_without,
             "bundle_targets" targets,
             "bundle_synced" synced,
             "api_writes" writes,
@@ -315,6 +343,7 @@ impl Inner {
             "bundle_earliest_expiry_timestamp" earliest_expiry,
             "bundle_last_sync_timestamp" last_sync,
             "sync_duration" latency,
+            "watch_age" watch_age,
         }
     }
 }
@@ -342,11 +371,13 @@ mod tests {
     fn filled() -> Metrics {
         let metrics = Metrics::new();
         metrics.certificates("b", 3, 1, 2, Some(7));
+        metrics.sources_without_certificates("b", 1);
         metrics.targets("b", TargetCounts { desired: 4, ..TargetCounts::default() }, true);
         metrics.synced("b", 9, Some(Duration::from_secs(1)));
         metrics.written("apply", "ConfigMap", "ok");
         metrics.contested("b");
         metrics.watch_failed("bundles");
+        metrics.watch_age("bundles", Duration::from_secs(1));
         metrics
     }
 

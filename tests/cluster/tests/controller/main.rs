@@ -26,6 +26,9 @@
 //! | the same with a controlling owner, where trust-manager fails | `ownership::an_object_with_another_controlling_owner_keeps_it` |
 //! | the same, immutable | `reactions::one_namespace_that_cannot_be_written_holds_up_no_other` |
 //! | clean-up of a shared object: trustd lets go of label and owner reference | `ownership::an_object_of_somebody_else_is_shared_and_released`, `adopted` |
+//! | target undone again and again, where trust-manager writes as often | `fights` |
+//! | target replaced whole | `ownership::a_target_that_is_replaced_whole_is_taken_back`, `restart::a_target_that_was_replaced_meanwhile_is_taken_back_where_anything_still_tells` |
+//! | roots that change while nobody runs | `restart::what_happened_meanwhile_is_made_good` |
 //! | namespace terminating | `reactions::nothing_is_written_into_a_namespace_that_is_going` |
 //! | content too large: trustd does not try | `reactions::what_is_too_large_is_not_even_tried` |
 //! | one namespace refuses: trustd serves all others | `reactions::one_namespace_that_cannot_be_written_holds_up_no_other` |
@@ -59,6 +62,7 @@
 mod adopted;
 mod alone;
 mod example;
+mod fights;
 mod fixtures;
 mod flags;
 mod ownership;
@@ -70,3 +74,4 @@ mod secrecy;
 mod sources;
 mod targets;
 mod untouched;
+mod world;

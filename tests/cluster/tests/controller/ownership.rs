@@ -1,15 +1,13 @@
 //! Whose object a target is: what is shared, released, taken over and left alone.
 
 use anyhow::{Context as _, Result, ensure};
-use cluster::{TRUST_NAMESPACE, eventually};
+use cluster::eventually;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
 use serde_json::{Value as Json, json};
 
-use crate::alone::alone;
 use crate::fixtures::{bundle, pem};
-use crate::scene::{self, KEY, SOON, Scene, apply, bundles, says, scene, synced};
+use crate::scene::{self, KEY, SOON, Scene, apply, says, scene, synced};
 
 const SHARED: &str = "trust.cert-manager.io/shared";
 
@@ -98,7 +96,8 @@ async fn a_key_that_somebody_else_holds_is_refused_until_its_owner_allows_it() -
         message,
         format!(
             "Target belongs to somebody else: ConfigMap in {}: key \"{KEY}\" holds another manager's \
-             value; remove it there, or allow it to be overwritten",
+             value; remove it there, or allow it to be overwritten with the annotation \
+             trust.cert-manager.io/allow-overwrite: \"true\"",
             scene.place("a")
         )
     );
@@ -111,11 +110,172 @@ async fn a_key_that_somebody_else_holds_is_refused_until_its_owner_allows_it() -
         json!({"metadata": {"annotations": {"trust.cert-manager.io/allow-overwrite": "true"}}});
     let params = PatchParams { field_manager: Some("tenant".to_owned()), ..PatchParams::default() };
     scene.maps("a").patch(&scene.name, &params, &Patch::Merge(allow)).await?;
-    // Another content is another chance; without it the target is probed every five minutes.
-    scene.source(&["beta"]).await?;
-    is_shared(&scene.holds("a", &["beta"]).await?)?;
+    // Nobody tells trustd of the annotation; it looks again soon.
+    is_shared(&scene.holds("a", &["alpha"]).await?)?;
     scene.says("True", "Synced").await?;
     scene.counts(2, 2).await
+}
+
+#[tokio::test]
+async fn a_label_that_somebody_else_holds_is_refused_by_its_name() -> Result<()> {
+    let scene = scene!("label");
+    let before = tenant(&scene, json!({"theirs": "1"})).await?;
+    scene.source(&["alpha"]).await?;
+    scene.namespace("a").await?;
+    let mut spec = scene.spec();
+    spec["target"]["configMap"]["metadata"] = json!({"labels": {"mine": "y"}});
+    scene.bundle(spec).await?;
+    let message = scene.says("False", "TargetRefused").await?;
+    let named = ": .metadata.labels.mine is held by another manager with another value";
+    ensure!(message.contains(named), "{message}");
+    let now = scene.target("a").await?;
+    assert_eq!(now.metadata.resource_version, before.metadata.resource_version);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_target_is_made_soon_after_the_obstacle_in_its_place_is_deleted() -> Result<()> {
+    let scene = scene!("obstacle");
+    tenant(&scene, json!({KEY: pem(&["gamma"])})).await?;
+    select(&scene).await?;
+    scene.says("False", "TargetRefused").await?;
+    let mark = scene.mark().await?;
+    scene.maps("a").delete(&scene.name, &DeleteParams::default()).await?;
+    scene.holds("a", &["alpha"]).await?;
+    scene.says("True", "Synced").await?;
+    // Until it was gone it was looked at, and not written.
+    let writes = scene.target_writes(mark).await?;
+    ensure!(writes.len() == 1 && writes[0].code == 201, "{writes:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_placeholder_in_an_object_of_somebody_else_is_filled() -> Result<()> {
+    let scene = scene!("placeholder");
+    tenant(&scene, json!({KEY: " \n", "theirs": "1"})).await?;
+    select(&scene).await?;
+    let shared = scene.holds("a", &["alpha"]).await?;
+    is_shared(&shared)?;
+    assert_eq!(shared.data.unwrap_or_default()["theirs"], "1");
+    scene.says("True", "Synced").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_binary_value_of_somebody_else_under_our_key_is_refused_until_it_is_allowed() -> Result<()>
+{
+    let scene = scene!("binary");
+    scene.cluster.namespace(&scene.place("a"), &[]).await?;
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": scene.name},
+        "binaryData": {KEY: "AAEC"},
+    });
+    apply(&scene.maps("a"), &scene.name, "tenant", &object).await?;
+    select(&scene).await?;
+    let message = scene.says("False", "TargetRefused").await?;
+    let reason = format!("key \"{KEY}\" holds another manager's binary value (binaryData)");
+    ensure!(message.contains(&reason), "{message}");
+    let allow =
+        json!({"metadata": {"annotations": {"trust.cert-manager.io/allow-overwrite": "true"}}});
+    scene.maps("a").patch(&scene.name, &PatchParams::default(), &Patch::Merge(allow)).await?;
+    let shared = scene.holds("a", &["alpha"]).await?;
+    is_shared(&shared)?;
+    assert_eq!(shared.binary_data, None);
+    Ok(())
+}
+
+/// Replaces the target in `a` by one with nothing of ours, or no more than `metadata`, and a rogue value.
+async fn replace(scene: &Scene, mut metadata: Json) -> Result<ConfigMap> {
+    metadata["name"] = scene.name.as_str().into();
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
+        "data": {KEY: pem(&["gamma"])},
+    });
+    let params = kube::api::PostParams {
+        field_manager: Some("kubectl-replace".to_owned()),
+        ..Default::default()
+    };
+    let replaced =
+        scene.maps("a").replace(&scene.name, &params, &serde_json::from_value(object)?).await?;
+    Ok(replaced)
+}
+
+#[tokio::test]
+async fn a_target_that_is_replaced_whole_is_taken_back() -> Result<()> {
+    let scene = synced!("usurped");
+    let before = scene.target("a").await?;
+    let replaced = replace(&scene, json!({})).await?;
+    assert_eq!((replaced.metadata.labels, replaced.metadata.owner_references), (None, None));
+    let after = scene.holds("a", &["alpha"]).await?;
+    assert_eq!(after.metadata.uid, before.metadata.uid);
+    assert_eq!(scene::shape(&before)?, scene::shape(&after)?);
+    scene.says("True", "Synced").await?;
+    scene.counts(1, 1).await
+}
+
+#[tokio::test]
+async fn an_owner_reference_that_another_manager_holds_takes_no_data_of_tenants_along() -> Result<()>
+{
+    let scene = scene!("held");
+    scene.source(&["alpha"]).await?;
+    let uid = scene.bundle(scene.spec()).await?.metadata.uid;
+    scene.cluster.namespace(&scene.place("a"), &[]).await?;
+    // As an export of an old target comes back, with a key that a tenant added.
+    let exported: ConfigMap = serde_json::from_value(json!({
+        "metadata": {
+            "name": scene.name,
+            "labels": {"trust.cert-manager.io/bundle": scene.name},
+            "ownerReferences": [{
+                "apiVersion": "trust.cert-manager.io/v1alpha1", "kind": "Bundle",
+                "name": scene.name, "uid": uid, "controller": true, "blockOwnerDeletion": true,
+            }],
+        },
+        "data": {KEY: pem(&["gamma"]), "mine": "z"},
+    }))?;
+    let params =
+        kube::api::PostParams { field_manager: Some("restore".to_owned()), ..Default::default() };
+    scene.maps("a").create(&params, &exported).await?;
+    scene.namespace("a").await?;
+    is_shared(&scene.holds("a", &["alpha"]).await?)?;
+    scene.says("True", "Synced").await?;
+    scene.counts(1, 1).await?;
+
+    scene.bundles().delete(&scene.name, &DeleteParams::default()).await?;
+    scene
+        .becomes("it is the tenant's alone", "a", |target| {
+            let data = target.data.clone().unwrap_or_default();
+            ensure!(data.keys().eq(["mine"]), "{:?}", data.keys());
+            Ok(())
+        })
+        .await?;
+    collector_knows(&scene, "a").await?;
+    let left = scene.target("a").await?;
+    assert_eq!(left.data.unwrap_or_default()["mine"], "z");
+    assert_eq!(left.metadata.deletion_timestamp, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_owner_reference_that_does_not_control_takes_no_shared_object_along() -> Result<()> {
+    let scene = scene!("co-owned");
+    let tenants = tenant(&scene, json!({"mine": "z"})).await?;
+    select(&scene).await?;
+    is_shared(&scene.holds("a", &["alpha"]).await?)?;
+    let uid = scene.bundles().get(&scene.name).await?.metadata.uid;
+    let owned = json!({"metadata": {"ownerReferences": [{
+        "apiVersion": "trust.cert-manager.io/v1alpha1", "kind": "Bundle",
+        "name": scene.name, "uid": uid,
+    }]}});
+    let params = PatchParams { field_manager: Some("script".to_owned()), ..PatchParams::default() };
+    scene.maps("a").patch(&scene.name, &params, &Patch::Merge(owned)).await?;
+    scene.becomes("the reference is taken out", "a", is_shared).await?;
+
+    scene.bundles().delete(&scene.name, &DeleteParams::default()).await?;
+    let released = "it is the tenant's alone";
+    scene.becomes(released, "a", |now| is_as_before(&tenants, now)).await?;
+    collector_knows(&scene, "a").await?;
+    assert_eq!(scene.target("a").await?.metadata.deletion_timestamp, None);
+    Ok(())
 }
 
 #[tokio::test]
@@ -358,76 +518,4 @@ async fn an_owner_reference_of_a_restored_backup_is_replaced() -> Result<()> {
     is_owned(&scene).await?;
     scene.says("True", "Synced").await?;
     scene.counts(1, 1).await
-}
-
-#[tokio::test]
-async fn two_instances_under_one_name_stop_fighting() -> Result<()> {
-    let turn = alone!();
-    let cluster = turn.cluster();
-    let client = cluster.admin().await?;
-    let account = scene::install(cluster, "base").await?;
-    let place = turn.namespace("ring", &[]).await?;
-    let other = turn.namespace("other-trust", &[]).await?;
-    for (namespace, ca) in [(TRUST_NAMESPACE, "alpha"), (other.as_str(), "beta")] {
-        let source = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"},
-                            "data": {"ca.crt": pem(&[ca])}});
-        apply(&Api::<ConfigMap>::namespaced(client.clone(), namespace), "ca", "tests", &source)
-            .await?;
-    }
-    let name = turn.name("contested");
-    let contested = json!({
-        "apiVersion": "trust.cert-manager.io/v1alpha1", "kind": "Bundle",
-        "metadata": {"name": name},
-        "spec": {
-            "sources": [{"configMap": {"name": "ca", "key": "ca.crt"}}],
-            "target": {"configMap": {"key": KEY}, "namespaceSelector": {"matchLabels":
-                {"kubernetes.io/metadata.name": place}}},
-        },
-    });
-    apply(&bundles(&client), &name, "tests", &contested).await?;
-    let mark = scene::mark(cluster).await?;
-    let one = scene::start(cluster, &account, [])?;
-    let flags = [
-        "--leader-election-namespace".to_owned(),
-        other.clone(),
-        "--trust-namespace".to_owned(),
-        other,
-    ];
-    let two = cluster::Controller::trustd(
-        cluster,
-        env!("CARGO_BIN_EXE_trustd"),
-        cluster.admin_kubeconfig(),
-        flags,
-    )?;
-    one.ready(SOON).await?;
-    two.ready(SOON).await?;
-    eventually("one of them finds the target contested", SOON, async || {
-        let metric = "trustd_targets_contested_total";
-        let counts = [one.metric(metric, &[]).await?, two.metric(metric, &[]).await?];
-        ensure!(counts.iter().flatten().sum::<f64>() >= 1.0, "{counts:?}");
-        Ok(())
-    })
-    .await?;
-    eventually("the event", SOON, async || {
-        let events = scene::events(&client, &name).await?;
-        ensure!(events.iter().any(|(_, reason, _)| reason == "TargetContested"), "{events:#?}");
-        Ok(())
-    })
-    .await?;
-    let writes = || -> Result<usize> {
-        let events = cluster.audit().since(mark)?.into_iter();
-        Ok(events.filter(|it| it.is_write() && it.namespace == place && it.name == name).count())
-    };
-    // Three flips on one side, at most as many and the first writes on the other.
-    let before = writes()?;
-    ensure!(before <= 8, "{before} writes");
-    // Others are served meanwhile, and the contested one is not written again.
-    let mut peaceful = contested.clone();
-    peaceful["metadata"]["name"] = turn.name("peaceful").into();
-    peaceful["spec"]["sources"] = json!([{"inLine": pem(&["gamma"])}]);
-    apply(&bundles(&client), &turn.name("peaceful"), "tests", &peaceful).await?;
-    says(&client, &turn.name("peaceful"), "True", "Synced").await?;
-    let after = writes()?;
-    ensure!(after <= before + 1, "{before} writes, then {after}");
-    Ok(())
 }

@@ -35,14 +35,18 @@ macro_rules! with_template {
 
 /// An edit as `kubectl edit` makes it, under this manager's name.
 async fn edit(scene: &Scene, manager: &str, patch: Json) -> Result<ConfigMap> {
+    edit_in(scene, "a", manager, patch).await
+}
+
+async fn edit_in(scene: &Scene, suffix: &str, manager: &str, patch: Json) -> Result<ConfigMap> {
     let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
-    Ok(scene.maps("a").patch(&scene.name, &params, &Patch::Merge(patch)).await?)
+    Ok(scene.maps(suffix).patch(&scene.name, &params, &Patch::Merge(patch)).await?)
 }
 
 /// Waits until the target is as it was.
-async fn is_mended(scene: &Scene, what: &str, wanted: &Json) -> Result<()> {
+async fn is_mended(scene: &Scene, suffix: &str, what: &str, wanted: &Json) -> Result<()> {
     scene
-        .becomes(&format!("{what} is mended"), "a", |target| {
+        .becomes(&format!("{what} is mended"), suffix, |target| {
             let found = shape(target)?;
             ensure!(found == *wanted, "it is {found:#}, not {wanted:#}");
             Ok(())
@@ -88,11 +92,18 @@ async fn what_others_change_is_mended_with_one_write() -> Result<()> {
         ("a removed label", labels(BUNDLE, Json::Null)),
         ("a label that names another Bundle", labels(BUNDLE, "another".into())),
     ];
-    for (what, patch) in cases {
+    // Each in a namespace of its own: three in a row would be a fight.
+    let all = u32::try_from(cases.len())?;
+    for at in 0..cases.len() {
+        scene.namespace(&format!("case-{at}")).await?;
+    }
+    scene.counts(all + 1, all + 1).await?;
+    for (at, (what, patch)) in cases.into_iter().enumerate() {
+        let suffix = format!("case-{at}");
         let mark = scene.mark().await?;
-        edit(&scene, "tenant", patch).await?;
-        is_mended(&scene, what, &wanted).await?;
-        scene.counts(1, 1).await?;
+        edit_in(&scene, &suffix, "tenant", patch).await?;
+        is_mended(&scene, &suffix, what, &wanted).await?;
+        scene.counts(all + 1, all + 1).await?;
         let writes = scene.target_writes(mark).await?;
         // The tenant's own edit is not among them: they are trustd's.
         ensure!(writes.len() == 1, "{what}: {writes:#?}");
@@ -184,7 +195,7 @@ async fn an_apply_under_our_own_name_that_drops_our_marks_is_mended() -> Result<
         "data": {KEY: "nothing", "other": "more"},
     });
     apply(&scene.maps("a"), &scene.name, "trust-manager", &partial).await?;
-    is_mended(&scene, "a partial apply", &wanted).await
+    is_mended(&scene, "a", "a partial apply", &wanted).await
 }
 
 #[tokio::test]
@@ -198,7 +209,7 @@ async fn an_apply_under_our_own_name_that_adds_a_key_is_mended() -> Result<()> {
         whole["metadata"].as_object_mut().unwrap().remove(part);
     }
     apply(&scene.maps("a"), &scene.name, "trust-manager", &whole).await?;
-    is_mended(&scene, "a key too many", &wanted).await
+    is_mended(&scene, "a", "a key too many", &wanted).await
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! What cores and managed load balancers cost: data, for the user to edit.
 
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::profile::Profile;
 use crate::plan::placement::Placement;
-use crate::plan::{Problem, read_toml};
+use crate::plan::{Problem, first, read_toml};
 
 /// Prices. Keys of the file's top level.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,7 +87,7 @@ impl Prices {
         if problems.is_empty() {
             return Ok(prices);
         }
-        Err(problems.into_iter().map(|problem| problem.at_line_of(text)).collect())
+        Err(first(problems).into_iter().map(|problem| problem.at_line_of(text)).collect())
     }
 
     fn problems(&self) -> Vec<Problem> {
@@ -98,24 +101,56 @@ impl Prices {
         let no_price = "write a price of 0 or more";
         let vcpu = self.vcpu.per_hour;
         check(is_price(vcpu), "vcpu.per_hour".to_owned(), format!("{vcpu} is no price"), no_price);
-        for balancer in &self.balancer {
+        let seen = format!("`{}` is no day", self.date);
+        let is_day = self.date.len() == DAY_LENGTH && self.date.parse::<Date>().is_ok();
+        check(is_day, "date".to_owned(), seen, "write it as `2026-11-21`");
+        for (index, balancer) in self.balancer.iter().enumerate() {
             let name = &balancer.name;
+            let at = |key: &str| format!("balancer[{index}].{key}");
+            let is_twice = self.balancer.iter().take(index).any(|before| before.name == *name);
+            let seen = format!("there are two balancers `{name}`");
+            check(!is_twice, at("name"), seen, "give each a name of its own");
+            check(
+                !name.is_empty(),
+                at("name"),
+                "it is empty".to_owned(),
+                "write how tables call it",
+            );
             for (key, price) in
                 [("per_hour", balancer.per_hour), ("per_unit_hour", balancer.per_unit_hour)]
             {
                 let seen = format!("{price} of `{name}` is no price");
-                check(is_price(price), format!("balancer.{key}"), seen, no_price);
+                check(is_price(price), at(key), seen, no_price);
             }
             let none = balancer.dimension.is_empty();
             let seen = format!("`{name}` has none");
             let cure = "say what a unit holds of what it is paid by";
-            check(!none, "balancer.dimension".to_owned(), seen, cure);
-            for dimension in &balancer.dimension {
+            check(!none, at("dimension"), seen, cure);
+            for (part, dimension) in balancer.dimension.iter().enumerate() {
                 let holds = dimension.per_unit;
                 let seen = format!("a unit of `{name}` cannot hold {holds}");
                 let is_well = holds > 0.0 && holds <= MOST;
-                check(is_well, "balancer.dimension.per_unit".to_owned(), seen, "write more than 0");
+                let key = at(&format!("dimension[{part}].per_unit"));
+                check(is_well, key, seen, "write more than 0");
             }
+        }
+        problems
+    }
+}
+
+impl Prices {
+    /// Placements of balancers that are none of these, by line of the file that the prices are from.
+    #[must_use]
+    pub fn unknown_placements(&self, text: &str, known: &BTreeSet<&str>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (index, balancer) in self.balancer.iter().enumerate() {
+            let unknown = balancer.placements.iter().find(|name| !known.contains(name.as_str()));
+            let Some(unknown) = unknown else { continue };
+            let all: Vec<&str> = known.iter().copied().collect();
+            let seen = format!("`{}` has `{unknown}`, which is no placement", balancer.name);
+            let cure = format!("write some of {}", all.join(", "));
+            let key = format!("balancer[{index}].placements");
+            problems.push(Problem::new(key, seen, cure).at_line_of(text));
         }
         problems
     }
@@ -156,3 +191,5 @@ impl Balancer {
 /// Hours of a month: 8,760 of a year by twelve.
 pub const HOURS_PER_MONTH: f64 = 730.0;
 const MOST: f64 = 1e9;
+/// `2026-11-21`: jiff reads longer forms, with a time, and shorter ones too.
+const DAY_LENGTH: usize = 10;

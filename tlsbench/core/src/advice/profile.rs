@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::cost::Traffic;
 use crate::plan::hop::{Carried, TicketKeys};
 use crate::plan::placement::{Placement, Role};
-use crate::plan::{Problem, read_toml};
+use crate::plan::{Problem, first, read_toml};
 use crate::units::Nanos;
 
 /// A profile. Keys of the file's top level.
@@ -101,7 +101,7 @@ impl Profile {
         if problems.is_empty() {
             return Ok(profile);
         }
-        Err(problems.into_iter().map(|problem| problem.at_line_of(text)).collect())
+        Err(first(problems).into_iter().map(|problem| problem.at_line_of(text)).collect())
     }
 
     fn problems(&self) -> Vec<Problem> {

@@ -85,10 +85,20 @@ fn what_is_wrong_with_a_file_is_named_by_line_and_key_with_the_cure() {
         (price.replace("= 1\n", "= -1\n"), "line 4: `vcpu.per_hour`: -1 is no price"),
         (price.replace("source = 'us'", ""), "missing field `source`"),
         (price.replace("date = '2026-01-01'\n", ""), "missing field `date`"),
+        (price.replace("2026-01-01", "2026-02-30"), "line 1: `date`: `2026-02-30` is no day"),
+        (price.replace("2026-01-01", "20260101"), "line 1: `date`: `20260101` is no day"),
         (format!("{price}{balancer}dimension = []\n"), "`x` has none"),
         (
+            format!("{price}{balancer}dimension = []\n").replace("'x'", "''"),
+            "line 7: `balancer[0].name`",
+        ),
+        (
+            format!("{price}{balancer}dimension = []\n{balancer}dimension = []\n"),
+            "line 14: `balancer[1].name`: there are two balancers `x`",
+        ),
+        (
             format!("{price}{balancer}[[balancer.dimension]]\nof = 'gb-per-hour'\nper_unit = 0\n"),
-            "`balancer.dimension.per_unit`: a unit of `x` cannot hold 0",
+            "line 14: `balancer[0].dimension[0].per_unit`: a unit of `x` cannot hold 0",
         ),
         (
             format!("{price}{balancer}[[balancer.dimension]]\nof = 'bytes'\nper_unit = 1\n"),
@@ -99,6 +109,22 @@ fn what_is_wrong_with_a_file_is_named_by_line_and_key_with_the_cure() {
             Prices::from_toml(&text).unwrap_err().iter().map(ToString::to_string).collect();
         assert!(said.contains(wanted), "{text}: {said}");
     }
+}
+
+#[test]
+fn a_balancer_of_no_placement_is_named_with_its_line() {
+    let text = "date = '2026-01-01'\ncurrency = 'EUR'\nvcpu = { per_hour = 1, source = 'us' }\n\
+                [[balancer]]\nname = 'x'\nplacements = ['passthrough', 'pasthrough']\nper_hour = 1\n\
+                per_unit_hour = 1\nsource = 'us'\n\
+                dimension = [{ of = 'gb-per-hour', per_unit = 1 }]\n";
+    let prices = Prices::from_toml(text).unwrap();
+    let known = |names: &[&'static str]| names.iter().copied().collect();
+    let problems = prices.unknown_placements(text, &known(&["passthrough"]));
+    let said: String = problems.iter().map(ToString::to_string).collect();
+    assert!(said.starts_with("line 6: `balancer[0].placements`: `x` has `pasthrough`"), "{said}");
+    assert!(said.contains("write some of passthrough"), "{said}");
+    let all = known(&["passthrough", "pasthrough"]);
+    assert!(prices.unknown_placements(text, &all).is_empty());
 }
 
 #[test]

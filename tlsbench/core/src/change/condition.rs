@@ -51,10 +51,14 @@ impl Condition {
     /// What the condition came to on each subject that has its metric.
     #[must_use]
     pub fn outcomes<'a>(&self, changes: &'a Changes) -> Vec<(&'a str, Outcome)> {
-        let concerned = changes.changes.iter().filter(|change| change.metric == self.metric);
+        // Nothing meets a condition where nothing succeeds.
+        let is_concerned = |metric| metric == self.metric || metric == Metric::Failed;
+        let concerned = changes.changes.iter().filter(|change| is_concerned(change.metric));
         concerned
             .map(|change| {
                 let outcome = match (&change.ratio, change.verdict) {
+                    (None, Verdict::CostsMore) => Outcome::Fails,
+                    (None, Verdict::CostsLess) => Outcome::Holds,
                     (Some(_), Verdict::None { why: Silence::Spoiled | Silence::TooLittle })
                     | (None, _) => Outcome::CannotTell,
                     (Some(ratio), _) => self.outcome(ratio),

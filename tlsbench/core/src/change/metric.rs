@@ -37,10 +37,12 @@ pub enum Metric {
     LatencyP99,
     /// Operations that succeeded, per second.
     Rate,
+    /// Share of operations that failed, of subjects of which nothing succeeded in a record.
+    Failed,
 }
 
 /// Every metric with its name and unit, in the order of tables.
-const NAMES: [(Metric, &str, &str); 13] = [
+const NAMES: [(Metric, &str, &str); 14] = [
     (Metric::Cpu, "cpu", "µs"),
     (Metric::LbCpu, "lb_cpu", "µs"),
     (Metric::IngressCpu, "ingress_cpu", "µs"),
@@ -54,6 +56,7 @@ const NAMES: [(Metric, &str, &str); 13] = [
     (Metric::LatencyP50, "latency_p50", "µs"),
     (Metric::LatencyP99, "latency_p99", "µs"),
     (Metric::Rate, "rate", "1/s"),
+    (Metric::Failed, "failed", "%"),
 ];
 
 impl Metric {
@@ -86,7 +89,7 @@ impl Metric {
             Self::HandshakeP50 | Self::HandshakeP99 | Self::LatencyP50 | Self::LatencyP99 => {
                 Family::Latency
             }
-            Self::Rate => Family::Capacity,
+            Self::Failed | Self::Rate => Family::Capacity,
             Self::BackendCpu
             | Self::ClientCpu
             | Self::Cpu

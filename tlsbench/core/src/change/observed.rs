@@ -8,7 +8,7 @@ use crate::plan::lab::{Pass, Workload};
 use crate::plan::placement::Role;
 use crate::plan::{Arrivals, Load, Scenario};
 use crate::record::lab::{LabRecord, TrialRecord};
-use crate::record::{RunRecord, TargetRecord};
+use crate::record::{RoundRecord, RunRecord, TargetRecord};
 use crate::tally::{Phase, Quantile};
 use crate::units::Nanos;
 use crate::verdicts::verdicts;
@@ -25,6 +25,8 @@ pub struct Observed {
     pub(super) interrupted: Option<String>,
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) values: BTreeMap<(String, Metric), f64>,
+    /// The share of operations that failed, by subject; 1 where none succeeded.
+    pub(super) failed: BTreeMap<String, f64>,
     /// Subjects and the families of which nothing may be said, because a gate is shut.
     pub(super) spoiled: BTreeSet<(String, Family)>,
 }
@@ -45,6 +47,7 @@ impl Observed {
             interrupted: why(record.complete, record.interrupted.as_ref()),
             parameters: parameters::of_run(record),
             values: values.0,
+            failed: record.targets.iter().filter_map(|t| failed(t.name.clone(), t)).collect(),
             spoiled: spoiled(&judge(record), subjects),
         }
     }
@@ -68,8 +71,19 @@ impl Observed {
             interrupted: why(record.complete, record.interrupted.as_ref()),
             parameters: parameters::of_lab(record),
             values: values.0,
+            failed: record
+                .trials
+                .iter()
+                .filter(is_alike)
+                .filter_map(|trial| failed(subject(trial), &trial.client))
+                .collect(),
             spoiled: spoiled(&verdicts(record).gates, subjects),
         }
+    }
+
+    /// Whether nothing of a subject succeeded.
+    pub(super) fn is_dead(&self, subject: &str) -> bool {
+        self.failed.get(subject).is_some_and(|share| *share >= 1.0)
     }
 
     /// Whether a build without optimisation measured it, whose figures say nothing.
@@ -92,7 +106,7 @@ impl Values {
 
     fn add_target(&mut self, target: &TargetRecord, scenario: Option<&Scenario>) {
         let name = &target.name;
-        let sum = |count: fn(&crate::record::RoundRecord) -> u64| target.sum(count) as f64;
+        let sum = |count: fn(&RoundRecord) -> u64| target.sum(count) as f64;
         let succeeded = sum(|round| round.succeeded);
         let cpu = sum(|round| round.cpu.total.0) / NANOS_PER_MICRO;
         self.add(name, Metric::ClientCpu, Some(cpu / succeeded));
@@ -175,6 +189,18 @@ impl Values {
 
 fn subject(trial: &TrialRecord) -> String {
     format!("{}/{}", trial.placement, trial.workload)
+}
+
+/// What failed of a subject, where something was measured of it.
+fn failed(subject: String, target: &TargetRecord) -> Option<(String, f64)> {
+    let (succeeded, failed) =
+        (target.sum(|round| round.succeeded), target.sum(RoundRecord::failures));
+    match (target.rounds.is_empty(), succeeded) {
+        (true, _) => None,
+        // Whether they failed or nobody answered.
+        (false, 0) => Some((subject, 1.0)),
+        _ => Some((subject, failed as f64 / failed.saturating_add(succeeded) as f64)),
+    }
 }
 
 fn why(complete: bool, interrupted: Option<&String>) -> Option<String> {

@@ -3,13 +3,17 @@
 //! Left out is what is not the same in two runs of one thing: times, seeds, ports of the generator,
 //! where files lie, and the command line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use crate::plan::Draft;
 use crate::record::lab::LabRecord;
 use crate::record::{Environment, RunRecord};
+
+/// What begins the key of the TLS versions that a target negotiated: with both offered, the scenario
+/// does not tell. Below `tls.version`, so that it is that axis. A record without a handshake has none.
+pub(super) const NEGOTIATED: &str = "tls.version.negotiated.";
 
 /// Of a run against endpoints.
 pub(super) fn of_run(record: &RunRecord) -> BTreeMap<String, String> {
@@ -20,6 +24,7 @@ pub(super) fn of_run(record: &RunRecord) -> BTreeMap<String, String> {
     match Draft::from_toml(&record.scenario) {
         Ok(mut draft) => {
             (draft.sources, draft.load.seed) = (None, None);
+            draft.timeout = draft.timeout.filled();
             let tls = &mut draft.tls;
             for file in [&mut tls.ca_bundle, &mut tls.client_certificate, &mut tls.client_key] {
                 // Whether there is one matters, and not where.
@@ -29,6 +34,14 @@ pub(super) fn of_run(record: &RunRecord) -> BTreeMap<String, String> {
         }
         // A text that is no scenario must be the same itself.
         Err(_) => drop(all.insert("scenario".to_owned(), record.scenario.clone())),
+    }
+    for target in &record.targets {
+        let rounds = target.rounds.iter().flat_map(|round| round.shape.negotiated.keys());
+        let versions: BTreeSet<&str> = rounds.filter_map(|text| text.split(' ').nth(1)).collect();
+        if !versions.is_empty() {
+            let versions: Vec<&str> = versions.into_iter().collect();
+            all.insert(format!("{NEGOTIATED}{}", target.name), versions.join(", "));
+        }
     }
     match record.environments.as_slice() {
         [only] => environment("environment", only, &mut all),

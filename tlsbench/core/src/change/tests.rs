@@ -15,6 +15,7 @@ fn observed(name: &str, values: &[(&str, Metric, f64)]) -> Observed {
             ("tls.version".to_owned(), "1.3".to_owned()),
         ]),
         values: values.collect(),
+        failed: BTreeMap::new(),
         spoiled: BTreeSet::new(),
     }
 }
@@ -252,6 +253,36 @@ fn recorded() -> RunRecord {
 }
 
 #[test]
+fn versions_that_servers_chose_differently_are_refused_and_a_dead_side_is_not() {
+    let key = "tls.version.negotiated.shop";
+    let with = |name: &str, version: Option<&str>| {
+        let mut side = side(name, &BEFORE);
+        for record in &mut side {
+            record.parameters.insert("tls.version".to_owned(), "1.2,1.3".to_owned());
+            record.parameters.extend(version.map(|version| (key.to_owned(), version.to_owned())));
+        }
+        side
+    };
+    let compared = |against: Option<&str>, axes: &[String]| {
+        changes(&with("a", Some("1.3")), &with("b", against), axes, Pairing::None)
+    };
+    let error = compared(Some("1.2"), &[]).unwrap_err().to_string();
+    assert!(error.ends_with(&format!("\n  {key}: `1.3` and `1.2`")), "{error}");
+    assert!(compared(Some("1.2"), &["tls.version".to_owned()]).is_ok());
+    assert!(compared(Some("1.3"), &[]).is_ok());
+    assert!(compared(None, &[]).is_ok(), "nothing was negotiated");
+}
+
+#[test]
+fn what_targets_negotiated_is_a_parameter() {
+    let parameters = Observed::of_run("closed.json", &recorded()).parameters;
+    let negotiated: Vec<_> =
+        parameters.iter().filter(|(key, _)| key.starts_with("tls.version.negotiated.")).collect();
+    assert!(!negotiated.is_empty());
+    assert!(negotiated.iter().all(|(_, version)| *version == "1.3"), "{negotiated:?}");
+}
+
+#[test]
 fn an_endpoint_record_gives_its_figures_and_what_it_was_measured_under() {
     let record = recorded();
     let seen = Observed::of_run("closed.json", &record);
@@ -315,6 +346,20 @@ fn how_hops_were_joined_and_who_was_charged_are_parameters() {
 }
 
 #[test]
+fn limits_that_a_record_does_not_say_are_the_default_ones() {
+    let old = recorded();
+    let with = |scenario| Observed::of_run("a", &RunRecord { scenario, ..old.clone() }).parameters;
+    let said = old.scenario().unwrap().to_toml().unwrap();
+    assert!(!old.scenario.contains("[timeout]") && said.contains("[timeout]"));
+    let unsaid = with(old.scenario.clone());
+    assert_eq!(unsaid, with(said));
+    let limited = with(format!("{}\n[timeout]\nconnect = '2s'\n", old.scenario));
+    let differing: Vec<_> =
+        unsaid.iter().filter(|(key, of)| limited.get(*key) != Some(of)).collect();
+    assert_eq!(differing, [(&"timeout.connect".to_owned(), &"5s".to_owned())]);
+}
+
+#[test]
 fn seeds_and_addresses_of_the_generator_are_no_parameters() {
     let text = include_str!("../../../../tests/fixtures/report/open.json");
     let mut record = RunRecord::from_json(text).unwrap();
@@ -347,7 +392,11 @@ fn handshakes_have_a_cpu_time_where_they_are_most_of_the_work() {
 fn two_generators_that_were_merged_have_one_rate() {
     let record = recorded();
     let once = Observed::of_run("a", &record);
-    let both = crate::record::merge([record.clone(), record]).unwrap();
+    let mut other = record.clone();
+    for round in other.targets.iter_mut().flat_map(|target| &mut target.rounds) {
+        round.cpu.total.0 += 1;
+    }
+    let both = crate::record::merge([record, other]).unwrap();
     let twice = Observed::of_run("b", &both);
     let rate = |seen: &Observed| seen.values[&("plain".to_owned(), Metric::Rate)];
     assert!((rate(&twice) - 2.0 * rate(&once)).abs() < 1e-6 * rate(&twice));
@@ -391,4 +440,43 @@ fn paths(value: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {
         Array(values) => values.iter().for_each(|value| paths(value, &format!("{path}[]"), found)),
         _ => drop(found.insert(path.to_owned())),
     }
+}
+
+#[test]
+fn a_side_where_nothing_succeeds_is_worse_however_few_records_there_are() {
+    let mut these = side("a", &[110.0]);
+    let mut against = side("b", &[100.0]);
+    these[0].values.clear();
+    these[0].failed.insert("shop".to_owned(), 1.0);
+    against[0].failed.insert("shop".to_owned(), 0.002);
+    let found = only(&these, &against, Pairing::None);
+    assert_eq!((found.metric, found.verdict), (Metric::Failed, Verdict::CostsMore));
+    assert_eq!((found.words().as_str(), found.mean, found.against), ("worse", 100.0, 0.2));
+    let outcome = |these: &[Observed], against: &[Observed]| {
+        let changes = changes(these, against, &[], Pairing::None).unwrap();
+        let condition: Condition = "cpu > +5%".parse().unwrap();
+        condition.outcomes(&changes).iter().map(|(_, outcome)| *outcome).max()
+    };
+    assert_eq!(outcome(&these, &against), Some(Outcome::Fails));
+
+    let found = only(&against, &these, Pairing::None);
+    assert_eq!(found.words(), "better");
+    assert_eq!(outcome(&against, &these), Some(Outcome::Holds));
+
+    // Without a figure on either side nothing is told but that.
+    let mut both = side("b", &[100.0]);
+    both[0].values.clear();
+    both[0].failed.insert("shop".to_owned(), 1.0);
+    let found = only(&these, &both, Pairing::None);
+    assert_eq!(found.verdict, Verdict::None { why: Silence::Spoiled });
+    assert_eq!(outcome(&these, &both), Some(Outcome::CannotTell));
+}
+
+#[test]
+fn one_dead_record_of_five_does_not_hide_its_subject() {
+    let mut these = side("a", &times(1.1));
+    these[2].values.clear();
+    these[2].failed.insert("shop".to_owned(), 1.0);
+    let found = only(&these, &side("b", &BEFORE), Pairing::None);
+    assert_eq!((found.metric, found.words().as_str()), (Metric::Failed, "worse"));
 }

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 
 use super::problem::{Problem, Problems};
 use super::url::is_dns_name;
+use super::words::NAME_MAX;
 use super::{
-    Close, Group, Length, Load, Protocol, Provider, Request, Scenario, Scheme, Target, Verify,
-    Version,
+    Close, Group, IpVersion, Length, Load, Protocol, Provider, Request, Scenario, Scheme, Target,
+    Verify, Version,
 };
 use crate::units::{Nanos, Share};
 
@@ -27,7 +28,9 @@ impl Scenario {
         close(self, &mut problems);
         load(self, &mut problems);
         timing(self, &mut problems);
+        timeout(self, &mut problems);
         sources(self, &mut problems);
+        ip_version(self, &mut problems);
         problems.0
     }
 
@@ -75,7 +78,7 @@ fn targets(scenario: &Scenario, problems: &mut Problems) {
 fn tls(scenario: &Scenario, problems: &mut Problems) {
     let tls = &scenario.tls;
     if tls.groups.contains(&Group::X25519MlKem768) {
-        let is_old = tls.version == Version::Tls12;
+        let is_old = !tls.version.has(Version::Tls13);
         let cure = "choose `version = \"1.3\"`, or drop the group";
         problems.when(is_old, "tls.groups", "x25519mlkem768, which TLS 1.2 does not have", cure);
         let is_ring = tls.provider == Provider::Ring;
@@ -89,7 +92,7 @@ fn tls(scenario: &Scenario, problems: &mut Problems) {
     let suites: BTreeSet<_> = tls.suites.iter().collect();
     problems.when(suites.len() < tls.suites.len(), "tls.suites", twice, cure);
     let unread = tls.verify == Verify::Off && tls.ca_bundle.is_some();
-    let cure = "drop it, or `verify = \"off\"`";
+    let cure = "drop it, or drop `verify = \"off\"`";
     problems.when(unread, "tls.ca_bundle", "roots, and nothing verified against them", cure);
     if !scenario.has_https() && !scenario.targets.is_empty() {
         let cure = "drop it, or write `https://` in a target";
@@ -118,7 +121,7 @@ fn early_data(scenario: &Scenario, problems: &mut Problems) {
     }
     let key = "tls.early_data";
     let cure = "choose `version = \"1.3\"`, or drop it";
-    problems.when(tls.version == Version::Tls12, key, "early data, which TLS 1.2 has not", cure);
+    problems.when(!tls.version.has(Version::Tls13), key, "early data, which TLS 1.2 has not", cure);
     let cure = "set `resume` above 0, or drop it";
     problems.when(tls.resume == Share::ZERO, key, "early data without resumption", cure);
     let seen = match &scenario.request {
@@ -227,6 +230,24 @@ fn timing(scenario: &Scenario, problems: &mut Problems) {
     problems.when(timing.ramp > timing.warm_up, "timing.ramp", seen, cure);
 }
 
+fn timeout(scenario: &Scenario, problems: &mut Problems) {
+    let timeout = &scenario.timeout;
+    span("timeout.operation", timeout.operation, TIMEOUT_MIN, WAIT_MAX, problems);
+    for (key, part) in [
+        ("timeout.connect", timeout.connect),
+        ("timeout.handshake", timeout.handshake),
+        ("timeout.first_byte", timeout.first_byte),
+    ] {
+        span(key, part, TIMEOUT_MIN, WAIT_MAX, problems);
+        let seen = "a limit of a part that is above the one of the whole operation";
+        let cure = "lower it, or raise `timeout.operation`";
+        problems.when(part > timeout.operation, key, seen, cure);
+    }
+    if let Some(run) = timeout.run {
+        span("timeout.run", run, TIMEOUT_MIN, RUN_MAX, problems);
+    }
+}
+
 fn span(key: &str, span: Nanos, min: Nanos, max: Nanos, problems: &mut Problems) {
     if span < min || span > max {
         let cure = format!("write {} to {}", min.exact(), max.exact());
@@ -260,13 +281,35 @@ fn sources(scenario: &Scenario, problems: &mut Problems) {
     }
 }
 
+fn ip_version(scenario: &Scenario, problems: &mut Problems) {
+    let Some(version) = scenario.ip_version else { return };
+    let other = |address: &IpAddr| IpVersion::of(*address) != version;
+    for target in &scenario.targets {
+        if let Some(address) = target.addresses().iter().find(|address| other(address)) {
+            let seen = format!("`{version}`, and `{}` is at `{address}`", target.name);
+            problems.add("ip_version", seen, "leave it out, or name addresses of that version");
+        }
+    }
+    if let Some(source) = scenario.sources.iter().find(|source| other(source)) {
+        let seen = format!("`{source}`, and `ip_version` is `{version}`");
+        problems.add("sources", seen, "leave one of them out");
+    }
+}
+
 impl Target {
     /// The addresses that are known without resolving a name.
     fn addresses(&self) -> Vec<IpAddr> {
         match self.connect_to.as_slice() {
-            [] => self.host.parse().into_iter().collect(),
+            [] => self.bare_host().parse().into_iter().collect(),
             given => given.iter().map(std::net::SocketAddr::ip).collect(),
         }
+    }
+
+    /// The host without the zone of an IPv6 address, which is of this machine's interfaces and means
+    /// nothing to the server (RFC 6874, section 3).
+    #[must_use]
+    pub fn bare_host(&self) -> &str {
+        self.host.split_once('%').map_or(&*self.host, |(address, _)| address)
     }
 
     /// Whether it is on this machine or in a private network, as far as that can be told without
@@ -301,7 +344,6 @@ const NO_TARGET: &str =
     "write `--target NAME=https://host/path`, or a `[[target]]` in a scenario file";
 const SAFE_METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];
 const TARGETS_MAX: usize = 64;
-const NAME_MAX: usize = 100;
 const STREAMS_MAX: u32 = 1_000;
 const SHARDS_MAX: u32 = 1_024;
 const CONNECTIONS_MAX: u32 = 1_000_000;
@@ -313,5 +355,8 @@ const ROUND_MAX: Nanos = Nanos::from_millis(24 * 3_600_000);
 const COUNT_MAX: u64 = 1_000_000_000_000;
 const ROUNDS_MAX: u32 = 10_000;
 const WARM_UP_MAX: Nanos = Nanos::from_millis(3_600_000);
+const TIMEOUT_MIN: Nanos = Nanos::from_millis(1);
+/// Thirty days.
+const RUN_MAX: Nanos = Nanos::from_millis(30 * 24 * 3_600_000);
 /// Five minutes, below what a tally can tell apart (nine).
 const WAIT_MAX: Nanos = Nanos::from_millis(300_000);

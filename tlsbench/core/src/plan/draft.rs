@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::words::words;
-use super::{Close, Group, Pin, Provider, Suite, Verify, Version};
+use super::{Close, Group, IpVersion, Pin, Provider, Suite, Verify, Versions};
 use crate::units::Nanos;
 
 /// A scenario as far as it was said. Keys of the file's top level.
@@ -19,7 +19,8 @@ pub struct Draft {
     /// Whether connections are closed once their handshake is confirmed, without a request.
     /// Default: false.
     pub handshakes_only: Option<bool>,
-    /// How a connection ends: `server`, `fin` or `rst`. Default: `server`; `fin` where the server
+    /// How a connection ends: `server` (which has 5 ms for it, and then the client closes), `fin` or
+    /// `rst`. Default: `server`; `fin` where the server
     /// cannot be asked to (`load.keep`, HTTP/2).
     pub close: Option<Close>,
     /// Threads, each with its own loop, TLS configuration, sessions and histograms. Default: 1.
@@ -29,6 +30,9 @@ pub struct Draft {
     /// Addresses that connections come from, in turn, all of one family. Default: the system's
     /// choice. One address has 28,232 ports for one endpoint.
     pub sources: Option<Vec<IpAddr>>,
+    /// The version of IP, `ipv4` or `ipv6`, of the addresses that are connected to, of those that a
+    /// name has. Default: that of `sources`; both where there are none.
+    pub ip_version: Option<IpVersion>,
     /// Share of failed operations, 0 to 1, above which the run stops. Default: 1, which is never;
     /// 0.1 where a target is not on this machine or in a private network.
     pub abort_errors_above: Option<f64>,
@@ -46,6 +50,9 @@ pub struct Draft {
     /// How long, and in how many parts.
     #[serde(default)]
     pub timing: TimingDraft,
+    /// How long things may take.
+    #[serde(default, skip_serializing_if = "TimeoutDraft::is_empty")]
+    pub timeout: TimeoutDraft,
 }
 
 /// An endpoint: a table `[[target]]`.
@@ -68,8 +75,9 @@ pub struct TargetDraft {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsDraft {
-    /// The one version that is offered, `1.2` or `1.3`. Default: `1.3`.
-    pub version: Option<Version>,
+    /// The versions that are offered: `1.2`, `1.3`, or `1.2,1.3`, of which the server chooses. Default:
+    /// `1.2,1.3`; between placements, where it is one, `1.3`.
+    pub version: Option<Versions>,
     /// Suites by preference: `aes-128-gcm`, `aes-256-gcm`, `chacha20-poly1305`. Default: the
     /// provider's own.
     pub suites: Option<Vec<Suite>>,
@@ -167,6 +175,30 @@ pub struct TimingDraft {
     pub ramp: Option<Nanos>,
 }
 
+/// How long things may take: the table `[timeout]`. What takes longer is given up and counted as
+/// failed by `timeout`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeoutDraft {
+    /// A whole operation, from connecting (or from the request on a connection that stands) to the
+    /// end of the response, as `5s`. Default: `1m`.
+    #[serde(default, with = "span")]
+    pub operation: Option<Nanos>,
+    /// Until the TCP connection stands. Default: `5s`, at most `operation`.
+    #[serde(default, with = "span")]
+    pub connect: Option<Nanos>,
+    /// From there until the handshake is confirmed. Default: `10s`, at most `operation`.
+    #[serde(default, with = "span")]
+    pub handshake: Option<Nanos>,
+    /// From the request to the first byte of the response. Default: `operation` where that is said,
+    /// else `30s`.
+    #[serde(default, with = "span")]
+    pub first_byte: Option<Nanos>,
+    /// The whole run, which then ends before its time and keeps what was measured. Default: none.
+    #[serde(default, with = "span")]
+    pub run: Option<Nanos>,
+}
+
 /// The two loops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoopName {
@@ -219,13 +251,16 @@ layered!(Draft {
     threads,
     pin,
     sources,
+    ip_version,
     abort_errors_above,
     target,
     tls,
     request,
     load,
     timing,
+    timeout,
 });
+layered!(TimeoutDraft { operation, connect, handshake, first_byte, run });
 layered!(TlsDraft {
     version,
     suites,
@@ -249,6 +284,13 @@ layered!(LoadDraft {
     pool,
     wait_max,
 });
+
+impl TimeoutDraft {
+    /// Whether no limit was said.
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 impl RequestDraft {
     /// This, with what it leaves open taken from `below`. A body replaces a body, however written.

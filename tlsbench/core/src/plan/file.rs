@@ -1,5 +1,6 @@
 //! Scenarios as TOML: reading that names line, key and cure, and printing that reads back equal.
 
+use std::borrow::Cow;
 use std::num::NonZeroU64;
 
 use base64::Engine as _;
@@ -9,11 +10,13 @@ use serde::de::DeserializeOwned;
 use toml::de::DeTable;
 
 use super::draft::{
-    Draft, LoadDraft, LoopName, ProtocolName, RequestDraft, SpreadName, TargetDraft, TimingDraft,
-    TlsDraft,
+    Draft, LoadDraft, LoopName, ProtocolName, RequestDraft, SpreadName, TargetDraft, TimeoutDraft,
+    TimingDraft, TlsDraft,
 };
 use super::problem::Problem;
-use super::{Arrivals, Length, Load, Protocol, Request, Scenario, Scheme, Spread, Target, Timing};
+use super::{
+    Arrivals, Length, Load, Protocol, Request, Scenario, Scheme, Spread, Target, Timeout, Timing,
+};
 
 impl Draft {
     /// Reads a scenario file. Unknown keys are refused.
@@ -56,17 +59,30 @@ impl Scenario {
         toml::to_string(&Draft::from(self))
     }
 
-    /// The same without secrets, as records keep it: values of headers that carry credentials,
-    /// such values in the query of a URL, and the body, which becomes its length.
+    /// The scenario as records keep it: redacted, and without `[timeout]` where every limit is the
+    /// default, so that records from before there were limits read the same.
+    ///
+    /// # Errors
+    /// As [`Scenario::to_toml`].
+    pub fn to_record(&self) -> Result<String, toml::ser::Error> {
+        let mut draft = Draft::from(&self.redacted());
+        if self.timeout == Timeout::DEFAULT {
+            draft.timeout = TimeoutDraft::default();
+        }
+        toml::to_string(&draft)
+    }
+
+    /// The same without what may be secret, as records keep it: values of headers and of parameters of a
+    /// URL but a few, and the body, which becomes its length.
     #[must_use]
     pub fn redacted(&self) -> Self {
         let mut scenario = self.clone();
         for target in &mut scenario.targets {
-            target.path = super::secret::redact_query(&target.path);
+            target.path = super::secret::redact_path(&target.path);
         }
         if let Some(request) = &mut scenario.request {
             for (name, value) in &mut request.headers {
-                if super::secret::is_secret_name(name) {
+                if !super::secret::shows_header(name) {
                     super::secret::REDACTED.clone_into(value);
                 }
             }
@@ -88,6 +104,7 @@ impl From<&Scenario> for Draft {
             threads: Some(scenario.shards.get()),
             pin: Some(scenario.pin),
             sources: Some(scenario.sources.clone()),
+            ip_version: scenario.ip_version,
             abort_errors_above: Some(scenario.abort_errors_above.as_f64()),
             target: Some(scenario.targets.iter().map(TargetDraft::from).collect()),
             tls: TlsDraft {
@@ -105,6 +122,7 @@ impl From<&Scenario> for Draft {
             request: scenario.request.as_ref().map(RequestDraft::from).unwrap_or_default(),
             load: load(&scenario.load, scenario.request.is_none()),
             timing: TimingDraft::from(&scenario.timing),
+            timeout: TimeoutDraft::from(&scenario.timeout),
         }
     }
 }
@@ -200,6 +218,18 @@ impl From<&Timing> for TimingDraft {
     }
 }
 
+impl From<&Timeout> for TimeoutDraft {
+    fn from(timeout: &Timeout) -> Self {
+        Self {
+            operation: Some(timeout.operation),
+            connect: Some(timeout.connect),
+            handshake: Some(timeout.handshake),
+            first_byte: Some(timeout.first_byte),
+            run: timeout.run,
+        }
+    }
+}
+
 /// The line of a scenario file that says a key such as `tls.resume` or `placement[1].name`, unless the
 /// flags, which win over it, say it too.
 pub(super) fn line_of_key(text: &str, key: &str, flags: &impl Serialize) -> Option<usize> {
@@ -259,7 +289,7 @@ fn problem(text: &str, name: &str, error: &toml::de::Error) -> Problem {
     let line = error.span().and_then(|span| line_at(text, span.start));
     let source = line.and_then(|line| text.lines().nth(line - 1)).unwrap_or_default();
     let key = key_at(text, name, line, source);
-    let message = error.message();
+    let message = &*without_value(error.message());
     // serde's words: "unknown field `ratee`, expected one of `rate`, `spread`".
     if let Some(rest) = message.strip_prefix("unknown field `")
         && let Some((field, known)) = rest.split_once('`')
@@ -281,6 +311,18 @@ fn problem(text: &str, name: &str, error: &toml::de::Error) -> Problem {
     Problem { line, key, seen: message.replace('\n', ", "), cure: cure.to_owned() }
 }
 
+/// serde's words without a text that they quote, which may be a secret: "invalid type: string "hush",
+/// expected a sequence".
+fn without_value(message: &str) -> Cow<'_, str> {
+    match (message.find("string \""), message.rfind("\", expected")) {
+        (Some(begin), Some(end)) if begin < end => {
+            let (before, after) = (message.get(..begin), message.get(end + 1..));
+            Cow::Owned(format!("{}a text{}", before.unwrap_or(""), after.unwrap_or("")))
+        }
+        _ => Cow::Borrowed(message),
+    }
+}
+
 /// The key of a line, with the table that it stands in.
 fn key_at(text: &str, name: &str, line: Option<usize>, source: &str) -> String {
     let header = |line: &str| {
@@ -299,6 +341,10 @@ fn key_at(text: &str, name: &str, line: Option<usize>, source: &str) -> String {
 }
 
 fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    // Keys are short; the comparison takes the product of both lengths.
+    if word.len() > KEY_MAX {
+        return None;
+    }
     let near = known.iter().map(|known| (distance(word, known), *known)).min();
     near.filter(|(distance, _)| *distance <= 2).map(|(_, known)| known)
 }
@@ -321,3 +367,6 @@ fn distance(left: &str, right: &str) -> usize {
     }
     row.last().copied().unwrap_or_default()
 }
+
+/// The longest key that is compared with known ones; the longest of those has 24 bytes.
+const KEY_MAX: usize = 40;

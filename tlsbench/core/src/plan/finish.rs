@@ -7,14 +7,14 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::draft::{
-    Draft, LoadDraft, LoopName, ProtocolName, RequestDraft, SpreadName, TargetDraft, TimingDraft,
-    TlsDraft,
+    Draft, LoadDraft, LoopName, ProtocolName, RequestDraft, SpreadName, TargetDraft, TimeoutDraft,
+    TimingDraft, TlsDraft,
 };
-use super::problem::{Problem, Problems};
+use super::problem::{self, Problem, Problems};
 use super::url::Url;
 use super::{
     Arrivals, ClientCertificate, Close, Length, Load, Pin, Protocol, Provider, Request, Scenario,
-    Spread, Target, Timing, Tls, Verify, Version,
+    Spread, Target, Timeout, Timing, Tls, Verify, Versions,
 };
 use crate::units::{Nanos, Rate, Share};
 
@@ -38,9 +38,11 @@ impl Draft {
             request,
             load,
             timing: timing(&self.timing, &mut problems),
+            timeout: timeout(&self.timeout),
             shards: count("threads", self.threads, ONE, &mut problems),
             pin: self.pin.unwrap_or(Pin::Auto),
             sources: self.sources.clone().unwrap_or_default(),
+            ip_version: self.ip_version,
             abort_errors_above: share(
                 "abort_errors_above",
                 self.abort_errors_above,
@@ -53,7 +55,7 @@ impl Draft {
         let has_complaints = !all.is_empty();
         let more = scenario.problems().into_iter();
         all.extend(more.filter(|more| more.key != "target" || !has_complaints));
-        if all.is_empty() { Ok(scenario) } else { Err(all) }
+        if all.is_empty() { Ok(scenario) } else { Err(problem::first(all)) }
     }
 }
 
@@ -110,7 +112,7 @@ fn tls(draft: &TlsDraft, problems: &mut Problems) -> Tls {
         }
     };
     Tls {
-        version: draft.version.unwrap_or(Version::Tls13),
+        version: draft.version.unwrap_or(Versions::Both),
         suites: draft.suites.clone().unwrap_or_default(),
         groups: draft.groups.clone().unwrap_or_default(),
         provider: draft.provider.unwrap_or(Provider::Ring),
@@ -289,6 +291,26 @@ fn timing(draft: &TimingDraft, problems: &mut Problems) -> Timing {
         rounds: count("timing.rounds", draft.rounds, ROUNDS, problems),
         warm_up: draft.warm_up.unwrap_or(WARM_UP),
         ramp: draft.ramp.unwrap_or_default(),
+    }
+}
+
+impl TimeoutDraft {
+    /// Every limit that holds, said or not: records from before there were limits say none.
+    pub(crate) fn filled(&self) -> Self {
+        Self::from(&timeout(self))
+    }
+}
+
+fn timeout(draft: &TimeoutDraft) -> Timeout {
+    let defaults = Timeout::DEFAULT;
+    let operation = draft.operation.unwrap_or(defaults.operation);
+    Timeout {
+        operation,
+        connect: draft.connect.unwrap_or_else(|| defaults.connect.min(operation)),
+        handshake: draft.handshake.unwrap_or_else(|| defaults.handshake.min(operation)),
+        // Who raises the limit of the whole waits for answers that take long.
+        first_byte: draft.first_byte.or(draft.operation).unwrap_or(defaults.first_byte),
+        run: draft.run,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a run over placements does: which placements, under which workloads, how often and in which
 //! order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,7 @@ pub use slice::ClientFiles;
 #[serde(deny_unknown_fields)]
 pub struct Lab {
     /// What is measured, the twins of each included.
+    #[serde(deserialize_with = "few")]
     pub placements: Vec<Placement>,
     /// What each is measured under.
     pub workloads: Vec<Workload>,
@@ -360,18 +361,27 @@ impl Lab {
     /// The placements of these names with their twins, each once, in the order given.
     #[must_use]
     pub fn with_twins(chosen: &[Placement]) -> Vec<Placement> {
-        let mut all: Vec<Placement> = Vec::new();
+        let mut names = BTreeSet::new();
         let twins = chosen.iter().map(Placement::twin);
-        for placement in chosen.iter().cloned().chain(twins) {
-            if !all.iter().any(|other| other.name == placement.name) {
-                all.push(placement);
-            }
-        }
-        all
+        let all = chosen.iter().cloned().chain(twins);
+        all.filter(|placement| names.insert(placement.name.clone())).collect()
     }
 }
 
 /// What records say that are older than the field.
+/// The placements of a record, which are compared with each other.
+fn few<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Placement>, D::Error> {
+    let placements = Vec::deserialize(from)?;
+    if placements.len() > PLACEMENTS_READ_MAX {
+        let text = format!("{} placements, and no run has more than 1,000", placements.len());
+        return Err(serde::de::Error::custom(text));
+    }
+    Ok(placements)
+}
+
+/// A run has at most 200, and the twin of each.
+const PLACEMENTS_READ_MAX: usize = 1_000;
+
 fn http1() -> ProtocolName {
     ProtocolName::Http1
 }

@@ -32,7 +32,10 @@ fn header(name: &str, value: &str, protocol: Protocol, problems: &mut Problems) 
     let key = "request.headers";
     if !is_token(name) {
         let cure = "write letters, digits and hyphens";
-        problems.add(key, format!("{name:?} is no name of a header"), cure);
+        // Behind that it may be a value that lost its name.
+        let until = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(0);
+        let begin = name.get(..until).unwrap_or_default();
+        problems.add(key, format!("{begin:?} and what follows is no name of a header"), cure);
     }
     // RFC 9110, section 5.5: visible characters, spaces and tabs within.
     let is_odd = |c: char| c != '\t' && (c.is_control() || !c.is_ascii());

@@ -25,6 +25,7 @@ pub use wire::{Wiring, wire};
 #[serde(deny_unknown_fields)]
 pub struct Placement {
     /// What it is called in tables.
+    #[serde(deserialize_with = "crate::plan::words::short_name")]
     pub name: String,
     /// Its hops.
     pub hops: Vec<Station>,

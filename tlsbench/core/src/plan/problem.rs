@@ -38,6 +38,20 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+/// The first problems, and how many more there are: the line of each is looked for in the whole file,
+/// and nobody mends more than these at a time.
+pub(crate) fn first(mut problems: Vec<Problem>) -> Vec<Problem> {
+    let more = problems.len().saturating_sub(TOLD_MAX);
+    if more > 0 {
+        problems.truncate(TOLD_MAX);
+        problems.push(Problem::new("…", format!("{more} more problems"), "mend these first"));
+    }
+    problems
+}
+
+/// Problems that are told at a time: a screen of them.
+const TOLD_MAX: usize = 20;
+
 /// Problems as they are found.
 #[derive(Debug, Default)]
 pub(super) struct Problems(pub(super) Vec<Problem>);

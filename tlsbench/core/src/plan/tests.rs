@@ -28,7 +28,7 @@ fn a_url_is_enough() {
         }
     );
     assert_eq!((scenario.close, scenario.abort_errors_above), (Close::Server, Share::ONE));
-    assert_eq!(scenario.tls.version, Version::Tls13);
+    assert_eq!(scenario.tls.version, Versions::Both);
     assert_eq!(scenario.timing.rounds.get(), 10);
 }
 
@@ -100,6 +100,8 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("sources = ['::1']", &["sources"]),
     ("sources = ['127.0.0.1', '127.0.0.1']", &["sources"]),
     ("sources = ['0.0.0.0']", &["sources"]),
+    ("ip_version = 'ipv6'", &["ip_version"]),
+    ("ip_version = 'ipv6'\nsources = ['127.0.0.2']", &["ip_version", "sources"]),
     ("close = 'server'\n[load]\nkeep = true", &["close"]),
     ("close = 'server'\n[request]\nprotocol = 'h2'", &["close"]),
     ("[tls]\nprovider = 'ring'\ngroups = ['x25519mlkem768']", &["tls.groups"]),
@@ -318,7 +320,9 @@ prop_compose! {
 
 prop_compose! {
     fn tls()(
-        version in proptest::sample::select(Version::ALL),
+        version in proptest::sample::select(vec![
+            Versions::Only(Version::Tls12), Versions::Only(Version::Tls13), Versions::Both,
+        ]),
         suites in proptest::sample::subsequence(Suite::ALL.to_vec(), 0..=3),
         groups in proptest::sample::subsequence(Group::ALL.to_vec(), 0..=4),
         resume in prop_oneof![Just(0.0), 0.0..=1.0],
@@ -330,7 +334,7 @@ prop_compose! {
     ) -> Tls {
         let needs_aws = groups.contains(&Group::X25519MlKem768);
         Tls {
-            version: if needs_aws { Version::Tls13 } else { version },
+            version: if needs_aws { Version::Tls13.into() } else { version },
             suites,
             groups,
             provider: if ring && !needs_aws { Provider::Ring } else { Provider::AwsLcRs },
@@ -408,6 +412,18 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn timeout()(
+        operation in 4_000_000_u64..300_000_000_000,
+        parts in proptest::array::uniform3(1_u64..=4),
+        run in proptest::option::of(1_000_000_u64..1_000_000_000_000),
+    ) -> Timeout {
+        let [connect, handshake, first_byte] = parts.map(|part| Nanos(operation / part));
+        let run = run.map(Nanos);
+        Timeout { operation: Nanos(operation), connect, handshake, first_byte, run }
+    }
+}
+
+prop_compose! {
     /// Scenarios that can be run: what goes ill together is put right.
     fn scenario()(
         mut targets in proptest::collection::vec(target(), 1..4),
@@ -415,6 +431,7 @@ prop_compose! {
         mut request in proptest::option::of(request()),
         mut load in load(),
         timing in timing(),
+        timeout in timeout(),
         close in proptest::sample::select(Close::ALL),
         shards in 1_u32..8,
         pin in proptest::sample::select(Pin::ALL),
@@ -439,7 +456,7 @@ prop_compose! {
         if request.is_some() && load.keeps_connections() {
             tls.resume = Share::ZERO;
         }
-        tls.early_data &= tls.resume > Share::ZERO && tls.version == Version::Tls13;
+        tls.early_data &= tls.resume > Share::ZERO && tls.version.has(Version::Tls13);
         match &mut request {
             Some(request) if tls.early_data => request.method = "GET".to_owned(),
             Some(_) => {}
@@ -453,10 +470,12 @@ prop_compose! {
             request,
             load,
             timing,
+            timeout,
             close,
             shards: NonZeroU32::new(shards).unwrap(),
             pin,
             sources: Vec::new(),
+            ip_version: None,
             abort_errors_above: Share::new(abort).unwrap(),
         }
     }
@@ -470,4 +489,18 @@ proptest! {
         let again = Draft::from_toml(&text).unwrap().finish();
         prop_assert_eq!(again, Ok(scenario), "{}", text);
     }
+}
+
+#[test]
+fn a_version_of_ip_is_asked_for_or_that_of_the_sources() {
+    let of = |text: &str| {
+        let target = "[[target]]\nname = 'a'\nurl = 'http://a.svc/'";
+        finish(&format!("{text}\n{target}")).unwrap()
+    };
+    assert_eq!(of("").effective_ip_version(), None);
+    assert_eq!(of("sources = ['::1']").effective_ip_version(), Some(IpVersion::V6));
+    let asked = of("ip_version = 'ipv4'\nsources = ['127.0.0.2']");
+    assert_eq!(asked.effective_ip_version(), Some(IpVersion::V4));
+    let text = asked.to_toml().unwrap();
+    assert_eq!(Draft::from_toml(&text).unwrap().finish().unwrap(), asked, "{text}");
 }

@@ -3,12 +3,13 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::Scheme;
+use super::secret::redact_url;
 
 /// The parts of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Url {
     pub(super) scheme: Scheme,
-    /// In lower case; an IPv6 address without its brackets.
+    /// In lower case; an IPv6 address without its brackets, with its zone behind a `%`.
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) path: String,
@@ -54,7 +55,8 @@ fn split_scheme(text: &str) -> Result<(Scheme, &str), Refusal> {
         "https" => Ok((Scheme::Https, rest)),
         _ => {
             let cure = "write it as `https://host/path` or `http://host/path`";
-            Err((format!("`{text}` begins with neither http:// nor https://"), cure))
+            let shown = redact_url(text);
+            Err((format!("`{shown}` begins with neither http:// nor https://"), cure))
         }
     }
 }
@@ -64,24 +66,46 @@ fn split_authority(authority: &str) -> Result<(String, Option<&str>), Refusal> {
         let cure = "write an IPv6 address as `[2001:db8::1]:443`";
         let refused = || (format!("`{authority}` is no IPv6 address with a port"), cure);
         let (address, port) = rest.split_once(']').ok_or_else(refused)?;
+        let (address, zone) = split_zone(address).ok_or_else(refused)?;
         let address: Ipv6Addr = address.parse().map_err(|_| refused())?;
         let port = match port {
             "" => None,
             port => Some(port.strip_prefix(':').ok_or_else(refused)?),
         };
-        return Ok((address.to_string(), port));
+        let zone = zone.map(|zone| format!("%{zone}")).unwrap_or_default();
+        return Ok((format!("{address}{zone}"), port));
     }
     let (host, port) = match authority.split_once(':') {
         Some((host, port)) => (host, Some(port)),
         None => (authority, None),
     };
     let host = host.to_ascii_lowercase();
-    if host.parse::<IpAddr>().is_ok() || is_dns_name(&host) {
+    if host.parse::<IpAddr>().is_ok() || is_dns_name(without_root(&host)) {
         return Ok((host, port));
     }
     let cure =
         "write a DNS name (others than ASCII ones as `xn--…`) or an IP address, IPv6 in `[…]`";
     Err((format!("`{authority}` has no valid host"), cure))
+}
+
+/// Takes an IPv6 address and its zone apart: `fe80::1%25eth0` (RFC 6874), or with a bare `%` as
+/// everybody writes it.
+fn split_zone(address: &str) -> Option<(&str, Option<&str>)> {
+    let Some((address, zone)) = address.split_once('%') else { return Some((address, None)) };
+    let zone = zone.strip_prefix("25").filter(|zone| !zone.is_empty()).unwrap_or(zone);
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
+    let is_zone = (1..=ZONE_MAX).contains(&zone.len()) && zone.bytes().all(is_plain);
+    is_zone.then_some((address, Some(zone)))
+}
+
+/// A name without the dot at its end, which says that it is whole: in DNS it means the same, in SNI and
+/// in certificates it must not stand (RFC 6066, section 3).
+#[must_use]
+pub fn without_root(host: &str) -> &str {
+    match host.strip_suffix('.') {
+        Some(rest) if !rest.is_empty() && !rest.ends_with('.') => rest,
+        _ => host,
+    }
 }
 
 fn port_number(digits: &str) -> Result<u16, Refusal> {
@@ -104,6 +128,9 @@ pub fn is_dns_name(text: &str) -> bool {
     text.len() <= 253 && !last_is_number && text.split('.').all(is_label)
 }
 
+/// The longest name of an interface, and more than any index.
+const ZONE_MAX: usize = 15;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +144,10 @@ mod tests {
             ("http://127.0.0.1/a/b?c=d&e", Http, "127.0.0.1", 80, "/a/b?c=d&e"),
             ("https://[::1]:8443/x", Https, "::1", 8443, "/x"),
             ("https://[2001:DB8::0:1]", Https, "2001:db8::1", 443, "/"),
+            ("https://[fe80::1%25eth0]:8443/", Https, "fe80::1%eth0", 8443, "/"),
+            ("https://[FE80::1%eth0.7]/", Https, "fe80::1%eth0.7", 443, "/"),
+            ("https://[fe80::1%3]/", Https, "fe80::1%3", 443, "/"),
+            ("https://Example.com.:8443/", Https, "example.com.", 8443, "/"),
             ("https://a_b.svc?x", Https, "a_b.svc", 443, "/?x"),
         ] {
             let want = Url { scheme, host: host.into(), port, path: path.into() };
@@ -139,6 +170,12 @@ mod tests {
             ("https://a..com", "no valid host"),
             ("https://1.2.3.256", "no valid host"),
             ("https://b\u{fc}cher.de", "no valid host"),
+            ("https://a.com../", "no valid host"),
+            ("https://./", "no valid host"),
+            ("https://1.2.3.4./", "no valid host"),
+            ("https://[fe80::1%]/", "no IPv6 address"),
+            ("https://[fe80::1%25]/x y", "' ' in the path"),
+            ("https://[fe80::1%a/b]/", "no IPv6 address"),
             ("https://::1/", "no valid host"),
             ("https://[::1", "no IPv6 address"),
             ("https://[::1]8443", "no IPv6 address"),

@@ -2,6 +2,25 @@
 
 use std::fmt;
 
+use serde::Deserialize as _;
+
+/// Reads the name of a target or placement from a record. Tables pad their rows to the longest name, so
+/// it has a limit there as well as in a scenario.
+///
+/// # Errors
+/// Fails when it is longer than any that could be measured.
+pub(crate) fn short_name<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let name = String::deserialize(from)?;
+    if name.len() > NAME_MAX {
+        let text = format!("a name of {} bytes, and none has more than {NAME_MAX}", name.len());
+        return Err(serde::de::Error::custom(text));
+    }
+    Ok(name)
+}
+
+/// Bytes of the name of a target, as `check` allows them; names of placements have fewer.
+pub(super) const NAME_MAX: usize = 100;
+
 /// Gives an enum its words: `ALL`, `as_str`, and reading and printing by text and by serde.
 macro_rules! words {
     ($type:ty { $($variant:ident = $word:literal),+ $(,)? }) => {

@@ -1,9 +1,10 @@
 //! A histogram as records keep it: HDR V2 with deflate, in base64, which other tools decode.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read as _};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use flate2::read::ZlibDecoder;
 use hdrhistogram::serialization::{Deserializer as Decoder, Serializer as _, V2DeflateSerializer};
 use hdrhistogram::{AdditionError, Histogram};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
@@ -52,6 +53,7 @@ impl<'de> Deserialize<'de> for Series {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
         let bytes = BASE64_STANDARD.decode(text).map_err(de::Error::custom)?;
+        let bytes = inflate(&bytes).map_err(de::Error::custom)?;
         let decoded: Histogram<u64> =
             Decoder::new().deserialize(&mut Cursor::new(bytes)).map_err(de::Error::custom)?;
         if (decoded.low(), decoded.high(), decoded.sigfig()) == (1, LONGEST.0, DIGITS) {
@@ -63,3 +65,33 @@ impl<'de> Deserialize<'de> for Series {
         Ok(series)
     }
 }
+
+/// The V2 histogram within a V2 deflate one, of at most as many bytes as one of our bounds takes.
+fn inflate(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
+    let Some((head, deflated)) = bytes.split_at_checked(DEFLATE_HEAD_BYTES) else {
+        return Err("the histogram is cut off");
+    };
+    if !head.starts_with(&DEFLATE_COOKIE) {
+        return Err("it is no HDR histogram, V2 with deflate");
+    }
+    let mut plain = Vec::new();
+    ZlibDecoder::new(deflated)
+        .take(PLAIN_BYTES_MAX + 1)
+        .read_to_end(&mut plain)
+        .map_err(|_| "the histogram cannot be inflated")?;
+    if plain.len() as u64 > PLAIN_BYTES_MAX {
+        return Err("the histogram is larger than any of 1 ns to 2^39 ns with three digits");
+    }
+    // More digits take memory by their number, whatever is counted: 50 MB for five.
+    let digits = plain.get(DIGITS_AT).is_some_and(|digits| *digits > DIGITS);
+    if digits { Err("the histogram has more than three digits") } else { Ok(plain) }
+}
+
+/// What a V2 deflate histogram begins with: 0x1c849304, and 0x10 for counts of any length; big endian.
+const DEFLATE_COOKIE: [u8; 4] = [0x1c, 0x84, 0x93, 0x14];
+/// The cookie and the length of what follows.
+const DEFLATE_HEAD_BYTES: usize = 8;
+/// The last byte of the digits in the head of a V2 histogram: behind cookie, length and offset.
+const DIGITS_AT: usize = 15;
+/// 30 × 1,024 counts of at most 9 bytes (ZigZag LEB128) behind a head of 40: 276,520 bytes.
+const PLAIN_BYTES_MAX: u64 = 40 + 9 * 30 * 1_024;

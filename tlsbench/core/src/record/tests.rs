@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::*;
-use crate::tally::Failure;
+use crate::tally::{Failed, Failure, Reason};
 
 fn tally(times: std::ops::Range<u64>) -> Tally {
     let mut tally = Tally::new();
@@ -18,6 +18,11 @@ fn tally(times: std::ops::Range<u64>) -> Tally {
         }
     }
     tally.fail(Failure::Timeout);
+    tally.end_at(([127, 0, 0, 1], 443).into(), Ok(()));
+    tally.end_at(([127, 0, 0, 1], 443).into(), Err(Failure::Timeout));
+    tally.fail(Failed::new(Failure::Alert, Reason::Alert(112)));
+    tally.status(200);
+    tally.resent = 8;
     tally.missed = 1;
     tally.shape.full = 3;
     tally.shape.negotiated("TLS 1.3 aes-128-gcm x25519 ED25519 http/1.1");
@@ -26,20 +31,27 @@ fn tally(times: std::ops::Range<u64>) -> Tally {
 }
 
 fn record(times: std::ops::Range<u64>) -> RunRecord {
+    record_with(times, 30)
+}
+
+/// A record whose generator took so much CPU time.
+fn record_with(times: std::ops::Range<u64>, cpu: u64) -> RunRecord {
     let scenario = "[load]\nrate = 5\n[[target]]\nname = 'a'\nurl = 'https://127.0.0.1/'\n";
     let scenario = Draft::from_toml(scenario).unwrap().finish().unwrap();
     let mut target = TargetRecord::new("a");
     target.push(&Measured {
         round: 2,
-        tally: &tally(times),
+        tally: &tally(times.clone()),
         lap: &Lap {
             wall: Nanos::from_millis(500),
-            cpu: Cpu { total: Nanos(30), user: Nanos(20), system: Nanos(10) },
+            cpu: Cpu { total: Nanos(cpu), user: Nanos(20), system: Nanos(10) },
             busiest_thread: Nanos(17),
             seconds: vec![Second::default()],
+            under_way: UnderWay::default(),
         },
         wait_max: Nanos::from_millis(5_000),
     });
+    target.push_addresses(&tally(times));
     let named = |name: &str| BTreeMap::from([(name.to_owned(), "1".to_owned())]);
     RunRecord {
         schema: SCHEMA,
@@ -55,6 +67,13 @@ fn record(times: std::ops::Range<u64>) -> RunRecord {
             versions: named("rustls"),
             sysctls: named("net.core.somaxconn"),
             command: vec!["tlsbench".into()],
+            meanwhile: Some(Meanwhile {
+                had_ns: Nanos(9),
+                stolen_ns: Some(Nanos(1)),
+                throttled: Some(2),
+                others_ns: Some(Nanos(3)),
+                others_top: Some("cc1".into()),
+            }),
             ..Environment::default()
         }],
         notes: vec![Note { at: "2026-01-02T03:04:07Z".into(), text: "something".into() }],
@@ -69,7 +88,9 @@ fn a_round_says_what_was_measured() {
     assert_eq!((round.generator, round.round, round.succeeded), (0, 2, 200));
     assert_eq!(round.operations_per_second, 400.0);
     assert_eq!(round.connections_per_second, 10.0);
-    assert_eq!((round.failed["timeout"], round.failures()), (1, 1));
+    assert_eq!((round.failed["timeout"], round.failures()), (1, 2));
+    assert_eq!(round.reasons["alert"]["unrecognized_name"], 1);
+    assert_eq!((round.statuses[&200], round.resent), (1, 8));
     let micros = |quantiles: &Quantiles| (quantiles.p50_ns.0 / 1_000, quantiles.p99_ns.0 / 1_000);
     assert_eq!(micros(&round.quantiles["uncorrected"]), (100, 198));
     // A missed start is the longest of 201.
@@ -89,6 +110,22 @@ fn a_record_reads_back_equal() {
 }
 
 #[test]
+fn a_record_of_a_program_that_knew_no_reasons_is_read() {
+    let mut old: Value = serde_json::from_str(&record(1..50).to_json().unwrap()).unwrap();
+    let round = old["targets"][0]["rounds"][0].as_object_mut().unwrap();
+    for field in ["reasons", "statuses", "resent"] {
+        round.remove(field).unwrap();
+    }
+    old["targets"][0].as_object_mut().unwrap().remove("addresses").unwrap();
+    let scenario = old["scenario"].as_str().unwrap().replace("1.2,1.3", "1.3");
+    old["scenario"] = scenario.into();
+    let read = RunRecord::from_json(&old.to_string()).unwrap();
+    let round = &read.targets[0].rounds[0];
+    assert!(round.reasons.is_empty() && round.statuses.is_empty() && round.resent == 0);
+    assert_eq!(read.scenario().unwrap().tls.version, crate::plan::Version::Tls13.into());
+}
+
+#[test]
 fn a_record_of_another_schema_is_named_as_that() {
     let error = RunRecord::from_json("{\"schema\": 2, \"else\": 0}").unwrap_err();
     assert!(matches!(error, RecordError::Schema { seen: 2 }), "{error}");
@@ -103,6 +140,8 @@ fn histograms_of_rounds_and_generators_add_up_exactly() {
     let parts = merge([record(1..1_000), record(1_000..2_000), record(2_000..3_000)]).unwrap();
     assert_eq!(parts.targets[0].histograms, whole.targets[0].histograms);
     assert_eq!(parts.targets[0].sum(|round| round.succeeded), 2_999);
+    let ended = &parts.targets[0].addresses[&([127, 0, 0, 1], 443).into()];
+    assert_eq!((ended.succeeded, ended.failed["timeout"]), (3, 3));
     let generators: Vec<u32> = parts.targets[0].rounds.iter().map(|r| r.generator).collect();
     assert_eq!((generators, parts.environments.len()), (vec![0, 1, 2], 3));
     let series = parts.targets[0].histogram(Phase::Connect).unwrap();
@@ -126,20 +165,22 @@ fn merging_in_steps_is_merging_at_once() {
 
 #[test]
 fn a_merged_record_spans_all_and_is_complete_if_all_are() {
-    let mut early = record(1..10);
-    early.started = "2026-01-02T03:04:00Z".into();
+    let mut early = record_with(1..10, 31);
+    early.started = "2026-01-02T03:04:04.8Z".into();
     (early.complete, early.interrupted) = (true, None);
     let merged = merge([record(1..10), early.clone()]).unwrap();
     assert_eq!(
         (merged.started.as_str(), merged.ended.as_str()),
-        ("2026-01-02T03:04:00Z", "2026-01-02T03:04:15Z")
+        ("2026-01-02T03:04:04.8Z", "2026-01-02T03:04:15Z")
     );
     assert_eq!(
         (merged.complete, merged.interrupted.as_deref()),
         (false, Some("errors above 10 %"))
     );
-    assert!(merge([early.clone(), early]).unwrap().complete);
-    let both = merge([record(1..10), record(1..10)]).unwrap();
+    let mut other = early.clone();
+    other.targets = record_with(1..10, 32).targets;
+    assert!(merge([early, other]).unwrap().complete);
+    let both = merge([record(1..10), record_with(1..10, 31)]).unwrap();
     assert_eq!(both.interrupted.as_deref(), Some("errors above 10 %; errors above 10 %"));
 }
 
@@ -147,7 +188,7 @@ fn a_merged_record_spans_all_and_is_complete_if_all_are() {
 fn only_records_of_one_scenario_add_up() {
     assert!(matches!(merge([]), Err(RecordError::Empty)));
     let with = |edit: fn(&mut RunRecord)| {
-        let mut other = record(1..10);
+        let mut other = record_with(1..10, 31);
         edit(&mut other);
         merge([record(1..10), other])
     };
@@ -162,14 +203,123 @@ fn only_records_of_one_scenario_add_up() {
     assert!(matches!(with(|r| r.schema = 2), Err(RecordError::Schema { seen: 2 })));
 }
 
+#[test]
+fn records_of_another_time_and_copies_do_not_add_up() {
+    let began = |cpu, started: &str| {
+        let mut record = record_with(1..10, cpu);
+        record.started = started.into();
+        record
+    };
+    let first = || began(1, "2026-01-02T03:04:05Z");
+    // Rounds are half a second long.
+    assert!(merge([first(), began(2, "2026-01-02T03:04:05.499Z")]).is_ok());
+    for started in ["2026-01-02T03:04:05.5Z", "2026-01-02T03:04:04.5Z", "2025-01-02T03:04:05Z"] {
+        let apart = merge([first(), began(2, started)]);
+        assert!(matches!(apart, Err(RecordError::Apart { index: 1, .. })), "{started}: {apart:?}");
+    }
+    assert!(matches!(merge([first(), first()]), Err(RecordError::Copy { index: 1 })));
+    let sum = merge([first(), began(2, "2026-01-02T03:04:05.1Z")]).unwrap();
+    assert!(matches!(merge([first(), sum]), Err(RecordError::Copy { index: 1 })));
+}
+
+/// A V2 deflate histogram with these bytes within.
+fn deflated(plain: &[u8]) -> String {
+    use base64::Engine as _;
+    let mut to = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut to, plain).unwrap();
+    let inner = to.finish().unwrap();
+    let length = u32::try_from(inner.len()).unwrap().to_be_bytes();
+    let bytes = [&[0x1c, 0x84, 0x93, 0x14], &length[..], &inner].concat();
+    base64::prelude::BASE64_STANDARD.encode(bytes)
+}
+
+#[test]
+fn a_histogram_takes_no_more_memory_than_one_of_our_own() {
+    let read = |text: &str| serde_json::from_value::<Series>(text.into()).map(|_| ());
+    // 64 MB of zeros in 64 KB, within a head that says so.
+    let mut bomb = vec![0; 64 << 20];
+    let mut put = |at: usize, bytes: &[u8]| bomb[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, &[0x1c, 0x84, 0x93, 0x13]);
+    put(4, &((64_u32 << 20) - 40).to_be_bytes());
+    put(12, &3_u32.to_be_bytes());
+    put(16, &1_u64.to_be_bytes());
+    put(24, &u64::MAX.to_be_bytes());
+    put(32, &1.0_f64.to_be_bytes());
+    let error = read(&deflated(&bomb)).unwrap_err().to_string();
+    assert!(error.contains("larger than any"), "{error}");
+    for (digits, is_read) in [(3, true), (5, false)] {
+        let mut small = bomb[..40].to_vec();
+        small[4..8].copy_from_slice(&[0; 4]);
+        small[15] = digits;
+        small[24..32].copy_from_slice(&((1_u64 << 39) - 1).to_be_bytes());
+        assert_eq!(read(&deflated(&small)).is_ok(), is_read, "{digits}");
+    }
+    // All counts of ours, each as large as can be.
+    let mut full = Series::default();
+    let mut at = 1;
+    while at <= crate::tally::LONGEST.0 {
+        full.0.record_n(at, u64::MAX / 100_000).unwrap();
+        at = full.0.next_non_equivalent(at);
+    }
+    let text = serde_json::to_value(&full).unwrap();
+    assert_eq!(serde_json::from_value::<Series>(text).unwrap(), full);
+    for broken in ["", "AAAA", "HISTFAAAAAA="] {
+        assert!(read(broken).is_err());
+    }
+}
+
+/// A record from before there were limits, the same as it would be written now, and with a limit.
+fn old_and_new() -> [RunRecord; 3] {
+    let text = include_str!("../../../../tests/fixtures/report/closed.json");
+    let old = RunRecord::from_json(text).unwrap();
+    let scenario = old.scenario().unwrap();
+    let with = |scenario| {
+        let mut other = RunRecord { scenario, ..old.clone() };
+        // Another generator, and no copy.
+        let rounds = other.targets.iter_mut().flat_map(|target| &mut target.rounds);
+        rounds.for_each(|round| round.cpu.total.0 += 1);
+        other
+    };
+    // Every key said, as records were written for a while.
+    let new = with(scenario.to_toml().unwrap());
+    assert!(!old.scenario.contains("[timeout]") && new.scenario.contains("[timeout]"));
+    let limited = with(format!("{}\n[timeout]\nconnect = '2s'\n", old.scenario));
+    [old, new, limited]
+}
+
+#[test]
+fn a_record_from_before_there_were_limits_has_the_default_ones() {
+    let [old, new, limited] = old_and_new();
+    assert_eq!(old.scenario().unwrap().to_record().unwrap(), old.scenario);
+    assert!(merge([old.clone(), new.clone()]).is_ok());
+    assert!(matches!(
+        merge([old.clone(), limited.clone()]),
+        Err(RecordError::Scenario { index: 1 })
+    ));
+    // A report of a record prints what the record said.
+    let written = limited.scenario().unwrap().to_record().unwrap();
+    assert!(written.contains("connect = \"2s\""), "{written}");
+}
+
 /// Maps whose keys are data.
-const MAPS: &[&str] =
-    &["failed", "histograms", "negotiated", "quantiles", "streams", "sysctls", "versions"];
+const MAPS: &[&str] = &[
+    "addresses",
+    "failed",
+    "histograms",
+    "negotiated",
+    "quantiles",
+    "reasons",
+    "statuses",
+    "streams",
+    "sysctls",
+    "versions",
+];
 
 fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
-            let is_map = path.rsplit('.').next().is_some_and(|last| MAPS.contains(&last));
+            let is_map = path.rsplit('.').next().is_some_and(|last| MAPS.contains(&last))
+                || path.ends_with("reasons.*");
             for (key, value) in fields {
                 let key = if is_map { "*" } else { key };
                 let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };

@@ -160,7 +160,7 @@ impl LabReport {
             gates: gates_told,
             model: ModelReport::of(record),
             idle: IdleReport::all(record),
-            environment: record.environment.clone(),
+            environment: super::redacted(&record.environment),
             generator_cores: record.generator_cores.clone(),
             hop_cores: record.hop_cores.clone(),
             netns: record.lab.netns,

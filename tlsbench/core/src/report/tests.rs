@@ -12,7 +12,8 @@ use crate::record::{RoundRecord, Series};
 fn round(generator: u32, round: u32, succeeded: u64) -> RoundRecord {
     serde_json::from_value(json!({
         "generator": generator, "round": round, "wall_ns": 1_000_000_000_u64,
-        "succeeded": succeeded, "failed": { "timeout": 2 }, "missed": 1, "scheduled": succeeded + 3,
+        "succeeded": succeeded, "failed": { "timeout": 2 },
+        "reasons": { "timeout": { "a": 1 } }, "statuses": { "200": 9 }, "resent": 1, "missed": 1, "scheduled": succeeded + 3,
         "connections": 5,
         "shape": { "full": 4, "resumed": 1, "retried": 1, "wanted_ticket": 2, "early_data": 1,
             "negotiated": { "TLS 1.3 aes-128-gcm x25519 ED25519 -": 5 } },
@@ -53,6 +54,21 @@ fn record(target: TargetRecord) -> RunRecord {
 
 fn of(target: &TargetRecord) -> TargetReport {
     TargetReport::new(target, Nanos(0), &[])
+}
+
+#[test]
+fn statuses_are_notable_unless_all_are_one_and_the_same_good_one() {
+    let of = |statuses: Value| {
+        let mut round = round(0, 0, 1);
+        round.statuses = serde_json::from_value(statuses).unwrap();
+        of(&target(vec![round])).notable_statuses().collect::<Vec<_>>()
+    };
+    assert_eq!(of(json!({ "200": 9 })), []);
+    assert_eq!(of(json!({ "204": 9 })), []);
+    assert_eq!(of(json!({ "404": 9 })), [(404, 9)]);
+    assert_eq!(of(json!({ "200": 8, "206": 1 })), [(200, 8), (206, 1)]);
+    assert_eq!(of(json!({ "200": 8, "500": 1 })), [(200, 8), (500, 1)]);
+    assert_eq!(of(json!({})), []);
 }
 
 #[test]
@@ -165,12 +181,19 @@ fn secrets_of_a_record_do_not_reach_a_report() {
     record.scenario.push_str("[request]\nheaders = [['Authorization', 'Bearer hush']]\n");
     let report = RunReport::new("a.json", &record);
     assert!(report.scenario.contains("Authorization") && !report.scenario.contains("hush"));
-    record.scenario = "no scenario".into();
-    assert_eq!(RunReport::new("a.json", &record).scenario, "no scenario");
+    let command = &mut record.environments[0].command;
+    *command = vec!["tlsbench".into(), "run".into(), "-H=Authorization: hush".into()];
+    let report = RunReport::new("a.json", &record);
+    assert_eq!(report.environments[0].command[2], "-H=Authorization: redacted");
+    // What cannot be read cannot be redacted.
+    record.scenario = "no scenario, Authorization: hush".into();
+    let report = RunReport::new("a.json", &record);
+    assert!(report.scenario.starts_with("# no scenario that"), "{}", report.scenario);
 }
 
 /// Maps whose keys are data.
-const MAPS: &[&str] = &["failures", "negotiated", "sysctls", "versions"];
+const MAPS: &[&str] =
+    &["addresses", "failures", "negotiated", "reasons", "statuses", "sysctls", "versions"];
 
 /// What is documented once, with its own fields elsewhere.
 const ELSEWHERE: &[&str] =
@@ -184,7 +207,8 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     }
     match value {
         Value::Object(fields) => {
-            let is_map = path.rsplit('.').next().is_some_and(|last| MAPS.contains(&last));
+            let is_map = path.rsplit('.').next().is_some_and(|last| MAPS.contains(&last))
+                || path.ends_with("reasons.*");
             for (key, value) in fields {
                 let key = if is_map { "*" } else { key };
                 let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
@@ -204,6 +228,9 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 fn the_documentation_names_every_field_and_no_other() {
     let mut full = target(vec![round(0, 0, 100), round(0, 1, 10)]);
     full.histograms.insert("connect".to_owned(), series([1]));
+    let failed = BTreeMap::from([("timeout".to_owned(), 1)]);
+    let ended = crate::record::AddressRecord { succeeded: 2, failed };
+    full.addresses.insert(([127, 0, 0, 1], 443).into(), ended);
     let record = record(full);
     let mut report = Report::new("tlsbench 0.1.0");
     report.add_run("a.json", &record);

@@ -144,3 +144,27 @@ fn a_goal_is_errors_achievement_and_the_tail() {
     assert!(!seen().is_generator_busy());
     assert!(Seen { generator_busy: 0.9, ..seen() }.is_generator_busy());
 }
+
+#[test]
+fn halves_of_a_rate_at_which_nothing_comes_to_a_good_end_are_not_tried() {
+    let rates = |dead_above: f64, met_below: f64| {
+        let bounds = Bounds { resolution: 1.0, ..bounds(100.0, 1e6) };
+        let mut search = Search::new(bounds);
+        let mut tried = Vec::new();
+        while let Step::Try { rate, .. } = search.next() {
+            tried.push(rate.as_f64());
+            match rate.as_f64() {
+                rate if rate >= dead_above => search.told_dead(),
+                rate => search.told(rate <= met_below),
+            }
+        }
+        (tried, search.so_far())
+    };
+    let (tried, found) = rates(0.0, 0.0);
+    assert_eq!(tried, [100.0, 100.0, 1.0, 1.0]);
+    assert_eq!((found.from, found.to, found.trials), (None, Some(1.0), 4));
+    // Between the least that does well and the first that is dead, it is looked for as ever.
+    let (tried, found) = rates(50.0, 10.0);
+    assert_eq!(tried[..4], [100.0, 100.0, 1.0, 10.0]);
+    assert!(found.from >= Some(10.0) && found.to <= Some(100.0), "{found:?}");
+}

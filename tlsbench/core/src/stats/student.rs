@@ -47,7 +47,7 @@ fn tails_beyond(t: f64, freedom: f64) -> f64 {
 
 /// The regularised incomplete beta function `I_x(a, b)`, by the continued fraction of Abramowitz
 /// and Stegun, 26.5.8, evaluated after Lentz (Press et al., *Numerical Recipes*, section 6.4).
-fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
+pub(super) fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     if x <= 0.0 || x >= 1.0 {
         return x.clamp(0.0, 1.0);
     }

@@ -28,7 +28,7 @@ pub(super) fn gates(record: &LabRecord) -> Vec<Gate> {
             target: None,
             warning: Warning {
                 seen: format!("other processes used {:.1} % of the machine", others.share * 100.0),
-                cause: format!("most of it `{}`, {}", others.top, others.top_ns),
+                cause: format!("of `{}` most of all, for {}", others.top, others.top_ns),
                 cure: "stop them, or measure when they rest".to_owned(),
             },
             spoils: &[Family::Cpu],

@@ -9,9 +9,12 @@ use serde::Serialize;
 use super::Warning;
 use crate::plan::{Group, Load, Protocol, Scenario, Scheme, Target};
 use crate::record::{RoundRecord, RunRecord, TargetRecord};
-use crate::stats::{Estimate, steadiness};
+use crate::stats::{Estimate, binomial_bounds, steadiness};
 use crate::tally::{Failure, Phase, Quantile};
 use crate::units::{Nanos, Share};
+
+mod machine;
+mod unanswered;
 
 /// Verdicts that stand or fall together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -73,7 +76,9 @@ pub fn judge(record: &RunRecord) -> Vec<Gate> {
         }
     };
     let together = record.targets.len();
-    record.targets.iter().flat_map(|target| judge_target(target, &scenario, together)).collect()
+    let of_targets =
+        record.targets.iter().flat_map(|target| judge_target(target, &scenario, together));
+    of_targets.chain(machine::judge(&record.environments)).collect()
 }
 
 /// Everything that spoils what was measured of a target, which is judged together with others: so many
@@ -89,6 +94,7 @@ pub fn judge_target(target: &TargetRecord, scenario: &Scenario, together: usize)
     add("addresses", ALL, addresses(target));
     add("errors", ALL, errors(target));
     add("nothing", ALL, nothing(target));
+    add("unanswered", ALL, unanswered::judge(target, scenario));
     if let Load::Open { wait_max, .. } = scenario.load {
         add("achieved", OPEN, achieved(target));
         add("generator-busy", OPEN, generator_busy(target));
@@ -98,7 +104,9 @@ pub fn judge_target(target: &TargetRecord, scenario: &Scenario, together: usize)
         add("resumption", ALL, resumption(target, scenario));
         add("shape", ALL, shape(target, scenario, asked));
     }
-    add("steady", ALL, steady(target, &scenario.load, together));
+    let steady = unanswered::without_end(target, &scenario.load)
+        .or_else(|| steady(target, &scenario.load, together));
+    add("steady", ALL, steady);
     gates
 }
 
@@ -113,7 +121,20 @@ fn addresses(target: &TargetRecord) -> Option<Warning> {
     })
 }
 
+/// What failed, where that is too little to spoil a verdict: it has a cause and a cure all the same.
+pub(super) fn few_errors(target: &TargetRecord) -> Option<Warning> {
+    if addresses(target).is_some() {
+        return None;
+    }
+    failures(target).filter(|(_, spoils)| !spoils).map(|(warning, _)| warning)
+}
+
 fn errors(target: &TargetRecord) -> Option<Warning> {
+    failures(target).filter(|(_, spoils)| *spoils).map(|(warning, _)| warning)
+}
+
+/// What failed most, why, and what to do, if anything failed; and whether that is too much.
+fn failures(target: &TargetRecord) -> Option<(Warning, bool)> {
     let failed = target.sum(RoundRecord::failures);
     let all = failed.saturating_add(target.sum(|round| round.succeeded));
     let share = Share::of(failed, all)?;
@@ -125,15 +146,35 @@ fn errors(target: &TargetRecord) -> Option<Warning> {
     let most = by_name.into_iter().max_by_key(|(_, count)| *count);
     let (name, count) = most.unwrap_or(("", 0));
     let failure = Failure::ALL.into_iter().find(|failure| failure.as_str() == name);
-    (failed > ERRORS_FEW && share.as_f64() > ERRORS_MAX).then(|| Warning {
+    let reason = most_common_reason(target, name);
+    let of_reason = failure
+        .zip(reason.as_ref())
+        .and_then(|(failure, (reason, _))| super::reason::cure(failure, reason));
+    let detail = reason.map(|(reason, count)| format!(" (`{reason}`, {count} times)"));
+    let warning = || Warning {
         seen: format!("{failed} of {all} operations failed"),
-        cause: format!("of `{name}`, {count} times"),
-        cure: failure.map_or(CURE_OF_ERRORS, cure).to_owned(),
-    })
+        cause: format!("of `{name}`, {count} times{}", detail.unwrap_or_default()),
+        cure: of_reason.unwrap_or(failure.map_or(CURE_OF_ERRORS, cure)).to_owned(),
+    };
+    // A few failures of many are chance, unless they are all there is.
+    let is_few = failed <= ERRORS_FEW && failed < all;
+    (failed > 0).then(|| (warning(), !is_few && share.as_f64() > ERRORS_MAX))
+}
+
+/// The detail that most failures of one name had, and how many.
+fn most_common_reason<'t>(target: &'t TargetRecord, failure: &str) -> Option<(&'t str, u64)> {
+    let mut by_reason: BTreeMap<&str, u64> = BTreeMap::new();
+    let below = target.rounds.iter().filter_map(|round| round.reasons.get(failure));
+    for (reason, count) in below.flatten() {
+        let sum = by_reason.entry(reason).or_default();
+        *sum = sum.saturating_add(*count);
+    }
+    by_reason.into_iter().max_by_key(|(_, count)| *count)
 }
 
 /// What to do where most operations fail by one name.
-const fn cure(failure: Failure) -> &'static str {
+#[must_use]
+pub const fn cure(failure: Failure) -> &'static str {
     match failure {
         Failure::Alert => {
             "look into the server's log: it may want a client certificate (`tls.client_certificate`), \
@@ -166,6 +207,22 @@ const fn cure(failure: Failure) -> &'static str {
         Failure::StreamRefused => {
             "let the server take more requests per connection (`keepalive_requests` in nginx), or \
              set fewer as `load.requests_per_connection`"
+        }
+        Failure::FamilyOff => {
+            "the kernel has this address family switched off (`ipv6.disable=1`): name an address of the \
+             other as `connect_to`"
+        }
+        Failure::OpenFiles => {
+            "raise the hard limit of open files (`ulimit -Hn`, LimitNOFILE= for a service), or use \
+             fewer connections (`load.connections`, `load.pool`)"
+        }
+        Failure::SourceNotLocal => {
+            "give `sources` that are addresses of this machine (`ip address`) and of the family of the \
+             target's"
+        }
+        Failure::Unroutable => {
+            "see that a route leads there (`ip route get ADDRESS`) and that the family is not switched \
+             off (`net.ipv6.conf.all.disable_ipv6`), or name another address as `connect_to`"
         }
         Failure::TlsOther => "see that the port speaks TLS, with `openssl s_client`",
         Failure::ResetInHandshake
@@ -209,8 +266,10 @@ fn achieved(target: &TargetRecord) -> Option<Warning> {
     })
 }
 
-/// The busiest thread of each generator, over its rounds.
-fn generator_busy(target: &TargetRecord) -> Option<Warning> {
+/// The busiest thread of each generator, over its rounds. Of closed loops it spoils nothing, but says whose
+/// limit their rate is.
+#[must_use]
+pub fn generator_busy(target: &TargetRecord) -> Option<Warning> {
     let mut by_generator: BTreeMap<u32, (Nanos, Nanos)> = BTreeMap::new();
     for round in &target.rounds {
         let (used, wall) = by_generator.entry(round.generator).or_default();
@@ -242,11 +301,17 @@ fn send_lag(target: &TargetRecord, wait_max: Nanos) -> Option<Warning> {
 fn resumption(target: &TargetRecord, scenario: &Scenario) -> Option<Warning> {
     let resumed = target.sum(|round| round.shape.resumed);
     let all = resumed.saturating_add(target.sum(|round| round.shape.full));
-    let share = Share::of(resumed, all).filter(|_| all >= RESUMPTION_FROM)?;
+    let (share, (low, high)) = (Share::of(resumed, all)?, binomial_bounds(resumed, all)?);
     let asked = scenario.tls.resume.as_f64();
     let without_ticket = target.sum(|round| round.shape.wanted_ticket);
-    // A hair more than the limit: 2 points are no exact binary fraction.
-    let is_off = (share.as_f64() - asked).abs() > RESUMPTION_OFF + 1e-9;
+    // A hair more than the limit: 2 points are no exact binary fraction. Where the first handshakes,
+    // which cannot resume, weigh too much for that, all shares that may lie behind the one that was
+    // seen have to be off.
+    let (least, most) = (asked - RESUMPTION_OFF - 1e-9, asked + RESUMPTION_OFF + 1e-9);
+    let is_off = match all >= RESUMPTION_FROM {
+        true => share.as_f64() < least || share.as_f64() > most,
+        false => high < least || low > most,
+    };
     is_off.then(|| Warning {
         seen: format!("{share} of handshakes resumed, with {:.1} % asked for", asked * 100.0),
         cause: format!(
@@ -297,7 +362,7 @@ fn is_as_asked(text: &str, scenario: &Scenario) -> bool {
         .request
         .as_ref()
         .is_some_and(|request| matches!(request.protocol, Protocol::Http2 { .. }));
-    *version == tls.version.as_str()
+    tls.version.as_slice().iter().any(|offered| offered.as_str() == *version)
         && (tls.suites.is_empty() || tls.suites.iter().any(|asked| asked.as_str() == *suite))
         && (*group == "-" || groups.iter().any(|asked| asked.as_str() == *group))
         && (*protocol == "h2") == (is_http2 || (*protocol == "h2" && scenario.request.is_none()))
@@ -354,7 +419,7 @@ const BUSY_MAX: f64 = 0.85;
 const LAG_MAX: Nanos = Nanos::from_millis(1);
 /// A twentieth is 5 %.
 const LAG_PART_OF_MEDIAN: u64 = 20;
-/// Below so many handshakes the first ones, which cannot resume, weigh too much.
+/// From so many handshakes on, the share that was seen is the one that is judged.
 const RESUMPTION_FROM: u64 = 1_000;
 const RESUMPTION_OFF: f64 = 0.02;
 const EARLY_DATA_MIN_PERCENT: u128 = 98;

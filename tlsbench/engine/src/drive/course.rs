@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tlsbench_core::pace::{Shard, closed_starts};
-use tlsbench_core::plan::{self, Close, Length, Spread};
+use tlsbench_core::plan::{self, Close, Length, Spread, Timeout};
 use tlsbench_core::units::{Nanos, Rate, Share};
 
 use crate::tls::ReloadingRoots;
@@ -35,6 +35,11 @@ impl AddressBook {
         }
     }
 
+    /// The addresses as they are now.
+    pub(crate) fn all(&self) -> Vec<SocketAddr> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Copies the addresses if there is an edition that the reader does not know.
     pub(crate) fn copy_newer(&self, known: &mut u64, into: &mut Vec<SocketAddr>) {
         let edition = self.edition.load(Ordering::Acquire);
@@ -58,6 +63,8 @@ pub(crate) struct Course {
     pub(crate) request: Option<Rendered>,
     /// How connections end.
     pub(crate) close: Close,
+    /// How long an operation and its parts may take.
+    pub(crate) timeout: Timeout,
     /// The share of handshakes that resume.
     pub(crate) resume: Share,
     /// When things begin.

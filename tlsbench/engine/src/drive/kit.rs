@@ -75,6 +75,7 @@ impl<'k> Kit<'k> {
             tally: pick(&mut self.unmeasured, &mut self.tallies, round),
             request: self.course.request.as_ref(),
             close: self.course.close,
+            timeout: self.course.timeout,
             tls: self.tls.as_deref_mut(),
         }
     }

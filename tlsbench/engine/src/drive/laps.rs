@@ -3,7 +3,7 @@
 //! Clocks are read where a round begins and ends and once a second, never per operation.
 
 use tlsbench_core::units::Nanos;
-use tlsbench_core::usage::{Cpu, Lap, Second};
+use tlsbench_core::usage::{Cpu, Lap, Second, UnderWay};
 
 use super::kit::Counts;
 use crate::shard::ThreadMeter;
@@ -39,8 +39,13 @@ impl Laps {
         }
     }
 
-    /// Notes which round it is.
-    pub(super) fn note(&mut self, round: u32, now: Nanos, counts: Counts) {
+    /// The round that goes on; 0 before the first and after the last.
+    pub(super) const fn current(&self) -> u32 {
+        self.current
+    }
+
+    /// Notes which round it is, and what was under way when the one before it ended.
+    pub(super) fn note(&mut self, round: u32, now: Nanos, counts: Counts, under_way: UnderWay) {
         if round == self.current {
             return;
         }
@@ -52,6 +57,7 @@ impl Laps {
                 lap.wall = mark.at - began.at;
                 lap.cpu = mark.cpu - began.cpu;
                 lap.busiest_thread = lap.cpu.total;
+                lap.under_way = under_way;
             }
         }
         self.current = round;
@@ -120,6 +126,10 @@ mod tests {
         Counts { succeeded, failed: 2 * succeeded, missed: 3 * succeeded }
     }
 
+    fn under_way(operations: u64) -> UnderWay {
+        UnderWay { operations, oldest_ns: at(operations) }
+    }
+
     fn at(millis: u64) -> Nanos {
         Nanos::from_millis(millis)
     }
@@ -127,21 +137,21 @@ mod tests {
     #[test]
     fn a_round_is_cut_into_seconds_and_a_rest() {
         let mut laps = Laps::new();
-        laps.note(0, at(100), counts(5));
-        laps.note(1, at(1_000), counts(10));
+        laps.note(0, at(100), counts(5), under_way(1));
+        laps.note(1, at(1_000), counts(10), under_way(2));
         assert!(!laps.is_over(1) && !laps.is_over(2));
         for (now, ended) in [(1_500, 15), (1_999, 18), (2_010, 20), (2_900, 30)] {
             laps.tick(at(now), counts(ended));
         }
-        laps.note(2, at(3_250), counts(40));
+        laps.note(2, at(3_250), counts(40), under_way(3));
         assert!(laps.is_over(1) && !laps.is_over(2));
         let lap = laps.take(1).unwrap();
-        assert_eq!(lap.wall, at(2_250));
+        assert_eq!((lap.wall, lap.under_way), (at(2_250), under_way(3)));
         assert_eq!(lap.cpu.total, lap.busiest_thread);
         let seconds: Vec<_> =
             lap.seconds.iter().map(|s| (s.wall_ns, s.succeeded, s.failed, s.missed)).collect();
         assert_eq!(seconds, [(at(1_010), 10, 20, 30), (at(1_240), 20, 40, 60)]);
-        laps.note(0, at(4_000), counts(41));
+        laps.note(0, at(4_000), counts(41), under_way(4));
         assert!(laps.is_over(2));
         assert_eq!(laps.take(2).unwrap().wall, at(750));
         assert_eq!(laps.take(3), None);
@@ -150,8 +160,8 @@ mod tests {
     #[test]
     fn rounds_that_pass_between_two_looks_have_no_time() {
         let mut laps = Laps::new();
-        laps.note(1, at(10), counts(0));
-        laps.note(3, at(20), counts(3));
+        laps.note(1, at(10), counts(0), under_way(1));
+        laps.note(3, at(20), counts(3), under_way(1));
         assert_eq!([1, 2].map(|round| laps.take(round).unwrap().wall), [at(10), at(0)]);
         assert!(laps.is_over(2) && !laps.is_over(3));
     }

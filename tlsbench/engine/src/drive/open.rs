@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use tlsbench_core::pace::{ActualStart, IntendedStart, Starts};
+use tlsbench_core::pace::{IntendedStart, Starts};
 use tlsbench_core::plan;
 use tlsbench_core::tally::Phase;
 use tlsbench_core::units::Nanos;
@@ -11,7 +11,7 @@ use tlsbench_core::units::Nanos;
 use super::course::{Course, Work};
 use super::kit::{Counts, Kit};
 use super::rounds::Rounds;
-use super::{Drive, Op, Outside, index_of};
+use super::{Drive, Op, Outside, Untaken, index_of};
 use crate::session::Connection as _;
 
 /// Arrivals, the queue for the pool, and the pool's free places.
@@ -198,7 +198,7 @@ impl<O: Outside> Drive<'_, O> {
         let mut is_first = true;
         while let Some(open) = &mut self.open {
             open.expire(self.now, &mut self.kit, &mut self.counts);
-            if open.waiting.is_empty() {
+            if open.waiting.is_empty() && self.untaken.is_empty() {
                 return;
             }
             if !std::mem::take(&mut is_first) {
@@ -206,17 +206,27 @@ impl<O: Outside> Drive<'_, O> {
                 self.now = self.outside.now();
             }
             let slots = &mut self.slots;
-            let Some(place) = open.place(|slot, number| {
-                let slot = index_of(slot).and_then(|index| slots.get_mut(index));
-                slot.filter(|slot| slot.number == number).is_some_and(|slot| {
-                    slot.listed = slot.session.place().is_some();
-                    slot.listed
+            let alone = self.untaken.front().is_some_and(|untaken| untaken.alone);
+            let vacant = if alone { open.vacant.pop().and_then(index_of) } else { None };
+            let place = vacant.map(Place::Vacant).or_else(|| {
+                open.place(|slot, number| {
+                    let slot = index_of(slot).and_then(|index| slots.get_mut(index));
+                    slot.filter(|slot| slot.number == number).is_some_and(|slot| {
+                        slot.listed = slot.session.place().is_some();
+                        slot.listed
+                    })
                 })
-            }) else {
-                return;
-            };
+            });
+            let Some(place) = place else { return };
+            if let Some(untaken) = self.untaken.pop_front() {
+                match place {
+                    Place::Idle(index) => self.send_on_idle(index, untaken),
+                    Place::Vacant(index) => self.connect_again(index, untaken),
+                }
+                continue;
+            }
             let Some((intended, round)) = open.waiting.pop_front() else { return };
-            let op = Op { intended, actual: ActualStart(self.now), round };
+            let op = Op::new(intended, self.now, round);
             match place {
                 Place::Idle(index) => self.begin_on_idle(index, op),
                 Place::Vacant(index) => self.connect(index, op),
@@ -232,7 +242,20 @@ impl<O: Outside> Drive<'_, O> {
         slot.listed = false;
         let Some(place) = slot.session.place() else { return };
         self.begin(index, place, op);
-        if let Some(step) = self.ask(index, op.round) {
+        self.ask_on_idle(index, op.round);
+    }
+
+    /// Sends an operation again on a connection that waits for one.
+    fn send_on_idle(&mut self, index: usize, untaken: Untaken) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.listed = false;
+        let Some(place) = slot.session.place() else { return };
+        self.begin_again(index, place, untaken.op);
+        self.ask_on_idle(index, untaken.op.round);
+    }
+
+    fn ask_on_idle(&mut self, index: usize, round: u32) {
+        if let Some(step) = self.ask(index, round) {
             self.on_step(index, step);
         } else if self.width > 1 {
             let has_room = self.slots.get(index).is_some_and(|slot| slot.session.place().is_some());

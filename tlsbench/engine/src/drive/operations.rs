@@ -2,9 +2,11 @@
 //! does after each.
 
 use tlsbench_core::pace::{ActualStart, IntendedStart};
-use tlsbench_core::tally::{Failure, Phase};
+use tlsbench_core::tally::{Failed, Failure, Phase, Reason};
 use tlsbench_core::units::Nanos;
+use tlsbench_core::usage::UnderWay;
 
+use super::open::Open;
 use super::{Drive, Name, Outside, index_of, number_of};
 use crate::session::{Connection as _, Step};
 
@@ -14,12 +16,30 @@ pub(super) struct Op {
     pub(super) intended: IntendedStart,
     pub(super) actual: ActualStart,
     pub(super) round: u32,
+    /// It was sent again once without the server having taken anything in between.
+    pub(super) resent: bool,
+}
+
+/// An operation that is to be sent again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Untaken {
+    pub(super) op: Op,
+    /// Operations that its connection was still to begin after it.
+    left: u64,
+    /// Its place is free, and it waits for a new connection there: a kept one may be lost as well, and
+    /// nothing is sent again twice.
+    pub(super) alone: bool,
 }
 
 impl Op {
+    /// An operation that begins now and should have begun then.
+    pub(super) const fn new(intended: IntendedStart, now: Nanos, round: u32) -> Self {
+        Self { intended, actual: ActualStart(now), round, resent: false }
+    }
+
     /// An operation without a schedule: it begins when it should.
     pub(super) const fn at(now: Nanos, round: u32) -> Self {
-        Self { intended: IntendedStart(now), actual: ActualStart(now), round }
+        Self::new(IntendedStart(now), now, round)
     }
 }
 
@@ -29,20 +49,16 @@ impl<O: Outside> Drive<'_, O> {
         let slot = self.slots.get_mut(index)?;
         let last = slot.left == 0;
         let result = slot.session.request(last, self.now, &mut self.kit.hands(round));
-        result.err().map(Step::Failed)
-    }
-
-    pub(super) fn close(&mut self, index: usize) -> Option<Step> {
-        let round = self.rounds.at(self.now);
-        let slot = self.slots.get_mut(index)?;
-        Some(slot.session.close(&mut self.kit.hands(round)))
+        result.err()
     }
 
     /// The connection has answered: it goes on, rests, or is closed.
     pub(super) fn after_answer(&mut self, index: usize) -> Option<Step> {
         let slot = self.slots.get_mut(index)?;
         let is_last = slot.left == 0 || !slot.session.is_reusable();
-        let is_enough = self.open.is_none() && !self.rounds.may_start(self.now);
+        let is_enough = self.open.is_none()
+            && self.untaken.iter().all(|untaken| untaken.alone)
+            && !self.rounds.may_start(self.now);
         if !is_last && !is_enough {
             return self.fill(index);
         }
@@ -62,6 +78,15 @@ impl<O: Outside> Drive<'_, O> {
         loop {
             let (now, slot) = (self.now, self.slots.get_mut(index)?);
             let place = slot.session.place().filter(|_| slot.left > 0)?;
+            if let Some(untaken) = self.next_untaken() {
+                self.begin_again(index, place, untaken.op);
+                let failed = self.ask(index, untaken.op.round);
+                if failed.is_some() {
+                    return failed;
+                }
+                continue;
+            }
+            let slot = self.slots.get(index)?;
             let op = match &mut self.open {
                 None if !self.rounds.may_start(now) => return None,
                 None => {
@@ -72,7 +97,7 @@ impl<O: Outside> Drive<'_, O> {
                 // What follows on an arrival's connection has no schedule of its own.
                 Some(open) if open.by_connection() => Op::at(now, slot.round),
                 Some(open) => match open.next_waiting(now, &mut self.kit, &mut self.counts) {
-                    Some((intended, round)) => Op { intended, actual: ActualStart(now), round },
+                    Some((intended, round)) => Op::new(intended, now, round),
                     None => {
                         self.rest(index);
                         return None;
@@ -99,12 +124,17 @@ impl<O: Outside> Drive<'_, O> {
 
     /// Notes that an operation is under way.
     pub(super) fn begin(&mut self, index: usize, place: u32, op: Op) {
+        self.busy += 1;
+        if let Some(open) = &mut self.open {
+            open.begin(op.round);
+        }
+        self.begin_again(index, place, op);
+    }
+
+    /// Notes where an operation goes on that has been under way.
+    pub(super) fn begin_again(&mut self, index: usize, place: u32, op: Op) {
         if let Some(known) = self.op_mut(index, place) {
             *known = Some(op);
-            self.busy += 1;
-            if let Some(open) = &mut self.open {
-                open.begin(op.round);
-            }
         }
         if let Some(slot) = self.slots.get_mut(index) {
             slot.round = op.round;
@@ -120,29 +150,92 @@ impl<O: Outside> Drive<'_, O> {
         self.ops.get_mut(index * self.width + index_of(place)?)
     }
 
+    /// The next operation that is to be sent again on a connection that has room; `None` if each
+    /// needs a connection of its own.
+    fn next_untaken(&mut self) -> Option<Untaken> {
+        if self.open.as_ref().is_some_and(Open::by_connection) {
+            return None;
+        }
+        let at = self.untaken.iter().position(|untaken| !untaken.alone)?;
+        self.untaken.remove(at)
+    }
+
+    /// The server did not take an operation: it waits for another connection, or has failed.
+    pub(super) fn send_again(
+        &mut self,
+        index: usize,
+        place: u32,
+        failed: Failed,
+        progressed: bool,
+    ) {
+        let Some(op) = self.op(index, place) else { return };
+        if op.resent && !progressed {
+            self.finish(index, place, Err(failed));
+            return;
+        }
+        let round = self.counted_in(op);
+        self.kit.tally(round).resent += 1;
+        if let Some(known) = self.op_mut(index, place) {
+            *known = None;
+        }
+        let by_connection = self.open.as_ref().is_some_and(Open::by_connection);
+        let slot = self.slots.get_mut(index).filter(|_| by_connection);
+        let left = slot.map_or(0, |slot| std::mem::take(&mut slot.left));
+        let is_vacant = self.slots.get(index).is_some_and(|slot| slot.session.is_vacant());
+        let alone = self.width == 1 && is_vacant;
+        self.untaken.push_back(Untaken { op: Op { resent: !progressed, ..op }, left, alone });
+    }
+
+    /// Sends an operation again on a connection of its own.
+    pub(super) fn connect_again(&mut self, index: usize, untaken: Untaken) {
+        let operations = match &self.open {
+            Some(open) if open.by_connection() => untaken.left.saturating_add(1),
+            _ => self.kit.course.per_connection().unwrap_or(u64::MAX),
+        };
+        self.connect_for(index, untaken.op, operations, true);
+    }
+
+    /// What has begun and not ended.
+    pub(super) fn under_way(&self) -> UnderWay {
+        let untaken = self.untaken.iter().map(|untaken| untaken.op.actual.0);
+        let oldest = self.ops.iter().flatten().map(|op| op.actual.0).chain(untaken).min();
+        UnderWay {
+            operations: self.busy.into(),
+            oldest_ns: oldest.map_or(Nanos(0), |began| self.now - began),
+        }
+    }
+
     /// Counts and times the operation that was under way.
-    pub(super) fn finish(&mut self, index: usize, place: u32, result: Result<(), Failure>) {
+    pub(super) fn finish(&mut self, index: usize, place: u32, result: Result<Option<u16>, Failed>) {
         let Some(op) = self.op_mut(index, place).and_then(Option::take) else { return };
         self.busy -= 1;
         if let Some(open) = &mut self.open {
             open.end(op.round);
         }
         let round = self.counted_in(op);
+        let address = self.slots.get(index).and_then(|slot| slot.address);
         let tally = self.kit.tally(round);
+        if let Some(address) = address {
+            tally.end_at(address, result.map(drop).map_err(|failed| failed.failure));
+        }
         // A closed loop has no schedule: what it did is what it should have done.
         tally.scheduled += u64::from(self.open.is_none());
         match result {
-            Ok(()) => {
+            Ok(status) => {
                 self.counts.succeeded += 1;
                 tally.succeeded += 1;
+                status.into_iter().for_each(|status| tally.status(status));
                 tally.record(Phase::Uncorrected, self.now - op.actual.0);
                 if self.open.is_some() {
                     tally.record(Phase::Corrected, self.now - op.intended.0);
                 }
             }
-            Err(failure) => {
+            Err(failed) => {
                 self.counts.failed += 1;
-                tally.fail(failure);
+                tally.fail(failed);
+                if let Some(Reason::Status(status)) = failed.reason {
+                    tally.status(status);
+                }
             }
         }
         if round > 0 && self.open.is_none() {
@@ -161,6 +254,16 @@ impl<O: Outside> Drive<'_, O> {
         } else if let Some(slot) = self.slots.get_mut(index) {
             slot.rest_until = if failed { self.now + REST } else { self.now };
             if !failed {
+                self.vacated.push(index);
+            }
+        }
+    }
+
+    /// Connects where connections of a closed loop have come to their end.
+    pub(super) fn connect_vacated(&mut self) {
+        while let Some(index) = self.vacated.pop() {
+            let is_vacant = self.slots.get(index).is_some_and(|slot| slot.session.is_vacant());
+            if is_vacant {
                 self.connect_closed(index);
             }
         }
@@ -169,6 +272,10 @@ impl<O: Outside> Drive<'_, O> {
     pub(super) fn connect_closed(&mut self, index: usize) {
         // Others may have begun to connect since the clock was read, which takes a while with TLS.
         self.now = self.outside.now();
+        if let Some(untaken) = self.untaken.pop_front() {
+            self.connect_again(index, untaken);
+            return;
+        }
         if !self.rounds.may_start(self.now) {
             return;
         }
@@ -180,16 +287,26 @@ impl<O: Outside> Drive<'_, O> {
     /// Begins a connection for an operation.
     pub(super) fn connect(&mut self, index: usize, op: Op) {
         let operations = self.kit.course.per_connection().unwrap_or(u64::MAX);
+        self.connect_for(index, op, operations, false);
+    }
+
+    /// Begins a connection for so many operations, of which this is the first.
+    fn connect_for(&mut self, index: usize, op: Op, operations: u64, is_again: bool) {
         if let Some(slot) = self.slots.get_mut(index) {
             slot.number = slot.number.wrapping_add(1);
             (slot.left, slot.listed) = (operations, false);
         }
         // Its request will be the first of the connection, and have the first place.
-        self.begin(index, 0, op);
+        match is_again {
+            true => self.begin_again(index, 0, op),
+            false => self.begin(index, 0, op),
+        }
         self.live += 1;
         let Some(slot) = self.slots.get_mut(index) else { return };
         let name = Name { slot: number_of(index), number: slot.number };
-        let opened = match self.kit.route() {
+        let route = self.kit.route();
+        slot.address = route.map(|route| route.to);
+        let opened = match route {
             Some(route) => {
                 let hands = &mut self.kit.hands(op.round);
                 self.outside.open(&mut slot.session, name, route, hands)
@@ -197,7 +314,7 @@ impl<O: Outside> Drive<'_, O> {
             None => Err(Failure::Resolve),
         };
         if let Err(failure) = opened {
-            self.on_step(index, Step::Failed(failure));
+            self.on_step(index, Step::Failed(failure.into()));
         }
     }
 

@@ -41,7 +41,7 @@ pub(crate) trait Outside {
 }
 
 /// Which connection it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Name {
     /// The slot.
     pub(crate) slot: u32,

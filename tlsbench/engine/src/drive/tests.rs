@@ -6,14 +6,18 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use tlsbench_core::pace::{Shard, Starts};
-use tlsbench_core::plan::{Arrivals, Close, Length, Protocol, Request, Scheme, Spread, Target};
+use tlsbench_core::plan::{
+    Arrivals, Close, Length, Protocol, Request, Scheme, Spread, Target, Timeout,
+};
 use tlsbench_core::tally::{Failure, Phase, Quantile};
 use tlsbench_core::units::{Rate, Share};
 
 use super::*;
 use fake::{FakeWorld, Script, Served};
 
+mod closing;
 mod fake;
+mod unanswered;
 
 const MS: u64 = 1_000_000;
 
@@ -72,6 +76,7 @@ fn course(work: Work, length: Length, rounds: u32) -> Course {
         sources: vec![],
         request: Some(request()),
         close: Close::Server,
+        timeout: Timeout::DEFAULT,
         resume: Share::ZERO,
         work,
         shard: shard(),
@@ -98,10 +103,15 @@ impl Watch for Given {
 }
 
 fn run(course: &Course, script: Script) -> Vec<(Tally, Lap)> {
+    ended(course, script).0
+}
+
+/// The rounds, and what had not ended when they had.
+fn ended(course: &Course, script: Script) -> (Vec<(Tally, Lap)>, UnderWay) {
     let mut drive = Drive::new(Kit::new(course, None), FakeWorld::new(script, START));
     let mut given = Given(vec![]);
     drive.run(&mut given).unwrap();
-    given.0
+    (given.0, drive.ended().1)
 }
 
 /// Rounds of a run in which nothing failed and nothing was missed, and which took their time.
@@ -177,14 +187,14 @@ fn quantiles_of_an_open_loop_are_those_of_its_service_times() {
 }
 
 #[test]
-fn a_closed_loop_counts_connecting_and_closing_and_cuts_rounds_by_time() {
-    // Connections of 5 ms + 3 ms + 3 ms + 2 ms, one after the other: the first response of each
-    // ends 8 ms after it began, the second 3 ms later.
+fn a_closed_loop_counts_connecting_and_not_closing_and_cuts_rounds_by_time() {
+    // Connections of 5 ms + 3 ms + 3 ms, one after the other: the first response of each ends 8 ms
+    // after it began, the second 3 ms later. The 2 ms until it is closed are nobody's.
     let course = course(closed(2, Some(2)), Length::Time(ms(1_000)), 2);
     let script = Script { connect: ms(5), close: ms(2), ..Script::serving(|_| ms(3)) };
     let rounds = good(&course, script);
     assert_eq!(rounds.len(), 2);
-    let ends = |first| (0..).map(move |turn| turn * 13 + first).take_while(|end| *end < 2_000);
+    let ends = |first| (0..).map(move |turn| turn * 11 + first).take_while(|end| *end < 2_000);
     for (index, tally) in (0..).zip(&rounds) {
         let within = |first| ends(first).filter(|end| end / 1_000 == index).count();
         let (firsts, seconds) = (2 * within(8), 2 * within(11));
@@ -192,9 +202,9 @@ fn a_closed_loop_counts_connecting_and_closing_and_cuts_rounds_by_time() {
         assert_series(tally, Phase::Uncorrected, values);
         assert_series(tally, Phase::LastByte, vec![ms(3); firsts + seconds]);
     }
-    // 77 turns of 13 ms bring two responses in the first second; of the 77 in the next, the last
-    // response would end with it.
-    assert_eq!((rounds[0].succeeded, rounds[1].succeeded), (2 * 154, 2 * 153));
+    // 90 turns of 11 ms bring two responses in the first second, and one more begins; two seconds
+    // have 181, and again a first response.
+    assert_eq!((rounds[0].succeeded, rounds[1].succeeded), (2 * 181, 2 * 182));
 }
 
 #[test]
@@ -266,7 +276,7 @@ fn a_connection_that_arrives_counts_from_its_arrival_and_its_later_requests_by_t
     let arrivals = Arrivals::Connections { requests: count(3) };
     let work =
         Work::Open { arrivals, rate, spread: Spread::Even, pool: some(2), wait_max: ms(60_000) };
-    // Each holds its place for 5 + 3 × 3 + 1 = 15 ms, so that two are enough.
+    // Each holds its place for 5 + 3 × 3 = 14 ms, so that two are enough.
     let script = Script { connect: ms(5), close: ms(1), ..Script::serving(|_| ms(3)) };
     let rounds = good(&course(work, Length::Time(ms(1_000)), 1), script);
     let values = || [vec![ms(8); 100], vec![ms(3); 200]].concat();
@@ -383,6 +393,74 @@ fn a_request_without_an_answer_fails_when_its_time_is_over_and_the_run_ends() {
     assert_eq!(tally.failed, [(Failure::Timeout, 1)].into());
     // The other connection takes over.
     assert_series(tally, Phase::Corrected, [ms(1); 49]);
+}
+
+#[test]
+fn a_request_that_was_not_taken_is_sent_again_once_and_its_time_goes_on() {
+    // Of each four operations one is not taken; of each three, one is not twice.
+    for (untaken, each, succeeded, failed, resent) in [(1, 5, 80, 0, 20), (2, 4, 40, 20, 20)] {
+        let of = move || {
+            let mut index = 0;
+            Script::of(move |asked| {
+                index += 1;
+                match (index - 1) % each {
+                    place if place < untaken => Served::Untaken(asked + ms(1)),
+                    _ => Served::At(asked + ms(1)),
+                }
+            })
+        };
+        let all = succeeded + failed;
+        for work in [closed(1, None), open(100.0, 1, ms(60_000)), open(100.0, 3, ms(60_000))] {
+            let rounds = run(&course(work, Length::Count(count(all)), 1), of());
+            let (tally, _) = &rounds[0];
+            assert_eq!((tally.succeeded, tally.failures()), (succeeded, failed));
+            assert_eq!((tally.scheduled, tally.resent), (all, resent));
+            assert_eq!(tally.statuses, [(200, succeeded)].into());
+            let twice = usize::try_from(succeeded / 4).unwrap();
+            if untaken == 1 {
+                let expected = [vec![ms(2); twice], vec![ms(1); 3 * twice]].concat();
+                assert_series(tally, Phase::Uncorrected, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_sent_again_goes_to_a_new_connection() {
+    // Two connections answer a request each, and lose the next; the third request is lost while the
+    // second connection, which is about to be lost as well, has just become free.
+    for lost in [vec![3, 5], vec![3, 5, 8]] {
+        let (mut index, missing) = (0, lost.len());
+        let script = Script::of(move |asked| {
+            index += 1;
+            match index {
+                index if lost.contains(&index) => Served::Untaken(asked),
+                4 => Served::At(asked),
+                _ => Served::At(asked + ms(1)),
+            }
+        });
+        let rounds = run(&course(closed(2, None), Length::Count(count(20)), 1), script);
+        let (tally, _) = &rounds[0];
+        assert_eq!((tally.succeeded, tally.failures()), (20, 0));
+        assert_eq!(tally.resent, missing as u64);
+    }
+}
+
+#[test]
+fn an_arrival_s_other_requests_follow_the_one_that_is_sent_again() {
+    let rate = Rate::per_second(100.0).unwrap();
+    let arrivals = Arrivals::Connections { requests: NonZeroU64::new(4).unwrap() };
+    let work =
+        Work::Open { arrivals, rate, spread: Spread::Even, pool: some(3), wait_max: ms(60_000) };
+    let mut index = 0;
+    let script = Script::of(move |asked| {
+        index += 1;
+        if index % 5 == 2 { Served::Untaken(asked) } else { Served::At(asked) }
+    });
+    let rounds = run(&course(work, Length::Count(count(40)), 1), script);
+    let (tally, _) = &rounds[0];
+    assert_eq!((tally.succeeded, tally.failures(), tally.scheduled), (40, 0, 40));
+    assert_eq!((tally.resent, tally.connections), (10, 20));
 }
 
 #[test]

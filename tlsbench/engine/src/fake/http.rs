@@ -1,6 +1,9 @@
 //! HTTP/1.1 as far as a test needs it: requests are read and counted, and answered alike.
 
 use std::io::{self, Read, Write};
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
 
 use super::{Answer, Counters, Framing, count, http2};
 
@@ -24,7 +27,7 @@ pub(super) fn answer_all(
     }
     let mut reader = Reader { unread: Vec::new() };
     while let Some(request) = reader.request(stream, counters)? {
-        count(&counters.requests);
+        let number = counters.requests.fetch_add(1, Ordering::SeqCst) + 1;
         match *answer {
             Answer::Body { status, bytes, framing, close } => {
                 let close = close || request.close || framing == Framing::Close;
@@ -40,7 +43,31 @@ pub(super) fn answer_all(
                 return Ok(Next::Close);
             }
             Answer::Http2(_) | Answer::Reset => return Ok(Next::Reset),
+            Answer::LateClose(millis) => {
+                stream.write_all(&response(200, 10, Framing::Length, true))?;
+                stream.flush()?;
+                thread::sleep(Duration::from_millis(millis));
+                return Ok(Next::Close);
+            }
             Answer::Stall => {}
+            Answer::StallEvery(every) if number.is_multiple_of(every) => {}
+            Answer::StallEvery(_) => {
+                stream.write_all(&response(200, 10, Framing::Length, request.close))?;
+                stream.flush()?;
+                if request.close {
+                    return Ok(Next::Close);
+                }
+            }
+            Answer::Drip => {
+                let mut text = response(200, DRIPPED, Framing::Length, false);
+                text.truncate(text.len() - DRIPPED);
+                loop {
+                    stream.write_all(&text)?;
+                    stream.flush()?;
+                    text = vec![FILLER];
+                    thread::sleep(DRIP_EVERY);
+                }
+            }
             Answer::Truncated { promised, sent } => {
                 let mut text = response(200, promised, Framing::Length, false);
                 text.truncate(text.len() - promised + sent.min(promised));
@@ -137,6 +164,9 @@ impl Reader {
     }
 }
 
+/// What a body that drips promises, and how often it drips.
+const DRIPPED: usize = 1_000_000;
+const DRIP_EVERY: Duration = Duration::from_millis(2);
 /// What bodies are made of.
 const FILLER: u8 = b'x';
 

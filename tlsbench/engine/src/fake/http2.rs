@@ -4,6 +4,7 @@
 //! answer: bytes are written as they stand in the script.
 
 use std::io::{self, Read, Write};
+use std::sync::atomic::Ordering;
 
 use super::http::Next;
 use super::{Counters, count};
@@ -19,6 +20,8 @@ pub struct Script {
     pub each: &'static [u8],
     /// Requests after which it closes the connection; 0 for never.
     pub close_after: u32,
+    /// Each of so many requests to the server is not answered; 0 for none.
+    pub silent_every: u64,
     /// Whether DATA of a request is answered by larger windows, as much as came.
     pub gives_back: bool,
 }
@@ -31,7 +34,7 @@ impl Script {
     #[must_use]
     pub const fn plain() -> Self {
         let each = b"\x00\x00\x01\x01\x05\x7f\xff\xff\xff\x88";
-        Self { hello: b"", each, close_after: 0, gives_back: true }
+        Self { hello: b"", each, close_after: 0, silent_every: 0, gives_back: true }
     }
 }
 
@@ -66,6 +69,7 @@ pub(super) fn answer_all(
         let is_message = matches!(header.kind, frame::HEADERS | frame::DATA);
         match header.kind {
             frame::PING if header.has(frame::ACK) => count(&counters.pongs),
+            frame::RST_STREAM => count(&counters.resets),
             frame::GOAWAY => {
                 count(&counters.goodbyes);
                 return Ok(Next::Close);
@@ -78,9 +82,11 @@ pub(super) fn answer_all(
             _ => {}
         }
         if is_message && header.has(frame::END_STREAM) {
-            count(&counters.requests);
+            let number = counters.requests.fetch_add(1, Ordering::SeqCst) + 1;
             requests += 1;
-            answer(script.each, header.stream, &mut out);
+            if script.silent_every == 0 || !number.is_multiple_of(script.silent_every) {
+                answer(script.each, header.stream, &mut out);
+            }
         }
         stream.write_all(&out)?;
         stream.flush()?;

@@ -4,6 +4,7 @@
 //! requests are read and forgotten.
 
 use std::io::{self, IoSlice};
+use std::time::Duration;
 
 use tlsbench_core::plan::hop::RESPONSE_BYTES_MAX;
 use tokio::io::AsyncWriteExt as _;
@@ -14,45 +15,53 @@ use super::http::conn::Conn;
 use super::http::head::RequestFacts;
 use super::http::reply::Reply;
 use super::http::serve::{self, Next};
+use super::limits::Patience;
 use super::worker::{Client, Worker};
 
 /// Serves a client that speaks HTTP/1.1.
 pub(super) async fn answer(worker: &Worker, client: Client) -> Result<(), Refusal> {
-    let counts = &worker.counts;
+    let (counts, limits) = (&worker.counts, &worker.shared.limits);
+    let mut patience = Patience::new(limits.head);
     let usual = worker.shared.hop.response_bytes;
     let mut client = Conn::new(client.stream);
     let mut out = Vec::new();
     loop {
-        let next = serve::next(&mut client, |request, _| {
+        let next = serve::next(worker, &mut client, &mut patience, |request, _| {
             Ok(bytes(request.path.unwrap_or_default(), usual))
         });
         let (facts, bytes) = match next.await {
             Next::End => break,
-            Next::Refuse(why) => return serve::refuse(client, counts, why, false).await,
+            Next::Refuse(why) => return serve::refuse(worker, client, why, false).await,
             Next::Request(facts, bytes) => (facts, bytes),
         };
         counts.requests.one();
         let Some(bytes) = bytes else {
-            return serve::refuse(client, counts, Reply::BadRequest, facts.is_head).await;
+            return serve::refuse(worker, client, Reply::BadRequest, facts.is_head).await;
         };
-        match read_body(&mut client, counts, &facts).await {
+        let reading = read_body(&mut client, counts, &facts, &mut patience, limits.body);
+        match reading.await {
             Ok(()) => {}
             Err(Unread::Bad) => {
-                return serve::refuse(client, counts, Reply::BadRequestBody, facts.is_head).await;
+                return serve::refuse(worker, client, Reply::BadRequestBody, facts.is_head).await;
             }
             Err(Unread::Cut) => return Err(Refusal::RequestBody),
+            Err(Unread::Late) => {
+                return serve::refuse(worker, client, Reply::RequestTimeout, facts.is_head).await;
+            }
         }
         put_head(&facts, bytes, &mut out);
         let body = if facts.is_head { 0 } else { bytes };
-        if write(&mut client, &mut out, body).await.is_err() {
-            return Err(Refusal::Reset);
-        }
+        let written = write(&mut client, &mut out, body, &mut patience, limits.body).await;
+        written.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => Refusal::Stalled,
+            _ => Refusal::Reset,
+        })?;
         counts.down.add(body);
         if !facts.keeps {
             break;
         }
     }
-    serve::end(client).await;
+    serve::end(worker, client).await;
     Ok(())
 }
 
@@ -70,6 +79,8 @@ enum Unread {
     Bad,
     /// The client went away within it.
     Cut,
+    /// It stopped coming.
+    Late,
 }
 
 impl From<BadBody> for Unread {
@@ -78,7 +89,13 @@ impl From<BadBody> for Unread {
     }
 }
 
-async fn read_body(client: &mut Conn, counts: &Counts, facts: &RequestFacts) -> Result<(), Unread> {
+async fn read_body(
+    client: &mut Conn,
+    counts: &Counts,
+    facts: &RequestFacts,
+    patience: &mut Patience,
+    limit: Duration,
+) -> Result<(), Unread> {
     let mut decoder = Decoder::new(facts.framing);
     if facts.expects && client.data().is_empty() {
         let asked = client.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
@@ -93,9 +110,10 @@ async fn read_body(client: &mut Conn, counts: &Counts, facts: &RequestFacts) -> 
                 counts.up.add(bytes as u64);
                 client.take(bytes);
             }
-            Piece::More => match client.fill(ROOM_BODY).await {
-                Ok(0) | Err(_) => return Err(Unread::Cut),
-                Ok(_) => {}
+            Piece::More => match patience.within(limit, client.fill(ROOM_BODY)).await {
+                Some(Ok(1..)) => {}
+                Some(Ok(0) | Err(_)) => return Err(Unread::Cut),
+                None => return Err(Unread::Late),
             },
         }
     }
@@ -112,7 +130,13 @@ fn put_head(facts: &RequestFacts, bytes: u64, out: &mut Vec<u8>) {
 }
 
 /// Writes a head, and a body behind it, as much of both at once as there is.
-async fn write(client: &mut Conn, out: &mut Vec<u8>, mut body: u64) -> io::Result<()> {
+async fn write(
+    client: &mut Conn,
+    out: &mut Vec<u8>,
+    mut body: u64,
+    patience: &mut Patience,
+    limit: Duration,
+) -> io::Result<()> {
     let part =
         |bytes: u64| BLOCK.get(..usize::try_from(bytes).unwrap_or(usize::MAX)).unwrap_or(&BLOCK);
     if body <= COPIED_MAX {
@@ -124,10 +148,13 @@ async fn write(client: &mut Conn, out: &mut Vec<u8>, mut body: u64) -> io::Resul
         let (first, rest) = (out.get(taken..).unwrap_or_default(), part(body));
         let written = match (first, rest) {
             ([], []) => break,
-            ([], only) | (only, []) => client.stream.write(only).await?,
+            ([], only) | (only, []) => {
+                patience.within(limit, client.stream.write(only)).await.ok_or_else(stalled)??
+            }
             _ => {
                 let both = [IoSlice::new(first), IoSlice::new(rest)];
-                client.stream.write_vectored(&both).await?
+                let writing = client.stream.write_vectored(&both);
+                patience.within(limit, writing).await.ok_or_else(stalled)??
             }
         };
         if written == 0 {
@@ -138,7 +165,11 @@ async fn write(client: &mut Conn, out: &mut Vec<u8>, mut body: u64) -> io::Resul
         body -= (written - of_first) as u64;
     }
     out.clear();
-    client.stream.flush().await
+    patience.within(limit, client.stream.flush()).await.ok_or_else(stalled)?
+}
+
+fn stalled() -> io::Error {
+    io::ErrorKind::TimedOut.into()
 }
 
 /// What bodies are made of.

@@ -157,7 +157,7 @@ reasons!(
         Request = "request",
         /// A request's body is malformed or cut short.
         RequestBody = "request-body",
-        /// A request's head came too slowly.
+        /// A request's head or body came too slowly.
         RequestTimeout = "request-timeout",
         /// The next hop's response is malformed or was cut short.
         Response = "response",
@@ -165,6 +165,14 @@ reasons!(
         ResponseTimeout = "response-timeout",
         /// The connection was reset by one side, and so by us towards the other.
         Reset = "reset",
+        /// The client ended its connection or its stream before it had its response.
+        Gone = "gone",
+        /// No byte of a response, or of a relayed connection, moved for as long as the limit.
+        Stalled = "stalled",
+        /// A client of HTTP/2 sent far more frames that cost it nothing than it had reason to.
+        Flood = "flood",
+        /// A client of HTTP/2 began more streams than it may have at a time.
+        Streams = "streams",
     }
 );
 

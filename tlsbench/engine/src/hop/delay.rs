@@ -27,6 +27,7 @@ pub(super) struct Delayed {
     delay: Nanos,
     queue: VecDeque<Waiting>,
     queued_bytes: usize,
+    moved: u64,
     timer: AsyncFd<OwnedFd>,
     /// What the timer is set to.
     set: Option<Nanos>,
@@ -55,6 +56,7 @@ impl Delayed {
             delay,
             queue: VecDeque::new(),
             queued_bytes: 0,
+            moved: 0,
             timer,
             set: None,
             read_end: false,
@@ -76,6 +78,7 @@ impl Delayed {
             let data = read.filled().to_vec();
             self.read_end = data.is_empty();
             self.queued_bytes += data.len();
+            self.moved += data.len() as u64;
             count.add(data.len() as u64);
             let due = Clock::Monotonic.now() + self.delay;
             self.queue.push_back(Waiting { due, data, taken: 0 });
@@ -97,7 +100,9 @@ impl Delayed {
                 return Poll::Ready(Ok(()));
             }
             while let Some(rest) = first.data.get(first.taken..).filter(|rest| !rest.is_empty()) {
-                first.taken += ready!(Pin::new(&mut *to).poll_write(cx, rest))?;
+                let written = ready!(Pin::new(&mut *to).poll_write(cx, rest))?;
+                first.taken += written;
+                self.moved += written as u64;
             }
             self.queued_bytes -= first.data.len();
             self.queue.pop_front();
@@ -142,6 +147,10 @@ impl Direction for Delayed {
                 return Poll::Pending;
             }
         }
+    }
+
+    fn moved(&self) -> u64 {
+        self.moved
     }
 }
 

@@ -28,6 +28,9 @@ pub(super) trait Direction {
         last: bool,
         count: &Count,
     ) -> Poll<io::Result<()>>;
+
+    /// How many bytes were read or written so far.
+    fn moved(&self) -> u64;
 }
 
 /// A direction in which bytes go on as soon as they come.
@@ -40,6 +43,7 @@ pub(super) struct Pump {
     pipe: Option<Pipe>,
     /// How many more small pieces may come until bytes are copied again; bulk while there are any.
     bulk: u8,
+    moved: u64,
     state: State,
 }
 
@@ -94,8 +98,14 @@ impl Direction for Pump {
                 ready!(Pin::new(&mut *to).poll_flush(cx))?;
                 return Poll::Pending;
             };
-            count.add(moved? as u64);
+            let moved = moved? as u64;
+            self.moved += moved;
+            count.add(moved);
         }
+    }
+
+    fn moved(&self) -> u64 {
+        self.moved
     }
 }
 
@@ -108,6 +118,7 @@ impl Pump {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.taken += written;
+            self.moved += written as u64;
         }
         // The memory is given back: most connections wait seldom.
         (self.waiting, self.taken) = (Vec::new(), 0);
@@ -117,6 +128,7 @@ impl Pump {
                     splice(&pipe.out, None, to, None, pipe.holds, FLAGS)
                 }))?;
                 pipe.holds -= written;
+                self.moved += written as u64;
             }
         }
         if let Some(pipe) = self.pipe.take() {

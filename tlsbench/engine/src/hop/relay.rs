@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::task::Poll;
-use std::time::Duration;
 
 use tlsbench_core::units::Nanos;
 use tokio::io::AsyncReadExt as _;
@@ -13,9 +12,10 @@ use tokio::time::timeout;
 use super::count::{Counts, Refusal};
 use super::delay::Delayed;
 use super::hello::{self, Hello, HelloError};
+use super::limits::Patience;
 use super::pump::{Direction, Pump};
 use super::stream::{Socket, Stream};
-use super::worker::{Client, Worker};
+use super::worker::{Client, Handshaking, Worker};
 
 /// Passes everything on to one address.
 pub(super) async fn relay(worker: &Worker, client: Client, to: SocketAddr) -> Result<(), Refusal> {
@@ -30,10 +30,13 @@ pub(super) async fn relay(worker: &Worker, client: Client, to: SocketAddr) -> Re
             (Err(error), _) | (_, Err(error)) => Err(error),
         },
     };
-    passed.map_err(|_| {
+    passed.map_err(|error| {
         near.reset_on_close();
         far.reset_on_close();
-        Refusal::Reset
+        match error.kind() {
+            io::ErrorKind::TimedOut => Refusal::Stalled,
+            _ => Refusal::Reset,
+        }
     })
 }
 
@@ -42,10 +45,12 @@ pub(super) async fn sni_relay(
     worker: &Worker,
     mut client: Client,
     default: SocketAddr,
+    handshake: Handshaking,
 ) -> Result<(), Refusal> {
     let Stream::Plain(socket) = &mut client.stream else { return Err(Refusal::HelloNotTls) };
-    let read = timeout(HELLO_WAIT_MAX, hello(socket)).await;
+    let read = timeout(worker.shared.limits.handshake, hello(socket)).await;
     let name = read.unwrap_or(Err(Refusal::HelloTimeout))?;
+    drop(handshake);
     let to = name.and_then(|name| worker.shared.routes.get(&name).copied()).unwrap_or(default);
     relay(worker, client, to).await
 }
@@ -74,7 +79,7 @@ async fn hello(socket: &mut Socket) -> Result<Option<String>, Refusal> {
     }
 }
 
-/// Runs both directions until both have ended or one has failed.
+/// Runs both directions until both have ended, one has failed, or nothing has moved for too long.
 async fn both<D: Direction>(
     near: &mut Stream,
     far: &mut Stream,
@@ -82,17 +87,21 @@ async fn both<D: Direction>(
     worker: &Worker,
 ) -> io::Result<()> {
     let counts: &Counts = &worker.counts;
+    let mut patience = Patience::new(worker.shared.limits.relay);
     let mut ended = [false; 2];
     poll_fn(|cx| {
         let [up_ended, down_ended] = &mut ended;
         *up_ended = up.poll(cx, near, far, *down_ended, &counts.up)?.is_ready();
         *down_ended = down.poll(cx, far, near, *up_ended, &counts.down)?.is_ready();
-        if *up_ended && *down_ended { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if *up_ended && *down_ended {
+            return Poll::Ready(Ok(()));
+        }
+        patience
+            .poll_idle(cx, up.moved() + down.moved())
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
     })
     .await
 }
 
-/// Ten seconds: ten times the first two retransmissions of a SYN.
-const HELLO_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Most hellos are shorter.
 const HELLO_USUAL: usize = 2 << 10;

@@ -136,6 +136,15 @@ impl Stream {
         }
     }
 
+    /// Whether TLS has made records that the socket was not offered yet.
+    fn owes_answer(&self) -> bool {
+        match self {
+            Self::Client(tls) => tls.get_ref().1.wants_write(),
+            Self::Plain(_) => false,
+            Self::Server(tls) => tls.get_ref().1.wants_write(),
+        }
+    }
+
     /// Makes closing a reset, so that the other side learns that this is no orderly end.
     pub(super) fn reset_on_close(&self) {
         // A socket that refuses this is gone already.
@@ -156,11 +165,20 @@ macro_rules! forward {
 
 impl AsyncRead for Stream {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        forward!(self, poll_read, cx, into)
+        let this = self.as_mut();
+        let read = forward!(this, poll_read, cx, into);
+        // rustls answers some messages by itself, such as a renegotiation (RFC 5246, section 7.2.2,
+        // no_renegotiation), and tokio-rustls sends that with the next write: the client may wait
+        // for it before there is one.
+        if read.is_pending() && self.owes_answer() {
+            // An error is found by whoever reads or writes next.
+            let _ = self.as_mut().poll_flush(cx);
+        }
+        read
     }
 }
 

@@ -18,9 +18,13 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::RunningHop;
 use crate::tls::{Issued, LabPki, Subject};
 
+mod details;
+mod doubling;
 mod endless;
+mod gone;
 mod http1;
 mod http2;
+mod idle;
 mod bodies;
 mod relays;
 mod tls;

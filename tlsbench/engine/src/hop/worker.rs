@@ -11,13 +11,14 @@ use rustls::{ClientConfig, ServerConfig};
 use tlsbench_core::plan::hop::{Hop, HopKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::count::{Counts, Refusal};
 use super::http::pool::Pool;
 use super::http::{forward, http2};
+use super::limits::{HANDSHAKES_MAX, Limits, connections_max};
 use super::preamble::{self, Ends, PREAMBLE_MAX, Preamble};
 use super::stream::{Socket, Stream};
 use super::{backend, relay};
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) hop: Hop,
     /// Where the hop listens, its port known.
     pub(super) address: SocketAddr,
+    pub(super) limits: Limits,
     /// Where connections for a name go, in small letters.
     pub(super) routes: BTreeMap<String, SocketAddr>,
     /// TLS of each replica.
@@ -47,7 +49,25 @@ pub(super) struct Worker {
     pub(super) counts: Arc<Counts>,
     replicas: Vec<Replica>,
     turn: AtomicUsize,
+    connections: Slots,
+    handshakes: Slots,
 }
+
+/// A number of things that there may be at a time.
+struct Slots {
+    free: Arc<Semaphore>,
+    max: usize,
+}
+
+/// A connection's place among all that are open, and among those that have not said yet what they
+/// want.
+struct Place {
+    connection: Option<OwnedSemaphorePermit>,
+    handshake: Handshaking,
+}
+
+/// A place among the handshakes that are under way, until this goes.
+pub(super) type Handshaking = Option<OwnedSemaphorePermit>;
 
 /// One thread's part of a replica.
 pub(super) struct Replica {
@@ -69,7 +89,15 @@ impl Worker {
             let idle_max = shared.hop.dial.as_ref().map_or(0, |dial| dial.pool);
             shared.tls.iter().map(|tls| Replica::new(tls, idle_max)).collect()
         };
-        Self { shared, counts, replicas, turn: AtomicUsize::new(0) }
+        let connections = connections_max(shared.hop.kind, shared.hop.workers.get());
+        Self {
+            shared,
+            counts,
+            replicas,
+            turn: AtomicUsize::new(0),
+            connections: Slots::new(connections),
+            handshakes: Slots::new(HANDSHAKES_MAX),
+        }
     }
 
     /// Serves until told to stop; connections end with the runtime.
@@ -84,17 +112,18 @@ impl Worker {
         });
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = self.accept(&listener) => accepted,
                 _ = stop.changed() => return,
             };
             match accepted {
-                Ok((tcp, from)) => {
+                Ok((tcp, from, place)) => {
                     self.counts.accepted.one();
                     let worker = Arc::clone(&self);
                     tokio::spawn(async move {
                         // Counted also when the runtime ends before the connection does.
                         let _open = Open(&worker.counts);
-                        if let Err(why) = worker.serve(tcp, from).await {
+                        let Place { connection: _connection, handshake } = place;
+                        if let Err(why) = worker.serve(tcp, from, handshake).await {
                             worker.counts.refused(why);
                         }
                     });
@@ -107,13 +136,41 @@ impl Worker {
         }
     }
 
+    /// Accepts a connection once there is a place for it. Until then it waits in the kernel's queue.
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+    ) -> std::io::Result<(TcpStream, SocketAddr, Place)> {
+        let place = Place {
+            connection: self.connections.take().await,
+            handshake: self.handshakes.take().await,
+        };
+        let (tcp, from) = listener.accept().await?;
+        Ok((tcp, from, place))
+    }
+
+    /// How long a client may say nothing: before its first request, or between two.
+    pub(super) fn silence_max(&self, is_first: bool) -> Duration {
+        let limits = &self.shared.limits;
+        match is_first {
+            _ if self.connections.are_scarce() => limits.keep_alive_pressed,
+            true => limits.head,
+            false => limits.keep_alive,
+        }
+    }
+
     pub(super) fn replica(&self, index: usize) -> &Replica {
         // There is at least one, and indices come from `serve`.
         #[expect(clippy::indexing_slicing, reason = "indices are made from the number of replicas")]
         &self.replicas[index]
     }
 
-    async fn serve(self: &Arc<Self>, tcp: TcpStream, from: SocketAddr) -> Result<(), Refusal> {
+    async fn serve(
+        self: &Arc<Self>,
+        tcp: TcpStream,
+        from: SocketAddr,
+        handshake: Handshaking,
+    ) -> Result<(), Refusal> {
         let mut to = self.shared.address;
         if to.ip().is_unspecified() {
             to = tcp.local_addr().unwrap_or(to);
@@ -121,20 +178,31 @@ impl Worker {
         let mut ends = Ends { from, to };
         let mut socket = Socket::new(tcp);
         if self.shared.hop.listen.proxy_protocol {
-            let read = timeout(PREAMBLE_WAIT_MAX, read_preamble(&mut socket)).await;
+            let read = timeout(self.shared.limits.handshake, read_preamble(&mut socket)).await;
             ends = read.unwrap_or(Err(Refusal::ProxyHeader))?.unwrap_or(ends);
         }
         let replica = self.turn.fetch_add(1, Ordering::Relaxed) % self.replicas.len().max(1);
         let stream = self.begin(self.replica(replica), socket).await?;
         let client = Client { stream, ends, replica };
         if client.stream.speaks_http2() {
-            return http2::serve(self, client).await;
+            return http2::serve(self, client, handshake).await;
         }
         match (self.shared.hop.kind, &self.shared.hop.dial) {
-            (HopKind::Relay, Some(dial)) => relay::relay(self, client, dial.address).await,
-            (HopKind::SniRelay, Some(dial)) => relay::sni_relay(self, client, dial.address).await,
-            (HopKind::Http, _) => forward::forward(self, client).await,
-            (HopKind::Backend, _) => backend::answer(self, client).await,
+            (HopKind::SniRelay, Some(dial)) => {
+                relay::sni_relay(self, client, dial.address, handshake).await
+            }
+            (HopKind::Relay, Some(dial)) => {
+                drop(handshake);
+                relay::relay(self, client, dial.address).await
+            }
+            (HopKind::Http, _) => {
+                drop(handshake);
+                forward::forward(self, client).await
+            }
+            (HopKind::Backend, _) => {
+                drop(handshake);
+                backend::answer(self, client).await
+            }
             (HopKind::Relay | HopKind::SniRelay, None) => Err(Refusal::Dial),
         }
     }
@@ -142,7 +210,8 @@ impl Worker {
     /// Ends TLS, if there is to be some.
     async fn begin(&self, replica: &Replica, socket: Socket) -> Result<Stream, Refusal> {
         let Some(acceptor) = &replica.acceptor else { return Ok(Stream::Plain(socket)) };
-        let Ok(Ok(tls)) = timeout(HANDSHAKE_WAIT_MAX, acceptor.accept(socket)).await else {
+        let accepting = acceptor.accept(socket);
+        let Ok(Ok(tls)) = timeout(self.shared.limits.handshake, accepting).await else {
             self.counts.listened.failed();
             return Err(Refusal::Handshake);
         };
@@ -159,13 +228,13 @@ impl Worker {
         ends: &Ends,
     ) -> Result<Stream, Refusal> {
         self.counts.dialled.one();
-        let begun = timeout(CONNECT_WAIT_MAX, self.connect(to, ends)).await;
+        let begun = timeout(self.shared.limits.connect, self.connect(to, ends)).await;
         let Ok(Ok(tcp)) = begun else { return Err(Refusal::Dial) };
         let Some((connector, name)) = &replica.connector else {
             return Ok(Stream::Plain(Socket::new(tcp)));
         };
         let tls = connector.connect(name.clone(), Socket::new(tcp));
-        let Ok(Ok(tls)) = timeout(HANDSHAKE_WAIT_MAX, tls).await else {
+        let Ok(Ok(tls)) = timeout(self.shared.limits.handshake, tls).await else {
             self.counts.dialled_tls.failed();
             return Err(Refusal::DialHandshake);
         };
@@ -183,6 +252,24 @@ impl Worker {
             tcp.write_all(&header).await?;
         }
         Ok(tcp)
+    }
+}
+
+impl Slots {
+    fn new(max: usize) -> Self {
+        let max = max.min(Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(max)), max }
+    }
+
+    /// Takes one as soon as there is one.
+    async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        // Fails on a semaphore that was closed, which this never is.
+        Arc::clone(&self.free).acquire_owned().await.ok()
+    }
+
+    /// Whether fewer than an eighth are left.
+    fn are_scarce(&self) -> bool {
+        self.free.available_permits() < self.max / 8
     }
 }
 
@@ -227,11 +314,6 @@ impl Drop for Open<'_> {
     }
 }
 
-/// Ten seconds each: ten times the first two retransmissions of a SYN, and a hundred times what a
-/// handshake takes on a busy machine.
-const PREAMBLE_WAIT_MAX: Duration = Duration::from_secs(10);
-const HANDSHAKE_WAIT_MAX: Duration = Duration::from_secs(10);
-const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Room for a header and the hello behind it.
 const PREAMBLE_USUAL: usize = 1 << 10;
 /// A second is shorter than every wait of a connection, and too long to cost anything.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -19,6 +19,38 @@ pub struct Proxy {
     pub name: &'static str,
     /// Its version, where it told one in time.
     pub version: Option<String>,
+    /// How nginx can relay; none of others, which can without a module.
+    pub stream: Option<Stream>,
+}
+
+/// nginx's `stream`, which relays TCP: part of it, or a module that distributions pack by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Part of the program.
+    BuiltIn,
+    /// The program takes the module, and it is not installed; or the program does not take it.
+    Missing,
+    /// The module's file.
+    Module(PathBuf),
+}
+
+impl Stream {
+    /// Reads what `nginx -V` says.
+    fn read(said: &str) -> Self {
+        let has = |flag: &str| said.split_whitespace().any(|word| word == flag);
+        if has("--with-stream") {
+            return Self::BuiltIn;
+        }
+        if !has("--with-stream=dynamic") {
+            return Self::Missing;
+        }
+        let named = said.split_whitespace().find_map(|word| word.strip_prefix("--modules-path="));
+        let known = MODULE_FOLDERS.iter().copied();
+        let mut folders = named.into_iter().chain(known.filter(|_| named.is_none()));
+        let module = |folder: &str| Path::new(folder).join("ngx_stream_module.so");
+        let module = folders.find_map(|folder| Some(module(folder)).filter(|file| file.exists()));
+        module.map_or(Self::Missing, Self::Module)
+    }
 }
 
 /// Looks for proxies in the folders of `path`, which is written as the variable `PATH` is, and asks
@@ -31,7 +63,8 @@ pub fn proxies(path: &OsStr) -> Vec<Proxy> {
         .filter_map(|(name, flag)| {
             let program = folders.iter().map(|folder| folder.join(name)).find(|p| p.is_file())?;
             let said = ask(&program, flag).unwrap_or_default();
-            Some(Proxy { name, version: version(&said) })
+            let stream = (name == "nginx").then(|| Stream::read(&said));
+            Some(Proxy { name, version: version(&said), stream })
         })
         .collect()
 }
@@ -93,13 +126,16 @@ fn version(said: &str) -> Option<String> {
 
 /// Names of programs, and how each is asked for its version.
 const KNOWN: [(&str, &str); 5] = [
-    ("nginx", "-v"),
+    ("nginx", "-V"),
     ("haproxy", "-v"),
     ("envoy", "--version"),
     ("traefik", "version"),
     ("caddy", "version"),
 ];
 
+/// Where distributions put nginx's modules, unless it says so itself: Debian, Fedora, Alpine.
+const MODULE_FOLDERS: [&str; 3] =
+    ["/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/var/lib/nginx/modules"];
 /// All answer in well under a second; five of them may take 10 s at most.
 const ANSWER_WITHIN: Nanos = Nanos::from_millis(2_000);
 const PAUSE: Duration = Duration::from_millis(2);
@@ -128,6 +164,21 @@ mod tests {
     }
 
     #[test]
+    fn the_stream_module_of_nginx_is_found_or_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let said =
+            |flags: &str| format!("nginx version: nginx/1.22.1\nconfigure arguments: {flags}");
+        let path = folder.path().display();
+        let dynamic = said(&format!("--modules-path={path} --with-stream=dynamic --with-x"));
+        assert_eq!(Stream::read(&dynamic), Stream::Missing);
+        let file = folder.path().join("ngx_stream_module.so");
+        fs::write(&file, "").unwrap();
+        assert_eq!(Stream::read(&dynamic), Stream::Module(file));
+        assert_eq!(Stream::read(&said("--with-stream --with-x")), Stream::BuiltIn);
+        assert_eq!(Stream::read(&said("--with-stream_ssl_module")), Stream::Missing);
+    }
+
+    #[test]
     fn versions_are_found_in_what_each_proxy_says() {
         for (said, expected) in [
             ("nginx version: nginx/1.22.1\n", Some("1.22.1")),
@@ -150,8 +201,10 @@ mod tests {
             folder(&[("nginx", "echo 1.1.1"), ("caddy", LEAVES_ONE_BEHIND), ("traefik", "exit 3")]);
         let path = std::env::join_paths([first.path(), second.path()]).unwrap();
         let found = proxies(&path);
-        let proxy =
-            |name, version: Option<&str>| Proxy { name, version: version.map(str::to_owned) };
+        let proxy = |name, version: Option<&str>| {
+            let stream = (name == "nginx").then_some(Stream::Missing);
+            Proxy { name, version: version.map(str::to_owned), stream }
+        };
         // `-v` stands where `$1` does.
         let expected =
             [proxy("nginx", Some("9.9")), proxy("traefik", None), proxy("caddy", Some("2.7.6"))];
@@ -164,6 +217,6 @@ mod tests {
         // while another thread starts one, which the kernel refuses (ETXTBSY).
         let folder = folder(&[("envoy", "echo 1.2.3; exec sleep 600")]);
         let found = proxies(folder.path().as_os_str());
-        assert_eq!(found, [Proxy { name: "envoy", version: Some("1.2.3".into()) }]);
+        assert_eq!(found, [Proxy { name: "envoy", version: Some("1.2.3".into()), stream: None }]);
     }
 }

@@ -76,6 +76,7 @@ pub(super) fn course(
         sources: scenario.sources.clone(),
         request: scenario.request.as_ref().map(|request| Rendered::new(request, target)),
         close: scenario.close,
+        timeout: scenario.timeout,
         resume: scenario.tls.resume,
         work,
         shard,

@@ -1,6 +1,6 @@
 //! How a connection ends: by the server, by us, by a reset, or because it took too long.
 
-use tlsbench_core::plan::Close;
+use tlsbench_core::plan::{Close, SERVER_CLOSE_MAX};
 use tlsbench_core::units::Nanos;
 
 use super::link::{Got, Unasked};
@@ -22,13 +22,20 @@ impl Session {
             Close::Fin if !self.parted => {
                 link.say_goodbye(hands.tally);
                 link.shut();
+                self.shut = true;
             }
             // Without TLS and without a request there is nothing to ask the server by.
-            Close::Server if hands.request.is_none() && link.tls.is_none() => link.shut(),
-            Close::Fin | Close::Server => {}
+            Close::Server if hands.request.is_none() && link.tls.is_none() => {
+                link.shut();
+                self.shut = true;
+            }
+            // The handshake's end had both.
+            Close::Fin => self.shut = true,
+            Close::Server => {}
         }
         self.stage = Stage::Closing;
-        self.deadline = Clock::Monotonic.now() + CLOSE_MAX;
+        let patience = if self.shut { CLOSE_MAX } else { SERVER_CLOSE_MAX };
+        self.deadline = Clock::Monotonic.now() + patience;
         if self.drained && !self.hung_up { Step::Waits } else { self.on_closing(hands) }
     }
 
@@ -56,6 +63,20 @@ impl Session {
         }
     }
 
+    /// The server has not closed in time: the client does, and then waits for the server's end only so
+    /// that nothing of it is answered by a reset.
+    pub(super) fn close_first(&mut self, hands: &mut Hands<'_>) -> Step {
+        let Some(link) = self.link.as_mut().filter(|_| !self.shut) else { return self.over() };
+        hands.tally.closed_by_client += 1;
+        if !std::mem::replace(&mut self.parted, true) {
+            link.say_goodbye(hands.tally);
+        }
+        link.shut();
+        self.shut = true;
+        self.deadline = Clock::Monotonic.now() + CLOSE_MAX;
+        Step::Waits
+    }
+
     /// Ends at once, whatever is under way.
     pub(crate) fn drop_link(&mut self) {
         self.link = None;
@@ -69,5 +90,5 @@ impl Session {
     }
 }
 
-/// A server that does not close within this is closed.
-const CLOSE_MAX: Nanos = Nanos::from_millis(2_000);
+/// Who has our FIN and does not close within this is left alone.
+const CLOSE_MAX: Nanos = Nanos::from_millis(1_000);

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tlsbench_core::plan::Close;
-use tlsbench_core::tally::{Failure, Tally};
+use tlsbench_core::plan::{Close, Timeout};
+use tlsbench_core::tally::{Failed, Tally};
 use tlsbench_core::units::Nanos;
 
 use crate::tls::TlsClient;
@@ -45,18 +45,22 @@ pub(crate) trait Connection {
     /// together, requests that are to go out together.
     fn resume(&mut self, hands: &mut Hands<'_>) -> Option<Step>;
 
-    /// The stage took too long. Where there are several requests, those that did are due.
-    fn expire(&mut self) -> Step;
+    /// The stage took too long. Where there are several requests, those that did are due; where the
+    /// server should have closed, the client does, and waits a little more.
+    fn expire(&mut self, hands: &mut Hands<'_>) -> Step;
 
     /// Makes a request, at `now`, in the place that [`Connection::place`] says; the last of the
-    /// connection says so when the server is to close.
-    fn request(&mut self, last: bool, now: Nanos, hands: &mut Hands<'_>) -> Result<(), Failure>;
+    /// connection says so when the server is to close. An error is the step that it ended in.
+    fn request(&mut self, last: bool, now: Nanos, hands: &mut Hands<'_>) -> Result<(), Step>;
 
     /// Nothing is to be asked for the time being.
     fn rest(&mut self, hands: &mut Hands<'_>);
 
     /// Closes as the run closes; what is left to wait for, if anything, comes by `step`.
     fn close(&mut self, hands: &mut Hands<'_>) -> Step;
+
+    /// Drops a connection at once.
+    fn abandon(&mut self);
 
     /// Leaves a connection on which nothing is under way.
     fn leave(&mut self, hands: &mut Hands<'_>);
@@ -74,6 +78,8 @@ pub(crate) struct Hands<'h> {
     pub(crate) request: Option<&'h Rendered>,
     /// How the connection ends.
     pub(crate) close: Close,
+    /// How long an operation and its parts may take.
+    pub(crate) timeout: Timeout,
     /// Who begins TLS; nothing for plain HTTP.
     pub(crate) tls: Option<&'h mut TlsClient>,
 }
@@ -98,19 +104,29 @@ pub(crate) enum Step {
     Answered {
         /// The request's place on the connection.
         place: u32,
-        /// What became of it.
-        result: Result<(), Failure>,
+        /// The status of a response that counts as success.
+        result: Result<u16, Failed>,
     },
     /// The server confirmed the handshake of a handshake-only run.
     Confirmed,
     /// It failed and is closed.
-    Failed(Failure),
+    Failed(Failed),
     /// It is closed, as it should be.
     Over,
     /// It can take a request, its first.
     Ready,
     /// It may take more requests at a time than before.
     Room,
+    /// The server did not take a request, which may be sent again on another connection.
+    Untaken {
+        /// The request's place on this connection, which goes on unless it is vacant.
+        place: u32,
+        /// The failure that it is where it is not sent again.
+        failed: Failed,
+        /// Whether the server took others on this connection, so that sending again comes to an
+        /// end.
+        progressed: bool,
+    },
     /// It waits for the server.
     Waits,
 }

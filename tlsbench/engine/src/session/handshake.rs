@@ -3,18 +3,18 @@
 use std::fmt::Write as _;
 
 use tlsbench_core::plan::Close;
-use tlsbench_core::tally::{Failure, Phase};
+use tlsbench_core::tally::{Failed, Failure, Phase};
 use tlsbench_core::units::Nanos;
 
 use super::http1::wording;
 use super::http2::form;
 use super::link::{Got, Unasked};
-use super::{Connection as _, HANDSHAKE_MAX, Hands, Session, Stage, Step, dial};
+use super::{Connection as _, Hands, Session, Stage, Step, dial};
 use crate::clock::Clock;
 use crate::tls::{Alpn, Kind, Wanted};
 
 impl Session {
-    pub(super) fn on_connect(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failure> {
+    pub(super) fn on_connect(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failed> {
         let Some(link) = &mut self.link else { return Ok(Step::Over) };
         dial::outcome(&link.socket)?;
         self.connected = Clock::Monotonic.now();
@@ -29,7 +29,7 @@ impl Session {
         {
             let bytes = match (&mut self.streams, form(hands)) {
                 (Some(streams), Some(form)) => {
-                    streams.request(form, self.connected);
+                    streams.request_since(form, self.connected, self.began);
                     streams.unsent(&[])
                 }
                 _ => wording(rendered, self.last, hands.close),
@@ -41,19 +41,19 @@ impl Session {
             }
         }
         self.stage = Stage::Handshaking;
-        self.deadline = self.connected + HANDSHAKE_MAX;
+        self.deadline = self.until.min(self.connected + hands.timeout.handshake);
         link.flush(hands.tally).map_err(|_| Failure::ResetInHandshake)?;
         Ok(Step::Waits)
     }
 
-    pub(super) fn on_handshake(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failure> {
+    pub(super) fn on_handshake(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failed> {
         loop {
             let Some(link) = &mut self.link else { return Ok(Step::Over) };
             let length = match link.recv(hands.buffer, hands.tally) {
                 Got::Nothing => return Ok(Step::Waits),
                 // A server that only closes has not said why: the handshake was not confirmed.
-                Got::End => return Err(Failure::Unconfirmed),
-                Got::Reset => return Err(Failure::ResetInHandshake),
+                Got::End => return Err(Failure::Unconfirmed.into()),
+                Got::Reset => return Err(Failure::ResetInHandshake.into()),
                 Got::Bytes(length) => length,
             };
             let input = hands.buffer.get(..length).unwrap_or_default();
@@ -67,7 +67,7 @@ impl Session {
                 self.note_shape(hands);
                 if self.streams.is_some() && !self.agreed_on(Alpn::Http2) {
                     // Nothing was asked, so nothing can be answered in HTTP/1.1.
-                    return Err(Failure::Alpn);
+                    return Err(Failure::Alpn.into());
                 }
                 return Ok(self.after_handshake(fed.goodbye, now, hands));
             }
@@ -146,14 +146,14 @@ impl Session {
         }
     }
 
-    pub(super) fn on_confirming(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failure> {
+    pub(super) fn on_confirming(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failed> {
         loop {
             let Some(link) = &mut self.link else { return Ok(Step::Over) };
             link.flush(hands.tally).map_err(|_| Failure::ResetInHandshake)?;
             let length = match link.recv(hands.buffer, hands.tally) {
                 Got::Nothing => return Ok(Step::Waits),
-                Got::End => return Err(Failure::Unconfirmed),
-                Got::Reset => return Err(Failure::ResetInHandshake),
+                Got::End => return Err(Failure::Unconfirmed.into()),
+                Got::Reset => return Err(Failure::ResetInHandshake.into()),
                 Got::Bytes(length) => length,
             };
             let input = hands.buffer.get(..length).unwrap_or_default();

@@ -3,11 +3,11 @@
 use std::io::Write as _;
 
 use tlsbench_core::plan::Close;
-use tlsbench_core::tally::{Failure, Phase, Tally};
+use tlsbench_core::tally::{Detail, Failed, Failure, Phase, Reason, Tally};
 use tlsbench_core::units::Nanos;
 
 use super::link::Got;
-use super::{Hands, NEVER, RESPONSE_MAX, Session, Stage, Step};
+use super::{Hands, NEVER, Session, Stage, Step};
 use crate::clock::Clock;
 use crate::wire::{Answer, Rendered, Words};
 
@@ -18,7 +18,7 @@ impl Session {
         last: bool,
         now: Nanos,
         hands: &mut Hands<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Step> {
         let Some(rendered) = hands.request else { return Ok(()) };
         let early = std::mem::take(&mut self.early) && self.accepted_early();
         self.reader.begin(rendered.head);
@@ -27,15 +27,21 @@ impl Session {
         self.taken = 0;
         self.first_byte = false;
         self.reusable = false;
-        self.deadline = now + RESPONSE_MAX;
+        if !std::mem::take(&mut self.fresh) {
+            self.until = now + hands.timeout.operation;
+        }
+        self.deadline = self.until.min(now + hands.timeout.first_byte);
         if !early {
             self.sent = now;
         }
         let bytes = wording(rendered, self.last, hands.close);
-        self.send(bytes, early, hands.tally).inspect_err(|_| self.drop_link())
+        self.send(bytes, early, hands.tally).map_err(|failure| {
+            let lost = self.lost(failure, rendered);
+            self.or_failed(lost)
+        })
     }
 
-    pub(super) fn on_idle(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failure> {
+    pub(super) fn on_idle(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failed> {
         loop {
             let Some(link) = &mut self.link else { return Ok(Step::Over) };
             let length = match link.recv(hands.buffer, hands.tally) {
@@ -57,10 +63,13 @@ impl Session {
         }
     }
 
-    pub(super) fn on_response(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failure> {
+    pub(super) fn on_response(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failed> {
         let Some(rendered) = hands.request else { return Ok(Step::Waits) };
-        if self.has_unsent(rendered, hands.close) {
-            self.send(wording(rendered, self.last, hands.close), false, hands.tally)?;
+        if self.has_unsent(rendered, hands.close)
+            && let Err(failure) =
+                self.send(wording(rendered, self.last, hands.close), false, hands.tally)
+        {
+            return self.lost(failure, rendered);
         }
         loop {
             let Some(link) = &mut self.link else { return Ok(Step::Over) };
@@ -68,11 +77,13 @@ impl Session {
                 Got::Nothing => return Ok(Step::Waits),
                 // TLS has an end of its own; without it anybody may have cut the response short.
                 Got::End if link.tls.is_some() && self.confirmed => {
-                    return Err(Failure::ResponseTruncated);
+                    return self.lost(Failure::ResponseTruncated, rendered);
                 }
                 Got::End => return self.on_end(rendered, hands),
-                Got::Reset if self.confirmed => return Err(Failure::ResponseTruncated),
-                Got::Reset => return Err(Failure::ResetInHandshake),
+                Got::Reset if self.confirmed => {
+                    return self.lost(Failure::ResponseTruncated, rendered);
+                }
+                Got::Reset => return Err(Failure::ResetInHandshake.into()),
                 Got::Bytes(length) => length,
             };
             let now = Clock::Monotonic.now();
@@ -84,6 +95,7 @@ impl Session {
             self.confirm(word, now, hands);
             if fed.data && !self.first_byte {
                 self.first_byte = true;
+                self.deadline = self.until;
                 hands.tally.record(Phase::FirstByte, now - self.sent);
             }
             if let Some(answer) = fed.answer {
@@ -94,23 +106,40 @@ impl Session {
                 return self.on_end(rendered, hands);
             }
             if drained {
-                self.deadline = now + RESPONSE_MAX;
                 return Ok(Step::Waits);
             }
         }
     }
 
     /// The server closed while a response was awaited.
-    fn on_end(&mut self, rendered: &Rendered, hands: &mut Hands<'_>) -> Result<Step, Failure> {
+    fn on_end(&mut self, rendered: &Rendered, hands: &mut Hands<'_>) -> Result<Step, Failed> {
         self.hung_up = true;
         if !self.confirmed {
-            return Err(Failure::Unconfirmed);
+            return Err(Failure::Unconfirmed.into());
         }
         match self.reader.end() {
             Ok(Some(answer)) => Ok(self.answered(answer, Clock::Monotonic.now(), rendered, hands)),
-            Ok(None) => Err(Failure::ResponseTruncated),
-            Err(_) => Err(Failure::ResponseMalformed),
+            Ok(None) => self.lost(Failure::ResponseTruncated, rendered),
+            Err(malformed) => Err(malformed.into()),
         }
+    }
+
+    /// The connection ended before the response was whole. A server may close a kept connection
+    /// just when a request is on its way: clients send that again, once, where no byte of a
+    /// response came and the method is idempotent (RFC 9112, section 9.3.1).
+    fn lost(&mut self, failure: Failure, rendered: &Rendered) -> Result<Step, Failed> {
+        if failure != Failure::ResponseTruncated {
+            return Err(failure.into());
+        }
+        let failed = Failed::of(failure, self.reader.missing());
+        if !self.answered || failed.reason != Some(Reason::Detail(Detail::NoAnswer)) {
+            return Err(failed);
+        }
+        if !rendered.idempotent {
+            return Err(Failed::of(failure, Detail::NotSentAgain));
+        }
+        self.drop_link();
+        Ok(Step::Untaken { place: 0, failed, progressed: false })
     }
 
     fn answered(
@@ -125,7 +154,8 @@ impl Session {
         self.moment = now;
         self.deadline = NEVER;
         self.reusable = answer.reusable;
-        Step::Answered { place: 0, result: rendered.judge(&answer).map_err(Failure::from) }
+        self.answered = true;
+        Step::Answered { place: 0, result: rendered.outcome(&answer) }
     }
 
     /// Whether something of the request is still ours to send.

@@ -2,12 +2,13 @@
 
 use std::io::Write as _;
 
-use tlsbench_core::tally::{Failure, Phase, Tally};
+use tlsbench_core::plan::Timeout;
+use tlsbench_core::tally::{Failed, Failure, Phase, Tally};
 use tlsbench_core::units::Nanos;
 
 use super::link::{Got, Link};
-use super::streams::{End, Streams};
-use super::{Connection as _, Hands, NEVER, RESPONSE_MAX, Session, Step};
+use super::streams::{End, Lost, Streams};
+use super::{Connection as _, Hands, NEVER, Session, Step};
 use crate::clock::Clock;
 use crate::wire::Words;
 use crate::wire::http2::Form;
@@ -16,6 +17,7 @@ impl Session {
     /// Makes a request; it goes out with the next step.
     pub(super) fn request_stream(&mut self, now: Nanos, hands: &Hands<'_>) {
         let (Some(streams), Some(form)) = (&mut self.streams, form(hands)) else { return };
+        let began = if std::mem::take(&mut self.fresh) { self.began } else { now };
         if std::mem::take(&mut self.early) {
             // It was made already. If the server did not take it, it goes out now.
             let tls = self.link.as_ref().and_then(|link| link.tls.as_ref());
@@ -25,14 +27,13 @@ impl Session {
                 streams.sent(length);
             }
         } else {
-            streams.request(form, now);
+            streams.request_since(form, now, began);
         }
-        if self.deadline == NEVER {
-            self.deadline = now + RESPONSE_MAX;
-        }
+        let until = began + hands.timeout.operation;
+        self.deadline = self.deadline.min(until).min(now + hands.timeout.first_byte);
     }
 
-    pub(super) fn on_streams(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failure> {
+    pub(super) fn on_streams(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failed> {
         loop {
             let (Some(streams), Some(link)) = (&mut self.streams, &mut self.link) else {
                 return Ok(Step::Over);
@@ -100,11 +101,17 @@ impl Session {
         if !self.is_busy() {
             self.deadline = NEVER;
         }
-        let judge = |answer| rendered.judge(&answer).map_err(Failure::from);
-        Step::Answered { place: outcome.place, result: outcome.result.and_then(judge) }
+        let place = outcome.place;
+        match outcome.result {
+            Ok(answer) => Step::Answered { place, result: rendered.outcome(&answer) },
+            Err(Lost::Failed(failed)) => Step::Answered { place, result: Err(failed) },
+            Err(Lost::Untaken { failed, progressed }) => {
+                Step::Untaken { place, failed, progressed }
+            }
+        }
     }
 
-    fn on_end_of_streams(&mut self, end: End, hands: &mut Hands<'_>) -> Result<Step, Failure> {
+    fn on_end_of_streams(&mut self, end: End, hands: &mut Hands<'_>) -> Result<Step, Failed> {
         let (Some(streams), Some(link)) = (&mut self.streams, &mut self.link) else {
             return Ok(Step::Over);
         };
@@ -114,22 +121,24 @@ impl Session {
                 streams.say_goodbye(fault.code());
                 let _ = flush(streams, link, &[], hands.tally);
                 link.say_goodbye(hands.tally);
-                Err(Failure::ResponseMalformed)
+                Err(Failed::of(Failure::ResponseMalformed, fault.detail()))
             }
             // A server may close what is not used.
             End::Gone if streams.open() == 0 => {
                 self.drop_link();
                 Ok(Step::Over)
             }
-            End::Gone if self.confirmed => Err(Failure::ResponseTruncated),
-            End::Gone => Err(Failure::Unconfirmed),
+            End::Gone if self.confirmed => {
+                Err(Failed { failure: Failure::ResponseTruncated, reason: streams.farewell() })
+            }
+            End::Gone => Err(Failure::Unconfirmed.into()),
         }
     }
 
     /// Gives up requests that have waited too long, and only them.
-    pub(super) fn expire_streams(&mut self) {
+    pub(super) fn expire_streams(&mut self, timeout: Timeout) {
         if let Some(streams) = &mut self.streams {
-            let next = streams.expire(Clock::Monotonic.now(), RESPONSE_MAX);
+            let next = streams.expire(Clock::Monotonic.now(), timeout);
             self.deadline = next.unwrap_or(NEVER);
         }
     }

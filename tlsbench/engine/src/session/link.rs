@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use rustls::ClientConnection;
-use tlsbench_core::tally::{Failure, Tally};
+use tlsbench_core::tally::{Failed, Failure, Tally};
 
 use super::dial::is_blocked;
 use crate::tls::{failure_of, failure_of_io};
@@ -58,11 +58,7 @@ impl Link {
     }
 
     /// Gives bytes that were read to TLS and what they hold to the reader.
-    pub(super) fn feed(
-        &mut self,
-        mut input: &[u8],
-        reader: &mut impl Sink,
-    ) -> Result<Fed, Failure> {
+    pub(super) fn feed(&mut self, mut input: &[u8], reader: &mut impl Sink) -> Result<Fed, Failed> {
         let mut fed = Fed::default();
         let Some(tls) = &mut self.tls else {
             fed.data = true;
@@ -71,7 +67,7 @@ impl Link {
         };
         while !input.is_empty() {
             if tls.read_tls(&mut input).map_err(|error| failure_of_io(&error))? == 0 {
-                return Err(Failure::TlsOther);
+                return Err(Failure::TlsOther.into());
             }
             let state = match tls.process_new_packets() {
                 Ok(state) => state,
@@ -153,21 +149,21 @@ impl Link {
 /// Who reads what TLS has decrypted.
 pub(super) trait Sink {
     /// Takes a piece; the answer, where there can be only one and this is its end.
-    fn push(&mut self, piece: &[u8]) -> Result<Option<Answer>, Failure>;
+    fn push(&mut self, piece: &[u8]) -> Result<Option<Answer>, Failed>;
 }
 
 /// Lets go what a server says though nothing was asked.
 pub(super) struct Unasked;
 
 impl Sink for Unasked {
-    fn push(&mut self, _: &[u8]) -> Result<Option<Answer>, Failure> {
+    fn push(&mut self, _: &[u8]) -> Result<Option<Answer>, Failed> {
         Ok(None)
     }
 }
 
 impl Sink for Reader {
-    fn push(&mut self, piece: &[u8]) -> Result<Option<Answer>, Failure> {
+    fn push(&mut self, piece: &[u8]) -> Result<Option<Answer>, Failed> {
         // Its own method, not this one.
-        Self::push(self, piece).map_err(|_| Failure::ResponseMalformed)
+        Self::push(self, piece).map_err(Failed::from)
     }
 }

@@ -5,12 +5,16 @@
 
 use std::collections::VecDeque;
 
-use tlsbench_core::tally::Failure;
+use tlsbench_core::plan::Timeout;
+use tlsbench_core::tally::{ErrorCode, Failed, Failure, Reason};
 use tlsbench_core::units::Nanos;
 
 use super::link::Sink;
 use crate::wire::Answer;
-use crate::wire::http2::{Decoder, Dictionary, Fault, Form, Frames, HEADER_LIST_MAX, frame};
+use crate::wire::http2::{
+    BYTES_PER_FRAME, Decoder, Dictionary, Fault, Form, Frames, HEADER_LIST_MAX, PER_REQUEST,
+    PER_SECOND, frame,
+};
 
 mod receive;
 
@@ -18,6 +22,8 @@ mod receive;
 #[derive(Debug)]
 pub(super) struct Streams {
     frames: Frames,
+    /// When time last let the server send more frames.
+    earned: Nanos,
     state: State,
 }
 
@@ -25,12 +31,31 @@ pub(super) struct Streams {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
     pub(super) place: u32,
-    pub(super) result: Result<Answer, Failure>,
+    pub(super) result: Result<Answer, Lost>,
     /// From its first byte sent to the first of its response, and to the last.
     pub(super) first_byte: Option<Nanos>,
     pub(super) last_byte: Option<Nanos>,
     /// When it ended.
     pub(super) moment: Nanos,
+}
+
+/// Why a request has no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// It failed.
+    Failed(Failed),
+    /// The server did not take it, and said so: it may be sent again (RFC 9113, section 8.7).
+    Untaken {
+        failed: Failed,
+        /// The server took others on this connection.
+        progressed: bool,
+    },
+}
+
+impl From<Failed> for Lost {
+    fn from(failed: Failed) -> Self {
+        Self::Failed(failed)
+    }
 }
 
 /// Why no more will come.
@@ -71,6 +96,8 @@ struct State {
     now: Nanos,
     /// The server will take no more requests.
     leaving: bool,
+    /// The error code by which it said so.
+    farewell: Option<ErrorCode>,
     /// How many requests may be made has changed.
     has_news: bool,
     end: Option<End>,
@@ -80,6 +107,8 @@ struct State {
 struct Stream {
     /// 0 for a free place.
     id: u32,
+    /// When its operation began, which for the first may have been with the connection.
+    began: Nanos,
     sent: Nanos,
     /// When something of it last came or went.
     active: Nanos,
@@ -93,12 +122,12 @@ struct Stream {
     /// What we may send, and what there is to send.
     window: i64,
     unsent: usize,
-    result: Option<Result<Answer, Failure>>,
+    result: Option<Result<Answer, Lost>>,
 }
 
 impl Streams {
     pub(super) fn new() -> Self {
-        Self { frames: Frames::new(), state: State::new() }
+        Self { frames: Frames::new(), earned: Nanos(0), state: State::new() }
     }
 
     /// Begins with a new connection, on which so many requests at a time are wanted.
@@ -112,9 +141,10 @@ impl Streams {
         self.state.free().map(|id| self.state.place_of(id))
     }
 
-    /// Makes a request in the place that is free.
-    pub(super) fn request(&mut self, form: &Form, now: Nanos) {
-        self.state.request(form, now);
+    /// Makes a request in the place that is free, of an operation that began then.
+    pub(super) fn request_since(&mut self, form: &Form, now: Nanos, began: Nanos) {
+        self.frames.earn(PER_REQUEST);
+        self.state.request(form, now, began);
     }
 
     /// How many requests are under way, outcomes that were not taken included.
@@ -159,19 +189,31 @@ impl Streams {
         self.state.end
     }
 
+    /// The error code by which the server said that it leaves.
+    pub(super) fn farewell(&self) -> Option<Reason> {
+        self.state.farewell.map(Reason::ErrorCode)
+    }
+
     /// No more will come.
     pub(super) fn finish(&mut self, end: End) {
         self.state.end.get_or_insert(end);
     }
 
     /// What comes next, comes now.
-    pub(super) const fn set_now(&mut self, now: Nanos) {
+    pub(super) fn set_now(&mut self, now: Nanos) {
         self.state.now = now;
+        let seconds = (now - self.earned).0 / Nanos::from_millis(1_000).0;
+        if seconds > 0 {
+            let frames = seconds.saturating_mul(u64::from(PER_SECOND));
+            self.frames.earn(u32::try_from(frames).unwrap_or(u32::MAX));
+            self.earned = now;
+        }
     }
 
     /// What is to be sent, as far as the windows allow.
     pub(super) fn unsent(&mut self, body: &[u8]) -> &[u8] {
-        self.state.pump(body);
+        let bytes = self.state.pump(body);
+        self.frames.earn(bytes.div_ceil(BYTES_PER_FRAME) as u32);
         self.state.out.get(self.state.taken..).unwrap_or_default()
     }
 
@@ -203,14 +245,14 @@ impl Streams {
         frame::put_goaway(code, &mut self.state.out);
     }
 
-    /// Gives up what has waited for too long without a sign; when to look again.
-    pub(super) fn expire(&mut self, now: Nanos, patience: Nanos) -> Option<Nanos> {
-        self.state.expire(now, patience)
+    /// Gives up what has taken too long until its first byte, or as a whole; when to look again.
+    pub(super) fn expire(&mut self, now: Nanos, timeout: Timeout) -> Option<Nanos> {
+        self.state.expire(now, timeout)
     }
 }
 
 impl Sink for Streams {
-    fn push(&mut self, mut input: &[u8]) -> Result<Option<Answer>, Failure> {
+    fn push(&mut self, mut input: &[u8]) -> Result<Option<Answer>, Failed> {
         while self.state.end.is_none() {
             match self.frames.next(&mut input) {
                 Ok(None) => break,
@@ -248,6 +290,7 @@ impl State {
             replies: 0,
             now: Nanos(0),
             leaving: false,
+            farewell: None,
             has_news: false,
             end: None,
         }
@@ -266,7 +309,7 @@ impl State {
         let default = i64::from(frame::WINDOW_DEFAULT);
         (self.window, self.stream_window) = (default, default);
         (self.received, self.replies, self.taken) = (0, 0, 0);
-        (self.leaving, self.has_news, self.end) = (false, false, None);
+        (self.leaving, self.farewell, self.has_news, self.end) = (false, None, false, None);
         self.out.clear();
         self.out.extend_from_slice(frame::PREFACE);
         let settings = [
@@ -306,12 +349,13 @@ impl State {
         None
     }
 
-    fn request(&mut self, form: &Form, now: Nanos) {
+    fn request(&mut self, form: &Form, now: Nanos, began: Nanos) {
         let Some(id) = self.free() else { return };
         let place = self.place_of(id);
         let Some(stream) = self.table.get_mut(place as usize) else { return };
         *stream = Stream {
             id,
+            began,
             sent: now,
             active: now,
             window: self.stream_window,
@@ -327,10 +371,11 @@ impl State {
         form.put(id, &mut self.dictionary, &mut self.out);
     }
 
-    /// Writes of the bodies what the windows allow.
-    fn pump(&mut self, body: &[u8]) {
+    /// Writes of the bodies what the windows allow; how many bytes that are.
+    fn pump(&mut self, body: &[u8]) -> usize {
+        let mut bytes = 0;
         for _ in 0..self.senders.len() {
-            let Some(place) = self.senders.pop_front() else { return };
+            let Some(place) = self.senders.pop_front() else { return bytes };
             let Some(stream) = self.table.get_mut(place as usize) else { continue };
             while stream.id != 0 && stream.unsent > 0 && self.out.len() < OUT_ENOUGH {
                 let window = usize::try_from(stream.window.min(self.window)).unwrap_or_default();
@@ -343,6 +388,7 @@ impl State {
                 stream.unsent -= length;
                 stream.window -= length as i64;
                 self.window -= length as i64;
+                bytes += length;
                 let flags = if stream.unsent == 0 { frame::END_STREAM } else { 0 };
                 frame::put(frame::DATA, flags, stream.id, part, &mut self.out);
             }
@@ -350,19 +396,24 @@ impl State {
                 self.senders.push_back(place);
             }
         }
+        bytes
     }
 
-    fn expire(&mut self, now: Nanos, patience: Nanos) -> Option<Nanos> {
+    fn expire(&mut self, now: Nanos, timeout: Timeout) -> Option<Nanos> {
         let mut next: Option<Nanos> = None;
         for place in 0..self.table.len() as u32 {
             let Some(stream) = self.table.get(place as usize) else { break };
             if stream.id == 0 || stream.result.is_some() {
                 continue;
             }
-            let until = Nanos(stream.active.0.saturating_add(patience.0));
+            let whole = stream.began + timeout.operation;
+            let until = match stream.first {
+                Some(_) => whole,
+                None => whole.min(stream.sent + timeout.first_byte),
+            };
             if until <= now {
                 self.now = now;
-                self.fail(place, Failure::Timeout, Some(frame::CANCEL));
+                self.fail(place, Failed::from(Failure::Timeout), Some(frame::CANCEL));
             } else {
                 next = Some(next.map_or(until, |next| next.min(until)));
             }
@@ -371,14 +422,14 @@ impl State {
     }
 
     /// A stream ends without a response, and the server is told if it has to be.
-    fn fail(&mut self, place: u32, failure: Failure, code: Option<u32>) {
+    fn fail(&mut self, place: u32, lost: impl Into<Lost>, code: Option<u32>) {
         let Some(stream) = self.table.get_mut(place as usize) else { return };
         if let Some(code) = code {
             frame::put_reset(stream.id, code, &mut self.out);
         }
         stream.unsent = 0;
         stream.active = self.now;
-        stream.result = Some(Err(failure));
+        stream.result = Some(Err(lost.into()));
         self.due.push_back(place);
     }
 }
@@ -386,6 +437,7 @@ impl State {
 impl Stream {
     const FREE: Self = Self {
         id: 0,
+        began: Nanos(0),
         sent: Nanos(0),
         active: Nanos(0),
         first: None,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
@@ -15,7 +14,7 @@ use tlsbench_core::plan::hop::{Cryptography, DialTls, ListenTls, PrivatePem};
 use tlsbench_core::plan::{Provider, Version};
 
 use super::verify::Verifier;
-use super::{Alpn, Roots, TlsError, crypto_provider, provider, roots, server_name};
+use super::{Alpn, Roots, TlsError, crypto_provider, pem, provider, server_name};
 
 /// What a hop listens with, with the keys that its session tickets are made by.
 ///
@@ -113,16 +112,10 @@ fn cryptography(asked: &Cryptography) -> Result<Crypto, TlsError> {
 type Certificate = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn certificate(chain: &str, key: &PrivatePem) -> Result<Certificate, TlsError> {
-    let chain = roots::certificates(chain.as_bytes())
+    let chain = pem::chain(chain.as_bytes())
         .map_err(|source| TlsError::CertificateChain { source: source.into() })?;
-    let key = PrivateKeyDer::from_pem_slice(key.0.as_bytes()).map_err(|source| {
-        TlsError::CertificateKey {
-            source: match source {
-                pem::Error::NoItemsFound => "no private key in it, PKCS#8, PKCS#1 or SEC1".into(),
-                other => other.into(),
-            },
-        }
-    })?;
+    let key = pem::private_key(key.0.as_bytes())
+        .map_err(|source| TlsError::CertificateKey { source: source.into() })?;
     Ok((chain, key))
 }
 

@@ -9,11 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::{self, PemObject};
-use thiserror::Error;
 use tlsbench_core::units::Nanos;
 
 use super::TlsError;
+use super::pem::{self, Certificates, LeftOut};
 
 /// Loaded roots.
 #[derive(Debug)]
@@ -21,17 +20,31 @@ pub struct Roots {
     store: Arc<RootCertStore>,
     generation: u64,
     unusable: usize,
+    left_out: Vec<LeftOut>,
 }
 
 impl Roots {
-    /// Reads roots from PEM.
+    /// Reads roots from PEM. What is no certificate, or none that can be a root, is left out.
     ///
     /// # Errors
-    /// Fails when a block is broken, when a certificate would be passed over, and when none is left.
+    /// Fails when the text has a block that is cut or joined to another, and when no root is left.
     pub fn from_pem(text: &[u8]) -> Result<Self, TlsError> {
-        let found =
-            certificates(text).map_err(|source| TlsError::Roots { source: source.into() })?;
-        Self::of(found)
+        let failed = |source: pem::PemError| TlsError::Roots { source: source.into() };
+        let Certificates { found, mut left_out } = pem::certificates(text).map_err(failed)?;
+        let mut store = RootCertStore::empty();
+        for (at, certificate) in found {
+            if let Err(error) = store.add(certificate) {
+                left_out.push(LeftOut { at, why: error.to_string() });
+            }
+        }
+        left_out.sort_by_key(|left_out| left_out.at.number);
+        if store.is_empty() {
+            return Err(match left_out.into_iter().next() {
+                Some(first) => failed(pem::PemError::LeftOut(first)),
+                None => TlsError::RootsEmpty,
+            });
+        }
+        Ok(Self::new(store, left_out.len(), left_out))
     }
 
     /// Reads the roots of this machine, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
@@ -54,8 +67,12 @@ impl Roots {
         if usable == 0 {
             return Err(TlsError::RootsEmpty);
         }
+        Ok(Self::new(store, unusable, Vec::new()))
+    }
+
+    fn new(store: RootCertStore, unusable: usize, left_out: Vec<LeftOut>) -> Self {
         let generation = NEXT_GENERATION.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { store: Arc::new(store), generation, unusable })
+        Self { store: Arc::new(store), generation, unusable, left_out }
     }
 
     /// A number that no other load of roots has, in this process.
@@ -74,6 +91,12 @@ impl Roots {
     #[must_use]
     pub fn unusable(&self) -> usize {
         self.unusable
+    }
+
+    /// Blocks of the PEM text that were left out, each with its position and why.
+    #[must_use]
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
     }
 
     /// The roots themselves, for a server that verifies its clients.
@@ -241,38 +264,6 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Why PEM could not be read.
-#[derive(Debug, Error)]
-pub(super) enum PemError {
-    #[error("block {number} is broken")]
-    Broken { number: usize, source: pem::Error },
-    #[error("no certificate in it: none begins with `-----BEGIN CERTIFICATE-----`")]
-    None,
-    #[error("certificates that begin: {markers}, that can be read: {found}")]
-    PassedOver { markers: usize, found: usize },
-}
-
-/// Certificates of a PEM text. The reader passes over what it does not like (a block on the line
-/// where another ends, an indented one), so markers are counted and compared.
-pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    let found = CertificateDer::pem_slice_iter(text)
-        .zip(1..)
-        .map(|(certificate, number)| {
-            certificate.map_err(|source| PemError::Broken { number, source })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let markers = text.windows(MARKER.len()).filter(|window| *window == MARKER).count();
-    if markers == 0 {
-        return Err(PemError::None);
-    }
-    if markers != found.len() {
-        return Err(PemError::PassedOver { markers, found: found.len() });
-    }
-    Ok(found)
-}
-
-const MARKER: &[u8] = b"-----BEGIN CERTIFICATE-----";
-
 /// How often a file is looked at, at most: a swap is seen well within the minute or so that a
 /// kubelet takes to bring it.
 const LOOK_EVERY: Nanos = Nanos::from_millis(1_000);
@@ -317,20 +308,46 @@ mod tests {
                 "cannot read the roots: no certificate in it: none begins with \
                  `-----BEGIN CERTIFICATE-----`",
             ),
-            (&joined, "cannot read the roots: certificates that begin: 2, that can be read: 1"),
+            (
+                &joined,
+                "cannot read the roots: line 11: a marker that does not stand in a line of its own, \
+                 or not at its beginning; break or unindent the line",
+            ),
             (
                 &format!("  {indented}"),
-                "cannot read the roots: certificates that begin: 1, that can be read: 0",
+                "cannot read the roots: line 1: a marker that does not stand in a line of its own, \
+                 or not at its beginning; break or unindent the line",
+            ),
+            (
+                cut,
+                "cannot read the roots: line 1: a BEGIN without its END: the file was cut; write it \
+                 whole again",
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                "cannot read the roots: certificate 1 (line 1) is left out: it holds something else, \
+                 or one that was cut, not a certificate",
             ),
         ] {
             let error = Roots::from_pem(text.as_bytes()).unwrap_err();
             assert_eq!(chain_of(&error), expected);
         }
-        let error = Roots::from_pem(cut.as_bytes()).unwrap_err();
-        assert!(chain_of(&error).contains("block 1 is broken"), "{}", chain_of(&error));
-        let no_root = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        let error = Roots::from_pem(no_root.as_bytes()).unwrap_err();
-        assert!(matches!(error, TlsError::RootsEmpty));
+    }
+
+    #[test]
+    fn a_block_that_is_no_certificate_is_left_out_and_named() {
+        let (one, two) = (root(), root());
+        let broken = "-----BEGIN CERTIFICATE-----\nMIIB%%%%\n-----END CERTIFICATE-----\n";
+        let trusted = one.replace(" CERTIFICATE", " TRUSTED CERTIFICATE");
+        let text = format!("# of us\n{one}{broken}{trusted}{two}");
+        let roots = Roots::from_pem(text.as_bytes()).unwrap();
+        assert_eq!((roots.usable(), roots.unusable()), (2, 2));
+        let told: Vec<String> = roots.left_out().iter().map(ToString::to_string).collect();
+        let lines = one.lines().count();
+        let begin = format!("certificate 2 (line {}) is left out: ", lines + 2);
+        assert!(told[0].starts_with(&begin), "{told:?}");
+        let begin = format!("certificate 3 (line {}) is left out: it is a `TRUSTED", lines + 5);
+        assert!(told[1].starts_with(&begin) && told[1].contains("openssl x509"), "{told:?}");
     }
 
     /// A mounted ConfigMap: the file is a link through `..data`, which is swapped.

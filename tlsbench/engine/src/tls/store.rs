@@ -70,10 +70,13 @@ impl ClientSessionStore for SessionStore {
         self.set_hint(Some(group));
     }
 
-    /// Full handshakes are hinted too: without, each would be retried by a server that wants
-    /// another group than our first.
+    /// Only a connection that resumes knows the server's group, from the session. A full handshake is
+    /// that of a client which has not been here before: a server that wants another group than our
+    /// first retries each of them, and that round trip is part of what is measured. rustls asks for the
+    /// session first.
     fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
-        self.hint()
+        let state = self.state();
+        state.hint.filter(|_| state.handed_out)
     }
 
     fn set_tls12_session(&self, _: ServerName<'static>, session: Tls12ClientSessionValue) {
@@ -86,7 +89,7 @@ impl ClientSessionStore for SessionStore {
             return None;
         }
         let session = state.session.clone();
-        state.handed_out = session.is_some();
+        state.handed_out |= session.is_some();
         session
     }
 
@@ -108,7 +111,7 @@ impl ClientSessionStore for SessionStore {
             return None;
         }
         let ticket = state.tickets.pop_back();
-        state.handed_out = ticket.is_some();
+        state.handed_out |= ticket.is_some();
         ticket
     }
 }

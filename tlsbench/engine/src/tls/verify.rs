@@ -8,11 +8,13 @@ use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_na
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use tlsbench_core::plan::{Provider, Verify};
+use tlsbench_core::tally::Detail;
 
+use super::refusal;
 use super::roots::Roots;
 
 /// Verifies the servers of one target, with one load of roots and one provider.
@@ -26,6 +28,8 @@ pub(super) struct Verifier {
     memory: Mutex<Memory>,
     chains_verified: AtomicU64,
     last_scheme: AtomicU16,
+    /// What the certificates told of the last chain that was refused.
+    refused: Mutex<Option<Detail>>,
 }
 
 impl Verifier {
@@ -44,6 +48,7 @@ impl Verifier {
             memory: Mutex::new(Memory::default()),
             chains_verified: AtomicU64::new(0),
             last_scheme: AtomicU16::new(NO_SCHEME),
+            refused: Mutex::new(None),
         }
     }
 
@@ -55,6 +60,17 @@ impl Verifier {
     pub(super) fn last_scheme(&self) -> Option<SignatureScheme> {
         let scheme = self.last_scheme.load(Ordering::Relaxed);
         (scheme != NO_SCHEME).then(|| scheme.into())
+    }
+
+    /// What the certificates told of the last chain that was refused, once.
+    pub(super) fn take_refusal(&self) -> Option<Detail> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn refuse(&self, error: Error, chain: &[&CertificateDer<'_>]) -> Error {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        *refused = refusal::detail(&error, chain);
+        error
     }
 
     /// How often a chain was verified, with whatever result.
@@ -75,7 +91,9 @@ impl Verifier {
         )
         .map_err(|error| match error {
             // A trusted root has the issuer's name, and another key: a CA that was made anew.
-            Error::InvalidCertificate(CertificateError::BadSignature) => {
+            Error::InvalidCertificate(CertificateError::BadSignature)
+                if !refusal::has_weak_keys(chain.leaf, chain.intermediates) =>
+            {
                 CertificateError::UnknownIssuer.into()
             }
             other => other,
@@ -95,13 +113,49 @@ impl Verifier {
 
     fn noting(
         &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
         result: Result<HandshakeSignatureValid, Error>,
     ) -> Result<HandshakeSignatureValid, Error> {
-        if result.is_ok() {
-            self.last_scheme.store(signed.scheme.into(), Ordering::Relaxed);
+        let result = match result {
+            Err(Error::InvalidCertificate(error)) if self.verify == Verify::Off => {
+                self.verify_by_key_alone(message, certificate, signed, error.into())
+            }
+            other => other,
+        };
+        match result {
+            Ok(valid) => {
+                self.last_scheme.store(signed.scheme.into(), Ordering::Relaxed);
+                Ok(valid)
+            }
+            Err(error) => Err(self.refuse(error, &[certificate])),
         }
-        result
+    }
+
+    /// Verifies a handshake's signature whatever the certificate around the key is like. By a key
+    /// that no provider verifies with, nothing can be verified, and any signature is taken.
+    fn verify_by_key_alone(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+        error: Error,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let Some(key) = refusal::usable_key(certificate) else {
+            return Ok(HandshakeSignatureValid::assertion());
+        };
+        let key = SubjectPublicKeyInfoDer::from(key);
+        let known = self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
+        let (Ok(key), Some((_, algorithms))) = (webpki::RawPublicKeyEntity::try_from(&key), known)
+        else {
+            return Err(error);
+        };
+        let verifies = |algorithm| key.verify_signature(algorithm, message, signed.signature());
+        match algorithms.iter().any(|algorithm| verifies(*algorithm).is_ok()) {
+            true => Ok(HandshakeSignatureValid::assertion()),
+            false => Err(error),
+        }
     }
 }
 
@@ -121,17 +175,22 @@ impl ServerCertVerifier for Verifier {
             generation: self.roots.generation(),
             provider: self.provider,
         };
-        match self.verify {
-            Verify::Every => self.verify_chain(&chain, now)?,
-            Verify::First if self.first_done.load(Ordering::Relaxed) => {}
-            Verify::First => {
-                self.verify_chain(&chain, now)?;
-                self.first_done.store(true, Ordering::Relaxed);
+        let verified = match self.verify {
+            Verify::Every => self.verify_chain(&chain, now),
+            Verify::First if self.first_done.load(Ordering::Relaxed) => Ok(()),
+            Verify::First => self
+                .verify_chain(&chain, now)
+                .inspect(|()| self.first_done.store(true, Ordering::Relaxed)),
+            Verify::Off => Ok(()),
+            Verify::SameChain => self.verify_unless_remembered(&chain, now),
+        };
+        match verified {
+            Ok(()) => Ok(ServerCertVerified::assertion()),
+            Err(error) => {
+                let chain: Vec<_> = [end_entity].into_iter().chain(intermediates).collect();
+                Err(self.refuse(error, &chain))
             }
-            Verify::Off => {}
-            Verify::SameChain => self.verify_unless_remembered(&chain, now)?,
         }
-        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -140,7 +199,8 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.noting(dss, verify_tls12_signature(message, cert, dss, &self.algorithms))
+        let result = verify_tls12_signature(message, cert, dss, &self.algorithms);
+        self.noting(message, cert, dss, result)
     }
 
     fn verify_tls13_signature(
@@ -149,7 +209,8 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.noting(dss, verify_tls13_signature(message, cert, dss, &self.algorithms))
+        let result = verify_tls13_signature(message, cert, dss, &self.algorithms);
+        self.noting(message, cert, dss, result)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

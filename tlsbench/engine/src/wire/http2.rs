@@ -4,12 +4,19 @@
 //! response (every text but two) is passed over and not kept, but what is wrong is found.
 
 use thiserror::Error;
+use tlsbench_core::tally::Detail;
 
+mod budget;
 pub(crate) mod frame;
 mod frames;
 mod hpack;
 mod request;
+#[cfg(test)]
+pub(crate) mod doubling;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 
+pub(crate) use budget::{BYTES_PER_FRAME, PER_REQUEST, PER_SECOND};
 pub(crate) use frames::{Frames, Piece};
 pub(crate) use hpack::Decoder;
 pub(crate) use request::{Dictionary, Form};
@@ -21,7 +28,7 @@ pub(crate) enum Fault {
     #[error("a header block is malformed")]
     Compression,
     /// More than we can keep up with, on purpose or not.
-    #[error("more than {BLOCK_MAX} bytes of header block, or answers that nobody reads")]
+    #[error("more than {BLOCK_MAX} bytes of header block, or frames that nothing asked for")]
     Excess,
     /// More data than the windows allow, or a window that overflows.
     #[error("a flow-control window is exceeded")]
@@ -45,10 +52,21 @@ impl Fault {
             Self::Excess => 0xb,
         }
     }
+
+    /// The detail that a failure by it has.
+    pub(crate) const fn detail(self) -> Detail {
+        match self {
+            Self::Compression => Detail::Compression,
+            Self::Excess => Detail::Excess,
+            Self::FlowControl => Detail::FlowControl,
+            Self::FrameSize => Detail::FrameSize,
+            Self::Protocol => Detail::Protocol,
+        }
+    }
 }
 
-/// Four times what we say we take of a header list: compressed it is rarely longer than that.
-pub(crate) const BLOCK_MAX: usize = 4 * HEADER_LIST_MAX as usize;
 /// What we say we take of a header list (SETTINGS_MAX_HEADER_LIST_SIZE): as much as of an HTTP/1.1
-/// head, with 32 bytes more for each of 100 headers, as this limit counts.
-pub(crate) const HEADER_LIST_MAX: u32 = 16 * 1024 + 100 * 32;
+/// head, which is what curl takes.
+pub(crate) const HEADER_LIST_MAX: u32 = 300 * 1024;
+/// As much as we say we take of a header list, which is longer than its compressed block.
+pub(crate) const BLOCK_MAX: usize = HEADER_LIST_MAX as usize;

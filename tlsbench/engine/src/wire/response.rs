@@ -2,8 +2,10 @@
 
 use std::mem::MaybeUninit;
 
-use super::body::{Body, Chunk};
 use thiserror::Error;
+use tlsbench_core::tally::{Detail, Failed, Failure};
+
+use super::body::{Body, Chunk};
 
 /// A response that was read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,18 +24,39 @@ pub enum Malformed {
     /// A chunk's size or end is not what it must be.
     #[error("the chunked body is malformed")]
     Chunk,
-    /// The head is no HTTP.
-    #[error("the head is malformed")]
-    Head,
-    /// The head is too long or has too many headers.
-    #[error("the head has more than {HEAD_MAX} bytes or {HEADERS_MAX} headers")]
+    /// A line of the head is no header.
+    #[error("a header line is malformed")]
+    Header,
+    /// The head is too long.
+    #[error("the head has more than {HEAD_MAX} bytes")]
     HeadTooLong,
     /// Content-Length is no number, or two numbers.
     #[error("`Content-Length` is malformed")]
     Length,
+    /// The first line is none of HTTP/1.
+    #[error("the first line is no status line of HTTP/1")]
+    NotHttp,
     /// Bytes came that belong to no response.
     #[error("bytes after the end of the response")]
     Surplus,
+    /// The head has too many headers.
+    #[error("the head has more than {HEADERS_MAX} headers")]
+    TooManyHeaders,
+}
+
+impl From<Malformed> for Failed {
+    fn from(malformed: Malformed) -> Self {
+        let detail = match malformed {
+            Malformed::Chunk => Detail::ChunkedBody,
+            Malformed::Header => Detail::Header,
+            Malformed::HeadTooLong => Detail::HeadTooLarge,
+            Malformed::Length => Detail::ContentLength,
+            Malformed::NotHttp => Detail::NotHttp,
+            Malformed::Surplus => Detail::BytesBehind,
+            Malformed::TooManyHeaders => Detail::TooManyHeaders,
+        };
+        Self::of(Failure::ResponseMalformed, detail)
+    }
 }
 
 /// Reads one response after the other. Memory for a head that comes in pieces is kept.
@@ -41,6 +64,10 @@ pub enum Malformed {
 pub struct Reader {
     state: State,
     partial: Vec<u8>,
+    /// How much of `partial` was parsed and found to be no whole head.
+    parsed: usize,
+    /// How much of `partial` is of empty lines before the head, which end nothing.
+    blank: usize,
     head_only: bool,
     status: u16,
     body_bytes: u64,
@@ -67,6 +94,8 @@ impl Reader {
         Self {
             state: State::Done,
             partial: Vec::new(),
+            parsed: 0,
+            blank: 0,
             head_only: false,
             status: 0,
             body_bytes: 0,
@@ -78,6 +107,7 @@ impl Reader {
     pub fn begin(&mut self, head_only: bool) {
         self.state = State::Head;
         self.partial.clear();
+        (self.parsed, self.blank) = (0, 0);
         self.head_only = head_only;
         self.body_bytes = 0;
     }
@@ -133,6 +163,15 @@ impl Reader {
         self.state != State::Head || !self.partial.is_empty()
     }
 
+    /// What there is not of a response that ended early.
+    pub(crate) fn missing(&self) -> Detail {
+        match self.state {
+            State::Head if self.partial.is_empty() => Detail::NoAnswer,
+            State::Head => Detail::InHead,
+            State::Body(_) | State::Done => Detail::InBody,
+        }
+    }
+
     const fn answer(&self) -> Answer {
         Answer { status: self.status, body_bytes: self.body_bytes, reusable: self.reusable }
     }
@@ -145,15 +184,23 @@ impl Reader {
                 return Ok(input.get(head.length..).unwrap_or_default());
             }
             self.partial.extend_from_slice(input);
+            (self.parsed, self.blank) = (input.len(), 0);
             return Ok(&[]);
         }
         let before = self.partial.len();
         let room = HEAD_MAX.saturating_sub(before).min(input.len());
         self.partial.extend_from_slice(input.get(..room).unwrap_or_default());
-        // A head ends with a line, so without one there is nothing new to find.
-        if room > 0 && !input.contains(&b'\n') && self.partial.len() < HEAD_MAX {
+        // A head that comes line by line would otherwise be parsed as often as it has lines: only its
+        // end, or twice as much of it as the last time, is worth looking at.
+        let is_long = self.partial.len() >= HEAD_MAX.min(self.parsed.saturating_mul(2));
+        let unread = self.partial.get(self.blank..).unwrap_or_default();
+        let is_blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+        self.blank += unread.iter().take_while(is_blank).count();
+        let from = before.saturating_sub(END_OF_HEAD_MAX - 1).max(self.blank);
+        if !is_long && !has_end(self.partial.get(from..).unwrap_or_default()) {
             return Ok(&[]);
         }
+        self.parsed = self.partial.len();
         let Some(head) = parse(&self.partial)? else { return Ok(&[]) };
         self.partial.clear();
         self.enter(&head);
@@ -184,22 +231,42 @@ struct Head {
     reusable: bool,
 }
 
-/// Parses a head; nothing while it is not whole.
+/// Whether an empty line is among these bytes, which ends a head.
+fn has_end(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', bytes).any(|at| {
+        let rest = bytes.get(at + 1..).unwrap_or_default();
+        rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+    })
+}
+
+/// Parses a head; nothing while it is not whole. Most have few headers, which need no memory.
 fn parse(input: &[u8]) -> Result<Option<Head>, Malformed> {
+    match parse_with(input, &mut [const { MaybeUninit::uninit() }; HEADERS_FEW]) {
+        Err(Malformed::TooManyHeaders) => {
+            parse_with(input, &mut vec![MaybeUninit::uninit(); HEADERS_MAX])
+        }
+        other => other,
+    }
+}
+
+fn parse_with<'i>(
+    input: &'i [u8],
+    headers: &mut [MaybeUninit<httparse::Header<'i>>],
+) -> Result<Option<Head>, Malformed> {
     let window = input.get(..HEAD_MAX).unwrap_or(input);
-    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut []);
-    let length = match httparse::ParserConfig::default().parse_response_with_uninit_headers(
-        &mut response,
-        window,
-        &mut headers,
-    ) {
+    let mut config = httparse::ParserConfig::default();
+    // A client has to take a folded header, though no server may send one (RFC 9112, section 5.2).
+    config.allow_obsolete_multiline_headers_in_responses(true);
+    let length = match config.parse_response_with_uninit_headers(&mut response, window, headers) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) if window.len() < HEAD_MAX => return Ok(None),
-        Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
-            return Err(Malformed::HeadTooLong);
+        Ok(httparse::Status::Partial) => return Err(Malformed::HeadTooLong),
+        Err(httparse::Error::TooManyHeaders) => return Err(Malformed::TooManyHeaders),
+        Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => {
+            return Err(Malformed::Header);
         }
-        Err(_) => return Err(Malformed::Head),
+        Err(_) => return Err(Malformed::NotHttp),
     };
     let mut body = Body::UntilClose;
     let mut reusable = response.version == Some(1);
@@ -218,10 +285,7 @@ fn parse(input: &[u8]) -> Result<Option<Head>, Malformed> {
             _ => {}
         }
     }
-    let status = response.code.ok_or(Malformed::Head)?;
-    if status < 100 {
-        return Err(Malformed::Head);
-    }
+    let status = response.code.filter(|status| *status >= 100).ok_or(Malformed::NotHttp)?;
     Ok(Some(Head { length, status, body, reusable }))
 }
 
@@ -261,10 +325,14 @@ fn number(value: &[u8]) -> Result<u64, Malformed> {
     })
 }
 
-/// Twice nginx's largest default header buffer.
-const HEAD_MAX: usize = 16 * 1024;
+/// What curl takes in all (`MAX_HTTP_RESP_HEADER_SIZE`).
+const HEAD_MAX: usize = 300 * 1024;
+/// What curl takes (`MAX_HTTP_RESP_HEADER_COUNT`).
+const HEADERS_MAX: usize = 5_000;
 /// Responses of real servers have 5 to 40.
-const HEADERS_MAX: usize = 100;
+const HEADERS_FEW: usize = 100;
+/// The longest end of a head: CR LF CR LF.
+const END_OF_HEAD_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -347,9 +415,11 @@ mod tests {
     #[test]
     fn what_is_no_response_is_named() {
         for (text, why) in [
-            ("hello\r\n\r\n", Malformed::Head),
-            ("SSH-2.0-x\r\n", Malformed::Head),
-            ("HTTP/1.1 099 X\r\n\r\n", Malformed::Head),
+            ("hello\r\n\r\n", Malformed::NotHttp),
+            ("SSH-2.0-x\r\n", Malformed::NotHttp),
+            ("HTTP/1.1 099 X\r\n\r\n", Malformed::NotHttp),
+            ("\x15\x03\x01\x00\x02\x02\x16", Malformed::NotHttp),
+            ("HTTP/1.1 200 OK\r\nno header\r\n\r\n", Malformed::Header),
             ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", Malformed::Length),
             ("HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n", Malformed::Length),
             ("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", Malformed::Length),
@@ -374,12 +444,45 @@ mod tests {
     fn a_head_has_a_limit_wherever_it_is_cut() {
         let long = format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "x".repeat(HEAD_MAX));
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(HEADERS_MAX + 1));
-        for text in [long, many] {
+        for (text, why) in [(long, Malformed::HeadTooLong), (many, Malformed::TooManyHeaders)] {
             for cuts in [&[][..], &[1], &[100, 8_000], &[HEAD_MAX - 1], &[HEAD_MAX]] {
                 let found = read(text.as_bytes(), cuts, false);
-                assert_eq!(found, Err(Malformed::HeadTooLong), "{cuts:?}");
+                assert_eq!(found, Err(why), "{cuts:?}");
             }
         }
+    }
+
+    #[test]
+    fn heads_of_the_size_that_curl_takes_are_read() {
+        let long = "x".repeat(290 * 1024);
+        let many = "A: b\r\n".repeat(HEADERS_MAX - 1);
+        for headers in [format!("A: {long}\r\n"), many] {
+            let text = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: 2\r\n\r\nok");
+            for cuts in [&[][..], &[1], &[100, 8_000], &[text.len() - 4], &[text.len() - 3]] {
+                assert_eq!(read(text.as_bytes(), cuts, false), answer(200, 2, true), "{cuts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_folded_header_is_taken_as_a_client_has_to() {
+        let text = "HTTP/1.1 200 OK\r\nA: b\r\n  c\r\nContent-Length:\r\n 2\r\n\r\nok";
+        assert_eq!(whole(text), answer(200, 2, true));
+    }
+
+    #[test]
+    fn a_head_that_comes_line_by_line_is_parsed_a_bounded_number_of_times() {
+        let mut reader = Reader::new();
+        reader.begin(false);
+        let (mut parsed, mut times) = (0, 0);
+        reader.push(b"HTTP/1.1 200 OK\r\n").unwrap();
+        for _ in 0..HEADERS_MAX {
+            reader.push(b"A: b\r\n").unwrap();
+            times += usize::from(reader.parsed != parsed);
+            parsed = reader.parsed;
+        }
+        // Twice as much each time: the logarithm of 30,000 over 17.
+        assert!(times <= 12, "{times}");
     }
 
     #[test]

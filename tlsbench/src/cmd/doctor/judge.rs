@@ -4,7 +4,7 @@ use tlsbench_core::units::{Nanos, Share};
 use tlsbench_core::warning::{Line, Verdict, Warning};
 use tlsbench_engine::clock::{Lateness, Quality};
 use tlsbench_engine::probe::{
-    CpuTicks, Drift, Feature, Frequency, Load, Machine, Power, Proxy, Quota,
+    CpuTicks, Drift, Feature, Frequency, Load, Machine, Power, Proxy, Quota, Stream,
 };
 
 /// Judges what the machine is.
@@ -189,9 +189,17 @@ pub(super) fn ceiling(per_second: Option<f64>) -> Line {
 
 /// Says which proxies are there. None is needed: hops can be built in.
 pub(super) fn proxies(found: &[Proxy]) -> Line {
-    let shown = |proxy: &Proxy| match &proxy.version {
-        Some(version) => format!("{} {version}", proxy.name),
-        None => format!("{} (version not told)", proxy.name),
+    let shown = |proxy: &Proxy| {
+        let without = match proxy.stream {
+            Some(Stream::Missing) => {
+                " without its stream module, which relays need (in Debian libnginx-mod-stream)"
+            }
+            _ => "",
+        };
+        match &proxy.version {
+            Some(version) => format!("{} {version}{without}", proxy.name),
+            None => format!("{} (version not told){without}", proxy.name),
+        }
     };
     let names: Vec<String> = found.iter().map(shown).collect();
     let value = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
@@ -502,9 +510,14 @@ mod tests {
 
     #[test]
     fn proxies_are_listed_and_none_is_needed() {
-        let nginx = Proxy { name: "nginx", version: Some("1.22.1".into()) };
-        let odd = Proxy { name: "envoy", version: None };
-        assert_eq!(proxies(&[nginx, odd]).value, "nginx 1.22.1, envoy (version not told)");
+        let nginx =
+            |stream| Proxy { name: "nginx", version: Some("1.22.1".into()), stream: Some(stream) };
+        let odd = Proxy { name: "envoy", version: None, stream: None };
+        let all = [nginx(Stream::BuiltIn), odd];
+        assert_eq!(proxies(&all).value, "nginx 1.22.1, envoy (version not told)");
+        let value = proxies(&[nginx(Stream::Missing)]).value;
+        assert!(value.starts_with("nginx 1.22.1 without its stream module"), "{value}");
+        assert!(value.contains("libnginx-mod-stream"), "{value}");
         assert_eq!((proxies(&[]).value.as_str(), proxies(&[]).verdict), ("none", Verdict::Fit));
     }
 

@@ -1,7 +1,10 @@
 //! A report as CSV (RFC 4180): one line for each figure. `docs/report.md` describes the columns.
 
+use std::borrow::Cow;
+
 use anyhow::Context as _;
 use csv::{Terminator, Writer, WriterBuilder};
+use tlsbench_core::escape::printable_line;
 use tlsbench_core::report::{
     BytesEach, EffectReport, GateReport, LabReport, PhaseReport, Report, RunReport, TargetReport,
     TrialReport,
@@ -164,8 +167,11 @@ fn add_counts(lines: &mut Lines, target: &TargetReport) -> csv::Result<()> {
         ("succeeded", target.succeeded),
         ("failed", target.failed),
         ("missed", target.missed),
+        ("resent", target.resent),
+        ("unanswered", target.unanswered.operations),
         ("scheduled", target.scheduled),
         ("connections", target.connections),
+        ("closed_by_client", target.closed_by_client),
         ("shape.full", shape.full),
         ("shape.resumed", shape.resumed),
         ("shape.retried", shape.retried),
@@ -178,6 +184,14 @@ fn add_counts(lines: &mut Lines, target: &TargetReport) -> csv::Result<()> {
     lines.figure("", "bytes_written", "bytes", &target.bytes_written.to_string(), false)?;
     for (why, count) in &target.failures {
         lines.count("", &format!("failures.{why}"), *count)?;
+    }
+    for (why, reasons) in &target.reasons {
+        for (reason, count) in reasons {
+            lines.count("", &format!("reasons.{why}.{reason}"), *count)?;
+        }
+    }
+    for (status, count) in &target.statuses {
+        lines.count("", &format!("statuses.{status}"), *count)?;
     }
     for (what, count) in &shape.negotiated {
         lines.count("", &format!("negotiated.{what}"), *count)?;
@@ -250,13 +264,25 @@ impl Lines {
 
     fn line(&mut self, what: [&str; 3], numbers: &[String], at_least: bool) -> csv::Result<()> {
         let at_least = if at_least { "true" } else { "false" };
-        let of = self.of.iter().map(String::as_str);
-        let numbers = numbers.iter().map(String::as_str);
-        let within = self.within.iter().map(String::as_str);
-        self.to.write_record(
-            of.chain(what).chain(numbers).chain([at_least]).chain(within).chain([self.pass]),
-        )
+        let words = |text| Cow::Owned(cell(text));
+        let of = self.of.iter().map(|text| words(text));
+        let numbers = numbers.iter().map(|number| Cow::Borrowed(number.as_str()));
+        let within = self.within.iter().map(|text| words(text));
+        let what = what.map(|text| Cow::Owned(cell(text)));
+        let last = [self.pass].map(Cow::Borrowed);
+        let numbers = numbers.chain([Cow::Borrowed(at_least)]);
+        let line: Vec<Cow<'_, str>> =
+            of.chain(what).chain(numbers).chain(within).chain(last).collect();
+        self.to.write_record(line.iter().map(|cell| cell.as_bytes()))
     }
+}
+
+/// A cell of words that no spreadsheet takes for a formula: an apostrophe in front makes it text. Numbers
+/// do not come here.
+fn cell(text: &str) -> String {
+    let text = printable_line(text);
+    let apostrophe = if text.starts_with(['=', '+', '-', '@', ' ']) { "'" } else { "" };
+    format!("{apostrophe}{text}")
 }
 
 const HEADER: [&str; 15] = [
@@ -276,3 +302,24 @@ const HEADER: [&str; 15] = [
     "against",
     "pass",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_no_formula() {
+        for (given, shown) in [
+            ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(1)", "'@SUM(1)"),
+            ("\t=1", "' =1"),
+            ("\r=1", "' =1"),
+            ("a=1\u{202e}", "a=1\\u{202e}"),
+            ("", ""),
+        ] {
+            assert_eq!(cell(given), shown);
+        }
+    }
+}

@@ -49,6 +49,7 @@ fn summary(report: &Report) -> String {
         "p99",
         "failed",
         "missed",
+        "unanswered",
         "no verdict on",
     ]);
     for (run, target) in rows(report) {
@@ -68,6 +69,7 @@ fn summary(report: &Report) -> String {
             at(target.latency(), "p99"),
             number(target.failed),
             number(target.missed),
+            number(target.unanswered.operations),
             if spoiled.is_empty() { "-".to_owned() } else { spoiled.join(", ") },
         ]);
     }
@@ -141,6 +143,7 @@ fn shape(report: &Report) -> String {
         "bytes written",
     ]);
     let mut negotiated = Table::new(["record", "target", "negotiated", "connections"]);
+    let mut statuses = Table::new(["record", "target", "status", "responses"]);
     for (run, target) in rows(report) {
         let shape = &target.shape;
         let of = || [plain(&run.record), plain(&target.name)];
@@ -158,10 +161,13 @@ fn shape(report: &Report) -> String {
         for (what, count) in &shape.negotiated {
             negotiated.row(of().into_iter().chain([plain(what), number(*count)]));
         }
+        for (status, count) in target.notable_statuses() {
+            statuses.row(of().into_iter().chain([status.to_string(), number(count)]));
+        }
     }
     text.push_str(&counts.to_string());
-    if !negotiated.is_empty() {
-        text.push_str(&format!("\n{negotiated}"));
+    for table in [negotiated, statuses].iter().filter(|table| !table.is_empty()) {
+        text.push_str(&format!("\n{table}"));
     }
     text
 }
@@ -170,8 +176,8 @@ fn failures(report: &Report) -> String {
     let mut text = String::from("\n## Failures\n\n");
     let mut table = Table::new(["record", "target", "why", "operations"]);
     for (run, target) in rows(report) {
-        for (why, count) in &target.failures {
-            table.row([plain(&run.record), plain(&target.name), plain(why), number(*count)]);
+        for (why, count) in target.failures_in_detail() {
+            table.row([plain(&run.record), plain(&target.name), plain(&why), number(count)]);
         }
     }
     text.push_str(&table.or("None.\n"));

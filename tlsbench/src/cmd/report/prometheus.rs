@@ -107,6 +107,26 @@ fn add_gates(all: &mut Collected, of: &Labels, gates: &[GateReport]) {
     }
 }
 
+/// Failures with their details, and responses.
+fn add_answers(all: &mut Collected, of: &Labels, target: &TargetReport) {
+    let mut count = |name, help, of: Labels, count: u64| all.add(name, help, of, count as f64);
+    for (why, operations) in &target.failures {
+        let help = "Operations that failed, by why.";
+        count("tlsbench_failures", help, of.and("why", why), *operations);
+    }
+    for (why, reasons) in &target.reasons {
+        for (reason, operations) in reasons {
+            let help = "Operations that failed, by why and detail, where one is known.";
+            let of = of.and("why", why).and("reason", reason);
+            count("tlsbench_failure_reasons", help, of, *operations);
+        }
+    }
+    for (status, responses) in &target.statuses {
+        let help = "Whole responses, by status.";
+        count("tlsbench_responses", help, of.and("status", status.to_string()), *responses);
+    }
+}
+
 fn add_target(all: &mut Collected, of: &Labels, target: &TargetReport) {
     let help = "Operations that succeeded, per second.";
     add_estimate(
@@ -124,6 +144,7 @@ fn add_target(all: &mut Collected, of: &Labels, target: &TargetReport) {
     let cost = target.cpu_ns_per_operation;
     add_estimate(all, "tlsbench_client_cpu_seconds_per_operation", help, of, cost, SECONDS);
     let shape = &target.shape;
+    add_answers(all, of, target);
     let mut count = |name, help, of: Labels, count: u64| all.add(name, help, of, count as f64);
     let help = "Rounds that were measured.";
     count("tlsbench_rounds", help, of.clone(), target.rounds.into());
@@ -133,19 +154,22 @@ fn add_target(all: &mut Collected, of: &Labels, target: &TargetReport) {
         ("succeeded", target.succeeded),
         ("failed", target.failed),
         ("missed", target.missed),
+        ("unanswered", target.unanswered.operations),
         ("scheduled", target.scheduled),
     ] {
         let help = "Operations by what became of them.";
         count("tlsbench_operations", help, of.and("outcome", what), operations);
     }
-    for (why, operations) in &target.failures {
-        let help = "Operations that failed, by why.";
-        count("tlsbench_failures", help, of.and("why", why), *operations);
+    let help = "Requests that were sent again on another connection.";
+    count("tlsbench_resent", help, of.clone(), target.resent);
+    for (name, help, number) in [
+        ("tlsbench_connections", "Connections that were made.", target.connections),
+        ("tlsbench_closed_by_client", CLOSED_BY_CLIENT, target.closed_by_client),
+        ("tlsbench_read_bytes", "Bytes read from sockets.", target.bytes_read),
+        ("tlsbench_written_bytes", "Bytes written to sockets.", target.bytes_written),
+    ] {
+        count(name, help, of.clone(), number);
     }
-    let help = "Connections that were made.";
-    count("tlsbench_connections", help, of.clone(), target.connections);
-    count("tlsbench_read_bytes", "Bytes read from sockets.", of.clone(), target.bytes_read);
-    count("tlsbench_written_bytes", "Bytes written to sockets.", of.clone(), target.bytes_written);
     for (kind, handshakes) in [
         ("full", shape.full),
         ("resumed", shape.resumed),
@@ -278,4 +302,5 @@ fn add_estimate(
 }
 
 /// Of a nanosecond.
+const CLOSED_BY_CLIENT: &str = "Connections that the server should have closed and the client did.";
 const SECONDS: f64 = 1e-9;

@@ -35,6 +35,7 @@ pub(in crate::cmd) fn of_process() -> Environment {
             })
             .collect(),
         command: redact(&arguments),
+        meanwhile: None,
     }
 }
 

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tlsbench_core::plan::{Load, Scenario};
-use tlsbench_core::record::{Measured, Note, RunRecord, SCHEMA, TargetRecord};
+use tlsbench_core::record::{Meanwhile, Measured, Note, RunRecord, SCHEMA, TargetRecord};
 use tlsbench_core::units::Nanos;
+use tlsbench_core::usage::UnderWay;
+use tlsbench_core::warning::{generator_busy, remarks};
 use tlsbench_engine::run::Slice;
 
 use super::environment;
@@ -40,7 +42,7 @@ impl Keeper {
             ended: started.to_string(),
             complete: false,
             interrupted: Some(UNFINISHED.to_owned()),
-            scenario: scenario.redacted().to_toml().context("cannot write the scenario down")?,
+            scenario: scenario.to_record().context("cannot write the scenario down")?,
             environments: vec![environment::of_process()],
             notes: Vec::new(),
             targets: targets.collect(),
@@ -58,7 +60,7 @@ impl Keeper {
         self.record.targets.iter().all(|target| target.rounds.is_empty())
     }
 
-    /// Takes a round, and writes the record if that was long ago.
+    /// Takes a round, and writes the record if that was long ago and it can be written again later.
     pub(super) fn take(&mut self, slice: &Slice) -> anyhow::Result<()> {
         let Some(target) = self.record.targets.get_mut(slice.target) else { return Ok(()) };
         target.push(&Measured {
@@ -67,10 +69,39 @@ impl Keeper {
             lap: &slice.lap,
             wait_max: self.wait_max,
         });
-        if self.written.elapsed() < WRITE_EVERY {
+        target.push_addresses(&slice.tally);
+        if self.written.elapsed() < WRITE_EVERY || store::is_stream(&self.path) {
             return Ok(());
         }
         self.write()
+    }
+
+    /// Takes what had not ended when a target's rounds had.
+    pub(super) fn take_unanswered(&mut self, target: usize, unanswered: UnderWay) {
+        if let Some(target) = self.record.targets.get_mut(target) {
+            target.unanswered.add(&unanswered);
+        }
+    }
+
+    /// Takes down what happened to this machine.
+    pub(super) fn note_meanwhile(&mut self, meanwhile: &Meanwhile) {
+        for environment in &mut self.record.environments {
+            environment.meanwhile = Some(meanwhile.clone());
+        }
+    }
+
+    /// Targets that can do more than a generator that is busy asks for: of a closed loop that is no
+    /// fault, but the rate is the generator's.
+    pub(super) fn busy_generators(&self) -> Vec<String> {
+        let of_target = |target: &TargetRecord| {
+            let warning = generator_busy(target)?;
+            Some(format!(
+                "{}: {}; the target can do more than it is asked for, and the rate is the generator's: \
+                 raise `threads`, or use several machines",
+                target.name, warning.seen
+            ))
+        };
+        self.record.targets.iter().filter_map(of_target).collect()
     }
 
     /// Takes a note of something that happened now.
@@ -80,6 +111,9 @@ impl Keeper {
 
     /// Writes the record of a run that ended, or was cut short for a reason.
     pub(super) fn finish(mut self, interrupted: Option<&str>) -> anyhow::Result<RunRecord> {
+        for text in remarks(&self.record) {
+            self.note(text);
+        }
         self.record.complete = interrupted.is_none();
         self.record.interrupted = interrupted.map(str::to_owned);
         self.write()?;

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tlsbench_core::escape::printable;
 use tlsbench_core::plan::lab::{Asked, Lab};
 use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::verdicts::{Verdicts, verdicts};
@@ -34,7 +35,7 @@ use site::Site;
 
 pub(super) use ask::asked;
 pub(in crate::cmd) use ask::is_of_placements;
-pub(in crate::cmd) use standing::Standing;
+pub(in crate::cmd) use standing::{Standing, Tried};
 
 /// Measures placements, or shows them.
 pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
@@ -44,7 +45,10 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
         return Ok(Answer { text, exit: Exit::Fine });
     }
     if settings.lab.show {
-        return Ok(Answer { text: table::pictures(&asked.lab), exit: Exit::Fine });
+        return Ok(Answer {
+            text: printable(&table::pictures(&asked.lab)).into_owned(),
+            exit: Exit::Fine,
+        });
     }
     let (record, path) = measured(&asked, settings)?;
     let judged = verdicts(&record);
@@ -52,8 +56,11 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
     let text = match settings.output {
         Output::Json => table::json(&record, &judged, &path)?,
         Output::Table => {
-            let text = table::text(&record, &judged, &path, terminal::columns());
-            format!("{text}report: {}\n", page.display())
+            let mut text = table::text(&record, &judged, &path, terminal::columns());
+            if let Some(page) = page {
+                text.push_str(&format!("report: {}\n", page.display()));
+            }
+            printable(&text).into_owned()
         }
     };
     Ok(Answer { text, exit: exit(&asked.lab, &judged) })
@@ -71,7 +78,7 @@ pub(super) fn measured(asked: &Asked, settings: &Run) -> anyhow::Result<(LabReco
     let started = jiff::Timestamp::now();
     let path = settings.record.clone().unwrap_or_else(|| free_path(started));
     let place = Place::prepare(path)?;
-    let measured = measured_at(asked, engines, &place, started, settings.output);
+    let measured = measured_at(asked, engines, &place, started, settings);
     let record = measured.inspect_err(|error| place.clear(error))?;
     Ok((record, place.record))
 }
@@ -81,21 +88,21 @@ fn measured_at(
     engines: Engines,
     place: &Place,
     started: jiff::Timestamp,
-    output: Output,
+    settings: &Run,
 ) -> anyhow::Result<LabRecord> {
     let lab = &asked.lab;
-    let site = Site::prepare(asked, &place.folder, engines)?;
+    let site = Site::prepare(asked, &place.folder, engines)?.until(settings.flags.timeout.run);
     limits::open_files(lab, &site.files)?;
     let stop = Arc::new(Stop::new());
     stop_on_signals(&stop).context("cannot listen for signals")?;
-    let mut keeper = Keeper::new(lab, started, place.record.clone(), &site);
+    let mut keeper = Keeper::new(lab, started, place, &site);
     keeper.note_all(&site.notes());
     let passes = Passes {
         lab,
         site: &site,
         stop: &stop,
         shown: StepProgress::new("slices"),
-        tells: output == Output::Table,
+        tells: settings.output == Output::Table,
     };
     let ran = passes.run(&mut keeper);
     if keeper.is_empty()
@@ -117,6 +124,7 @@ fn interrupted(ran: &anyhow::Result<Option<CutShort>>) -> Option<String> {
         Ok(None) => None,
         Ok(Some(CutShort::Stopped)) => Some("it was asked to stop".to_owned()),
         Ok(Some(CutShort::Errors)) => Some("too large a share of operations failed".to_owned()),
+        Ok(Some(CutShort::Time)) => Some("it took as long as `--max-time` allows".to_owned()),
         Err(error) => Some(format!("it failed: {error:#}")),
     }
 }

@@ -5,12 +5,13 @@ use std::path::Path;
 use anyhow::Context as _;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::json;
-use tlsbench_core::plan::{Load, Scenario};
+use tlsbench_core::plan::{Load, SERVER_CLOSE_MAX, Scenario};
 use tlsbench_core::record::RunRecord;
 use tlsbench_core::report::{GateReport, PhaseReport, TargetReport, per_second, time};
 use tlsbench_core::tally::Phase;
 use tlsbench_core::units::Nanos;
-use tlsbench_core::warning::Gate;
+use tlsbench_core::usage::UnderWay;
+use tlsbench_core::warning::{Gate, remarks};
 
 use crate::cmd::build;
 
@@ -30,9 +31,43 @@ pub(super) fn text(
         record.targets.iter().map(|target| TargetReport::new(target, wait_max, gates)).collect();
     let mut text = format!("{}\n", summary(&targets, columns).trim_fmt());
     for target in &targets {
-        for (why, count) in &target.failures {
+        for (why, count) in target.failures_in_detail() {
             text.push_str(&format!("{}: {count} failed: {why}\n", target.name));
         }
+    }
+    text.push_str(&statuses(&targets));
+    for remark in remarks(record) {
+        text.push_str(&format!("note: {remark}\n"));
+    }
+    for target in &record.targets {
+        let UnderWay { operations, oldest_ns } = target.unanswered;
+        if oldest_ns >= UNANSWERED_MIN {
+            let were = if operations == 1 { "operation" } else { "operations" };
+            text.push_str(&format!(
+                "{}: {operations} {were} had no answer when the run ended, the oldest for \
+                 {oldest_ns}\n",
+                target.name
+            ));
+        }
+    }
+    for target in targets.iter().filter(|target| target.shape.retried > 0) {
+        text.push_str(&format!(
+            "{}: {} of {} full handshakes needed a HelloRetryRequest; where clients offer the \
+             server's group first, name it first in `--groups`\n",
+            target.name, target.shape.retried, target.shape.full
+        ));
+    }
+    for target in targets.iter().filter(|target| target.closed_by_client > 0) {
+        let closing = target.phase(Phase::Closing).and_then(|phase| phase.quantile("p50"));
+        let took = closing.map_or_else(String::new, |p50| format!("; closing took {p50} (p50)"));
+        text.push_str(&format!(
+            "{}: {} of {} connections were not closed by the server within {SERVER_CLOSE_MAX}, and \
+             closed by the client, which keeps their ports for 60 s{took}\n",
+            target.name,
+            target.closed_by_client,
+            // Connections are counted where they begin: the first to close are the warm-up's.
+            target.connections.max(target.closed_by_client),
+        ));
     }
     for TargetReport { name, rounds, untimed_rounds, .. } in &targets {
         if *untimed_rounds > 0 {
@@ -56,6 +91,23 @@ pub(super) fn text(
         text.push_str(&format!("ended before its time: {why}; what was measured is kept\n"));
     }
     text.push_str(&format!("record: {}\n", path.display()));
+    text
+}
+
+/// Responses by status, where that is more than that all went well.
+fn statuses(targets: &[TargetReport]) -> String {
+    let mut text = String::new();
+    for target in targets {
+        let each = target.notable_statuses().map(|(status, count)| format!("{count} of {status}"));
+        let listed: Vec<String> = each.collect();
+        if !listed.is_empty() {
+            text.push_str(&format!(
+                "{}: responses by status: {}\n",
+                target.name,
+                listed.join(", ")
+            ));
+        }
+    }
     text
 }
 
@@ -103,3 +155,6 @@ pub(super) fn json(record: &RunRecord, gates: &[Gate], path: &Path) -> anyhow::R
         "record": serde_json::to_value(record).context("cannot write the record")? });
     Ok(format!("{document:#}\n"))
 }
+
+/// What began less than a second before the end of a run had no time to be answered.
+const UNANSWERED_MIN: Nanos = Nanos::from_millis(1_000);

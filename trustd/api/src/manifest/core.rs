@@ -22,6 +22,13 @@ pub(super) fn prepare(
     if let Some(message) = name.as_deref().and_then(check) {
         return Err(fault("metadata.name", message));
     }
+    let namespace = object.get("metadata").and_then(|metadata| metadata.get("namespace"));
+    let namespace = namespace.and_then(Value::as_str).filter(|name| !name.is_empty());
+    if let Some(message) =
+        namespace.filter(|_| kind != "Namespace").and_then(syntax::dns_label_fault)
+    {
+        return Err(fault("metadata.namespace", message));
+    }
     if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
         empty_for_null(metadata, "labels");
         empty_for_null(metadata, "annotations");

@@ -16,20 +16,20 @@ pub(super) struct Unique(pub(super) Value);
 pub(super) fn documents(text: &str) -> Result<Vec<Document>, ManifestError> {
     let mut documents = Vec::new();
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Unique>();
+    // Lines are counted on from the document before: a text may hold a document per byte or two.
+    let (mut counted, mut line) = (0, 1);
     loop {
         let number = documents.len() + 1;
         let rest = text.get(stream.byte_offset()..).unwrap_or_default();
         let start = text.len() - rest.trim_start().len();
-        let line_at =
-            |offset: usize| 1 + text.get(..offset).unwrap_or_default().matches('\n').count();
+        line += text.get(counted..start).unwrap_or_default().matches('\n').count();
+        counted = start;
         match stream.next() {
             None => return Ok(documents),
-            Some(Ok(Unique(value))) => {
-                documents.push(Document { number, line: line_at(start), value });
-            }
+            Some(Ok(Unique(value))) => documents.push(Document { number, line, value }),
             Some(Err(error)) => {
                 let kind = ManifestErrorKind::Syntax(format!("not valid JSON: {error}"));
-                let line = if error.line() > 0 { error.line() } else { line_at(start) };
+                let line = if error.line() > 0 { error.line() } else { line };
                 return Err(ManifestError { document: number, line, kind });
             }
         }

@@ -178,7 +178,7 @@ fn faults_are_named_with_document_line_and_field_and_never_quote_data() {
         (
             // YAML 1.1, which kubectl reads, takes `n` for false.
             CONFIG_MAP.replace("name: c", "name: n"),
-            "document 1 (line 1): ConfigMap : `metadata.name`: invalid type: boolean",
+            "document 1 (line 1): ConfigMap: `metadata.name`: must be a string",
         ),
         (
             format!("{CONFIG_MAP}data: {{a: x, b: 12}}\n"),
@@ -194,7 +194,15 @@ fn faults_are_named_with_document_line_and_field_and_never_quote_data() {
         ),
         (
             format!("{CONFIG_MAP}data: {{a: x}}\ndata: {{b: y}}\n"),
-            "document 1 (line 5): not valid YAML: ",
+            "document 1 (line 5): not valid YAML: key `data` is there twice; keep one of them",
+        ),
+        (
+            format!("a: {}1{}", "{a: ".repeat(70), "}".repeat(70)),
+            "document 1 (line 1): it has more than 64 levels, the most that is read",
+        ),
+        (
+            (0..=50_000).map(|n| format!("k{n}: &n{n} x\n")).collect(),
+            "document 1 (line 50001): it has more than 50000 anchors (`&name`), the most that is read",
         ),
         (
             r#"{"apiVersion": "v1", "kind": "ConfigMap", "kind": "Secret"}"#.to_owned(),
@@ -263,4 +271,109 @@ proptest! {
         let _ = read(text.as_bytes());
         let _ = read(format!("{CONFIG_MAP}data: {text}\n---\n{text}").as_bytes());
     }
+}
+
+#[test]
+fn a_name_is_there_and_of_the_letters_that_the_api_server_takes() {
+    let of = |kind: &str, metadata: &str| {
+        error(&format!("---\napiVersion: v1\nkind: {kind}\nmetadata: {metadata}\n"))
+    };
+    for kind in ["ConfigMap", "Namespace", "Secret"] {
+        let none = format!("document 1 (line 2): a {kind} without `metadata.name`; give it a name");
+        for metadata in ["{name: null}", "{name: ~}", "{name: \"\"}", "{}", "null", "[]"] {
+            assert_eq!(of(kind, metadata), none, "{metadata}");
+        }
+        for metadata in ["{name: 12}", "{name: true}", "{name: [a]}", "{name: {a: b}}"] {
+            let text = of(kind, metadata);
+            assert!(text.contains("`metadata.name`: must be a string"), "{text}");
+        }
+        for name in ["A", "a_b", "-a", "a/b", "../a", "a b", ".", "ä"] {
+            let text = of(kind, &format!("{{name: \"{name}\"}}"));
+            assert!(text.contains("`metadata.name`: a lowercase RFC 1123"), "{text}");
+        }
+    }
+    assert!(of("Namespace", "{name: a.b}").contains("RFC 1123 label"));
+    assert_eq!(all("apiVersion: v1\nkind: Secret\nmetadata: {name: a.b}\n").len(), 1);
+    let bundle =
+        "apiVersion: trust.cert-manager.io/v1alpha1\nkind: Bundle\nmetadata: {name: null}\n";
+    assert!(error(bundle).contains("a Bundle without `metadata.name`"));
+}
+
+#[test]
+fn the_namespace_of_an_object_is_a_label_too() {
+    let of = |namespace: &str| {
+        format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s, namespace: {namespace}}}\n")
+    };
+    for good in ["null", "\"\"", "a-1"] {
+        assert_eq!(all(&of(good)).len(), 1, "{good}");
+    }
+    for bad in ["a.b", "A", "\"a/b\"", "\"..\"", &"n".repeat(64)] {
+        let text = error(&of(bad));
+        assert!(text.contains("Secret s: `metadata.namespace`: "), "{text}");
+    }
+}
+
+#[test]
+fn unknown_fields_come_with_the_object_that_has_them() {
+    let text = "apiVersion: v1\nkind: List\nitems:\n\
+        - {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, date: {}}\n\
+        - {apiVersion: trust.cert-manager.io/v1alpha1, kind: Bundle, metadata: {name: b}, \
+           spec: {sources: [{useDefaultCAs: true, new: null}]}, status: {}}\n";
+    let found = read(text.as_bytes()).unwrap();
+    let paths: Vec<&str> =
+        found.iter().flat_map(|found| &found.unknown).map(|field| field.path.as_str()).collect();
+    assert_eq!(paths, ["date", "spec.sources[0].new"]);
+}
+
+#[test]
+fn a_key_that_is_there_twice_is_an_error_at_its_line() {
+    let yaml = format!("{CONFIG_MAP}data:\n  a: \"1\"\n  a: \"2\"\n");
+    let text = error(&yaml);
+    assert!(text.starts_with("document 1 (line 6): ") && text.contains('a'), "{text}");
+    let json =
+        r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "name": "d"}}"#;
+    let text = error(json);
+    assert!(text.contains("key `name` is there twice"), "{text}");
+}
+
+/// A ConfigMap whose values are aliases, eight in each further level.
+fn billion_laughs(levels: usize, text: &str) -> String {
+    let mut yaml = format!("{CONFIG_MAP}x0: &x0 \"{text}\"\n");
+    for level in 1..=levels {
+        let list = vec![format!("*x{}", level - 1); 8].join(", ");
+        yaml.push_str(&format!("x{level}: &x{level} [{list}]\n"));
+    }
+    yaml
+}
+
+#[test]
+fn aliases_stand_for_as_much_as_a_limit_allows() {
+    let limit = "stand for more than 250000 values or 16 MiB";
+    // Many values, and few that are large.
+    let text = error(&billion_laughs(12, "lol"));
+    assert!(text.contains(limit) && !text.contains("lol"), "{text}");
+    let text = error(&billion_laughs(3, &"l".repeat(300_000)));
+    assert!(text.contains(limit) && !text.contains("lll"), "{text}");
+    // What many documents stand for is counted together.
+    let document = format!("---\n{}", billion_laughs(2, &"l".repeat(100_000)));
+    assert_eq!(all(&document).len(), 1);
+    assert!(error(&document.repeat(4)).contains(limit));
+    // What people use aliases for is far from the limit.
+    let pem = "l".repeat(220_000);
+    let mut yaml = format!("{CONFIG_MAP}data: {{ca.crt: &ca \"{pem}\"}}\n");
+    for index in 0..50 {
+        let api = "apiVersion: v1\nkind: ConfigMap\n";
+        let data = "data: {a: &a x, b: *a}\n";
+        yaml.push_str(&format!("---\n{api}metadata: {{name: c{index}}}\n{data}"));
+    }
+    assert_eq!(all(&yaml).len(), 51);
+}
+
+#[test]
+fn a_long_text_without_aliases_meets_no_limit_of_theirs() {
+    // Escapes stand for more bytes than they have.
+    let data = "\\L".repeat(9 << 20);
+    assert_eq!(all(&format!("{CONFIG_MAP}data: {{a: \"{data}\"}}\n")).len(), 1);
+    let empty = format!("{CONFIG_MAP}x: [{}]\n", "[],".repeat(50_000));
+    assert_eq!(all(&empty).len(), 1);
 }

@@ -30,13 +30,6 @@ pub struct BundleStatus {
     /// How many certificates there are, and when the first one expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<Certificates>,
-    /// The certificates that retention watches over. Only with `spec.retention`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 256),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["sha256"])
-    )]
-    pub members: Vec<Member>,
 }
 
 /// One aspect of the state of a Bundle.
@@ -108,17 +101,4 @@ pub struct Certificates {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub earliest_not_after: Option<String>,
-}
-
-/// A certificate that retention watches over.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Member {
-    /// The SHA-256 of its DER, in lower-case hex.
-    #[schemars(length(max = 64), regex(pattern = "^[0-9a-f]{64}$"))]
-    pub sha256: String,
-    /// When its last source dropped it. Not there as long as a source has it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "date-time"))]
-    pub dropped_at: Option<String>,
 }

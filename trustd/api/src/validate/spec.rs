@@ -3,9 +3,7 @@
 use serde_json::Value;
 use trustd_core::names::Kind;
 use trustd_core::selector::{Condition, Requirement, Selector};
-use trustd_core::spec::{
-    From, Keys, Pick, Profile, Retention, Source, Spec, Store, Target, Template,
-};
+use trustd_core::spec::{From, Keys, Pick, Profile, Source, Spec, Store, Target, Template};
 
 use super::field::{FieldError, Node};
 use super::syntax;
@@ -29,7 +27,6 @@ pub(super) fn resolve(bundle: &Node<'_>, spec: BundleSpec) -> Result<Spec, Vec<F
             sources.push(Source { index, from: source(item).ok_or_else(nothing)? });
         }
     }
-    let period = spec.retention.and_then(|kept| syntax::period_seconds(&kept.period));
     Ok(Spec {
         name: name.into(),
         uid: text("uid").map(Into::into),
@@ -38,10 +35,6 @@ pub(super) fn resolve(bundle: &Node<'_>, spec: BundleSpec) -> Result<Spec, Vec<F
         synced: is_synced(bundle.value),
         sources,
         target: spec.target.map(target),
-        // A period of nothing is no retention.
-        retention: period
-            .filter(|seconds| *seconds > 0)
-            .map(|period_seconds| Retention { period_seconds }),
     })
 }
 

@@ -12,32 +12,8 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
             Some((prefix, name)) => is_subdomain_of_any_length(prefix) && is_name_part(name),
             None => is_name_part(text),
         },
-        v1alpha1::PERIOD_PATTERN => period_seconds(text).is_some(),
         _ => false,
     }
-}
-
-/// The seconds of a retention period such as `720h`, if it is one.
-pub(super) fn period_seconds(text: &str) -> Option<u64> {
-    let (mut rest, mut seconds) = (text, 0);
-    for _ in 0..3 {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, tail) = rest.split_at_checked(digits).filter(|_| digits <= 5)?;
-        let number: u64 = number.parse().ok()?;
-        let mut tail = tail.chars();
-        seconds += number
-            * match tail.next()? {
-                'h' => 3600,
-                'm' => 60,
-                's' => 1,
-                _ => return None,
-            };
-        rest = tail.as_str();
-        if rest.is_empty() {
-            return Some(seconds);
-        }
-    }
-    None
 }
 
 /// What is wrong with the key of a label, if something is.
@@ -132,30 +108,6 @@ const DATA_KEY: &str = "a valid config key must consist of alphanumeric characte
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn retention_periods_are_go_durations_of_whole_seconds() {
-        let cases = [
-            ("720h", Some(2_592_000)),
-            ("1h30m5s", Some(5405)),
-            ("1h1h1h", Some(10_800)),
-            ("99999h", Some(359_996_400)),
-            ("0s", Some(0)),
-            ("", None),
-            ("h", None),
-            ("1", None),
-            ("100000h", None),
-            ("1h1m1s1s", None),
-            ("1.5h", None),
-            ("-1h", None),
-            ("1d", None),
-            ("1hä", None),
-            ("٣h", None),
-        ];
-        for (text, wanted) in cases {
-            assert_eq!(period_seconds(text), wanted, "{text}");
-        }
-    }
 
     #[test]
     fn data_keys_are_what_the_api_server_takes() {

@@ -194,7 +194,6 @@ fn everything_that_a_bundle_says_reaches_the_plan() {
                     {"key": "e", "operator": "NotIn", "values": ["y", "x"]},
                     {"key": "d", "operator": "DoesNotExist"}]},
             },
-            "retention": {"period": "1h"},
         },
         "status": {"conditions": [
             {"type": "Synced", "status": "True", "observedGeneration": 3}]},
@@ -202,7 +201,6 @@ fn everything_that_a_bundle_says_reaches_the_plan() {
     let spec = read(&bundle).unwrap();
     assert_eq!((spec.name.as_str(), spec.uid.unwrap().as_str()), ("b", "u"));
     assert!(spec.deleting && spec.paused && spec.synced);
-    assert_eq!(spec.retention.unwrap().period_seconds, 3600);
     let [named, selected, in_line] = spec.sources.as_slice() else { panic!("{:?}", spec.sources) };
     assert_eq!((named.index, selected.index, in_line.index), (1, 2, 3));
     assert_eq!(
@@ -276,7 +274,6 @@ fn bundle_like() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         Just("In".to_owned()),
         Just("Modern2023".to_owned()),
-        Just("1h".to_owned()),
         Just("True".to_owned()),
         "[a-z./ä-]{0,4}",
     ];
@@ -294,8 +291,6 @@ fn bundle_like() -> impl Strategy<Value = Value> {
         "name",
         "sources",
         "target",
-        "retention",
-        "period",
         "secret",
         "configMap",
         "inLine",

@@ -39,7 +39,7 @@ pub(super) fn print(name: Element<'_>) -> String {
             else {
                 continue;
             };
-            let oid = Oid::new(oid.content.into()).to_id_string();
+            let oid = super::oid_text(&Oid::new(oid.content.into()));
             let named = NAMED.iter().zip(&mut grouped).find(|((id, _), _)| *id == oid);
             match (named, text(value)) {
                 (None, Some(text)) => others.push(format!("{oid}={}", escape(&text))),
@@ -89,7 +89,7 @@ fn not_text(value: Element<'_>) -> String {
     if value.tag == der::NULL {
         return escape("<nil>");
     }
-    value.raw.iter().fold("#".to_owned(), |out, byte| format!("{out}{byte:02x}"))
+    super::hex_digits("#", value.raw)
 }
 
 /// The escapes of RFC 2253 as Go applies them; positions are counted in bytes.

@@ -138,6 +138,49 @@ fn the_gravest_reason_is_the_one_that_is_shown() {
 }
 
 #[test]
+fn contested_targets_are_counted_as_failed_and_named_by_opponent() {
+    let plan = plan(vec![]);
+    let opponent = Opponent::Manager("kube-controller-manager".into());
+    let standings = [
+        ("a", Standing::Contested(opponent.clone())),
+        ("b", Standing::Contested(Opponent::Namesake("trust-manager".into()))),
+        ("c", Standing::Contested(opponent)),
+        ("d", Standing::Contested(Opponent::Unknown)),
+        ("e", Standing::Refused(Refusal::Conflict("ca.crt".into()))),
+    ]
+    .map(|(namespace, standing)| (Namespace::from(namespace), standing));
+    let standings = standings.iter().map(|(namespace, standing)| (CM, namespace, standing));
+    let all = Selector::default();
+    let conclusion = conclude_standings(&Head::from(&plan), standings, &all, false);
+    assert_eq!(conclusion.reason.as_str(), "TargetContested");
+    assert_eq!((conclusion.targets.failed, conclusion.targets.refused), (4, 1));
+    assert_eq!(
+        conclusion.message,
+        "Target is undone again and again, and written once in ten minutes until that ends: \
+         ConfigMap in d: undone by a client that managedFields do not name; ConfigMap in a, c: \
+         undone by field manager `kube-controller-manager`; ConfigMap in b: undone by field \
+         manager `trust-manager`, which is trustd's own: is another trust-manager or trustd running?"
+    );
+}
+
+#[test]
+fn a_target_that_is_too_large_is_named_with_its_namespace() {
+    let too_large = |bytes| Write::Refuse(Refusal::TooLarge { bytes, max: 1_048_576 });
+    let together = Write::Refuse(Refusal::TooLargeTogether { ours: 60_000, max: 1_048_576 });
+    let plan = plan(vec![
+        (CM, "a", too_large(2_000_000)),
+        (CM, "b", too_large(2_000_000)),
+        (Kind::Secret, "c", together),
+    ]);
+    assert_eq!(
+        conclude(&plan, &Outcome::default()).message,
+        "Target is too large: ConfigMap in a, b: its data is 2000000 bytes, and the API server takes \
+         1048576; Secret in c: its data, 60000 bytes of the Bundle and what others keep in the object, \
+         is more than the 1048576 bytes that the API server takes"
+    );
+}
+
+#[test]
 fn failing_namespaces_are_named_by_category_ten_at_most() {
     let names: Vec<String> = (0..12).map(|n| format!("ns-{n:02}")).collect();
     let plan = plan(names.iter().map(|n| (CM, n.as_str(), Write::Keep)).collect());
@@ -160,7 +203,8 @@ fn a_conflict_that_only_the_server_saw_counts_as_refused() {
     assert_eq!(
         conclusion.message,
         "Target belongs to somebody else: ConfigMap in a: key \"ca.crt\" holds another \
-         manager's value; remove it there, or allow it to be overwritten"
+         manager's value; remove it there, or allow it to be overwritten with the annotation \
+         trust.cert-manager.io/allow-overwrite: \"true\""
     );
     assert_eq!((conclusion.targets.synced, conclusion.targets.refused), (0, 1));
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Owner, Ownership, Prepared, Refusal, Seen, Write};
-use crate::format::{ANNOTATION_BYTES_MAX, DATA_BYTES_MAX, Rendered};
+use super::{Owner, Ownership, Prepared, Refusal, Seen, TakeOut, Write, is_placeholder};
+use crate::format::{ANNOTATION_BYTES_MAX, DATA_BYTES_MAX, Rendered, Value};
 use crate::names::{BundleName, DataKey, Kind, Namespace};
 use crate::spec::Spec;
 use crate::world::{Managed, NamespaceState, Observed, OwnerReference};
@@ -21,7 +21,7 @@ pub(super) fn decide(
     if state.terminating || observed.is_some_and(|o| o.deleting) {
         return None;
     }
-    let owner = owner(&spec.name, observed);
+    let owner = owner(spec, observed);
     if prepared.wants(kind, namespace, state) {
         match prepared.rendered(kind).filter(|_| !spec.paused) {
             Some(rendered) => Some(wanted(spec, rendered, owner, observed)),
@@ -35,19 +35,42 @@ pub(super) fn decide(
     }
 }
 
-/// Whose the object is, for the Bundle of this name.
-fn owner(bundle: &BundleName, observed: Option<&Observed>) -> Owner {
+/// Whose the object is, for this Bundle, whose name it bears.
+pub(super) fn owner(spec: &Spec, observed: Option<&Observed>) -> Owner {
     let Some(observed) = observed else { return Owner::Absent };
-    let labelled = observed.label.as_ref() == Some(bundle);
+    let labelled = observed.label.as_ref() == Some(&spec.name);
     let owned = matches!(observed.owner, OwnerReference::Bundle(_));
     let applied = observed.managed.as_ref().is_none_or(|managed| !managed.applied.is_empty());
-    if observed.shared && (labelled || owned) {
-        Owner::Shared
-    } else if owned || (labelled && applied) {
+    if observed.shared {
+        if labelled || owned { Owner::Shared } else { Owner::Foreign }
+    } else if owned || labelled && applied || observed.known || is_on_record(spec, observed) {
         Owner::Ours
     } else {
         Owner::Foreign
     }
+}
+
+/// Whether managedFields still say that an object is ours, whose label and owner reference are gone: our
+/// applies hold its key, or at least the hash, and others hold no key that we would not write.
+///
+/// Where they hold our key beside us it may be a shared object whose owner took the marks out.
+fn is_on_record(spec: &Spec, observed: &Observed) -> bool {
+    let Some(managed) = observed.managed.as_ref().filter(|managed| managed.any_applied) else {
+        return false;
+    };
+    let holds_key = !managed.applied.is_empty() && managed.others.is_empty();
+    let is_ours = |key: &DataKey| writes(spec, key);
+    holds_key
+        || observed.hash.is_some()
+            && managed.applied.is_empty()
+            && managed.others.iter().all(is_ours)
+}
+
+/// Whether a Bundle writes this key to targets of either kind.
+fn writes(spec: &Spec, key: &DataKey) -> bool {
+    spec.target.as_ref().is_some_and(|target| {
+        Kind::ALL.into_iter().any(|kind| super::gather::writes(target, kind, key))
+    })
 }
 
 fn wanted(
@@ -66,6 +89,7 @@ fn wanted(
         Owner::Ours => owned_by(spec, observed) && is_current(spec, rendered, observed),
         Owner::Shared => {
             !matches!(observed.owner, OwnerReference::Bundle(_))
+                && !observed.co_owned
                 && is_current(spec, rendered, observed)
         }
         Owner::Absent | Owner::Foreign => false,
@@ -74,18 +98,52 @@ fn wanted(
         return Write::Keep;
     }
     let ours = owner == Owner::Ours;
-    let conflict = conflict(rendered, observed).filter(|_| !ours && !observed.allow_overwrite);
-    if let Some(key) = conflict {
-        return Write::Refuse(Refusal::Conflict(key.clone()));
+    let may_overwrite = ours || observed.allow_overwrite;
+    let binary = binary(rendered, observed);
+    if let Some(refusal) = taken(rendered, observed, &binary).filter(|_| !may_overwrite) {
+        return Write::Refuse(refusal);
     }
     let stays_ours = ours && !others_use(rendered, observed);
     Write::Update {
-        seen: seen(observed),
+        seen: Seen::of(observed),
         rendered: Arc::clone(rendered),
         ownership: if stays_ours { Ownership::Ours } else { Ownership::Shared },
-        force: ours || observed.allow_overwrite,
-        by_patch: by_patch(observed, |key| rendered.data.contains_key(key)),
+        force: may_overwrite || fills(rendered, observed),
+        by_patch: TakeOut {
+            keys: by_patch(observed, |key| rendered.data.contains_key(key)),
+            binary,
+            owner: !(stays_ours && owned_by(spec, observed)) && owner_stays(observed),
+        },
     }
+}
+
+/// Keys of ours that should hold text, and where a binary value stands that no apply replaces.
+fn binary(rendered: &Rendered, observed: &Observed) -> Vec<DataKey> {
+    let is_text =
+        |value: &Value| matches!(value, Value::Text(_)) && rendered.kind == Kind::ConfigMap;
+    let texts = rendered.data.iter().filter(|(_, value)| is_text(value));
+    texts.map(|(key, _)| key).filter(|key| observed.binary.contains(*key)).cloned().collect()
+}
+
+/// Whether the object has an owner reference to the Bundle, or to a namesake of it, that an apply
+/// without it would leave there.
+fn owner_stays(observed: &Observed) -> bool {
+    (matches!(observed.owner, OwnerReference::Bundle(_)) || observed.co_owned)
+        && !observed.managed.as_ref().is_some_and(|managed| managed.owner_applied)
+}
+
+/// Why our keys are not to be had without the leave of whoever holds them.
+fn taken(rendered: &Rendered, observed: &Observed, binary: &[DataKey]) -> Option<Refusal> {
+    let binary = binary.first().cloned().map(Refusal::Binary);
+    binary.or_else(|| conflict(rendered, observed).cloned().map(Refusal::Conflict))
+}
+
+/// Whether one of our keys holds nothing but a placeholder, as far as is known.
+fn fills(rendered: &Rendered, observed: &Observed) -> bool {
+    observed.data.as_ref().is_some_and(|data| {
+        let held = rendered.data.keys().filter_map(|key| data.get(key));
+        held.into_iter().any(|held| is_placeholder(held))
+    })
 }
 
 /// Whether others keep data in an object under keys that are not ours to write.
@@ -96,25 +154,20 @@ fn others_use(rendered: &Rendered, observed: &Observed) -> bool {
 
 /// Whether a target is ours and others keep data in it.
 pub(super) fn is_adopted(prepared: &Prepared<'_>, kind: Kind, observed: &Observed) -> bool {
-    owner(&prepared.spec.name, Some(observed)) == Owner::Ours
+    owner(prepared.spec, Some(observed)) == Owner::Ours
         && prepared.rendered(kind).is_some_and(|rendered| others_use(rendered, observed))
 }
 
 /// What follows for an object that should not be there.
 fn unwanted(spec: &Spec, owner: Owner, observed: &Observed) -> Option<Write> {
-    let target = spec.target.as_ref();
-    let was_ours = |key: &DataKey| {
-        target.is_some_and(|target| {
-            Kind::ALL.into_iter().any(|kind| super::gather::writes(target, kind, key))
-        })
-    };
+    let was_ours = |key: &DataKey| writes(spec, key);
     match owner {
         Owner::Absent | Owner::Foreign => None,
         Owner::Shared => release(observed),
         // What the Bundle owned goes with it, by the cluster's garbage collector.
         Owner::Ours if spec.deleting => None,
         Owner::Ours if observed.foreign_keys(&was_ours).is_empty() => {
-            Some(Write::Delete(seen(observed)))
+            Some(Write::Delete(Seen::of(observed)))
         }
         Owner::Ours => release(observed),
     }
@@ -130,7 +183,14 @@ pub(super) fn orphaned(bundle: &BundleName, observed: &Observed) -> Option<Write
 /// and all.
 fn release(observed: &Observed) -> Option<Write> {
     let held = observed.managed.as_ref().is_none_or(Managed::is_held);
-    held.then(|| Write::Release { seen: seen(observed), by_patch: ours_alone(observed) })
+    held.then(|| Write::Release {
+        seen: Seen::of(observed),
+        by_patch: TakeOut {
+            keys: ours_alone(observed),
+            binary: Vec::new(),
+            owner: owner_stays(observed),
+        },
+    })
 }
 
 /// Whether the Bundle itself, and not a namesake from before a restore, is the controlling owner.
@@ -184,9 +244,7 @@ fn keys_are_current(rendered: &Rendered, observed: &Observed) -> bool {
 
 fn values_are_current(rendered: &Rendered, observed: &Observed) -> bool {
     observed.data.as_ref().is_none_or(|data| {
-        let same = |key, value: &crate::format::Value| {
-            data.get(key).is_some_and(|held| **held == *value.bytes())
-        };
+        let same = |key, value: &Value| data.get(key).is_some_and(|held| **held == *value.bytes());
         rendered.data.iter().all(|(key, value)| same(key, value))
     })
 }
@@ -203,7 +261,7 @@ fn conflict<'r>(rendered: &'r Rendered, observed: &Observed) -> Option<&'r DataK
             Some(managed) => !managed.applied.contains(key) && !managed.updated.contains(key),
             None => !observed.shared,
         };
-        (theirs && **held != *value.bytes()).then_some(key)
+        (theirs && **held != *value.bytes() && !is_placeholder(held)).then_some(key)
     })
 }
 
@@ -230,8 +288,4 @@ fn by_patch(observed: &Observed, stays: impl Fn(&DataKey) -> bool) -> Vec<DataKe
 fn ours_alone(observed: &Observed) -> Vec<DataKey> {
     let others = |key: &&DataKey| observed.managed.iter().any(|m| m.others.contains(*key));
     observed.ours().into_iter().filter(|key| !others(key)).cloned().collect()
-}
-
-fn seen(observed: &Observed) -> Seen {
-    Seen { uid: observed.uid.clone(), resource_version: observed.resource_version.clone() }
 }

@@ -63,6 +63,23 @@ pub fn dependents<'s>(
     specs.into_iter().filter_map(|spec| Some((spec.name.clone(), work(change, spec)?))).collect()
 }
 
+/// Whether a Bundle reads an object of the trust namespace that has these labels.
+#[must_use]
+pub fn reads(spec: &Spec, kind: Kind, name: &ObjectName, labels: &Labels) -> bool {
+    picks(spec, kind, name, &[labels])
+}
+
+/// Whether a Bundle reads an object that has, or had, one of these sets of labels.
+fn picks(spec: &Spec, kind: Kind, name: &ObjectName, labels: &[&Labels]) -> bool {
+    spec.sources.iter().any(|source| match &source.from {
+        From::Objects { kind: k, pick, .. } if *k == kind => match pick {
+            Pick::Named(named) => named == name,
+            Pick::Selected(selector) => labels.iter().any(|labels| selector.matches(labels)),
+        },
+        _ => false,
+    })
+}
+
 fn work(change: &Change, spec: &Spec) -> Option<Work> {
     match change {
         Change::Bundle(name) => (*name == spec.name).then_some(Work::Everything),
@@ -82,16 +99,8 @@ fn work(change: &Change, spec: &Spec) -> Option<Work> {
             moved.then(|| Work::Targets(targets.into()))
         }
         Change::Source { kind, name, before, after } => {
-            let reads = spec.sources.iter().any(|source| match &source.from {
-                From::Objects { kind: k, pick, .. } if k == kind => match pick {
-                    Pick::Named(named) => named == name,
-                    Pick::Selected(selector) => {
-                        [before, after].into_iter().flatten().any(|l| selector.matches(l))
-                    }
-                },
-                _ => false,
-            });
-            reads.then_some(Work::Everything)
+            let labels: Vec<&Labels> = [before, after].into_iter().flatten().collect();
+            picks(spec, *kind, name, &labels).then_some(Work::Everything)
         }
         Change::Target { bundle, kind, namespace } => (*bundle == spec.name)
             .then(|| Work::Targets(BTreeSet::from([(*kind, namespace.clone())]))),

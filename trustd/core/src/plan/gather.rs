@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::bundle::{Collector, Rejected, TrustBundle};
+use crate::bundle::{Collector, Nature, Rejected, TrustBundle, nature};
 use crate::names::{BundleName, DataKey, Kind, Namespace, ObjectName, Origin};
 use crate::spec::{From, Keys, Pick, Spec, Target};
 use crate::time::Timestamp;
@@ -76,7 +76,8 @@ pub enum Note {
         /// The target's namespace.
         namespace: Namespace,
     },
-    /// A source text without a PEM block.
+    /// A value without a PEM block among all the keys of an object (`includeAllKeys`), or an empty
+    /// default CA package.
     NoPem(Origin),
     /// A selector that no object matches.
     NothingSelected {
@@ -110,7 +111,10 @@ impl fmt::Display for Note {
 
 /// What came out of the sources.
 pub(super) struct Gathered {
-    pub(super) certificates: Result<TrustBundle, Vec<SourceProblem>>,
+    /// The certificates, and what was left out of them.
+    pub(super) certificates: TrustBundle,
+    /// Why the certificates are not all that the Bundle asks for; they are not used then.
+    pub(super) problems: Vec<SourceProblem>,
     pub(super) default_cas: Option<Arc<str>>,
     pub(super) notes: Vec<Note>,
 }
@@ -132,11 +136,11 @@ pub(super) fn gather(spec: &Spec, world: &World, now: Timestamp) -> Gathered {
                 Some(DefaultCas { identity, pem }) => {
                     default_cas = Some(Arc::clone(identity));
                     let origin = Origin::DefaultCas { package: Arc::clone(identity) };
-                    run.read(origin, pem.as_bytes());
+                    run.read_any(origin, pem.as_bytes());
                 }
             },
             From::InLine(text) => {
-                run.read(Origin::InLine { index: source.index }, text.as_bytes());
+                run.read_named(&Origin::InLine { index: source.index }, text.as_bytes());
             }
             From::Objects { kind, pick, keys } => run.objects(source.index, *kind, pick, keys),
         }
@@ -195,11 +199,17 @@ impl<'w> Run<'w> {
             }
             Keys::All => {
                 for (key, text) in &object.data {
-                    self.key(origin(key), kind, object, key, text);
+                    if let Some(origin) = self.key(origin(key), kind, object, key) {
+                        self.read_any(origin, text);
+                    }
                 }
             }
             Keys::One(key) => match object.data.get(key) {
-                Some(text) => self.key(origin(key), kind, object, key, text),
+                Some(text) => {
+                    if let Some(origin) = self.key(origin(key), kind, object, key) {
+                        self.read_named(&origin, text);
+                    }
+                }
                 None => self.problems.push(SourceProblem::KeyNotFound {
                     kind,
                     namespace,
@@ -210,23 +220,35 @@ impl<'w> Run<'w> {
         }
     }
 
+    /// The origin of a key's value, unless this Bundle itself wrote it.
     fn key(
         &mut self,
         origin: Origin,
         kind: Kind,
         object: &SourceObject,
         key: &DataKey,
-        text: &[u8],
-    ) {
+    ) -> Option<Origin> {
         if wrote(self.spec, kind, object, key) {
             self.notes.push(Note::OwnTarget(origin));
-        } else {
-            self.read(origin, text);
+            return None;
+        }
+        Some(origin)
+    }
+
+    /// Reads a value in which its author expects certificates.
+    fn read_named(&mut self, origin: &Origin, text: &[u8]) {
+        if let Err(rejected) = self.collector.add_named(origin, text) {
+            self.problems.extend(rejected.into_iter().map(Into::into));
         }
     }
 
-    fn read(&mut self, origin: Origin, text: &[u8]) {
+    /// Reads a value in which there may be certificates. One in DER is reported: trust-manager
+    /// passes over it, and reading it would change bundles that both of them make.
+    fn read_any(&mut self, origin: Origin, text: &[u8]) {
         match self.collector.add(&origin, text) {
+            Ok(0) if nature(text) == Nature::DerCertificate => {
+                self.collector.report_none(&origin, Nature::DerCertificate);
+            }
             Ok(0) => self.notes.push(Note::NoPem(origin)),
             Ok(_) => {}
             Err(rejected) => self.problems.extend(rejected.into_iter().map(Into::into)),
@@ -242,8 +264,7 @@ impl<'w> Run<'w> {
         notes.sort();
         notes.dedup();
         problems.dedup();
-        let certificates = if problems.is_empty() { Ok(certificates) } else { Err(problems) };
-        Gathered { certificates, default_cas, notes }
+        Gathered { certificates, problems, default_cas, notes }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::world::{DefaultCas, Managed, OwnerReference, SourceObject};
 
 mod again;
 mod leaving;
+mod owners;
 mod sources;
 
 const NOW: Timestamp = Timestamp::from_unix(1_795_255_200); // 2026-11-21
@@ -64,7 +65,6 @@ fn spec() -> Spec {
             stores: Vec::new(),
             namespaces: equals("env", "prod"),
         }),
-        retention: None,
     }
 }
 
@@ -107,7 +107,13 @@ fn written(spec: &Spec, rendered: &Rendered) -> Observed {
         owner: OwnerReference::Bundle(spec.uid.clone().unwrap_or_else(|| "any".into())),
         labels: all,
         annotations: rendered.annotations.clone(),
-        managed: Some(Managed { applied: keys, ..Managed::default() }),
+        managed: Some(Managed {
+            any: true,
+            any_applied: true,
+            owner_applied: true,
+            applied: keys,
+            ..Managed::default()
+        }),
         ..Observed::default()
     }
 }

@@ -10,7 +10,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use crate::cli::Connection;
 use crate::exit::Hint as _;
 
-/// The configuration of the client. It never tries again by itself.
+/// The configuration of the clients.
 pub(super) async fn config(flags: &Connection) -> anyhow::Result<Config> {
     let mut config = match located(flags)? {
         Some(kubeconfig) => from_file(flags, kubeconfig).await?,
@@ -52,8 +52,6 @@ pub(super) async fn config(flags: &Connection) -> anyhow::Result<Config> {
         config.reset_reader_on_write = true;
     }
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    // What is worth another try is decided by the controller.
-    config.default_retry = false;
     Ok(config)
 }
 

@@ -2,17 +2,16 @@
 //!
 //! A finding blocks when webpki refuses for it; others are warnings about stricter programs.
 
-use std::net::IpAddr;
-
 use rustls_pki_types::{CertificateDer, ServerName};
+use trustd_core::certificate::oid_text;
 use webpki::{EndEntityCert, Error};
-use x509_parser::extensions::{GeneralName, GeneralSubtree};
+use x509_parser::der_parser::asn1_rs::{Oid, oid};
 
 use super::Terms;
+use super::constraints::{Constraints, Name, alternative_names};
 use super::pool::Node;
 use super::walk::{Signed, Step};
 use crate::cli::Purpose;
-use crate::cmd::show::printable;
 
 /// Something wrong with a certificate in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +43,11 @@ pub(super) struct Position<'a, 'p, 'c> {
 }
 
 /// All that is wrong with a certificate in its place.
-pub(super) fn check(position: &Position<'_, '_, '_>, terms: &Terms) -> Vec<Finding> {
+pub(super) fn check(
+    position: &Position<'_, '_, '_>,
+    terms: &Terms,
+    constraints: &mut Constraints,
+) -> Vec<Finding> {
     let Position { step, role, leaf, .. } = *position;
     let node = step.node;
     let mut findings = Vec::new();
@@ -55,18 +58,21 @@ pub(super) fn check(position: &Position<'_, '_, '_>, terms: &Terms) -> Vec<Findi
     match role {
         Role::Leaf => {
             readable(node, terms, &mut findings);
-            purpose(node, terms, &mut findings);
+            purpose(node, role, terms, &mut findings);
+            leaf_key_usage(node, terms, &mut findings);
             name(node, terms, &mut findings);
         }
         Role::Intermediate => {
             readable(node, terms, &mut findings);
-            purpose(node, terms, &mut findings);
+            purpose(node, role, terms, &mut findings);
             authority(position, &mut findings);
-            constraints(node, leaf, &mut findings);
+            findings.extend(constraints.check(node, leaf));
         }
         Role::Root => {
+            purpose(node, role, terms, &mut findings);
             authority(position, &mut findings);
-            constraints(node, leaf, &mut findings);
+            critical_extensions(node, &mut findings);
+            findings.extend(constraints.check(node, leaf));
         }
     }
     findings
@@ -77,7 +83,7 @@ fn blocking(kind: &'static str, message: String) -> Finding {
 }
 
 fn unsupported(node: &Node<'_>) -> Finding {
-    let algorithm = node.parsed.signature_algorithm.algorithm.to_id_string();
+    let algorithm = oid_text(&node.parsed.signature_algorithm.algorithm);
     blocking(
         SIGNATURE_UNSUPPORTED,
         format!("its signature (algorithm {algorithm}) cannot be checked by rustls with ring"),
@@ -96,7 +102,7 @@ fn validity(node: &Node<'_>, role: Role, terms: &Terms, findings: &mut Vec<Findi
     };
     let blocks = role != Role::Root;
     if !blocks {
-        message.push_str("; rustls does not look at that in a root, OpenSSL and Go do");
+        message.push_str(NOT_IN_A_ROOT);
     }
     findings.push(Finding { kind, message, blocks });
 }
@@ -121,8 +127,9 @@ fn readable(node: &Node<'_>, terms: &Terms, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Extended key usage, which webpki wants to allow the purpose all the way up to the root.
-fn purpose(node: &Node<'_>, terms: &Terms, findings: &mut Vec<Finding>) {
+/// Extended key usage, which webpki wants to allow the purpose all the way up to the root, and
+/// OpenSSL and Go in the root too.
+fn purpose(node: &Node<'_>, role: Role, terms: &Terms, findings: &mut Vec<Finding>) {
     let Ok(Some(usage)) = node.parsed.extended_key_usage() else { return };
     let (allowed, wanted) = match terms.purpose {
         Purpose::Any => return,
@@ -130,8 +137,44 @@ fn purpose(node: &Node<'_>, terms: &Terms, findings: &mut Vec<Finding>) {
         Purpose::Server => (usage.value.server_auth, "serverAuth"),
     };
     if !allowed {
-        let message = format!("its extendedKeyUsage does not list {wanted}");
-        findings.push(blocking("extendedKeyUsage", message));
+        let blocks = role != Role::Root;
+        let stricter = if blocks { "" } else { NOT_IN_A_ROOT };
+        let message = format!("its extendedKeyUsage does not list {wanted}{stricter}");
+        findings.push(Finding { kind: "extendedKeyUsage", message, blocks });
+    }
+}
+
+/// Key usage of the leaf, which OpenSSL wants to allow a TLS handshake.
+fn leaf_key_usage(node: &Node<'_>, terms: &Terms, findings: &mut Vec<Finding>) {
+    let Ok(Some(usage)) = node.parsed.key_usage() else { return };
+    let agrees = usage.value.digital_signature() || usage.value.key_agreement();
+    let (allowed, wanted) = match terms.purpose {
+        Purpose::Any => return,
+        Purpose::Client => (agrees, "digitalSignature and keyAgreement"),
+        Purpose::Server => (
+            agrees || usage.value.key_encipherment(),
+            "digitalSignature, keyEncipherment and keyAgreement",
+        ),
+    };
+    if !allowed {
+        let message = format!(
+            "its keyUsage has none of {wanted}; rustls does not look at that, \
+             `openssl verify -purpose` does"
+        );
+        findings.push(Finding { kind: "keyUsage", message, blocks: false });
+    }
+}
+
+/// Critical extensions of a root, which RFC 5280 (6.1.1) leaves out of a path and OpenSSL does not.
+fn critical_extensions(node: &Node<'_>, findings: &mut Vec<Finding>) {
+    let is_unknown = |oid: &Oid<'_>| !OPENSSL_EXTENSIONS.contains(oid);
+    let mut critical = node.parsed.extensions().iter().filter(|extension| extension.critical);
+    if let Some(extension) = critical.find(|extension| is_unknown(&extension.oid)) {
+        let message = format!(
+            "it has a critical extension that OpenSSL does not know ({}){NOT_IN_A_ROOT}",
+            oid_text(&extension.oid)
+        );
+        findings.push(Finding { kind: "criticalExtension", message, blocks: false });
     }
 }
 
@@ -147,17 +190,12 @@ fn name(node: &Node<'_>, terms: &Terms, findings: &mut Vec<Finding>) {
     if leaf.verify_is_valid_for_subject_name(wanted).is_ok() {
         return;
     }
-    let names: Vec<String> = alternative_names(node)
-        .into_iter()
-        .map(|name| match name {
-            Name::Address(address) => address.to_string(),
-            Name::Dns(name) => printable(name),
-        })
-        .collect();
-    let valid_for = if names.is_empty() {
-        "its subjectAltName lists no DNS name and no address".to_owned()
-    } else {
-        format!("it is valid for {}", names.join(", "))
+    let all = alternative_names(node);
+    let names: Vec<String> = all.iter().take(NAMES_SHOWN_MAX).map(Name::to_string).collect();
+    let valid_for = match all.len().saturating_sub(names.len()) {
+        _ if names.is_empty() => "its subjectAltName lists no DNS name and no address".to_owned(),
+        0 => format!("it is valid for {}", names.join(", ")),
+        more => format!("it is valid for {} and {more} other names", names.join(", ")),
     };
     let message = format!("it is not valid for {}: {valid_for}", wanted.to_str());
     findings.push(blocking("nameMismatch", message));
@@ -167,8 +205,7 @@ fn name(node: &Node<'_>, terms: &Terms, findings: &mut Vec<Finding>) {
 fn authority(position: &Position<'_, '_, '_>, findings: &mut Vec<Finding>) {
     let node = position.step.node;
     let blocks = position.role == Role::Intermediate;
-    let stricter =
-        if blocks { "" } else { "; rustls does not look at that in a root, OpenSSL and Go do" };
+    let stricter = if blocks { "" } else { NOT_IN_A_ROOT };
     let basic = node.parsed.basic_constraints().ok().flatten().map(|extension| extension.value);
     let version_1_root = position.role == Role::Root && node.facts.version < 3;
     if !basic.is_some_and(|basic| basic.ca) && !version_1_root {
@@ -192,78 +229,6 @@ fn authority(position: &Position<'_, '_, '_>, findings: &mut Vec<Finding>) {
             "its keyUsage lacks keyCertSign; rustls does not look at that, OpenSSL and Go do";
         findings.push(Finding { kind: "keyUsage", message: message.to_owned(), blocks: false });
     }
-}
-
-/// Name constraints of a CA against the DNS names and addresses of the leaf. Other kinds of names
-/// are left to webpki.
-fn constraints(node: &Node<'_>, leaf: &Node<'_>, findings: &mut Vec<Finding>) {
-    let Ok(Some(constraints)) = node.parsed.name_constraints() else { return };
-    for name in alternative_names(leaf) {
-        let verdicts = |subtrees: &Option<Vec<GeneralSubtree<'_>>>| -> Vec<bool> {
-            subtrees.iter().flatten().filter_map(|tree| name.is_within(&tree.base)).collect()
-        };
-        let permitted = verdicts(&constraints.value.permitted_subtrees);
-        let why = if verdicts(&constraints.value.excluded_subtrees).contains(&true) {
-            "excludes"
-        } else if !permitted.is_empty() && !permitted.contains(&true) {
-            "does not permit"
-        } else {
-            continue;
-        };
-        let name = match name {
-            Name::Address(address) => address.to_string(),
-            Name::Dns(name) => printable(name),
-        };
-        findings.push(blocking("nameConstraints", format!("it {why} {name} (nameConstraints)")));
-    }
-}
-
-/// A name in a subjectAltName that TLS clients look at.
-#[derive(Clone, Copy)]
-enum Name<'a> {
-    Address(IpAddr),
-    Dns(&'a str),
-}
-
-impl Name<'_> {
-    /// Whether it lies below `base`, or nothing where `base` is about other kinds of names.
-    fn is_within(&self, base: &GeneralName<'_>) -> Option<bool> {
-        match (self, base) {
-            (Name::Dns(name), GeneralName::DNSName(base)) => Some(is_below(name, base)),
-            (Name::Address(address), GeneralName::IPAddress(range)) => {
-                let bytes = match address {
-                    IpAddr::V4(address) => address.octets().to_vec(),
-                    IpAddr::V6(address) => address.octets().to_vec(),
-                };
-                let (network, mask) = range.split_at_checked(bytes.len())?;
-                let masked = bytes.iter().zip(mask).map(|(byte, mask)| byte & mask);
-                (mask.len() == bytes.len()).then(|| masked.eq(network.iter().copied()))
-            }
-            _ => None,
-        }
-    }
-}
-
-fn is_below(name: &str, base: &str) -> bool {
-    let (name, base) = (name.to_ascii_lowercase(), base.to_ascii_lowercase());
-    match name.strip_suffix(&base) {
-        Some("") => true,
-        Some(labels) => base.is_empty() || base.starts_with('.') || labels.ends_with('.'),
-        None => false,
-    }
-}
-
-fn alternative_names<'n>(node: &'n Node<'_>) -> Vec<Name<'n>> {
-    let Ok(Some(names)) = node.parsed.subject_alternative_name() else { return Vec::new() };
-    let name = |name: &'n GeneralName<'_>| match name {
-        GeneralName::DNSName(name) => Some(Name::Dns(name)),
-        GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
-            Ok(four) => Some(Name::Address(four.into())),
-            Err(_) => <[u8; 16]>::try_from(*bytes).ok().map(|all| Name::Address(all.into())),
-        },
-        _ => None,
-    };
-    names.value.general_names.iter().filter_map(name).collect()
 }
 
 /// A refusal of webpki in words.
@@ -291,3 +256,25 @@ pub(super) fn words(error: &Error) -> String {
 pub(super) fn name_text(name: &ServerName<'_>) -> String {
     name.to_str().into_owned()
 }
+
+/// Names of a certificate that one line shows; one for a hundred sites is common.
+const NAMES_SHOWN_MAX: usize = 200;
+const NOT_IN_A_ROOT: &str = "; rustls does not look at that in a root, OpenSSL and Go do";
+
+/// The extensions that OpenSSL 3 takes when they are critical (`X509_supported_extension`).
+const OPENSSL_EXTENSIONS: [Oid<'static>; 14] = [
+    oid!(2.16.840.1.113730.1.1), // Netscape certificate type
+    oid!(2.5.29.15),             // keyUsage
+    oid!(2.5.29.17),             // subjectAltName
+    oid!(2.5.29.19),             // basicConstraints
+    oid!(2.5.29.30),             // nameConstraints
+    oid!(2.5.29.31),             // cRLDistributionPoints
+    oid!(2.5.29.32),             // certificatePolicies
+    oid!(2.5.29.33),             // policyMappings
+    oid!(2.5.29.36),             // policyConstraints
+    oid!(2.5.29.37),             // extKeyUsage
+    oid!(2.5.29.54),             // inhibitAnyPolicy
+    oid!(1.3.6.1.5.5.7.1.7),     // IP address blocks (RFC 3779)
+    oid!(1.3.6.1.5.5.7.1.8),     // autonomous systems (RFC 3779)
+    oid!(1.3.6.1.5.5.7.1.14),    // proxyCertInfo
+];

@@ -9,6 +9,7 @@ use webpki::{EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter, 
 
 use super::Terms;
 use super::check::{Finding, Position, Role, SIGNATURE_UNSUPPORTED, check, words};
+use super::constraints::Constraints;
 use super::pool::{Node, Place, Pool};
 use super::walk::{Differs, End, Lookalike, Route, walk};
 use crate::cli::Purpose;
@@ -43,8 +44,9 @@ pub(super) struct Link<'p, 'c> {
 pub(super) fn judge<'p, 'c>(pool: &'p Pool<'c>, terms: &Terms) -> Judgement<'p, 'c> {
     let routes = walk(pool);
     let cut = routes.cut;
+    let mut constraints = Constraints::default();
     let judged = routes.found.into_iter().map(|route| {
-        let links = links(&route, pool, terms);
+        let links = links(&route, pool, terms, &mut constraints);
         (route, links)
     });
     // The first of the best, so that the order of the files decides between equals.
@@ -76,7 +78,12 @@ pub(super) fn judge<'p, 'c>(pool: &'p Pool<'c>, terms: &Terms) -> Judgement<'p, 
     Judgement { verdict, links, missing, lookalikes, notes }
 }
 
-fn links<'p, 'c>(route: &Route<'p, 'c>, pool: &'p Pool<'c>, terms: &Terms) -> Vec<Link<'p, 'c>> {
+fn links<'p, 'c>(
+    route: &Route<'p, 'c>,
+    pool: &'p Pool<'c>,
+    terms: &Terms,
+    constraints: &mut Constraints,
+) -> Vec<Link<'p, 'c>> {
     let last = route.steps.len().saturating_sub(1);
     let link = |(index, step)| {
         let role = match (index, &route.end) {
@@ -86,7 +93,7 @@ fn links<'p, 'c>(route: &Route<'p, 'c>, pool: &'p Pool<'c>, terms: &Terms) -> Ve
         };
         let step: &super::walk::Step<'p, 'c> = step;
         let position = Position { step, role, below: index.saturating_sub(1), leaf: &pool.leaf };
-        Link { node: step.node, role, findings: check(&position, terms) }
+        Link { node: step.node, role, findings: check(&position, terms, constraints) }
     };
     route.steps.iter().enumerate().map(link).collect()
 }

@@ -31,7 +31,7 @@ pub(super) struct Node<'c> {
 }
 
 /// Where a certificate comes from, with its number there, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     Bundle(usize),
     Chain(usize),

@@ -1,18 +1,20 @@
 //! One Bundle at the desk: what it asks for, what it comes to, and how each of its targets stands.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value as Json;
+use trustd_api::labels;
 use trustd_api::v1alpha1::BundleStatus;
 use trustd_api::validate::{self, Invalid};
-use trustd_core::names::{Kind, Namespace};
-use trustd_core::outcome::Standing;
-use trustd_core::plan::Content;
+use trustd_core::names::{Kind, Namespace, Uid};
+use trustd_core::outcome::{Reason, Standing};
+use trustd_core::plan::{Content, Seen};
 use trustd_core::spec::Spec;
 use trustd_core::world::Observed;
 
+use super::contest::Contest;
+use super::probe::Probe;
 use crate::controller::clock::Instant;
 use crate::controller::queue::Lane;
 use crate::controller::status::Report;
@@ -33,6 +35,10 @@ pub(in crate::controller) struct Bundle {
     pub(super) spec: Result<Spec, Invalid>,
     /// What it comes to, once that has been found out.
     pub(super) content: Option<Arc<Content>>,
+    /// What it came to when roots that came and went were last told.
+    pub(super) told: Option<Arc<Content>>,
+    /// The target that still holds what an earlier process wrote, to be read before it is written.
+    pub(super) recall: Option<(Kind, Namespace)>,
     /// The data of its targets, serialised.
     pub(super) bodies: BTreeMap<Kind, Arc<Body>>,
     /// Its targets, as far as there is something to say of them.
@@ -47,6 +53,8 @@ pub(in crate::controller) struct Bundle {
     pub(super) said: Option<(bool, String)>,
     /// Whether its status is to be looked at.
     pub(super) touched: bool,
+    /// Whether its status said, before this process planned anything, that targets are contested.
+    pub(super) was_contested: bool,
 }
 
 /// One target of a Bundle.
@@ -66,23 +74,33 @@ pub(super) struct Target {
     pub(super) look: bool,
     /// It has been told that others keep data in it.
     pub(super) adopted: bool,
-    /// When it was found changed back under our own name, the last few times.
-    pub(super) flips: VecDeque<Instant>,
-    /// Until when it is left alone, because somebody writes it under our name.
-    pub(super) contested_until: Option<Instant>,
+    /// How often somebody undid what we wrote, and what follows from it.
+    pub(super) contest: Contest,
+    /// Whether the watch told that it is gone while it was being written.
+    pub(super) vanished: bool,
+    /// The object that was ours when it was last seen, by its uid.
+    pub(super) ours: Option<Uid>,
+    /// The object that is being written.
+    pub(super) tried: Option<Seen>,
+    /// How the object that is refused is looked at again.
+    pub(super) probe: Probe,
 }
 
 impl Bundle {
     /// Reads a Bundle that was not known before.
     pub(super) fn new(raw: Arc<Json>) -> Self {
+        let status = status(&raw);
         let text = |pointer: &str| raw.pointer(pointer).and_then(Json::as_str).unwrap_or_default();
         Self {
             uid: text("/metadata/uid").to_owned(),
             generation: raw.pointer("/metadata/generation").and_then(Json::as_i64),
-            status: status(&raw),
+            was_contested: says_contested(&status),
+            status,
             spec: validate::read(&raw),
             raw,
             content: None,
+            told: None,
+            recall: None,
             bodies: BTreeMap::new(),
             targets: BTreeMap::new(),
             report: Report::default(),
@@ -101,6 +119,7 @@ impl Bundle {
         if uid != self.uid {
             // A namesake: nothing that was known of the old one counts.
             self.content = None;
+            self.targets.clear();
             self.forget_progress();
         }
         (self.raw, self.uid, self.generation) = (raw, uid, generation);
@@ -109,9 +128,17 @@ impl Bundle {
         changed
     }
 
-    /// Forgets what was tried, as if the process had just started.
+    /// Forgets what was tried, as if the process had just started, but for fights that go on.
     pub(super) fn forget_progress(&mut self) {
-        self.targets.clear();
+        self.targets.retain(|_, target| {
+            let mut contest = std::mem::take(&mut target.contest);
+            contest.let_go();
+            *target = Target { contest, ..Target::default() };
+            !target.contest.is_empty()
+        });
+        self.was_contested = says_contested(&self.status);
+        // Another process may have led meanwhile.
+        (self.told, self.recall) = (None, None);
         self.report = Report::default();
         self.since = None;
         self.wrote = false;
@@ -126,7 +153,7 @@ impl Target {
         if self.failures > 0 || self.unsettled > 0 { Lane::Slow } else { Lane::Fast }
     }
 
-    /// It is as it should be, or nobody wants it.
+    /// There is nothing to write: it is as it should be, or nobody wants it, or writing is no use.
     pub(super) fn settle(&mut self, wanted: bool, standing: Option<Standing>) {
         self.wanted = wanted;
         self.standing = standing;
@@ -134,21 +161,23 @@ impl Target {
         (self.met, self.look) = (None, false);
     }
 
-    /// It was changed back under our own name at `now`; says whether that makes it contested.
-    pub(super) fn flipped(&mut self, now: Instant) -> bool {
-        self.flips.retain(|flip| now.since(*flip) < CONTEST_WINDOW);
-        self.flips.push_back(now);
-        let contested = self.flips.len() >= CONTEST_FLIPS;
-        if contested {
-            self.flips.clear();
-            self.contested_until = Some(now.after(CONTEST_WINDOW));
-        }
-        contested
+    /// Its standing in place of `usual`, while it is contested.
+    pub(super) fn contested_or(&self, usual: Standing) -> Standing {
+        self.contest.opponent().cloned().map_or(usual, Standing::Contested)
     }
 
-    /// Whether it may be written at `now`; if not, when.
+    /// Whether it is not as it should be and a write is due.
+    pub(super) const fn is_open(&self) -> bool {
+        match self.standing {
+            Some(Standing::Pending | Standing::Failed { .. }) => true,
+            Some(Standing::Contested(_)) => !self.contest.is_held(),
+            _ => false,
+        }
+    }
+
+    /// Whether it may be written at `now`; if not, when. A clean-up always may.
     pub(super) fn free_at(&self, now: Instant) -> Option<Instant> {
-        self.contested_until.filter(|until| *until > now)
+        self.contest.free_at(now).filter(|_| self.wanted)
     }
 }
 
@@ -170,7 +199,8 @@ fn asks_the_same(before: &Result<Spec, Invalid>, after: &Result<Spec, Invalid>) 
     }
 }
 
-/// So many times ...
-const CONTEST_FLIPS: usize = 3;
-/// ... within this time make a target contested, and for so long it is then left alone.
-const CONTEST_WINDOW: Duration = Duration::from_secs(10 * 60);
+/// Whether a status says that targets are contested.
+fn says_contested(status: &BundleStatus) -> bool {
+    let contested = Reason::TargetContested.as_str();
+    status.conditions.iter().any(|it| it.type_ == labels::SYNCED && it.reason == contested)
+}

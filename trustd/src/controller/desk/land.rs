@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use trustd_core::format::DATA_BYTES_MAX;
+use trustd_core::format::{ANNOTATION_BYTES_MAX, DATA_BYTES_MAX};
 use trustd_core::names::DataKey;
 use trustd_core::outcome::{Category, Standing};
-use trustd_core::plan::Refusal;
+use trustd_core::plan::{Refusal, Seen};
 use trustd_core::world::Observed;
 
 use super::{Desk, Now};
 use crate::controller::backoff;
 use crate::controller::queue::{Lane, Unit};
-use crate::controller::write::{Consequence, Fault, Landed};
+use crate::controller::repeat;
+use crate::controller::write::{Consequence, Fault, Landed, Large};
 
 impl Desk {
     /// A task has ended.
@@ -31,6 +32,7 @@ impl Desk {
                 self.queue.relax();
                 self.landed(unit, landed, again, now);
             }
+            Err(fault) if self.is_recalled(unit) => self.not_recalled(unit, &fault, now),
             Err(fault) => self.failed(unit, &fault, again, now),
         }
     }
@@ -42,36 +44,67 @@ impl Desk {
                     bundle = %unit.bundle, namespace = %unit.namespace, kind = %unit.kind,
                     "wrote a target"
                 );
-                self.learn(unit, Some(*observed), now);
-                if again {
-                    // What it should hold changed meanwhile: no fault of the write.
-                    self.target(unit).failures = 0;
-                    self.plan(unit, now);
-                } else {
-                    self.plan_after_write(unit, now);
-                }
+                self.wrote(unit, *observed, again, now);
             }
             Landed::Gone => {
-                self.learn(unit, None, now);
+                self.learn(unit, None);
+                self.plan(unit, now);
+            }
+            Landed::Holds(observed) => {
+                self.recalled(unit, Some(&observed), now);
                 self.plan(unit, now);
             }
             Landed::Met(observed) => {
+                let target = self.target(unit);
+                let refused = matches!(target.standing, Some(Standing::Refused(_)));
+                if refused && target.probe.refused.as_ref() == Some(&Seen::of(&observed)) {
+                    let refused = target.probe.refused.clone();
+                    self.probe_later(unit, refused, now);
+                    return;
+                }
+                self.name_opponent(unit, &observed);
                 if observed.label.is_some() {
-                    self.learn(unit, Some(*observed), now);
+                    self.learn(unit, Some(*observed));
                 } else {
-                    self.learn(unit, None, now);
-                    self.target(unit).met = Some(observed);
+                    self.learn(unit, None);
+                    let met = self.recognised(unit, *observed);
+                    self.target(unit).met = Some(Box::new(met));
                 }
                 self.plan(unit, now);
             }
         }
     }
 
+    /// A write was carried out, and this is what the server made of it.
+    fn wrote(&mut self, unit: &Unit, observed: Observed, again: bool, now: Now) {
+        let as_wanted = self.judge_as(unit, Some(&observed)).is_as_wanted();
+        if as_wanted {
+            // Even where somebody undid it before the answer was here.
+            self.target(unit).contest.hold(now.instant);
+        }
+        if observed.label.is_some() && self.target(unit).vanished {
+            // Deleted since, or before: the answer and the watch do not say which came first.
+            let target = self.target(unit);
+            target.look = true;
+            let lane = target.lane();
+            self.queue.push(unit, lane);
+            return;
+        }
+        self.learn(unit, Some(observed));
+        if again || as_wanted {
+            // Where what it should hold changed meanwhile, that is no fault of the write.
+            self.target(unit).failures = 0;
+            self.plan(unit, now);
+        } else {
+            self.plan_after_write(unit, now);
+        }
+    }
+
     /// Takes the answer to a request as a sighting that the watch will only repeat. An object
     /// without our label is not one that is kept in mind.
-    fn learn(&mut self, unit: &Unit, observed: Option<Observed>, now: Now) {
+    fn learn(&mut self, unit: &Unit, observed: Option<Observed>) {
         let observed = observed.filter(|observed| observed.label.is_some());
-        self.see_target(unit, observed, now);
+        self.see_target(unit, observed);
         self.due.remove(unit);
     }
 
@@ -83,18 +116,24 @@ impl Desk {
         let unsettled = target.unsettled + 1;
         self.plan(unit, now);
         let target = self.target(unit);
-        let settled = !matches!(target.standing, Some(Standing::Pending | Standing::Failed { .. }));
-        if settled {
+        if !target.is_open() {
             self.drop_empty(unit);
             return;
         }
         target.unsettled = unsettled;
         if unsettled > QUIET_TRIES {
             let wanted = target.wanted;
-            target.standing = Some(Standing::Failed { why: CHANGED, wanted });
+            target.standing = Some(target.contested_or(Standing::Failed { why: CHANGED, wanted }));
         }
         let pause = self.jitter.upper_half_of(backoff::after_failures(unsettled));
-        self.queue.delay(unit, now.instant.after(pause), Lane::Slow);
+        self.try_again(unit, pause, Lane::Slow, now);
+    }
+
+    /// Queues a target for another try, after a pause and not before its brake allows it.
+    fn try_again(&mut self, unit: &Unit, pause: Duration, lane: Lane, now: Now) {
+        let at = now.instant.after(pause);
+        let free_at = self.target(unit).free_at(now.instant);
+        self.queue.delay(unit, free_at.map_or(at, |free| free.max(at)), lane);
     }
 
     /// A target that nobody wants and nothing is said of needs no note.
@@ -113,12 +152,14 @@ impl Desk {
     fn failed(&mut self, unit: &Unit, fault: &Fault, again: bool, now: Now) {
         let consequence = fault.consequence();
         self.notice_outage(fault, now);
-        self.log(unit, fault, &consequence);
+        self.log(unit, fault, &consequence, now);
         if let Some(bundle) = self.bundles.get_mut(&unit.bundle) {
             bundle.touched = true;
         }
         let target = self.target(unit);
         let wanted = target.wanted;
+        // What the status says of it would not be true any more.
+        let told = matches!(target.standing, Some(Standing::Failed { .. }));
         let failures = target.failures.saturating_add(1);
         target.failures = failures;
         let failed = |why| Some(Standing::Failed { why, wanted });
@@ -147,23 +188,28 @@ impl Desk {
                 if failures == 1 {
                     // Most often the watch lags behind by a moment.
                     (pause, lane) = (Duration::ZERO, Lane::Fast);
-                } else if failures > QUIET_TRIES {
+                }
+                if told || failures > QUIET_TRIES {
                     target.standing = failed(Category("conflict"));
                 }
             }
             Consequence::Refused => {
-                self.refuse(unit, now);
+                self.refuse(unit, |key| conflict(fault, key), now);
                 return;
             }
-            Consequence::TooLarge => {
-                let refusal = Refusal::TooLarge { bytes: self.bytes(unit), max: DATA_BYTES_MAX };
+            Consequence::RefusedBinary => {
+                self.refuse(unit, Refusal::Binary, now);
+                return;
+            }
+            Consequence::TooLarge(large) => {
+                let refusal = self.too_large(unit, large);
                 self.target(unit).settle(true, Some(Standing::Refused(refusal)));
-                self.probe_later(unit, now);
+                self.try_size_later(unit, now);
                 return;
             }
             Consequence::TryAgain(why) => target.standing = failed(why),
             Consequence::Wait(asked) => {
-                if failures > QUIET_TRIES {
+                if told || failures > QUIET_TRIES {
                     target.standing = failed(Category("throttled"));
                 }
                 self.queue.throttle(now.instant, now.instant.after(asked));
@@ -173,7 +219,7 @@ impl Desk {
         }
         if !again {
             let pause = self.jitter.upper_half_of(pause);
-            self.queue.delay(unit, now.instant.after(pause), lane);
+            self.try_again(unit, pause, lane, now);
         }
     }
 
@@ -193,38 +239,77 @@ impl Desk {
         }
     }
 
-    /// The server found that another manager holds our key with another value.
-    fn refuse(&mut self, unit: &Unit, now: Now) {
+    /// The server found that another manager holds a field of ours with another value.
+    fn refuse(&mut self, unit: &Unit, why: impl FnOnce(DataKey) -> Refusal, now: Now) {
         let content = self.bundles.get(&unit.bundle).and_then(|bundle| bundle.content.as_ref());
         let rendered = content.and_then(|content| content.rendered.get(&unit.kind));
         let key = rendered.and_then(|rendered| rendered.data.keys().next());
         let key = key.cloned().unwrap_or_else(|| DataKey::from(""));
-        self.target(unit).settle(true, Some(Standing::Refused(Refusal::Conflict(key))));
-        self.probe_later(unit, now);
+        let target = self.target(unit);
+        target.settle(true, Some(Standing::Refused(why(key))));
+        let refused = target.tried.take();
+        self.probe_later(unit, refused, now);
     }
 
-    fn bytes(&self, unit: &Unit) -> usize {
+    /// What the server's word that something is too large means for this target. What others keep in
+    /// the object counts, and only the server knows how much that is.
+    fn too_large(&self, unit: &Unit, large: Large) -> Refusal {
         let content = self.bundles.get(&unit.bundle).and_then(|bundle| bundle.content.as_ref());
-        content.and_then(|c| c.rendered.get(&unit.kind)).map_or(0, |rendered| rendered.data_bytes())
+        let rendered = content.and_then(|content| content.rendered.get(&unit.kind));
+        let data = rendered.map_or(0, |rendered| rendered.data_bytes());
+        let annotations = rendered.map_or(0, |rendered| rendered.annotation_bytes());
+        match large {
+            Large::Annotations if annotations > ANNOTATION_BYTES_MAX => {
+                Refusal::AnnotationsTooLarge { bytes: annotations, max: ANNOTATION_BYTES_MAX }
+            }
+            Large::Annotations => {
+                let (ours, max) = (annotations, ANNOTATION_BYTES_MAX);
+                Refusal::AnnotationsTooLargeTogether { ours, max }
+            }
+            Large::Data if data > DATA_BYTES_MAX => {
+                Refusal::TooLarge { bytes: data, max: DATA_BYTES_MAX }
+            }
+            Large::Data => Refusal::TooLargeTogether { ours: data, max: DATA_BYTES_MAX },
+            Large::Request => Refusal::RequestTooLarge { data },
+        }
     }
 
-    fn log(&self, unit: &Unit, fault: &Fault, consequence: &Consequence) {
+    fn log(&self, unit: &Unit, fault: &Fault, consequence: &Consequence, now: Now) {
         let (bundle, namespace, kind) = (&unit.bundle, &unit.namespace, unit.kind);
         let (reason, error) = (fault.category(), crate::exit::chain(fault));
-        match consequence {
-            Consequence::LookAgain | Consequence::NamespaceGone | Consequence::NotLeader => {
-                tracing::debug!(%bundle, %namespace, %kind, reason, error, "did not write a target");
-            }
-            _ if self.unreachable >= OUTAGE => {
-                tracing::debug!(%bundle, %namespace, %kind, reason, error, "cannot write a target");
-            }
-            _ => {
-                tracing::warn!(%bundle, %namespace, %kind, reason, error, "cannot write a target");
-            }
+        let routine = matches!(
+            consequence,
+            Consequence::LookAgain | Consequence::NamespaceGone | Consequence::NotLeader
+        );
+        if routine {
+            tracing::debug!(%bundle, %namespace, %kind, reason, error, "did not write a target");
+            return;
+        }
+        let example = || format!("Bundle {bundle}, {kind} in {namespace}: {error}");
+        let kind_of_fault = repeat::Fault { what: "cannot write a target", reason };
+        if self.repeats.is_first(kind_of_fault, now.instant, example) {
+            tracing::warn!(%bundle, %namespace, %kind, reason, error, "cannot write a target");
+        } else {
+            tracing::debug!(%bundle, %namespace, %kind, reason, error, "cannot write a target");
         }
     }
 }
 
+/// The fields that a conflict is about, as far as the server names them; else it is about the key.
+fn conflict(fault: &Fault, key: DataKey) -> Refusal {
+    let fields = fault.conflicts();
+    let data = format!(".data.{key}");
+    if fields.iter().all(|field| field.is_empty() || *field == data) {
+        return Refusal::Conflict(key);
+    }
+    let named: Vec<&str> = fields.iter().take(FIELDS_NAMED_MAX).copied().collect();
+    let more = fields.len() - named.len();
+    let named = named.join(", ");
+    Refusal::Held(if more == 0 { named } else { format!("{named} and {more} more") })
+}
+
+/// More fields of a conflict are counted only: a Bundle may ask for dozens of labels.
+const FIELDS_NAMED_MAX: usize = 3;
 /// Conflicts, pauses and rewrites that the status says nothing of: they are routine.
 const QUIET_TRIES: u32 = 3;
 /// So many writes in a row that do not reach the server are an outage, not bad luck.

@@ -1,8 +1,9 @@
 //! Notices: what becomes an event on a Bundle. Never one per namespace, and never what a source holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use trustd_core::bundle::Member;
+use trustd_api::validate;
+use trustd_core::bundle::{Dropped, Member, Why};
 use trustd_core::certificate::{Certificate, Sha256};
 use trustd_core::outcome::Conclusion;
 use trustd_core::plan::Content;
@@ -55,21 +56,17 @@ impl Notice {
         Self::new(bundle, severity, conclusion.reason.as_str(), conclusion.message.clone())
     }
 
-    /// Somebody else writes a target under our name.
-    pub(super) fn contested(bundle: &Bundle) -> Self {
-        let note = "A target was changed back three times in ten minutes under the field manager \
-                    trust-manager: is another trust-manager or trustd running? It is left alone for \
-                    ten minutes"
-            .to_owned();
-        Self::new(bundle, Severity::Warning, "TargetContested", note)
+    /// The default CA package changed and cannot be used.
+    pub(super) fn package_unusable(bundle: &Bundle, error: &str) -> Self {
+        let note =
+            format!("the default CA package cannot be used, so the last good one stays: {error}");
+        Self::new(bundle, Severity::Warning, "DefaultPackageUnusable", note)
     }
 
-    /// The Bundle asks for retention, which this version does not have.
-    pub(super) fn no_retention(bundle: &Bundle) -> Self {
-        let note = "spec.retention is not supported by this version of trustd: certificates go as \
-                    soon as their sources drop them"
-            .to_owned();
-        Self::new(bundle, Severity::Warning, "RetentionUnsupported", note)
+    /// A selector that selects everything, which is not always what was meant.
+    pub(super) fn empty_selectors(bundle: &Bundle) -> Vec<Self> {
+        let notice = |note| Self::new(bundle, Severity::Normal, "SelectsEverything", note);
+        validate::empty_selectors(&bundle.raw).into_iter().map(notice).collect()
     }
 
     /// The CRD in the cluster lacks fields.
@@ -81,35 +78,36 @@ impl Notice {
         Self::new(bundle, Severity::Warning, "SchemaOutdated", note)
     }
 
-    /// What changed from one content to the next: roots that came and went, and what is left out.
-    /// The first content of a process has nothing to be compared with.
+    /// Roots that came and went between what targets held and what they should hold.
+    pub(super) fn of_roots(bundle: &Bundle, before: &[Member], after: &[Member]) -> Vec<Self> {
+        let mut notices = Vec::new();
+        let (old, new) = (by_digest(before), by_digest(after));
+        let came = new.iter().filter(|(sha256, _)| !old.contains_key(*sha256));
+        let went = old.iter().filter(|(sha256, _)| !new.contains_key(*sha256));
+        roots(&mut notices, bundle, "RootAdded", &came.map(|(_, m)| *m).collect::<Vec<_>>());
+        roots(&mut notices, bundle, "RootRemoved", &went.map(|(_, m)| *m).collect::<Vec<_>>());
+        notices
+    }
+
+    /// What is left out of the new content, and was not left out before.
     pub(super) fn of_change(
         bundle: &Bundle,
         before: Option<&Content>,
         after: &Content,
     ) -> Vec<Self> {
         let mut notices = Vec::new();
-        if let Some(before) = before.filter(|before| before.blocked.is_none())
-            && after.blocked.is_none()
-        {
-            let (old, new) = (by_digest(before), by_digest(after));
-            let came = new.iter().filter(|(sha256, _)| !old.contains_key(*sha256));
-            let went = old.iter().filter(|(sha256, _)| !new.contains_key(*sha256));
-            roots(&mut notices, bundle, "RootAdded", &came.map(|(_, m)| *m).collect::<Vec<_>>());
-            roots(&mut notices, bundle, "RootRemoved", &went.map(|(_, m)| *m).collect::<Vec<_>>());
-        }
-        let left_out = |content: &Content| -> Vec<String> {
+        fn left_out(content: &Content) -> impl Iterator<Item = &Dropped> {
             let dropped = content.certificates.dropped().iter();
-            dropped
-                .filter(|d| d.why.is_filter() || d.why.is_skip())
-                .map(ToString::to_string)
-                .collect()
-        };
-        let (old, new) = (before.map(left_out).unwrap_or_default(), left_out(after));
-        let fresh: Vec<&String> = new.iter().filter(|text| !old.contains(text)).collect();
-        for text in fresh.iter().take(NAMED_MAX) {
-            let text = (*text).clone();
-            notices.push(Self::new(bundle, Severity::Warning, "CertificateLeftOut", text));
+            dropped.filter(|d| d.why.is_filter() || d.why.is_skip())
+        }
+        let old: BTreeSet<&Dropped> = before.into_iter().flat_map(left_out).collect();
+        let fresh: Vec<&Dropped> = left_out(after).filter(|d| !old.contains(d)).collect();
+        for dropped in fresh.iter().take(NAMED_MAX) {
+            let reason = match dropped.why {
+                Why::NoCertificate(_) => "SourceHasNoCertificate",
+                _ => "CertificateLeftOut",
+            };
+            notices.push(Self::new(bundle, Severity::Warning, reason, dropped.to_string()));
         }
         if fresh.len() > NAMED_MAX {
             let note = format!("{} more certificates or blocks left out", fresh.len() - NAMED_MAX);
@@ -119,9 +117,8 @@ impl Notice {
     }
 }
 
-fn by_digest(content: &Content) -> BTreeMap<Sha256, &Member> {
-    let members = content.certificates.members().iter();
-    members.map(|member| (member.certificate.sha256(), member)).collect()
+fn by_digest(members: &[Member]) -> BTreeMap<Sha256, &Member> {
+    members.iter().map(|member| (member.certificate.sha256(), member)).collect()
 }
 
 fn roots(notices: &mut Vec<Notice>, bundle: &Bundle, reason: &'static str, members: &[&Member]) {

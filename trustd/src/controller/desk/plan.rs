@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trustd_core::format::Rendered;
 use trustd_core::names::{BundleName, Kind, Namespace};
 use trustd_core::outcome::Standing;
-use trustd_core::plan::{Content, Prepared, Write, orphaned};
+use trustd_core::plan::{Content, Prepared, Seen, Write, orphaned};
 use trustd_core::world::Observed;
 
 use super::bundle::{Bundle, Target};
@@ -21,6 +21,8 @@ use crate::controller::write::{Body, Job, Marks};
 pub(in crate::controller) enum Task {
     /// Look what is there.
     Look(Unit),
+    /// Look what is there, with its values.
+    Read(Unit),
     /// Write.
     Write(Box<Job>),
 }
@@ -29,19 +31,34 @@ impl Task {
     /// The target.
     pub(in crate::controller) const fn unit(&self) -> &Unit {
         match self {
-            Self::Look(unit) => unit,
+            Self::Look(unit) | Self::Read(unit) => unit,
             Self::Write(job) => &job.unit,
         }
     }
 }
 
 /// What the planner says of one target.
-struct Verdict {
-    wanted: bool,
-    judged: bool,
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) wanted: bool,
+    pub(super) judged: bool,
     /// It is ours, and others keep data in it.
     adopted: bool,
-    write: Option<Write>,
+    pub(super) write: Option<Write>,
+}
+
+impl Verdict {
+    /// Whether the target is as it should be, as far as can be seen.
+    pub(super) fn is_as_wanted(&self) -> bool {
+        self.wanted && self.judged && self.write == Some(Write::Keep)
+    }
+
+    /// Whether it is not as it should be, so that somebody undid it if it was.
+    pub(super) const fn is_undone(&self) -> bool {
+        let amiss =
+            matches!(self.write, Some(Write::Create(_) | Write::Update { .. } | Write::Refuse(_)));
+        self.wanted && self.judged && amiss
+    }
 }
 
 impl Desk {
@@ -74,6 +91,12 @@ impl Desk {
 
     /// Makes the content of a Bundle anew, and plans all its targets if that changed anything.
     fn refresh(&mut self, name: &BundleName, why: Stale, now: Now) {
+        let spec = self.bundles.get(name).and_then(|bundle| bundle.spec.as_ref().ok());
+        if spec.is_some_and(|spec| self.awaits(spec)) {
+            let awaited = self.awaiting.entry(name.clone()).or_insert(why);
+            *awaited = why.max(*awaited);
+            return;
+        }
         let Some(bundle) = self.bundles.get_mut(name) else { return };
         bundle.touched = true;
         let Ok(spec) = &bundle.spec else {
@@ -105,13 +128,31 @@ impl Desk {
                 }
             }
         }
-        if why == Stale::Spec && bundle.spec.as_ref().is_ok_and(|spec| spec.retention.is_some()) {
-            self.notices.push(Notice::no_retention(bundle));
+        if why == Stale::Spec && bundle.spec.is_ok() {
+            self.notices.extend(Notice::empty_selectors(bundle));
         }
         if changed || why == Stale::Spec {
             bundle.since.get_or_insert(now.instant);
+            // Against what was last known: a source that is broken for a while changes nothing.
+            let told = bundle.told.as_ref().or(before.as_ref());
+            let others = |kind: &Kind| {
+                let after = content.rendered.get(kind);
+                after.is_some() && told.and_then(|told| told.rendered.get(kind)) != after
+            };
+            for ((kind, _), target) in &mut bundle.targets {
+                target.probe.forget();
+                if others(kind) {
+                    target.contest.change_content();
+                } else {
+                    target.contest.let_go();
+                }
+            }
             self.plan_all(name, now);
         }
+        if changed || self.bundles.get(name).is_some_and(|bundle| bundle.told.is_none()) {
+            self.tell_roots(name);
+        }
+        self.resume_contests(name, now);
     }
 
     fn plan_all(&mut self, name: &BundleName, now: Now) {
@@ -148,6 +189,7 @@ impl Desk {
         if let Some(bundle) = self.bundles.get_mut(&unit.bundle) {
             bundle.touched = true;
         }
+        self.follow(unit, &verdict, now);
         match verdict.write {
             None => {
                 self.queue.forget(unit);
@@ -159,9 +201,17 @@ impl Desk {
             }
             Some(Write::Keep) => {
                 self.queue.forget(unit);
-                let standing = if verdict.judged { Standing::Synced } else { Standing::Held };
                 let target = self.target(unit);
+                let synced = target.contested_or(Standing::Synced);
+                let standing = if verdict.judged { synced } else { Standing::Held };
                 target.settle(true, Some(standing));
+                target.probe.forget();
+                let (over_at, lane) = (target.contest.over_at(), target.lane());
+                if let Some(over) = over_at.filter(|_| verdict.judged) {
+                    // Looked at again then, to say that the fight is over.
+                    self.queue.delay(unit, over, lane);
+                }
+                let target = self.target(unit);
                 if verdict.adopted && !std::mem::replace(&mut target.adopted, true) {
                     tracing::info!(
                         bundle = %unit.bundle, namespace = %unit.namespace, kind = %unit.kind,
@@ -172,14 +222,16 @@ impl Desk {
             }
             Some(Write::Refuse(refusal)) => {
                 self.queue.forget(unit);
-                let probed = self.target(unit).met.is_some();
-                self.target(unit).settle(true, Some(Standing::Refused(refusal)));
-                if probed {
-                    self.probe_later(unit, now);
+                let target = self.target(unit);
+                let met = target.met.as_deref().map(Seen::of);
+                target.settle(true, Some(Standing::Refused(refusal)));
+                if met.is_some() {
+                    self.probe_later(unit, met, now);
                 }
             }
             Some(_) => self.enqueue(unit, verdict.wanted, now),
         }
+        self.note_owner(unit);
     }
 
     fn enqueue(&mut self, unit: &Unit, wanted: bool, now: Now) {
@@ -188,8 +240,9 @@ impl Desk {
         // What failed stays failed in the status until it has been written.
         let failing = matches!(target.standing, Some(Standing::Failed { .. }));
         if !(failing && target.failures > 0) {
-            target.standing = wanted.then_some(Standing::Pending);
+            target.standing = wanted.then(|| target.contested_or(Standing::Pending));
         }
+        target.probe.hurry();
         let (lane, free_at) = (target.lane(), target.free_at(now.instant));
         match free_at {
             Some(until) => self.queue.delay(unit, until, lane),
@@ -198,7 +251,17 @@ impl Desk {
     }
 
     /// A refused target is looked at again some time later: nobody tells when it is let go.
-    pub(super) fn probe_later(&mut self, unit: &Unit, now: Now) {
+    pub(super) fn probe_later(&mut self, unit: &Unit, refused: Option<Seen>, now: Now) {
+        let mut probe = std::mem::take(&mut self.target(unit).probe);
+        let pause = probe.refuse(refused, &mut self.jitter);
+        let target = self.target(unit);
+        target.probe = probe;
+        let lane = target.lane();
+        self.queue.delay(unit, now.instant.after(pause), lane);
+    }
+
+    /// A target that is refused for its size is tried again some time later.
+    pub(super) fn try_size_later(&mut self, unit: &Unit, now: Now) {
         let pause = self.jitter.upper_half_of(backoff::LONGEST);
         let lane = self.target(unit).lane();
         self.queue.delay(unit, now.instant.after(pause), lane);
@@ -211,13 +274,31 @@ impl Desk {
                 return None;
             }
             let unit = self.queue.pop(now.instant)?;
+            if self.is_recalled(&unit) {
+                return Some(Task::Read(unit));
+            }
+            if self.target(&unit).probe.is_due() {
+                let mut probe = std::mem::take(&mut self.target(&unit).probe);
+                let wait = probe.call(&mut self.probes, now.instant);
+                let target = self.target(&unit);
+                target.probe = probe;
+                let lane = target.lane();
+                let Some(at) = wait else { return Some(Task::Look(unit)) };
+                self.queue.land(&unit);
+                self.queue.delay(&unit, at, lane);
+                continue;
+            }
             if std::mem::take(&mut self.target(&unit).look) {
                 return Some(Task::Look(unit));
             }
             match self.job(&unit) {
                 Some(job) => {
+                    let target = self.target(&unit);
+                    target.vanished = false;
+                    let repair = target.contest.is_undone();
                     if let Some(bundle) = self.bundles.get_mut(&unit.bundle) {
-                        bundle.wrote = true;
+                        // The repair of what others undo is not told, or each turn would be.
+                        bundle.wrote |= !repair;
                     }
                     return Some(Task::Write(Box::new(job)));
                 }
@@ -241,16 +322,28 @@ impl Desk {
         let spec = bundle.and_then(|bundle| bundle.spec.as_ref().ok());
         let marks = rendered.zip(spec).map(|(rendered, spec)| Marks::new(spec, unit, rendered));
         let body = rendered.and(bundle).and_then(|b| b.bodies.get(&unit.kind).cloned());
+        let seen = match &write {
+            Write::Update { seen, .. } => Some(seen.clone()),
+            _ => None,
+        };
         // An object that was met is judged once; the next look tells what became of it.
-        self.target(unit).met = None;
+        let target = self.target(unit);
+        (target.met, target.tried) = (None, seen);
         Some(Job { unit: unit.clone(), write, marks, body })
     }
 
     /// Asks the planner.
-    fn judge(&self, unit: &Unit) -> Verdict {
-        let leave = Verdict { wanted: false, judged: false, adopted: false, write: None };
+    pub(super) fn judge(&self, unit: &Unit) -> Verdict {
         let key = (unit.kind, unit.namespace.clone());
         let observed = self.world.targets.get(&unit.bundle).and_then(|t| t.get(&key));
+        let bundle = self.bundles.get(&unit.bundle);
+        let met = || bundle?.targets.get(&key)?.met.as_deref();
+        self.judge_as(unit, observed.or_else(met))
+    }
+
+    /// Asks the planner about a target that looks like this.
+    pub(super) fn judge_as(&self, unit: &Unit, observed: Option<&Observed>) -> Verdict {
+        let leave = Verdict { wanted: false, judged: false, adopted: false, write: None };
         let Some(bundle) = self.bundles.get(&unit.bundle) else {
             return Verdict {
                 write: observed.and_then(|observed| orphaned(&unit.bundle, observed)),
@@ -259,8 +352,6 @@ impl Desk {
         };
         let (Ok(spec), Some(content)) = (&bundle.spec, &bundle.content) else { return leave };
         let Some(state) = self.world.namespaces.get(&unit.namespace) else { return leave };
-        let met = bundle.targets.get(&key).and_then(|target| target.met.as_deref());
-        let observed: Option<&Observed> = observed.or(met);
         let prepared = Prepared::of(spec, &self.world.settings, Arc::clone(content));
         Verdict {
             wanted: prepared.wants(unit.kind, &unit.namespace, state),
@@ -290,7 +381,8 @@ impl Desk {
 
 /// Logs what the author of a Bundle may want to know, and what was not known before.
 fn tell_notes(bundle: &BundleName, before: Option<&Content>, after: &Content) {
-    let told = |note| before.is_some_and(|before| before.notes.contains(note));
+    // Notes are sorted; there may be one for each of a hundred thousand keys.
+    let told = |note| before.is_some_and(|before| before.notes.binary_search(note).is_ok());
     for note in after.notes.iter().filter(|note| !told(note)) {
         tracing::info!(%bundle, %note, "noticed");
     }

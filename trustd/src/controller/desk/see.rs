@@ -4,19 +4,18 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 use trustd_core::names::{BundleName, Kind, Namespace, ObjectName, ResourceVersion};
-use trustd_core::plan::{Change, Work, dependents, rings};
+use trustd_core::plan::{Change, Owner, Work, dependents, owner, reads, rings};
 use trustd_core::spec::Spec;
 use trustd_core::world::{NamespaceState, Observed, SourceObject};
 
 use super::bundle::Bundle;
-use super::notice::Notice;
-use super::{Desk, Now, Stale};
+use super::{Desk, Stale};
 use crate::controller::queue::Unit;
 use crate::controller::watch::{Object, Place};
 
 impl Desk {
     /// Something was seen: an object in this form, or that it is gone.
-    pub(in crate::controller) fn see(&mut self, place: Place, object: Option<Object>, now: Now) {
+    pub(in crate::controller) fn see(&mut self, place: Place, object: Option<Object>) {
         match (place, object) {
             (Place::Bundle(name), Some(Object::Bundle(raw))) => self.see_bundle(name, raw),
             (Place::Bundle(name), _) => self.lose_bundle(&name),
@@ -25,14 +24,22 @@ impl Desk {
             }
             (Place::Namespace(name), _) => self.see_namespace(name, None),
             (Place::Source(kind, name), Some(Object::Source(source))) => {
+                self.arrived(kind, &name);
                 self.see_source(kind, name, Some(*source));
             }
-            (Place::Source(kind, name), _) => self.see_source(kind, name, None),
+            (Place::Source(kind, name), Some(Object::Withheld(source))) => {
+                self.withheld.insert((kind, name.clone()));
+                self.see_source(kind, name, Some(*source));
+            }
+            (Place::Source(kind, name), _) => {
+                self.arrived(kind, &name);
+                self.see_source(kind, name, None);
+            }
             (Place::Target(kind, namespace, bundle), Some(Object::Target(observed))) => {
-                self.see_target(&Unit { bundle, kind, namespace }, Some(*observed), now);
+                self.see_target(&Unit { bundle, kind, namespace }, Some(*observed));
             }
             (Place::Target(kind, namespace, bundle), _) => {
-                self.see_target(&Unit { bundle, kind, namespace }, None, now);
+                self.see_target(&Unit { bundle, kind, namespace }, None);
             }
         }
     }
@@ -60,6 +67,7 @@ impl Desk {
         }
         self.metrics.forget(name.as_str());
         self.stale.remove(name);
+        self.awaiting.remove(name);
         self.rings_stale = true;
         self.find_strays_of(name);
     }
@@ -74,6 +82,24 @@ impl Desk {
         }
         self.rings_stale |= name == self.world.settings.trust_namespace;
         self.changed(&Change::Namespace { name, before, after });
+    }
+
+    /// A source is known whole, or is gone: Bundles that waited for it are made anew.
+    fn arrived(&mut self, kind: Kind, name: &ObjectName) {
+        if self.withheld.remove(&(kind, name.clone())) {
+            for (bundle, why) in std::mem::take(&mut self.awaiting) {
+                let stale = self.stale.entry(bundle).or_insert(why);
+                *stale = why.max(*stale);
+            }
+        }
+    }
+
+    /// Whether a Bundle reads a source whose data has been dropped and not fetched yet.
+    pub(super) fn awaits(&self, spec: &Spec) -> bool {
+        self.withheld.iter().any(|key| {
+            let labels = self.world.sources.get(key).map(|source| &source.labels);
+            labels.is_some_and(|labels| reads(spec, key.0, &key.1, labels))
+        })
     }
 
     fn see_source(&mut self, kind: Kind, name: ObjectName, after: Option<SourceObject>) {
@@ -91,8 +117,9 @@ impl Desk {
         self.changed(&Change::Source { kind, name, before: labels(before), after: labels(after) });
     }
 
-    pub(super) fn see_target(&mut self, unit: &Unit, after: Option<Observed>, now: Now) {
+    pub(super) fn see_target(&mut self, unit: &Unit, after: Option<Observed>) {
         let key = (unit.kind, unit.namespace.clone());
+        let after = after.map(|after| self.recognised(unit, after));
         let targets = self.world.targets.entry(unit.bundle.clone()).or_default();
         let before = targets.get(&key);
         if before == after.as_ref()
@@ -100,9 +127,7 @@ impl Desk {
         {
             return;
         }
-        let flipped = before.zip(after.as_ref()).is_some_and(|(before, after)| {
-            self.bundles.get(&unit.bundle).is_some_and(|bundle| flips(bundle, unit, before, after))
-        });
+        let gone = after.is_none();
         match after {
             Some(observed) => drop(targets.insert(key, observed)),
             None => drop(targets.remove(&key)),
@@ -110,10 +135,8 @@ impl Desk {
         if targets.is_empty() {
             self.world.targets.remove(&unit.bundle);
         }
-        if flipped && self.working {
-            self.flip(unit, now);
-        }
         if self.queue.is_in_flight(unit) {
+            self.target(unit).vanished |= gone;
             // Most likely the echo of our own write; the target is planned when that has landed.
             return;
         }
@@ -125,17 +148,17 @@ impl Desk {
         }
     }
 
-    fn flip(&mut self, unit: &Unit, now: Now) {
-        let target = self.target(unit);
-        if target.flipped(now.instant) {
-            self.metrics.contested(unit.bundle.as_str());
-            tracing::warn!(
-                bundle = %unit.bundle, namespace = %unit.namespace, kind = %unit.kind,
-                reason = "Contested",
-                "somebody writes this target under trustd's own field manager"
-            );
-            self.notices.extend(self.bundles.get(&unit.bundle).map(Notice::contested));
-        }
+    /// The object, with the note that it is the one that was ours, where it does not say so itself.
+    pub(super) fn recognised(&self, unit: &Unit, observed: Observed) -> Observed {
+        let key = (unit.kind, unit.namespace.clone());
+        let known = self.bundles.get(&unit.bundle).is_some_and(|bundle| {
+            let ours = bundle.targets.get(&key).and_then(|target| target.ours.as_ref());
+            let foreign = |spec| owner(spec, &observed) == Owner::Foreign;
+            ours.is_some()
+                && ours == observed.uid.as_ref()
+                && bundle.spec.as_ref().is_ok_and(foreign)
+        });
+        Observed { known, ..observed }
     }
 
     /// Marks what a change can touch.
@@ -211,17 +234,4 @@ fn is_newer(before: &Observed, after: &Observed) -> bool {
         && number(&before.resource_version)
             .zip(number(&after.resource_version))
             .is_some_and(|(before, after)| before > after)
-}
-
-/// Whether a target that was as it should be came to hold something else under our own name. An edit
-/// of its hash alone leaves our content mark in place and is none.
-fn flips(bundle: &Bundle, unit: &Unit, before: &Observed, after: &Observed) -> bool {
-    let rendered = bundle.content.as_ref().and_then(|content| content.rendered.get(&unit.kind));
-    let Some(rendered) = rendered else { return false };
-    let ours = |observed: &Observed| {
-        observed.hash.as_deref().is_some_and(|hash| rendered.is_hash(hash))
-            || observed.content.as_ref() == Some(&rendered.content)
-    };
-    let under_our_name = after.managed.as_ref().is_some_and(|managed| !managed.applied.is_empty());
-    before.uid == after.uid && ours(before) && !ours(after) && under_our_name
 }

@@ -3,14 +3,17 @@
 use serde_json::{Value as Json, json};
 use trustd_api::labels;
 use trustd_api::v1alpha1::BundleStatus;
+use trustd_core::bundle::Why;
 use trustd_core::names::BundleName;
 use trustd_core::outcome::{Conclusion, Head, Reason, conclude_standings};
 use trustd_core::plan::Prepared;
 use trustd_core::selector::Selector;
+use trustd_core::spec::From;
 
 use super::bundle::Bundle;
 use super::notice::Notice;
 use super::{Desk, Now};
+use crate::controller::repeat;
 use crate::controller::status;
 use crate::controller::write::Fault;
 use crate::telemetry::TargetCounts;
@@ -36,6 +39,8 @@ impl Desk {
         let names: Vec<BundleName> = self
             .bundles
             .iter()
+            // Of what waits for a source nothing true can be said yet.
+            .filter(|(name, _)| !self.awaiting.contains_key(*name))
             .filter(|(_, bundle)| {
                 bundle.touched || bundle.report.due().is_some_and(|due| due <= now.instant)
             })
@@ -101,7 +106,13 @@ impl Desk {
                 let unknown = error.contains("field not declared in schema");
                 if !unknown && fault.category() != "not-leader" {
                     let reason = fault.category();
-                    tracing::warn!(bundle = %job.bundle, reason, error, "cannot write a status");
+                    let kind = repeat::Fault { what: "cannot write a status", reason };
+                    let example = || format!("Bundle {}: {error}", job.bundle);
+                    if self.repeats.is_first(kind, now.instant, example) {
+                        tracing::warn!(bundle = %job.bundle, reason, error, "cannot write a status");
+                    } else {
+                        tracing::debug!(bundle = %job.bundle, reason, error, "cannot write a status");
+                    }
                 }
                 unknown
             }
@@ -125,6 +136,17 @@ impl Desk {
         }
     }
 
+    /// Tells every Bundle with the default CA package as a source that its file cannot be used.
+    pub(super) fn tell_package_fault(&mut self) {
+        let Some(error) = self.package_fault.as_ref().filter(|_| self.working) else { return };
+        let reads = |bundle: &&Bundle| {
+            let sources = bundle.spec.iter().flat_map(|spec| &spec.sources);
+            sources.into_iter().any(|source| source.from == From::DefaultCas)
+        };
+        let concerned = self.bundles.values().filter(reads);
+        self.notices.extend(concerned.map(|bundle| Notice::package_unusable(bundle, error)));
+    }
+
     fn metrics_of(&mut self, name: &BundleName, conclusion: &Conclusion, now: Now) {
         let targets = conclusion.targets;
         let counts = TargetCounts {
@@ -133,6 +155,10 @@ impl Desk {
             failed: targets.failed,
             refused: targets.refused,
         };
+        let content = self.bundles.get(name).and_then(|bundle| bundle.content.as_ref());
+        let dropped = content.into_iter().flat_map(|content| content.certificates.dropped());
+        let without = dropped.filter(|d| matches!(d.why, Why::NoCertificate(_))).count();
+        self.metrics.sources_without_certificates(name.as_str(), without);
         let done = conclusion.synced && conclusion.pending == 0;
         self.metrics.targets(name.as_str(), counts, done);
         if let Some(certificates) = conclusion.certificates {

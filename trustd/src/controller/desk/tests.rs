@@ -11,6 +11,12 @@ use super::*;
 use crate::controller::lease::NotLeader;
 use crate::controller::watch::{Object, Place};
 use crate::controller::write::{Fault, Job, Landed};
+use trustd_core::outcome::Category;
+
+mod fights;
+mod owners;
+mod recalls;
+mod sources;
 
 const ALPHA: &str = include_str!("../../../../tests/fixtures/peer/ca/alpha.pem");
 const BETA: &str = include_str!("../../../../tests/fixtures/peer/ca/beta.pem");
@@ -49,7 +55,7 @@ impl Bench {
         let slots = NonZeroUsize::new(slots).unwrap();
         let mut desk = Desk::new(settings, slots, Jitter::from_seed(1), metrics.clone());
         for name in namespaces {
-            desk.see(Place::Namespace((*name).into()), Some(namespace("a")), at(0));
+            desk.see(Place::Namespace((*name).into()), Some(namespace("a")));
         }
         desk.take_up_work();
         let mut bench = Self { desk, metrics };
@@ -60,14 +66,14 @@ impl Bench {
 
     fn bundle(&mut self, raw: Json) {
         let raw = Object::Bundle(Arc::new(raw));
-        self.desk.see(Place::Bundle("b".into()), Some(raw), at(0));
+        self.desk.see(Place::Bundle("b".into()), Some(raw));
         self.desk.settle(at(0));
     }
 
     fn source(&mut self, pem: &str) {
         let data = [("k".into(), Arc::from(pem.as_bytes()))].into();
         let source = Object::Source(Box::new(SourceObject { data, ..SourceObject::default() }));
-        self.desk.see(Place::Source(Kind::ConfigMap, "s".into()), Some(source), at(0));
+        self.desk.see(Place::Source(Kind::ConfigMap, "s".into()), Some(source));
         self.desk.settle(at(0));
     }
 
@@ -93,6 +99,9 @@ impl Bench {
             content: Some(rendered.content.clone()),
             owner: OwnerReference::Bundle("bundle-uid".into()),
             managed: Some(Managed {
+                any: true,
+                any_applied: true,
+                owner_applied: true,
                 applied: rendered.data.keys().cloned().collect(),
                 ..Managed::default()
             }),
@@ -111,6 +120,7 @@ impl Bench {
             for task in tasks {
                 count += 1;
                 let made = self.made(count as u64);
+                assert!(matches!(task, Task::Write(_)), "{task:?}");
                 self.desk.land(task.unit(), Ok(Landed::As(made)), now);
             }
         }
@@ -155,7 +165,7 @@ fn quota() -> Fault {
 fn write_of(task: &Task) -> &Write {
     match task {
         Task::Write(job) => &job.write,
-        Task::Look(unit) => panic!("a look at {unit:?}"),
+        Task::Look(unit) | Task::Read(unit) => panic!("a look at {unit:?}"),
     }
 }
 
@@ -177,15 +187,15 @@ fn labelling_one_namespace_plans_its_targets_alone() {
     let mut bench = Bench::new(&names, 32);
     bench.sync(at(0));
     let before = bench.planned();
-    bench.desk.see(Place::Namespace("new".into()), Some(namespace("a")), at(1));
+    bench.desk.see(Place::Namespace("new".into()), Some(namespace("a")));
     assert_eq!(bench.writes(at(1)), ["new"]);
     assert_eq!(bench.planned() - before, 2, "its ConfigMap and its Secret");
     // Something that no selector reads, and an echo of our own write.
     let labels = [("team".to_owned(), "a".to_owned()), ("x".to_owned(), "y".to_owned())].into();
     let relabelled = Object::Namespace(NamespaceState { labels, terminating: false });
-    bench.desk.see(Place::Namespace("n7".into()), Some(relabelled), at(2));
+    bench.desk.see(Place::Namespace("n7".into()), Some(relabelled));
     let echo = Object::Target(bench.made(900));
-    bench.desk.see(Place::Target(Kind::ConfigMap, "new".into(), "b".into()), Some(echo), at(2));
+    bench.desk.see(Place::Target(Kind::ConfigMap, "new".into(), "b".into()), Some(echo));
     assert_eq!(bench.writes(at(2)), Vec::<String>::new());
     assert_eq!(bench.planned() - before, 2);
 }
@@ -209,6 +219,118 @@ fn one_failing_namespace_is_told_and_tried_again_and_delays_nobody() {
     assert_eq!(bench.writes(at(2)), ["bad"]);
     bench.desk.land(&unit("bad"), Ok(Landed::As(bench.made(2))), at(2));
     assert_eq!(bench.status(at(3)).unwrap().0, "Synced");
+}
+
+#[test]
+fn a_category_that_the_status_tells_goes_with_the_next_answer() {
+    let mut bench = Bench::new(&["n"], 1);
+    let failed = |why| Some(Standing::Failed { why: Category(why), wanted: true });
+    let conflict = || api(409, &json!({ "message": "the object has been modified" }));
+    assert_eq!(bench.writes(at(0)), ["n"]);
+    bench.desk.land(&unit("n"), Err(quota()), at(0));
+    assert_eq!(bench.standing("n").cloned(), failed("quota"));
+    let answers = [
+        (conflict(), "conflict"),
+        (api(403, &json!({ "message": "no such right" })), "forbidden"),
+        (api(429, &json!({})), "throttled"),
+    ];
+    for (second, (fault, category)) in (0..).zip(answers) {
+        let now = at(100 * (second + 1));
+        assert_eq!(bench.tasks(now).len(), 1, "{category}");
+        bench.desk.land(&unit("n"), Err(fault), now);
+        assert_eq!(bench.standing("n").cloned(), failed(category));
+    }
+}
+
+#[test]
+fn what_others_keep_in_an_object_counts_when_the_server_says_too_large() {
+    let mut bench = Bench::new(&["n"], 1);
+    let too_long = |field: &str| {
+        let cause = json!({ "reason": "FieldValueTooLong", "field": field });
+        api(422, &json!({ "details": { "causes": [cause] } }))
+    };
+    let bytes = |bench: &Bench| {
+        let content = bench.desk.bundles["b"].content.as_ref().unwrap();
+        let rendered = &content.rendered[&Kind::ConfigMap];
+        (rendered.data_bytes(), rendered.annotation_bytes())
+    };
+    let (ours, annotations) = bytes(&bench);
+    let answers = [
+        (too_long(""), Refusal::TooLargeTogether { ours, max: 1024 * 1024 }),
+        (
+            too_long("metadata.annotations"),
+            Refusal::AnnotationsTooLargeTogether { ours: annotations, max: 256 * 1024 },
+        ),
+        (api(413, &json!({})), Refusal::RequestTooLarge { data: ours }),
+    ];
+    for (turn, (fault, refusal)) in (0..).zip(answers) {
+        // Each is looked at again within five minutes.
+        let now = at(400 * turn);
+        assert_eq!(bench.tasks(now).len(), 1);
+        bench.desk.land(&unit("n"), Err(fault), now);
+        assert_eq!(bench.standing("n"), Some(&Standing::Refused(refusal)));
+    }
+    let (reason, _) = bench.status(at(2000)).unwrap();
+    assert_eq!(reason, "TargetTooLarge");
+}
+
+#[test]
+fn a_fault_of_many_targets_is_one_line_and_one_a_minute() {
+    let names: Vec<String> = (0..100).map(|n| format!("n{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut bench = Bench::new(&names, 100);
+    let mut tries = 0;
+    for second in 0..60 {
+        for task in bench.tasks(at(second)) {
+            bench.desk.land(task.unit(), Err(quota()), at(second));
+            tries += 1;
+        }
+        assert_eq!(bench.desk.repeats.due(at(second).instant), []);
+    }
+    // Each at once, and then 0.5 to 1, 2, 4, 8, 16 and 32 s later.
+    assert!(tries > 500, "{tries}");
+    let due = bench.desk.repeats.due(at(60).instant);
+    let [summary] = due.as_slice() else { panic!("{due:?}") };
+    assert_eq!(summary.count, tries - 1, "all but the first, which was told at once");
+    assert!(summary.example.starts_with("Bundle b, ConfigMap in n"), "{}", summary.example);
+}
+
+#[test]
+fn a_bundle_waits_for_a_source_that_was_dropped_and_says_nothing_false_meanwhile() {
+    let mut bench = Bench::new(&["n"], 1);
+    bench.sync(at(0));
+    bench.status(at(0)).unwrap();
+    bench.desk.take_notices();
+    let place = Place::Source(Kind::ConfigMap, "late".into());
+    let held = Object::Withheld(Box::default());
+    bench.desk.see(place.clone(), Some(held));
+    let mut raw = bundle(2, "ca.crt");
+    raw["spec"]["sources"][0]["configMap"]["name"] = "late".into();
+    bench.bundle(raw);
+    assert_eq!(bench.writes(at(2)), Vec::<String>::new());
+    assert_eq!(bench.status(at(2)).map(|(reason, _)| reason).as_deref(), None);
+    assert_eq!(bench.desk.take_notices(), []);
+    // It is there, and empty: only now is something missing.
+    let mut empty = bench;
+    empty.desk.see(place.clone(), Some(Object::Source(Box::default())));
+    assert_eq!(empty.status(at(3)).map(|(reason, _)| reason).as_deref(), Some("SourceNotFound"));
+    let data = [("k".into(), Arc::from(BETA.as_bytes()))].into();
+    let source = SourceObject { data, ..SourceObject::default() };
+    empty.desk.see(place, Some(Object::Source(Box::new(source))));
+    assert_eq!(empty.writes(at(20)), ["n"]);
+}
+
+#[test]
+fn a_source_that_was_dropped_and_goes_is_missing() {
+    let mut bench = Bench::new(&["n"], 1);
+    bench.sync(at(0));
+    let place = Place::Source(Kind::ConfigMap, "late".into());
+    bench.desk.see(place.clone(), Some(Object::Withheld(Box::default())));
+    let mut raw = bundle(2, "ca.crt");
+    raw["spec"]["sources"][0]["configMap"]["name"] = "late".into();
+    bench.bundle(raw);
+    bench.desk.see(place, None);
+    assert_eq!(bench.status(at(20)).map(|(reason, _)| reason).as_deref(), Some("SourceNotFound"));
 }
 
 #[test]
@@ -276,51 +398,6 @@ fn a_conflict_makes_it_look_before_it_writes_again() {
 }
 
 #[test]
-fn a_met_object_is_shared_and_one_with_our_key_is_refused_and_probed() {
-    let mut bench = Bench::new(&["n"], 1);
-    bench.tasks(at(0));
-    let foreign = Observed { uid: Some("theirs".into()), ..Observed::default() };
-    bench.desk.land(&unit("n"), Ok(Landed::Met(Box::new(foreign))), at(0));
-    let task = bench.tasks(at(0)).pop().unwrap();
-    let Write::Update { ownership: Ownership::Shared, force: false, seen, .. } = write_of(&task)
-    else {
-        panic!("{:?}", write_of(&task))
-    };
-    assert_eq!(seen.uid, Some("theirs".into()));
-    let cause = json!({ "details": { "causes": [{ "reason": "FieldManagerConflict" }] } });
-    bench.desk.land(&unit("n"), Err(api(409, &cause)), at(0));
-    let refused = Standing::Refused(Refusal::Conflict("ca.crt".into()));
-    assert_eq!(bench.standing("n"), Some(&refused));
-    assert_eq!(bench.status(at(0)).unwrap().0, "TargetRefused");
-    assert_eq!(bench.writes(at(149)), Vec::<String>::new());
-    let probe = bench.tasks(at(300)).pop().unwrap();
-    assert!(matches!(write_of(&probe), Write::Create(_)), "first contact once more");
-}
-
-#[test]
-fn a_target_changed_back_three_times_under_our_name_is_left_alone_for_ten_minutes() {
-    let mut bench = Bench::new(&["n"], 1);
-    bench.sync(at(0));
-    let place = || Place::Target(Kind::ConfigMap, "n".into(), "b".into());
-    let mut written = 0;
-    for round in 1..=3_u64 {
-        let mut theirs = *bench.made(round * 10);
-        (theirs.hash, theirs.content) = (Some("theirs".into()), None);
-        bench.desk.see(place(), Some(Object::Target(Box::new(theirs))), at(round));
-        for task in bench.tasks(at(round)) {
-            written += 1;
-            let made = bench.made(round * 10 + 1);
-            bench.desk.land(task.unit(), Ok(Landed::As(made)), at(round));
-        }
-    }
-    assert_eq!(written, 2);
-    let notices = bench.desk.take_notices();
-    assert_eq!(notices.iter().filter(|n| n.reason == "TargetContested").count(), 1);
-    assert_eq!(bench.writes(at(600)), Vec::<String>::new());
-    assert_eq!(bench.writes(at(604)), ["n"]);
-}
-
-#[test]
 fn an_older_version_from_a_watch_undoes_nothing() {
     let mut bench = Bench::new(&["n"], 1);
     let task = bench.tasks(at(0)).pop().unwrap();
@@ -329,7 +406,7 @@ fn an_older_version_from_a_watch_undoes_nothing() {
     let mut older = *bench.made(19);
     older.hash = Some("older".into());
     let place = Place::Target(Kind::ConfigMap, "n".into(), "b".into());
-    bench.desk.see(place, Some(Object::Target(Box::new(older))), at(1));
+    bench.desk.see(place, Some(Object::Target(Box::new(older))));
     assert_eq!(bench.writes(at(1)), Vec::<String>::new());
 }
 
@@ -393,7 +470,7 @@ fn where_nothing_reaches_the_server_all_wait() {
     for task in bench.tasks(at(0)).iter().take(10) {
         bench.desk.land(task.unit(), Err(down()), at(0));
     }
-    bench.desk.see(Place::Namespace("new".into()), Some(namespace("a")), at(0));
+    bench.desk.see(Place::Namespace("new".into()), Some(namespace("a")));
     assert_eq!(bench.writes(at(0)), Vec::<String>::new());
     assert!(!bench.writes(at(1)).is_empty());
 }
@@ -405,9 +482,9 @@ fn a_deleted_bundle_leaves_what_is_its_own_and_releases_what_is_shared() {
     let mut shared = *bench.made(50);
     (shared.shared, shared.owner) = (true, OwnerReference::None);
     let place = Place::Target(Kind::ConfigMap, "m".into(), "b".into());
-    bench.desk.see(place, Some(Object::Target(Box::new(shared))), at(1));
+    bench.desk.see(place, Some(Object::Target(Box::new(shared))));
     bench.desk.settle(at(1));
-    bench.desk.see(Place::Bundle("b".into()), None, at(1));
+    bench.desk.see(Place::Bundle("b".into()), None);
     let tasks = bench.tasks(at(1));
     assert_eq!(tasks.len(), 1);
     assert!(matches!(write_of(&tasks[0]), Write::Release { .. }));
@@ -455,6 +532,36 @@ fn roots_that_come_and_go_are_told_once_each() {
     let told: Vec<&str> = notices.iter().map(|notice| notice.reason).collect();
     assert_eq!(told, ["RootAdded", "RootRemoved"]);
     assert!(notices.iter().all(|n| n.note.starts_with("SHA-256 ") && n.note.contains("subject ")));
+}
+
+#[test]
+fn an_empty_selector_is_told_with_each_change_of_the_spec() {
+    let told = |bench: &mut Bench| -> Vec<String> {
+        let notices = bench.desk.take_notices().into_iter();
+        notices.filter(|n| n.reason == "SelectsEverything").map(|n| n.note).collect()
+    };
+    let mut bench = Bench::new(&["n"], 1);
+    assert_eq!(told(&mut bench), [""; 0]);
+    // What the API server leaves of a label that stands beside `matchLabels`.
+    let mut raw = bundle(2, "ca.crt");
+    raw["spec"]["target"]["namespaceSelector"] = json!({});
+    raw["spec"]["sources"][0]["configMap"] = json!({ "selector": {}, "key": "k" });
+    bench.bundle(raw.clone());
+    assert_eq!(
+        told(&mut bench),
+        [
+            "spec.target.namespaceSelector is empty and selects every namespace",
+            "spec.sources[0].configMap.selector is empty and selects every ConfigMap of the trust \
+             namespace",
+        ]
+    );
+    raw["status"] = json!({ "conditions": [] });
+    bench.bundle(raw.clone());
+    bench.source(BETA);
+    assert_eq!(told(&mut bench), [""; 0]);
+    raw["spec"]["target"]["configMap"]["key"] = "other".into();
+    bench.bundle(raw);
+    assert_eq!(told(&mut bench).len(), 2);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::Leadership;
 use super::record::{self, Seen};
 use crate::controller::clock::Instant;
+use crate::controller::repeat::{Fault, Repeats};
 
 /// How a campaign is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,7 @@ pub(in crate::controller) struct Elector {
     seen: Option<Seen>,
     /// What we lead by, and when its last renewal was sent.
     leading: Option<(Leadership, Instant)>,
+    repeats: Repeats,
 }
 
 /// What came of one try.
@@ -47,7 +49,12 @@ impl Elector {
     /// A candidate that has not tried yet.
     pub(in crate::controller) fn new(client: Client, settings: Settings) -> Self {
         let api = Api::namespaced(client, &settings.namespace);
-        Self { api, settings, seen: None, leading: None }
+        Self { api, settings, seen: None, leading: None, repeats: Repeats::default() }
+    }
+
+    /// The same, which counts what fails again and again here.
+    pub(in crate::controller) fn counting(self, repeats: Repeats) -> Self {
+        Self { repeats, ..self }
     }
 
     /// Campaigns until `stop` says so, then releases the lease. What is led by is told on `leading`.
@@ -63,12 +70,11 @@ impl Elector {
                 Ok(Ok(Tried::Held(sent))) => self.hold(sent, &leading),
                 Ok(Ok(Tried::NotHeld)) => self.lose("another process holds the lease", &leading),
                 Ok(Err(error)) => {
-                    let error = crate::exit::chain(&error);
-                    tracing::warn!(error, "cannot read or write the Lease");
+                    self.complain("failed", &crate::exit::chain(&error));
                     self.lose_if_overdue(&leading);
                 }
                 Err(_) => {
-                    tracing::warn!("the API server does not answer about the Lease");
+                    self.complain("timeout", "the API server does not answer");
                     self.lose_if_overdue(&leading);
                 }
             }
@@ -135,6 +141,15 @@ impl Elector {
         tracing::info!(identity = self.settings.identity, "became the leader");
         leading.send_replace(Some(leadership.clone()));
         self.leading = Some((leadership, sent));
+    }
+
+    fn complain(&self, reason: &'static str, error: &str) {
+        let fault = Fault { what: "cannot read or write the Lease", reason };
+        if self.repeats.is_first(fault, Instant::now(), || error.to_owned()) {
+            tracing::warn!(reason, error, "cannot read or write the Lease");
+        } else {
+            tracing::debug!(reason, error, "cannot read or write the Lease");
+        }
     }
 
     fn lose_if_overdue(&mut self, leading: &watch::Sender<Option<Leadership>>) {

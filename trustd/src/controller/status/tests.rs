@@ -56,15 +56,10 @@ fn the_transition_time_moves_only_when_true_turns_to_false_or_back() {
 
 #[test]
 fn what_was_known_of_the_last_content_stays_while_there_is_none() {
-    let before = BundleStatus {
-        default_ca_version: Some("pkg".into()),
-        members: vec![trustd_api::v1alpha1::Member::default()],
-        ..BundleStatus::default()
-    };
+    let before = BundleStatus { default_ca_version: Some("pkg".into()), ..BundleStatus::default() };
     let blocked = Conclusion { certificates: None, ..conclusion(Reason::SourceNotFound, 0, 0) };
     let status = after(&before, &blocked, 1);
     assert_eq!(status.default_ca_version.as_deref(), Some("pkg"));
-    assert_eq!(status.members.len(), 1, "an apply without them would delete them");
     let built = after(&before, &conclusion(Reason::Synced, 3, 0), 1);
     assert_eq!(built.default_ca_version, None, "this content is made without the package");
 }

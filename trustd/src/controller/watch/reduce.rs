@@ -34,6 +34,8 @@ pub(in crate::controller) enum Object {
     Source(Box<SourceObject>),
     /// A target, by its metadata.
     Target(Box<Observed>),
+    /// A source that no Bundle reads, without its data.
+    Withheld(Box<SourceObject>),
 }
 
 /// A Bundle is kept raw: whether it is valid is not for a watch to say.

@@ -1,4 +1,11 @@
+use std::convert::Infallible;
+use std::sync::Mutex;
+
+use http::{Request, Response};
+use http_body_util::channel::{Channel, Sender};
+use hyper::body::Bytes;
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::client::Body;
 use serde_json::{Value as Json, json};
 use trustd_core::world::OwnerReference;
 
@@ -68,4 +75,152 @@ fn a_target_is_reduced_to_what_ownership_needs() {
     assert_eq!(observed.annotations.keys().collect::<Vec<_>>(), ["a"]);
     assert_eq!(observed.managed.as_ref().unwrap().applied.len(), 1);
     assert_eq!(observed.owner, OwnerReference::None);
+}
+
+/// A server of Secrets `helm` and `ca`, whose watches stay open and say what the test says.
+#[derive(Clone, Default)]
+struct Secrets {
+    asked: Arc<Mutex<Vec<String>>>,
+    watches: Arc<Mutex<Vec<Sender<Bytes>>>>,
+}
+
+impl Secrets {
+    fn secret(name: &str, version: &str) -> Json {
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "helm.sh/release.v1",
+            "metadata": { "name": name, "resourceVersion": version, "labels": { "owner": name } },
+            "data": { "release": "AAAA" },
+        })
+    }
+
+    fn event(kind: &str, object: &Json) -> Bytes {
+        format!("{}\n", json!({ "type": kind, "object": object })).into()
+    }
+
+    fn client(&self) -> Client {
+        let server = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = server.clone();
+            async move {
+                let (mut sender, body) = Channel::<Bytes, Infallible>::new(16);
+                let path = request.uri().path().to_owned();
+                server.asked.lock().unwrap().push(path.clone());
+                if let Some((_, name)) = path.split_once("/secrets/") {
+                    let bytes = Self::secret(name, "9").to_string().into();
+                    sender.send_data(bytes).await.unwrap();
+                } else {
+                    for name in ["helm", "ca"] {
+                        let event = Self::event("ADDED", &Self::secret(name, "5"));
+                        sender.send_data(event).await.unwrap();
+                    }
+                    let end = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": {
+                        "resourceVersion": "6",
+                        "annotations": { "k8s.io/initial-events-end": "true" } } });
+                    sender.send_data(Self::event("BOOKMARK", &end)).await.unwrap();
+                    server.watches.lock().unwrap().push(sender);
+                }
+                Ok::<_, Infallible>(Response::new(body))
+            }
+        });
+        Client::new(service, "trust")
+    }
+
+    async fn says(&self, kind: &str, object: &Json) {
+        let mut watch = self.watches.lock().unwrap().pop().unwrap();
+        watch.send_data(Self::event(kind, object)).await.unwrap();
+        self.watches.lock().unwrap().push(watch);
+    }
+}
+
+fn reads(bundle: &str, secret: &str) -> Sighting {
+    let raw = json!({
+        "apiVersion": "trust.cert-manager.io/v1alpha1", "kind": "Bundle",
+        "metadata": { "name": bundle },
+        "spec": { "sources": [{ "secret": { "name": secret, "key": "release" } }],
+                  "target": { "configMap": { "key": "k" } } },
+    });
+    Sighting::Is(Place::Bundle(bundle.into()), Object::Bundle(Arc::new(raw)))
+}
+
+/// How the next thing that is told reads.
+async fn next(told: &mut mpsc::Receiver<Sighting>) -> String {
+    let next = tokio::time::timeout(std::time::Duration::from_secs(60), told.recv()).await;
+    match next.unwrap().unwrap() {
+        Sighting::Is(Place::Source(_, name), Object::Source(source)) => {
+            format!("{name} with {} keys", source.data.len())
+        }
+        Sighting::Is(Place::Source(_, name), Object::Withheld(source)) => {
+            assert!(source.data.is_empty() && !source.labels.is_empty());
+            format!("{name} without data")
+        }
+        Sighting::Gone(Place::Source(_, name)) => format!("gone {name}"),
+        Sighting::Synced => "synced".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_data_of_what_no_bundle_reads_is_dropped_and_fetched_when_one_does() {
+    let server = Secrets::default();
+    let (says, interest) = interest::channel();
+    let (tell, mut told) = mpsc::channel(64);
+    let means = Means::default();
+    let pulse = means.pulses.add("source secrets", Instant::now());
+    let watch = Watch {
+        name: "source secrets",
+        selector: None,
+        pulse,
+        means,
+        says: None,
+        withheld: None,
+        tell,
+    };
+    let reduce = {
+        let interest = interest.clone();
+        move |object: Secret| interest::kept(&interest, reduce::source(&Whole::Secret(&object)))
+    };
+    let api = Api::<Secret>::namespaced(server.client(), "trust");
+    let task = tokio::spawn(watch.heeding(Kind::Secret, &interest).run(api, reduce));
+    // Nothing is read before it is known what Bundles read: or the first list would drop it all.
+    says.send_modify(|interest| assert!(interest.note(&reads("b", "ca"))));
+    tokio::task::yield_now().await;
+    assert_eq!(server.asked.lock().unwrap().len(), 0);
+    says.send_modify(|interest| assert!(interest.note(&Sighting::Synced)));
+    for wanted in ["helm without data", "ca with 1 keys", "synced"] {
+        assert_eq!(next(&mut told).await, wanted);
+    }
+    // Read from now on, it is fetched, and that alone.
+    says.send_modify(|interest| assert!(interest.note(&reads("c", "helm"))));
+    assert_eq!(next(&mut told).await, "helm with 1 keys");
+    let asked = server.asked.lock().unwrap().clone();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert_eq!(asked[1], "/api/v1/namespaces/trust/secrets/helm");
+    // What the watch says of versions before the one that was fetched is past.
+    server.says("MODIFIED", &Secrets::secret("helm", "7")).await;
+    server.says("DELETED", &Secrets::secret("helm", "8")).await;
+    server.says("DELETED", &Secrets::secret("helm", "10")).await;
+    assert_eq!(next(&mut told).await, "gone helm");
+    // Read no more, it is dropped when next it is told of.
+    says.send_modify(|interest| {
+        assert!(interest.note(&Sighting::Gone(Place::Bundle("c".into()))));
+    });
+    server.says("ADDED", &Secrets::secret("helm", "11")).await;
+    assert_eq!(next(&mut told).await, "helm without data");
+    assert_eq!(server.asked.lock().unwrap().len(), 2);
+    drop(told);
+    task.abort();
+}
+
+#[test]
+fn a_status_or_a_target_changes_nothing_in_what_is_read() {
+    let mut interest = Interest::default();
+    assert!(interest.note(&reads("b", "ca")));
+    assert!(!interest.note(&reads("b", "ca")));
+    let name = "ca".into();
+    assert!(interest.reads(Kind::Secret, &name, &Default::default()));
+    assert!(!interest.reads(Kind::ConfigMap, &name, &Default::default()));
+    let invalid = json!({ "metadata": { "name": "b" }, "spec": { "sources": 1 } });
+    let place = Place::Bundle("b".into());
+    assert!(interest.note(&Sighting::Is(place, Object::Bundle(Arc::new(invalid)))));
+    assert!(!interest.reads(Kind::Secret, &name, &Default::default()));
 }

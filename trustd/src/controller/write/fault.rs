@@ -1,5 +1,6 @@
 //! What can become of a write, by name. What a fault means for the target is read off here, once.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -49,14 +50,27 @@ pub(in crate::controller) enum Consequence {
     NamespaceGone,
     /// Nothing was tried; whoever leads next will.
     NotLeader,
-    /// Another manager holds our key with another value.
+    /// Another manager holds a field of ours with another value.
     Refused,
-    /// The content does not fit; only a change cures that.
-    TooLarge,
+    /// Another manager holds our key as a binary value.
+    RefusedBinary,
+    /// It does not fit; only a change cures that.
+    TooLarge(Large),
     /// Try again, later each time.
     TryAgain(Category),
     /// Nobody should try anything for so long.
     Wait(Duration),
+}
+
+/// The part of a write that is too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::controller) enum Large {
+    /// All annotations of the object, with those of others.
+    Annotations,
+    /// All data of the object, with that of others.
+    Data,
+    /// The request, or the object as it is stored.
+    Request,
 }
 
 impl Fault {
@@ -65,10 +79,27 @@ impl Fault {
         matches!(self, Self::Api(status, _) if status.is_not_found())
     }
 
+    /// Whether nothing but data keys of ours is in the way, which other managers hold.
+    pub(super) fn is_conflict_over_data(&self) -> bool {
+        let fields = self.conflicts();
+        !fields.is_empty() && fields.iter().all(|field| field.starts_with(".data"))
+    }
+
+    /// The fields of ours that other managers hold with other values, such as `.data.ca.crt`.
+    pub(in crate::controller) fn conflicts(&self) -> BTreeSet<&str> {
+        let Self::Api(status, _) = self else { return BTreeSet::new() };
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        let conflicts = causes.filter(|cause| cause.reason == CONFLICT);
+        conflicts.map(|cause| cause.field.as_str()).collect()
+    }
+
     /// What follows from it.
     pub(in crate::controller) fn consequence(&self) -> Consequence {
         match self {
             Self::Api(status, retry_after) => {
+                if let Some(category) = denied(&status.message) {
+                    return Consequence::TryAgain(category);
+                }
                 if status.code == StatusCode::TOO_MANY_REQUESTS.as_u16() {
                     return Consequence::Wait(retry_after.unwrap_or(PAUSE).min(PAUSE_MAX));
                 }
@@ -89,12 +120,20 @@ impl Fault {
             Consequence::LookAgain => "conflict",
             Consequence::NamespaceGone => "namespace-gone",
             Consequence::NotLeader => "not-leader",
-            Consequence::Refused => "refused",
-            Consequence::TooLarge => "too-large",
+            Consequence::Refused | Consequence::RefusedBinary => "refused",
+            Consequence::TooLarge(_) => "too-large",
             Consequence::TryAgain(category) => category.0,
             Consequence::Wait(_) => "throttled",
         }
     }
+}
+
+/// Who denied a write, where the server's text says so. Policies and webhooks answer with whatever code
+/// they like, so this goes before any code; and a text of theirs may quote another's words, so the first
+/// of these words counts.
+fn denied(message: &str) -> Option<Category> {
+    let said = DENIERS.iter().filter_map(|(words, name)| Some((message.find(words)?, *name)));
+    said.min().map(|(_, name)| Category(name))
 }
 
 /// Judges by code, reason and causes, and by the text only where the server says it in no other way.
@@ -109,40 +148,53 @@ fn of_status(status: &Status) -> Consequence {
     match status.code {
         401 => Consequence::TryAgain(Category("unauthorized")),
         403 if has_cause("NamespaceTerminating") => Consequence::NamespaceGone,
-        403 if status.message.contains("exceeded quota") => {
-            Consequence::TryAgain(Category("quota"))
-        }
-        403 if status.message.contains("admission webhook") => {
-            Consequence::TryAgain(Category("webhook"))
-        }
         403 => Consequence::TryAgain(Category("forbidden")),
         404 if details.is_some_and(|details| details.kind == "namespaces") => {
             Consequence::NamespaceGone
         }
         404 => Consequence::LookAgain,
-        409 if has_cause("FieldManagerConflict") => Consequence::Refused,
+        409 if has_cause(CONFLICT) => Consequence::Refused,
         409 => Consequence::LookAgain,
-        413 => Consequence::TooLarge,
+        413 => Consequence::TooLarge(Large::Request),
         // Another object stands there now.
         422 if cause_at("metadata.uid") => Consequence::LookAgain,
         // A `test` of a JSON patch failed; the server says no more than this.
         422 if status.message.contains("due to an error in our request") => Consequence::LookAgain,
-        422 if has_cause("FieldValueTooLong") => Consequence::TooLarge,
-        422 if status.message.contains("ValidatingAdmissionPolicy") => {
-            Consequence::TryAgain(Category("policy"))
+        // Text cannot be applied beside a binary value of the same key.
+        422 if status.message.contains("duplicate of key present in binaryData") => {
+            Consequence::RefusedBinary
+        }
+        422 if has_cause("FieldValueTooLong") => {
+            Consequence::TooLarge(if cause_at("metadata.annotations") {
+                Large::Annotations
+            } else {
+                Large::Data
+            })
         }
         422 if status.message.contains("immutable") => Consequence::TryAgain(Category("immutable")),
         504 => Consequence::TryAgain(TIMEOUT),
-        // One that hangs or is away, and one that says no, with whatever code it likes.
-        _ if WEBHOOK.iter().any(|text| status.message.contains(text)) => {
-            Consequence::TryAgain(Category("webhook"))
+        // With managedFields and the data of others an object can be more than etcd takes.
+        500 if TOO_LARGE.iter().any(|text| status.message.contains(text)) => {
+            Consequence::TooLarge(Large::Request)
         }
         400 | 422 => Consequence::TryAgain(Category("invalid")),
         _ => Consequence::TryAgain(Category("server-error")),
     }
 }
 
-const WEBHOOK: [&str; 2] = ["failed calling webhook", "admission webhook"];
+/// The cause of a 409 for a field that another manager applied or updated.
+const CONFLICT: &str = "FieldManagerConflict";
+/// How the API server begins to say that a write was denied, and by what kind of thing. A webhook that
+/// hangs or is away counts with those that say no.
+const DENIERS: [(&str, &str); 4] = [
+    ("AdmissionPolicy '", "policy"),
+    ("admission webhook \"", "webhook"),
+    ("exceeded quota:", "quota"),
+    ("failed calling webhook \"", "webhook"),
+];
+/// etcd's words for more than its `--max-request-bytes`, and those of its client.
+const TOO_LARGE: [&str; 2] =
+    ["etcdserver: request is too large", "trying to send message larger than max"];
 const INTERNAL: Category = Category("internal-error");
 const TIMEOUT: Category = Category("timeout");
 const UNREACHABLE: Category = Category("unreachable");

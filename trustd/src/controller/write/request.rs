@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{ObjectMeta, PartialObjectMeta};
 use kube::client::Body as Payload;
 use kube::core::Status;
 use kube::{Client, core::DynamicObject};
 use serde_json::Value as Json;
 use trustd_api::labels;
+use trustd_api::object::Object;
 use trustd_core::names::Kind;
+use trustd_core::world::Observed;
 
 use super::Fault;
 use crate::controller::clock::Instant;
@@ -78,6 +81,32 @@ impl Requests {
             .body(Payload::empty())
             .map_err(Fault::Request)?;
         answer(&self.exchange(request, timeout).await?)
+    }
+
+    /// A target with its values.
+    ///
+    /// # Errors
+    /// When it is not there, or the server does not say.
+    pub(super) async fn get_whole(
+        &self,
+        unit: &Unit,
+        timeout: Duration,
+    ) -> Result<Observed, Fault> {
+        let request = Request::get(path(unit))
+            .header(header::ACCEPT, JSON)
+            .body(Payload::empty())
+            .map_err(Fault::Request)?;
+        let (_, body) = self.exchange(request, timeout).await?;
+        Ok(match unit.kind {
+            Kind::ConfigMap => {
+                let object: ConfigMap = serde_json::from_slice(&body).map_err(Fault::Answer)?;
+                Object::ConfigMap(&object).observed()
+            }
+            Kind::Secret => {
+                let object: Secret = serde_json::from_slice(&body).map_err(Fault::Answer)?;
+                Object::Secret(&object).observed()
+            }
+        })
     }
 
     /// Applies a body to a target.

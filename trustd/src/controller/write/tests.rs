@@ -127,7 +127,7 @@ fn seen() -> Seen {
 }
 
 fn update(ownership: Ownership, force: bool) -> Write {
-    let (rendered, by_patch) = (rendered(Kind::ConfigMap), Vec::new());
+    let (rendered, by_patch) = (rendered(Kind::ConfigMap), TakeOut::default());
     Write::Update { seen: seen(), rendered, ownership, force, by_patch }
 }
 
@@ -242,7 +242,9 @@ async fn a_delete_looks_first_and_spares_what_others_use() {
 #[tokio::test]
 async fn a_release_gives_up_every_field_and_patches_out_what_an_apply_would_keep() {
     let script = Script::new([(200, meta(&json!({})))]);
-    carry_out(&script, Write::Release { seen: seen(), by_patch: Vec::new() }).await.unwrap();
+    carry_out(&script, Write::Release { seen: seen(), by_patch: TakeOut::default() })
+        .await
+        .unwrap();
     let bare = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": {
         "name": "b", "namespace": "n", "uid": "u1", "resourceVersion": "5" } });
     assert_eq!(script.asked()[0].body, bare);
@@ -251,7 +253,7 @@ async fn a_release_gives_up_every_field_and_patches_out_what_an_apply_would_keep
         "managedFields": [entry("trust-manager", "Update", "a/b~c")] }));
     let patched = meta(&json!({ "resourceVersion": "7" }));
     let script = Script::new([(200, fresh), (200, patched), (200, meta(&json!({})))]);
-    let by_patch = vec!["a/b~c".into()];
+    let by_patch = TakeOut { keys: vec!["a/b~c".into()], ..TakeOut::default() };
     carry_out(&script, Write::Release { seen: seen(), by_patch }).await.unwrap();
     let asked = script.asked();
     assert_eq!(
@@ -268,7 +270,7 @@ async fn a_release_gives_up_every_field_and_patches_out_what_an_apply_would_keep
 async fn an_update_patches_out_what_an_apply_would_keep_before_it_applies() {
     let mut write = update(Ownership::Ours, true);
     let Write::Update { by_patch, .. } = &mut write else { unreachable!() };
-    by_patch.push("old".into());
+    by_patch.keys.push("old".into());
     let fresh = meta(&json!({ "resourceVersion": "6",
         "managedFields": [entry("trust-manager", "Update", "old")] }));
     let patched = meta(&json!({ "resourceVersion": "7" }));
@@ -287,12 +289,102 @@ async fn an_update_patches_out_what_an_apply_would_keep_before_it_applies() {
     assert_eq!(carry_out(&script, write).await.unwrap(), Landed::Gone);
 }
 
+fn owner(uid: &str) -> Json {
+    json!({ "apiVersion": labels::API_VERSION, "kind": "Bundle", "name": "b", "uid": uid,
+            "controller": true })
+}
+
+#[tokio::test]
+async fn an_owner_reference_that_others_hold_is_patched_out_with_a_test_of_its_uid() {
+    let landlord = json!({ "apiVersion": "v1", "kind": "Pod", "name": "b", "uid": "p" });
+    let owners = json!({ "resourceVersion": "6",
+        "ownerReferences": [owner("old"), landlord, owner("bundle-uid")] });
+    let patched = meta(&json!({ "resourceVersion": "7" }));
+    let by_patch = || TakeOut { owner: true, ..TakeOut::default() };
+    let remove = |at: u32, uid: &str| {
+        let path = format!("/metadata/ownerReferences/{at}");
+        vec![
+            json!({ "op": "test", "path": format!("{path}/uid"), "value": uid }),
+            json!({ "op": "remove", "path": path }),
+        ]
+    };
+    let version = json!({ "op": "test", "path": "/metadata/resourceVersion", "value": "6" });
+    let cases = [
+        (Ownership::Shared, vec![remove(2, "bundle-uid"), remove(0, "old")]),
+        // The Bundle's own stays where the target stays the Bundle's.
+        (Ownership::Ours, vec![remove(0, "old")]),
+    ];
+    for (ownership, removals) in cases {
+        let mut write = update(ownership, true);
+        let Write::Update { by_patch: taken, .. } = &mut write else { unreachable!() };
+        *taken = by_patch();
+        let script =
+            Script::new([(200, meta(&owners)), (200, patched.clone()), (200, meta(&json!({})))]);
+        carry_out(&script, write).await.unwrap();
+        let asked = script.asked();
+        let wanted = [vec![version.clone()], removals.concat()].concat();
+        assert_eq!(asked[1].body, Json::Array(wanted), "{ownership:?}");
+        assert_eq!(asked[2].body["metadata"]["resourceVersion"], "7");
+    }
+    let release = Write::Release { seen: seen(), by_patch: by_patch() };
+    let script = Script::new([(200, meta(&owners)), (200, patched), (200, meta(&json!({})))]);
+    carry_out(&script, release).await.unwrap();
+    assert_eq!(script.asked()[1].body.as_array().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn a_binary_value_in_our_keys_place_is_patched_out_where_that_is_allowed() {
+    let mut write = update(Ownership::Ours, true);
+    let Write::Update { by_patch, .. } = &mut write else { unreachable!() };
+    by_patch.binary.push("ca.crt".into());
+    let held = json!({ "manager": "script", "operation": "Update",
+                       "fieldsV1": { "f:binaryData": { "f:ca.crt": {} } } });
+    let fresh = meta(&json!({ "managedFields": [held] }));
+    let script = Script::new([(200, fresh), (200, meta(&json!({}))), (200, meta(&json!({})))]);
+    carry_out(&script, write).await.unwrap();
+    let remove = json!({ "op": "remove", "path": "/binaryData/ca.crt" });
+    assert_eq!(script.asked()[1].body[1], remove);
+}
+
+#[tokio::test]
+async fn a_placeholder_is_filled_and_nothing_else_is_taken() {
+    let conflict = |field: &str| {
+        let cause = json!({ "reason": "FieldManagerConflict", "field": field });
+        (409, status(409, &json!({ "details": { "causes": [cause] } })))
+    };
+    let whole = |value: &str| {
+        let metadata = meta(&json!({ "resourceVersion": "8" }))["metadata"].clone();
+        let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
+                             "data": { "ca.crt": value, "theirs": "x" } });
+        (200, object)
+    };
+    for value in ["", " \n", "# filled by trustd"] {
+        let script = Script::new([conflict(".data.ca.crt"), whole(value), (200, meta(&json!({})))]);
+        carry_out(&script, update(Ownership::Shared, false)).await.unwrap();
+        let apply = &script.asked()[2];
+        assert!(apply.uri.contains("force=true"), "{}", apply.uri);
+        assert_eq!(apply.body["metadata"]["resourceVersion"], "8", "what was read, and no other");
+    }
+    let certificate = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
+    let script = Script::new([conflict(".data.ca.crt"), whole(certificate)]);
+    let fault = carry_out(&script, update(Ownership::Shared, false)).await.unwrap_err();
+    assert_eq!(fault.consequence(), Consequence::Refused);
+    script.asked();
+    // A label that is in the way is no placeholder, and is not looked at.
+    let script = Script::new([conflict(".metadata.labels.team")]);
+    let fault = carry_out(&script, update(Ownership::Shared, false)).await.unwrap_err();
+    assert_eq!(fault.consequence(), Consequence::Refused);
+    script.asked();
+}
+
 #[tokio::test]
 async fn without_the_lease_nothing_is_written() {
     let script = Script::new([]);
     let deposed = Leadership::until(crate::controller::clock::Instant::default());
-    for write in [update(Ownership::Ours, true), Write::Release { seen: seen(), by_patch: vec![] }]
-    {
+    for write in [
+        update(Ownership::Ours, true),
+        Write::Release { seen: seen(), by_patch: TakeOut::default() },
+    ] {
         let fault = script.writer().carry_out(&job(write), &deposed).await.unwrap_err();
         assert_eq!(fault.consequence(), Consequence::NotLeader);
     }
@@ -322,14 +414,28 @@ fn every_refusal_of_the_server_has_its_name() {
         again("quota")
     );
     assert_eq!(of(403, message("cannot patch resource")), again("forbidden"));
-    assert_eq!(of(413, json!({})), Consequence::TooLarge);
-    assert_eq!(of(422, cause("FieldValueTooLong", "")), Consequence::TooLarge);
-    let policy = "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no";
-    assert_eq!(of(422, message(policy)), again("policy"));
+    let duplicate = "data[ca.crt]: Invalid value: duplicate of key present in binaryData";
+    assert_eq!(of(422, message(duplicate)), Consequence::RefusedBinary);
+    assert_eq!(of(413, json!({})), Consequence::TooLarge(Large::Request));
+    let etcd = "etcdserver: request is too large";
+    assert_eq!(of(500, message(etcd)), Consequence::TooLarge(Large::Request));
+    assert_eq!(of(422, cause("FieldValueTooLong", "")), Consequence::TooLarge(Large::Data));
+    assert_eq!(
+        of(422, cause("FieldValueTooLong", "metadata.annotations")),
+        Consequence::TooLarge(Large::Annotations)
+    );
     assert_eq!(of(422, message("field is immutable when `immutable` is set")), again("immutable"));
     assert_eq!(of(422, message("a valid config key must consist of")), again("invalid"));
     assert_eq!(of(500, message("failed calling webhook \"w\"")), again("webhook"));
     assert_eq!(of(400, message("admission webhook \"w\" denied the request")), again("webhook"));
+    // A policy answers with the code of its `reason`, a webhook with any, and either with any text.
+    let policy = "configmaps \"b\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' \
+                  denied request: no, says the admission webhook \"w\"";
+    let webhook = "admission webhook \"w\" denied the request: exceeded quota: all of it";
+    for code in [400, 401, 403, 404, 409, 413, 422, 429, 500, 504] {
+        assert_eq!(of(code, message(policy)), again("policy"), "{code}");
+        assert_eq!(of(code, message(webhook)), again("webhook"), "{code}");
+    }
     assert_eq!(of(504, json!({ "reason": "Timeout" })), again("timeout"));
     assert_eq!(of(503, json!({})), again("server-error"));
     assert_eq!(of(429, json!({})), Consequence::Wait(Duration::from_secs(1)));

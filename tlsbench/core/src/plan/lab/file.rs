@@ -89,7 +89,7 @@ impl From<&Asked> for LabDraft {
             idle_connections: Some(lab.idle_connections),
             engines: lab.engines.clone(),
             tls: TlsDraft {
-                version: Some(lab.version),
+                version: Some(lab.version.into()),
                 suites: Some(lab.suites.clone()),
                 groups: Some(lab.groups.clone()),
                 provider: Some(lab.provider),

@@ -8,8 +8,8 @@ use super::draft::{LabDraft, LatencyDraft, MixDraft, PlacementDraft, StationDraf
 use super::{EngineName, Lab, LatencyPass, Mix, Pass, Workload};
 use crate::plan::hop::{Carried, Replicas};
 use crate::plan::placement::{Known, Placement, Role, Station};
-use crate::plan::problem::{Problem, Problems};
-use crate::plan::{TimingDraft, TlsDraft};
+use crate::plan::problem::{self, Problem, Problems};
+use crate::plan::{TimingDraft, TlsDraft, Versions};
 use crate::units::Nanos;
 
 /// A lab, and whose certificates it uses.
@@ -42,6 +42,9 @@ impl LabDraft {
         };
         let measures = |pass| self.passes.as_ref().is_none_or(|passes| passes.contains(&pass));
         let TlsDraft { version, suites, groups, provider, ca_bundle, .. } = self.tls.clone();
+        let seen = "both versions, of which each server would choose";
+        let cure = "name one, so that placements negotiate the same";
+        problems.when(version == Some(Versions::Both), "tls.version", seen, cure);
         let workloads = if measures(Pass::Cpu) { self.workloads(&usual) } else { Vec::new() };
         let mixes = workloads.contains(&Workload::Mix);
         let seen = "a mix that is held out, beside the mix that is a workload";
@@ -63,7 +66,7 @@ impl LabDraft {
             response_bytes: self.response_bytes.unwrap_or(usual.response_bytes),
             protocol: self.protocol.unwrap_or(usual.protocol),
             netns: self.netns.unwrap_or(usual.netns),
-            version: version.unwrap_or(usual.version),
+            version: version.and_then(Versions::only).unwrap_or(usual.version),
             key: self.key.unwrap_or(usual.key),
             suites: suites.unwrap_or(usual.suites),
             groups: groups.unwrap_or(usual.groups),
@@ -75,11 +78,12 @@ impl LabDraft {
         let mut all = problems.0;
         // Placements were looked at where they are described; that none is left follows from a name.
         let more = lab.problems_but_of_placements().into_iter();
-        let is_named = all.iter().any(|problem| problem.key == "placements");
+        let is_named =
+            all.iter().any(|problem| matches!(&*problem.key, "placement" | "placements"));
         all.extend(more.filter(|more| more.key != "placements" || !is_named));
         match all.is_empty() {
             true => Ok(Asked { lab, pki: self.pki.clone(), ca_bundle }),
-            false => Err(all),
+            false => Err(problem::first(all)),
         }
     }
 
@@ -98,7 +102,16 @@ impl LabDraft {
 
     /// The placements that are to be measured, twins apart.
     fn chosen(&self, problems: &mut Problems) -> Vec<Placement> {
+        let named = self.placements.as_deref().unwrap_or_default();
+        for (key, count) in [("placement", self.placement.len()), ("placements", named.len())] {
+            if count > PLACEMENTS_MAX {
+                let cure = format!("keep at most {PLACEMENTS_MAX} to a run");
+                problems.add(key, format!("{count} placements"), cure);
+                return Vec::new();
+            }
+        }
         let own: Vec<Placement> = self.placement.iter().map(Placement::from).collect();
+        let twins: Vec<Placement> = own.iter().map(Placement::twin).collect();
         for (index, placement) in own.iter().enumerate() {
             let key = |field: &str| format!("placement[{index}].{field}");
             let found = placement.problems().into_iter();
@@ -106,10 +119,7 @@ impl LabDraft {
             let same_name = |other: &Placement| other.name == placement.name;
             let before = own.get(..index).unwrap_or_default();
             let is_taken = before.iter().any(same_name)
-                || own.iter().any(|other| {
-                    let twin = other.twin();
-                    same_name(&twin) && twin.hops != placement.hops
-                })
+                || twins.iter().any(|twin| same_name(twin) && twin.hops != placement.hops)
                 || placement.name.parse::<Known>().is_ok();
             if is_taken {
                 let seen = format!("`{}` is another placement already", placement.name);
@@ -198,3 +208,7 @@ impl From<&StationDraft> for Station {
         }
     }
 }
+
+/// Placements of one run: at the half minute that each takes of the default round, more than an hour
+/// and a half for every round.
+pub(super) const PLACEMENTS_MAX: usize = 200;

@@ -106,7 +106,7 @@ impl Lab {
                 ..TargetDraft::default()
             }]),
             tls: TlsDraft {
-                version: is_tls.then_some(self.version),
+                version: is_tls.then(|| self.version.into()),
                 suites: is_tls.then(|| self.suites.clone()),
                 groups: is_tls.then(|| self.groups.clone()),
                 provider: is_tls.then_some(self.provider),

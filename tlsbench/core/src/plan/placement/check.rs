@@ -1,6 +1,6 @@
 //! What keeps a placement from being measured.
 
-use super::{Carried, Placement, Station};
+use super::{Carried, Placement, Role, Station};
 use crate::plan::hop::{DELAY_MAX, HopKind, REPLICAS_MAX};
 use crate::plan::problem::{Problem, Problems};
 use crate::units::Nanos;
@@ -16,6 +16,11 @@ impl Placement {
         if !is_name || !self.name.bytes().all(is_of_name) {
             let cure = "write a-z, 0-9 and `-`, at most 60 of them";
             problems.add("name", format!("`{}` is no name", self.name), cure);
+        }
+        if self.hops.len() > HOPS_MAX {
+            let seen = format!("{} hops, and there are {HOPS_MAX} roles", self.hops.len());
+            problems.add("hops", seen, "give each hop a role of its own");
+            return problems.0;
         }
         let last = self.hops.len().saturating_sub(1);
         if self.hops.last().is_none_or(|hop| hop.kind != HopKind::Backend) {
@@ -84,5 +89,7 @@ fn check_kind(hop: &Station, key: &dyn Fn(&str) -> String, problems: &mut Proble
     }
 }
 
+/// Each hop has a role of its own.
+const HOPS_MAX: usize = Role::ALL.len();
 /// A name is part of folders and of the names of targets, which have at most 100 characters.
 const NAME_MAX: usize = 60;

@@ -4,7 +4,7 @@ use super::*;
 use crate::plan::Draft;
 use crate::record::{Quantiles, SCHEMA};
 use crate::tally::{Shape, Tally};
-use crate::usage::Cpu;
+use crate::usage::{Cpu, UnderWay};
 
 const CLOSED: &str = "[load]\nkeep = false";
 const OPEN_LOOP: &str = "[load]\nrate = 1000";
@@ -16,14 +16,19 @@ fn round(index: u32) -> RoundRecord {
         wall_ns: Nanos::from_millis(1_000),
         succeeded: 1_000,
         failed: BTreeMap::new(),
+        reasons: BTreeMap::new(),
+        statuses: BTreeMap::new(),
+        resent: 0,
         missed: 0,
         scheduled: 1_000,
         connections: 1_000,
+        closed_by_client: 0,
         shape: Shape { full: 1_000, ..Shape::default() },
         bytes_read: 0,
         bytes_written: 0,
         cpu: Cpu::default(),
         busiest_thread_ns: Nanos(0),
+        under_way: UnderWay::default(),
         seconds: vec![],
         operations_per_second: 1_000.0,
         connections_per_second: 1_000.0,
@@ -74,9 +79,11 @@ fn a_gate_says_what_was_seen_and_what_it_spoils() {
 }
 
 #[test]
-fn errors_count_from_four_and_above_a_thousandth() {
+fn errors_count_from_four_and_above_a_thousandth_or_where_nothing_succeeded() {
     for (succeeded, failed, want) in [
-        (0, 3, vec![]),
+        (0, 1, vec!["errors"]),
+        (0, 3, vec!["errors"]),
+        (1, 3, vec![]),
         (3_997, 3, vec![]),
         (3_996, 4, vec![]),
         (3_995, 4, vec!["errors"]),
@@ -104,6 +111,14 @@ fn the_cure_is_for_what_failed_most() {
         gates[0].warning.cure.clone()
     };
     assert!(cure("alert").contains("tls.client_certificate"));
+    let gates = judge(&run(CLOSED, |target| {
+        target.rounds[0].failed = BTreeMap::from([("alert".to_owned(), 6)]);
+        let names = BTreeMap::from([("unrecognized_name".to_owned(), 4), ("bad".to_owned(), 2)]);
+        target.rounds[0].reasons = BTreeMap::from([("alert".to_owned(), names)]);
+    }));
+    let warning = &gates[0].warning;
+    assert_eq!(warning.cause, "of `alert`, 6 times (`unrecognized_name`, 4 times)");
+    assert!(warning.cure.contains("`sni`"), "{}", warning.cure);
     assert!(cure("certificate_unknown_ca").contains("tls.ca_bundle"));
     assert!(cure("a_name_of_a_later_version").contains("server's log"));
 }
@@ -120,7 +135,7 @@ fn a_run_in_which_nothing_ended_is_not_valid() {
         })
     };
     assert_eq!(with(0, 0), ["nothing"]);
-    assert_eq!((with(1, 0), with(0, 1)), (vec![], vec![]));
+    assert_eq!((with(1, 0), with(0, 1)), (vec![], vec!["errors"]));
     // Where no round was measured the server is not to blame.
     let gates = judge(&run(CLOSED, |target| target.rounds.clear()));
     assert_eq!((gates.len(), gates[0].name, gates[0].spoils), (1, "nothing", ALL));
@@ -206,7 +221,7 @@ fn a_start_may_be_late_by_a_millisecond_or_a_twentieth_of_the_median() {
 }
 
 #[test]
-fn resumption_may_be_off_by_two_points_from_a_thousand_handshakes() {
+fn resumption_may_be_off_by_two_points_and_by_chance_where_handshakes_are_few() {
     let scenario = "[tls]\nresume = 0.5";
     let with = |full, resumed| {
         names(scenario, |target| {
@@ -220,8 +235,17 @@ fn resumption_may_be_off_by_two_points_from_a_thousand_handshakes() {
     assert_eq!(with(479, 521), ["resumption"]);
     assert_eq!(with(4_800, 5_200), [""; 0]);
     assert_eq!(with(4_799, 5_201), ["resumption"]);
-    assert_eq!(with(999, 0), [""; 0]);
+    assert_eq!(with(999, 0), ["resumption"]);
     assert_eq!(with(1_000, 0), ["resumption"]);
+    // Below a thousand the exact bounds decide: of 500, none and 213 are too few for a half, and
+    // 228 may be by chance.
+    assert_eq!(with(500, 0), ["resumption"]);
+    assert_eq!(with(287, 213), ["resumption"]);
+    assert_eq!(with(272, 228), [""; 0]);
+    assert_eq!(with(0, 500), ["resumption"]);
+    // Of none in six at most 46 % may resume; five say too little.
+    assert_eq!(with(6, 0), ["resumption"]);
+    assert_eq!((with(5, 0), with(0, 0)), (vec![], vec![]));
 }
 
 #[test]
@@ -231,7 +255,8 @@ fn what_was_negotiated_must_have_been_asked_for() {
     for (scenario, negotiated, is_fine) in [
         (String::new(), "TLS 1.3 aes-128-gcm x25519 ED25519 http/1.1", true),
         (String::new(), "TLS 1.3 aes-256-gcm p384 ED25519 -", true),
-        (String::new(), "TLS 1.2 aes-128-gcm x25519 ED25519 http/1.1", false),
+        (String::new(), "TLS 1.2 aes-128-gcm x25519 ED25519 http/1.1", true),
+        (tls("version = '1.3'"), "TLS 1.2 aes-128-gcm x25519 ED25519 http/1.1", false),
         (String::new(), "TLS 1.3 aes-128-gcm x25519mlkem768 ED25519 -", false),
         (String::new(), "TLS 1.3 aes-128-gcm x25519 ED25519 h2", false),
         (String::new(), "nonsense", false),
@@ -261,6 +286,84 @@ fn early_data_that_is_refused_is_seen() {
         })
     };
     assert_eq!((with(98), with(97)), (vec![], vec!["shape"]));
+}
+
+/// A run of three rounds of a second in which the longest operation that ended took 20 ms.
+fn with_ages(scenario: &str, ages: [u64; 3], unanswered: u64) -> Vec<&'static str> {
+    names(scenario, |target| {
+        target.rounds = (0..3).map(round).collect();
+        for (round, age) in target.rounds.iter_mut().zip(ages) {
+            round.under_way = UnderWay { operations: 4, oldest_ns: Nanos::from_millis(age) };
+        }
+        let oldest_ns = Nanos::from_millis(unanswered);
+        target.unanswered = UnderWay { operations: u64::from(unanswered > 0), oldest_ns };
+        let mut tally = Tally::new();
+        tally.record(Phase::Uncorrected, Nanos::from_millis(20));
+        let series = target.histograms.entry(Phase::Uncorrected.as_str().to_owned()).or_default();
+        series.take(tally.histogram(Phase::Uncorrected));
+    })
+}
+
+#[test]
+fn nothing_may_be_under_way_for_longer_than_a_round() {
+    let long = "[timing]\nround = '10s'\n";
+    let short = "[timing]\nround = '100ms'\n";
+    for (scenario, ages, unanswered, is_fine) in [
+        (CLOSED, [3, 20, 1_000], 0, true),
+        (CLOSED, [3, 1_001, 3], 0, false),
+        (OPEN_LOOP, [3, 1_001, 3], 0, false),
+        // Nobody waits for a round of ten seconds where operations take 20 ms.
+        (long, [900, 900, 1_000], 0, true),
+        (long, [900, 1_001, 3], 0, false),
+        // Rounds shorter than a second are no measure of patience.
+        (short, [900, 101, 101], 1_000, true),
+        (short, [101, 101, 1_001], 0, false),
+        // What is given up at the end of the run has had its time too.
+        (CLOSED, [3, 3, 3], 1_000, true),
+        (CLOSED, [3, 3, 3], 1_001, false),
+    ] {
+        let want: &[&str] = if is_fine { &[] } else { &["unanswered"] };
+        assert_eq!(with_ages(scenario, ages, unanswered), want, "{scenario} {ages:?} {unanswered}");
+    }
+}
+
+#[test]
+fn operations_that_take_long_are_not_unanswered_within_a_round() {
+    let scenario = "[timing]\nround = '10s'\n";
+    let gates = |age| {
+        judge(&run(scenario, |target| {
+            let oldest_ns = Nanos::from_millis(age);
+            target.rounds[0].under_way = UnderWay { operations: 4, oldest_ns };
+            let mut tally = Tally::new();
+            tally.record(Phase::Uncorrected, Nanos::from_millis(3_000));
+            let name = Phase::Uncorrected.as_str().to_owned();
+            target.histograms.entry(name).or_default().take(tally.histogram(Phase::Uncorrected));
+        }))
+    };
+    assert_eq!(gates(5_900), []);
+    let gates = gates(9_000);
+    assert_eq!((gates.len(), gates[0].spoils), (1, ALL));
+    let seen = &gates[0].warning.seen;
+    assert_eq!(seen, "at the end of round 1, 4 operations were under way, the oldest for 9.00 s");
+}
+
+#[test]
+fn a_round_without_any_end_is_not_steady() {
+    let with = |scenario, succeeded: [u64; 3], scheduled| {
+        names(scenario, |target| {
+            target.rounds = (0..3).map(round).collect();
+            for (round, succeeded) in target.rounds.iter_mut().zip(succeeded) {
+                (round.succeeded, round.scheduled) = (succeeded, scheduled);
+                round.operations_per_second = succeeded as f64;
+            }
+        })
+    };
+    assert_eq!(with(CLOSED, [784, 1, 1], 0), [""; 0]);
+    assert_eq!(with(CLOSED, [784, 0, 1], 0), ["steady"]);
+    assert_eq!(with(CLOSED, [784, 0, 0], 0), ["steady"]);
+    // An open loop has nothing to end where nothing arrives.
+    assert_eq!(with("[load]\nrate = 1", [1, 0, 1], 0), [""; 0]);
+    assert_eq!(with(CLOSED, [0, 0, 0], 0), ["nothing"]);
 }
 
 #[test]

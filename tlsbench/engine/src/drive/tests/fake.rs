@@ -8,7 +8,7 @@ use std::io;
 use std::rc::Rc;
 
 use tlsbench_core::plan::Close;
-use tlsbench_core::tally::{Failure, Phase};
+use tlsbench_core::tally::{Failed, Failure, Phase};
 use tlsbench_core::units::Nanos;
 
 use crate::drive::{Name, Outside, Wake};
@@ -39,6 +39,8 @@ pub(super) enum Served {
     Wrong(Nanos, Failure),
     /// The connection breaks then.
     Broken(Nanos, Failure),
+    /// The connection ends then, and the server has not taken the request.
+    Untaken(Nanos),
     /// Nothing.
     Never,
 }
@@ -214,7 +216,7 @@ impl FakeConnection {
 
     fn answered(
         &mut self,
-        result: Result<(), Failure>,
+        result: Result<u16, Failed>,
         reusable: bool,
         hands: &mut Hands<'_>,
     ) -> Step {
@@ -277,14 +279,19 @@ impl Connection for FakeConnection {
                 hands.tally.record(Phase::Connect, self.now() - self.since);
                 if hands.request.is_some() { Step::Ready } else { Step::Confirmed }
             }
-            Stage::Requesting(Served::At(_)) => self.answered(Ok(()), true, hands),
-            Stage::Requesting(Served::Last(_)) => self.answered(Ok(()), false, hands),
+            Stage::Requesting(Served::At(_)) => self.answered(Ok(200), true, hands),
+            Stage::Requesting(Served::Last(_)) => self.answered(Ok(200), false, hands),
             Stage::Requesting(Served::Wrong(_, failure)) => {
-                self.answered(Err(failure), true, hands)
+                self.answered(Err(failure.into()), true, hands)
             }
             Stage::Requesting(Served::Broken(_, failure)) => {
                 self.go(Stage::Vacant, NEVER);
-                Step::Failed(failure)
+                Step::Failed(failure.into())
+            }
+            Stage::Requesting(Served::Untaken(_)) => {
+                self.go(Stage::Vacant, NEVER);
+                let failed = Failure::ResponseTruncated.into();
+                Step::Untaken { place: 0, failed, progressed: false }
             }
             Stage::Closing => {
                 self.go(Stage::Vacant, NEVER);
@@ -298,25 +305,31 @@ impl Connection for FakeConnection {
         None
     }
 
-    fn expire(&mut self) -> Step {
+    fn expire(&mut self, _: &mut Hands<'_>) -> Step {
         let closing = matches!(self.stage, Stage::Closing);
         self.go(Stage::Vacant, NEVER);
-        if closing { Step::Over } else { Step::Failed(Failure::Timeout) }
+        if closing { Step::Over } else { Step::Failed(Failure::Timeout.into()) }
     }
 
-    fn request(&mut self, _: bool, now: Nanos, _: &mut Hands<'_>) -> Result<(), Failure> {
-        let Some(world) = &self.world else { return Err(Failure::ConnectOther) };
+    fn request(&mut self, _: bool, now: Nanos, hands: &mut Hands<'_>) -> Result<(), Step> {
+        let Some(world) = &self.world else {
+            return Err(Step::Failed(Failure::ConnectOther.into()));
+        };
         let mut world = world.borrow_mut();
         assert_eq!(now, world.now, "a request is made when it is made");
         let served = (world.script.serve)(now);
         match served {
-            Served::At(at) | Served::Last(at) | Served::Wrong(at, _) | Served::Broken(at, _) => {
+            Served::At(at)
+            | Served::Last(at)
+            | Served::Untaken(at)
+            | Served::Wrong(at, _)
+            | Served::Broken(at, _) => {
                 world.come(at, self.name);
             }
             Served::Never => {}
         }
         drop(world);
-        self.go(Stage::Requesting(served), now + PATIENCE);
+        self.go(Stage::Requesting(served), now + hands.timeout.operation);
         Ok(())
     }
 
@@ -331,6 +344,10 @@ impl Connection for FakeConnection {
         drop(world);
         self.go(Stage::Closing, NEVER);
         Step::Waits
+    }
+
+    fn abandon(&mut self) {
+        self.go(Stage::Vacant, NEVER);
     }
 
     fn leave(&mut self, _: &mut Hands<'_>) {

@@ -3,13 +3,14 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::coop::unconstrained;
 use tokio::time::timeout;
 
+use super::head::HEAD_MAX;
 use crate::hop::stream::Stream;
 
 /// A connection and its buffer.
@@ -58,6 +59,18 @@ impl Conn {
     /// Reads more.
     pub(in crate::hop) async fn fill(&mut self, room: usize) -> io::Result<usize> {
         poll_fn(|cx| self.poll_fill(cx, room)).await
+    }
+
+    /// Ready once the other side has ended the connection. What it says until then is kept, and it
+    /// is asked no further once that is as much as a head may be.
+    pub(in crate::hop) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.data().len() < HEAD_MAX {
+            match ready!(self.poll_fill(cx, ROOM_USUAL)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+        Poll::Pending
     }
 
     /// Gives memory back that only a large body needed: what is more than twice this room.

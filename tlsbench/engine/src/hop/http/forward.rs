@@ -1,7 +1,7 @@
 //! A reverse proxy: requests of one client go to the next hop, and responses come back.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use tokio::io::AsyncWriteExt as _;
 
@@ -12,8 +12,9 @@ use super::reply::Reply;
 use super::rewrite::{self, Rewrite};
 use super::serve::{self, Next};
 use super::transfer::{Broken, FromClient, Transfer};
-use super::upstream::{self, Interim, NoResponse, Patience};
+use super::upstream::{self, HINTS_MAX, Interim, NoResponse};
 use crate::hop::count::Refusal;
+use crate::hop::limits::{Limits, Patience};
 use crate::hop::preamble::Ends;
 use crate::hop::stream::Stream;
 use crate::hop::worker::{Client, Replica, Worker};
@@ -30,21 +31,29 @@ pub(in crate::hop) async fn forward(worker: &Worker, client: Client) -> Result<(
     };
     let mut client = Conn::new(stream);
     let mut head = Vec::new();
-    let mut patience = Patience::new();
+    let mut patience = Patience::new(worker.shared.limits.head);
     loop {
-        let next = serve::next(&mut client, |request, facts| {
+        let next = serve::next(worker, &mut client, &mut patience, |request, facts| {
             head.clear();
             rewrite::put_request(request, facts, &rewrite, &mut head)
         });
         let facts = match next.await {
             Next::End => break,
-            Next::Refuse(why) => return serve::refuse(client, &worker.counts, why, false).await,
+            Next::Refuse(why) => return serve::refuse(worker, client, why, false).await,
             Next::Request(facts, ()) => facts,
         };
         worker.counts.requests.one();
         let waits = facts.expects;
-        let mut exchange =
-            Exchange { worker, replica, ends, facts, head: &head, waits, patience: &mut patience };
+        let mut exchange = Exchange {
+            worker,
+            replica,
+            ends,
+            facts,
+            head: &head,
+            waits,
+            hints: 0,
+            patience: &mut patience,
+        };
         match exchange.run(&mut client).await {
             After::Keep => {}
             After::End => {
@@ -53,7 +62,7 @@ pub(in crate::hop) async fn forward(worker: &Worker, client: Client) -> Result<(
                 return Ok(());
             }
             After::Reply(why) => {
-                return serve::refuse(client, &worker.counts, why, facts.is_head).await;
+                return serve::refuse(worker, client, why, facts.is_head).await;
             }
             After::Reset(why) => {
                 client.stream.reset_on_close();
@@ -61,7 +70,7 @@ pub(in crate::hop) async fn forward(worker: &Worker, client: Client) -> Result<(
             }
         }
     }
-    serve::end(client).await;
+    serve::end(worker, client).await;
     Ok(())
 }
 
@@ -87,6 +96,8 @@ struct Exchange<'e> {
     head: &'e [u8],
     /// Whether the client waits for leave to send the body, and may never send it.
     waits: bool,
+    /// Interim responses that went on.
+    hints: u32,
     patience: &'e mut Patience,
 }
 
@@ -94,15 +105,8 @@ impl Exchange<'_> {
     async fn run(&mut self, client: &mut Conn) -> After {
         let mut fresh = false;
         loop {
-            let conn = upstream::connection(self.worker, self.replica, &self.ends, fresh).await;
-            let mut upstream = match conn {
-                Ok(conn) => conn,
-                Err(why) => return After::Reply(why),
-            };
-            let framing = self.facts.framing;
-            let mut request = Transfer::new(self.head.to_vec(), framing, framing);
-            match self.begin(&mut request, client, &mut upstream).await {
-                Ok(()) => return self.respond(request, client, upstream).await,
+            match self.ask(client, fresh).await {
+                Ok((request, upstream)) => return self.respond(request, client, upstream).await,
                 // With a body it cannot be sent again, for the body is gone.
                 Err(NoResponse::Stale) if self.facts.is_idempotent && !self.has_body() => {
                     self.worker.counts.retried.one();
@@ -110,9 +114,30 @@ impl Exchange<'_> {
                 }
                 Err(NoResponse::Stale) => return After::Reply(Reply::BadGateway),
                 Err(NoResponse::Client) => return After::Reply(Reply::BadRequestBody),
+                Err(NoResponse::Gone) => return After::Reset(Refusal::Gone),
+                Err(NoResponse::Late) => return After::Reply(Reply::RequestTimeout),
                 Err(NoResponse::Reply(why)) => return After::Reply(why),
             }
         }
+    }
+
+    /// Sends the request over a connection to the next hop, and waits until the response begins.
+    async fn ask(
+        &mut self,
+        client: &mut Conn,
+        fresh: bool,
+    ) -> Result<(Transfer, Conn), NoResponse> {
+        let gone = |cx: &mut Context<'_>| client.poll_gone(cx);
+        let connecting = upstream::connection(self.worker, self.replica, &self.ends, fresh, gone);
+        let mut upstream = connecting.await?;
+        let framing = self.facts.framing;
+        let mut request = Transfer::new(self.head.to_vec(), framing, framing);
+        self.begin(&mut request, client, &mut upstream).await?;
+        Ok((request, upstream))
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.worker.shared.limits
     }
 
     fn has_body(&self) -> bool {
@@ -126,33 +151,62 @@ impl Exchange<'_> {
         client: &mut Conn,
         upstream: &mut Conn,
     ) -> Result<(), NoResponse> {
-        let count = &self.worker.counts.up;
+        let worker = self.worker;
+        let (count, limits, is_head) =
+            (&worker.counts.up, &worker.shared.limits, self.facts.is_head);
         loop {
-            let mut sending = FromClient { transfer: &mut *request, client: &mut *client, count };
-            match upstream::begin(&mut sending, upstream, self.facts.is_head, self.patience).await?
-            {
+            let mut sending = FromClient {
+                transfer: &mut *request,
+                client: &mut *client,
+                count,
+                waits: self.waits,
+            };
+            match upstream::begin(&mut sending, upstream, is_head, self.patience, limits).await? {
                 Interim::Begun => return Ok(()),
                 Interim::Continue if self.waits => {
                     self.waits = false;
-                    let told = async {
-                        client.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
-                        client.stream.flush().await
-                    };
-                    told.await.map_err(|_| NoResponse::Client)?;
+                    self.tell(client, b"HTTP/1.1 100 Continue\r\n\r\n").await?;
                 }
                 // Nobody asked for it.
                 Interim::Continue => {}
+                Interim::Hints => {
+                    let head = hints(upstream);
+                    self.hints += 1;
+                    // HTTP/1.0 knows no interim responses.
+                    if !self.facts.is_old && self.hints <= HINTS_MAX {
+                        self.tell(client, &head).await?;
+                    }
+                }
             }
         }
     }
 
+    /// Sends an interim response.
+    async fn tell(&mut self, client: &mut Conn, head: &[u8]) -> Result<(), NoResponse> {
+        let told = async {
+            client.stream.write_all(head).await?;
+            client.stream.flush().await
+        };
+        let limit = self.limits().body;
+        match self.patience.within(limit, told).await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) | None => Err(NoResponse::Gone),
+        }
+    }
+
     /// Passes the response on, while what is left of the request still goes the other way.
-    async fn respond(&self, mut request: Transfer, client: &mut Conn, mut upstream: Conn) -> After {
+    async fn respond(
+        &mut self,
+        mut request: Transfer,
+        client: &mut Conn,
+        mut upstream: Conn,
+    ) -> After {
         let Some((facts, mut response, keeps)) = self.response(&mut upstream, &request) else {
             return After::Reply(Reply::BadGateway);
         };
-        let counts = &self.worker.counts;
-        let mut sends = !request.is_done();
+        let (counts, limit) = (&self.worker.counts, self.limits().body);
+        let (mut sends, mut waits) = (!request.is_done(), false);
+        let patience = &mut *self.patience;
         let passed = poll_fn(|cx| {
             if sends {
                 match request.poll(cx, client, &mut upstream.stream, &counts.up) {
@@ -161,16 +215,37 @@ impl Exchange<'_> {
                     Poll::Pending => {}
                 }
             }
-            response.poll(cx, &mut upstream, &mut client.stream, &counts.down)
+            let passed = response.poll(cx, &mut upstream, &mut client.stream, &counts.down);
+            if passed.is_ready() {
+                return passed;
+            }
+            if !sends && client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Broken::Gone));
+            }
+            if !waits {
+                waits = true;
+                patience.begin(limit);
+            }
+            let moved = request.moved() + response.moved();
+            patience.poll_idle(cx, moved).map(|()| Err(Broken::Stalled))
         });
         match passed.await {
             Ok(()) => {}
+            Err(Broken::Gone) => return After::Reset(Refusal::Gone),
             Err(Broken::Sink { .. }) => return After::Reset(Refusal::Reset),
-            Err(_) => return After::Reset(Refusal::Response),
+            Err(Broken::Stalled) => return After::Reset(Refusal::Stalled),
+            Err(Broken::Body { .. } | Broken::Cut) => return After::Reset(Refusal::Response),
         }
         // Who was not told to close goes on sending, and the next hop reading.
         if sends && keeps {
-            let rest = poll_fn(|cx| request.poll(cx, client, &mut upstream.stream, &counts.up));
+            patience.begin(limit);
+            let rest =
+                poll_fn(|cx| match request.poll(cx, client, &mut upstream.stream, &counts.up) {
+                    Poll::Pending => {
+                        patience.poll_idle(cx, request.moved()).map(|()| Err(Broken::Stalled))
+                    }
+                    moved @ Poll::Ready(_) => moved,
+                });
             match rest.await {
                 Ok(()) | Err(Broken::Sink { .. }) => {}
                 Err(_) => return After::Reset(Refusal::RequestBody),
@@ -214,6 +289,18 @@ impl Exchange<'_> {
         upstream.take(facts.bytes);
         Some((facts, Transfer::new(head, facts.framing, framing), keeps))
     }
+}
+
+/// Takes an interim response as it goes on. It was found whole and sound before.
+fn hints(upstream: &mut Conn) -> Vec<u8> {
+    let mut head = Vec::new();
+    let read = head::response(upstream.data(), false, |response, facts| {
+        rewrite::put_response(response, facts, Framing::None, b"", &mut head);
+    });
+    if let Ok(Some((facts, ()))) = read {
+        upstream.take(facts.bytes);
+    }
+    head
 }
 
 /// Heads of responses have 100 to 400 bytes.

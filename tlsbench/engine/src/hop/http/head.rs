@@ -124,6 +124,14 @@ pub(in crate::hop) fn request<T>(
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut request = Request::new(&mut []);
     let parsed = request.parse_with_uninit_headers(bytes, &mut fields);
+    if let Err(Error::Version) = parsed
+        && let Some(version) = newer(bytes, request_version)?
+    {
+        return match version {
+            Newer::As1(bytes) => self::request(&bytes, then),
+            Newer::Unfinished => Ok(None),
+        };
+    }
     let Some(length) = whole(bytes, parsed)? else { return Ok(None) };
     let facts = request_facts(&request, length)?;
     let then = then(&request, &facts)?;
@@ -146,11 +154,57 @@ pub(in crate::hop) fn response<T>(
         bytes,
         &mut fields,
     );
+    if let Err(Error::Version) = parsed
+        && let Some(version) = newer(bytes, |_| Some(0))?
+    {
+        return match version {
+            Newer::As1(bytes) => self::response(&bytes, to_head, then),
+            Newer::Unfinished => Ok(None),
+        };
+    }
     let Some(length) = whole(bytes, parsed)? else { return Ok(None) };
     let facts = response_facts(&response, length, to_head)?;
     let then = then(&response, &facts);
     Ok(Some((facts, then)))
 }
+
+/// A head of a minor version that is newer than ours.
+enum Newer {
+    /// As HTTP/1.1 would have it.
+    As1(Vec<u8>),
+    /// Its first line is not whole.
+    Unfinished,
+}
+
+/// Takes `HTTP/1.2` to `HTTP/1.9` for what we know best, `HTTP/1.1` (RFC 9110, section 2.5). httparse
+/// refuses them. `None` if it is another version; `at` says where in the first line it stands.
+fn newer(bytes: &[u8], at: impl FnOnce(&[u8]) -> Option<usize>) -> Result<Option<Newer>, BadHead> {
+    let Some(end) = memchr::memchr(b'\n', bytes) else {
+        let is_short = bytes.len() < HEAD_MAX;
+        return if is_short { Ok(Some(Newer::Unfinished)) } else { Err(BadHead::TooLong) };
+    };
+    let line = bytes.get(..end).and_then(|line| line.strip_suffix(b"\r")).unwrap_or_default();
+    let Some(at) = at(line) else { return Ok(None) };
+    let Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9']) = line.get(at..at + VERSION)
+    else {
+        return Ok(None);
+    };
+    // All else is parsed as it is, as strictly as ever.
+    let mut bytes = bytes.to_vec();
+    if let Some(minor) = bytes.get_mut(at + VERSION - 1) {
+        *minor = b'1';
+    }
+    Ok(Some(Newer::As1(bytes)))
+}
+
+/// Where the version of a request line stands: at its end, behind a blank.
+fn request_version(line: &[u8]) -> Option<usize> {
+    let at = line.len().checked_sub(VERSION)?;
+    line.get(..at).is_some_and(|rest| rest.ends_with(b" ")).then_some(at)
+}
+
+/// The length of `HTTP/1.1`.
+const VERSION: usize = 8;
 
 /// The length of a head that ends as it should.
 fn whole(bytes: &[u8], parsed: httparse::Result<usize>) -> Result<Option<usize>, BadHead> {

@@ -16,7 +16,7 @@ pub(in crate::hop) enum Reply {
     HeadTooLong,
     /// The request uses what we do not have.
     NotImplemented,
-    /// The request's head came too slowly.
+    /// The request's head or body came too slowly.
     RequestTimeout,
     /// The next hop did not answer in time.
     GatewayTimeout,

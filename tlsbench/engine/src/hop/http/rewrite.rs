@@ -36,6 +36,10 @@ pub(in crate::hop) fn put_request(
     // RFC 9112, section 3.2.2: the target's own host wins over the field.
     if let Some(authority) = authority {
         put(out, &[b"Host: ", authority.as_bytes(), b"\r\n"]);
+    } else if facts.is_old && !has(request.headers, Field::Host) {
+        // RFC 9112, section 3.3: HTTP/1.0 may do without, and then it means whom it connected to.
+        // Servers of HTTP/1.1 have to refuse requests without it, and many an empty one.
+        let _ = write!(out, "Host: {}\r\n", rewrite.ends.to);
     }
     let named = named_options(request.headers);
     for field in request.headers.iter() {
@@ -83,7 +87,9 @@ pub(in crate::hop) fn put_response(
         let goes = match Field::of(field.name) {
             Field::Connection | Field::HopByHop | Field::TransferEncoding => false,
             // To HEAD, and with 304, it tells of a body that does not come.
-            Field::ContentLength => framing == Framing::None && facts.status != 204,
+            Field::ContentLength => {
+                framing == Framing::None && !matches!(facts.status, 100..200 | 204)
+            }
             _ => !is_named(&named, field.name),
         };
         if goes {
@@ -125,6 +131,10 @@ fn is_named(named: &[&str], name: &str) -> bool {
     named.iter().any(|option| option.eq_ignore_ascii_case(name))
 }
 
+fn has(fields: &[Header<'_>], wanted: Field) -> bool {
+    fields.iter().any(|field| Field::of(field.name) == wanted)
+}
+
 fn put_field(field: &Header<'_>, out: &mut Vec<u8>) {
     put(out, &[field.name.as_bytes(), b": ", field.value, b"\r\n"]);
 }
@@ -133,7 +143,6 @@ fn put_forwarded(fields: &[Header<'_>], rewrite: &Rewrite, out: &mut Vec<u8>) {
     if rewrite.forwarded == Forwarded::Keep {
         return;
     }
-    let has = |wanted: Field| fields.iter().any(|field| Field::of(field.name) == wanted);
     let sets = rewrite.forwarded == Forwarded::Set;
     out.extend_from_slice(b"X-Forwarded-For: ");
     for field in fields.iter().filter(|field| Field::of(field.name) == Field::ForwardedFor) {
@@ -143,11 +152,11 @@ fn put_forwarded(fields: &[Header<'_>], rewrite: &Rewrite, out: &mut Vec<u8>) {
     }
     // Writing to memory does not fail.
     let _ = write!(out, "{}\r\n", rewrite.ends.from.ip());
-    if sets || !has(Field::ForwardedProto) {
+    if sets || !has(fields, Field::ForwardedProto) {
         let proto: &[u8] = if rewrite.tls { b"https" } else { b"http" };
         put(out, &[b"X-Forwarded-Proto: ", proto, b"\r\n"]);
     }
-    if sets || !has(Field::ForwardedPort) {
+    if sets || !has(fields, Field::ForwardedPort) {
         let _ = write!(out, "X-Forwarded-Port: {}\r\n", rewrite.ends.to.port());
     }
 }

@@ -1,14 +1,14 @@
 //! The loop of one HTTP/1.1 client: a request, its response, and so on, in order.
 
-use std::time::Duration;
-
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
 use super::conn::{Conn, ROOM_USUAL};
 use super::head::{self, BadHead, RequestFacts};
 use super::reply::Reply;
-use crate::hop::count::{Counts, Refusal};
+use crate::hop::count::Refusal;
+use crate::hop::limits::Patience;
+use crate::hop::worker::Worker;
 
 /// A request's head, or why there is none.
 pub(in crate::hop) enum Next<T> {
@@ -20,21 +20,31 @@ pub(in crate::hop) enum Next<T> {
     Refuse(Reply),
 }
 
-/// Reads the next head. Idle clients are waited for, clients in the middle of a head only so long.
+/// Reads the next head. A client that says nothing, and one in the middle of a head, is waited for
+/// only so long.
 pub(in crate::hop) async fn next<T>(
+    worker: &Worker,
     client: &mut Conn,
+    patience: &mut Patience,
     mut then: impl FnMut(&httparse::Request<'_, '_>, &RequestFacts) -> Result<T, BadHead>,
 ) -> Next<T> {
     client.shrink(ROOM_USUAL);
-    // RFC 9112, section 2.2: an empty line before a request is nothing.
-    while client.data().is_empty() || client.data() == b"\r\n" {
-        let length = client.data().len();
-        client.take(length);
-        match client.fill(ROOM_USUAL).await {
-            Ok(0) | Err(_) => return Next::End,
-            Ok(_) => {}
+    let mut waits = false;
+    loop {
+        client.take(empty_lines(client.data()));
+        if !matches!(client.data(), b"" | b"\r") {
+            break;
+        }
+        if !waits {
+            waits = true;
+            patience.begin(worker.silence_max(!client.is_used));
+        }
+        match patience.rest(client.fill(ROOM_USUAL)).await {
+            Some(Ok(1..)) => {}
+            Some(Ok(0) | Err(_)) | None => return Next::End,
         }
     }
+    client.is_used = true;
     // Most heads come whole, and then there is no need of a timer.
     if let Some(next) = parse(client, &mut then) {
         return next;
@@ -50,7 +60,14 @@ pub(in crate::hop) async fn next<T>(
             }
         }
     };
-    timeout(HEAD_WAIT_MAX, reading).await.unwrap_or(Next::Refuse(Reply::RequestTimeout))
+    let reading = timeout(worker.shared.limits.head, reading);
+    reading.await.unwrap_or(Next::Refuse(Reply::RequestTimeout))
+}
+
+/// Bytes of empty lines before a request, which are nothing (RFC 9112, section 2.2).
+fn empty_lines(data: &[u8]) -> usize {
+    const LINE: &[u8] = b"\r\n";
+    data.chunks(LINE.len()).take_while(|line| *line == LINE).count() * LINE.len()
 }
 
 /// Takes a head, or finds that there is none to come; nothing while it is not whole.
@@ -69,26 +86,24 @@ fn parse<T>(
 }
 
 /// Ends a connection whose requests were all answered.
-pub(in crate::hop) async fn end(mut client: Conn) {
+pub(in crate::hop) async fn end(worker: &Worker, mut client: Conn) {
     // A client that is gone does not mind.
-    let _ = client.stream.shutdown().await;
+    let _ = timeout(worker.shared.limits.close, client.stream.shutdown()).await;
 }
 
 /// Tells a client why, and lets it go.
 pub(in crate::hop) async fn refuse(
+    worker: &Worker,
     mut client: Conn,
-    counts: &Counts,
     why: Reply,
     to_head: bool,
 ) -> Result<(), Refusal> {
     let mut out = Vec::new();
     why.put(true, to_head, &mut out);
-    counts.down.add(out.len() as u64);
-    if client.stream.write_all(&out).await.is_ok() {
+    worker.counts.down.add(out.len() as u64);
+    let said = timeout(worker.shared.limits.close, client.stream.write_all(&out)).await;
+    if matches!(said, Ok(Ok(()))) {
         client.linger().await;
     }
     Err(why.refusal())
 }
-
-/// One minute for a head, as nginx waits.
-const HEAD_WAIT_MAX: Duration = Duration::from_secs(60);

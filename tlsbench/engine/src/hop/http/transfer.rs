@@ -21,6 +21,8 @@ pub(in crate::hop) struct Transfer {
     /// What is to be written first: the head, and what a body gets besides its data.
     out: Vec<u8>,
     written: usize,
+    /// Bytes that the other side took so far.
+    moved: u64,
     /// Bytes at the front of the source's buffer that are to be written as they are.
     direct: usize,
     /// Whether the end of the body was read.
@@ -36,6 +38,16 @@ pub(in crate::hop) trait Sending {
 
     /// Whether everything has left.
     fn is_sent(&self) -> bool;
+
+    /// Bytes that have left so far.
+    fn moved(&self) -> u64;
+
+    /// Whether it is the client's turn: all that came of the request has left.
+    fn is_starved(&self) -> bool;
+
+    /// Ready once the client has given the request up. `sends` says that the request still goes on,
+    /// so that whoever reads the client's connection finds its end.
+    fn poll_gone(&mut self, cx: &mut Context<'_>, sends: bool) -> Poll<()>;
 }
 
 /// A request of HTTP/1.1, with the connection that it comes from.
@@ -43,6 +55,8 @@ pub(in crate::hop) struct FromClient<'c> {
     pub(in crate::hop) transfer: &'c mut Transfer,
     pub(in crate::hop) client: &'c mut Conn,
     pub(in crate::hop) count: &'c Count,
+    /// Whether the client waits for leave to send its body.
+    pub(in crate::hop) waits: bool,
 }
 
 impl Sending for FromClient<'_> {
@@ -52,6 +66,18 @@ impl Sending for FromClient<'_> {
 
     fn is_sent(&self) -> bool {
         self.transfer.is_done()
+    }
+
+    fn moved(&self) -> u64 {
+        self.transfer.moved
+    }
+
+    fn is_starved(&self) -> bool {
+        !self.waits && self.transfer.is_empty()
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>, sends: bool) -> Poll<()> {
+        if sends { Poll::Pending } else { self.client.poll_gone(cx) }
     }
 }
 
@@ -73,6 +99,12 @@ pub(in crate::hop) enum Broken {
     /// It ended too early.
     #[error("the message is cut short")]
     Cut,
+    /// The client has given it up.
+    #[error("the client is gone")]
+    Gone,
+    /// No byte of it moved for as long as the limit.
+    #[error("nothing moves")]
+    Stalled,
 }
 
 impl Transfer {
@@ -83,6 +115,7 @@ impl Transfer {
             chunks: to == Framing::Chunked,
             out: head,
             written: 0,
+            moved: 0,
             direct: 0,
             done: false,
             flushed: false,
@@ -92,6 +125,16 @@ impl Transfer {
     /// Whether everything has left.
     pub(in crate::hop) fn is_done(&self) -> bool {
         self.flushed
+    }
+
+    /// Bytes that the other side took so far.
+    pub(in crate::hop) fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    /// Whether all that came of it has left.
+    fn is_empty(&self) -> bool {
+        self.out.is_empty() && self.direct == 0
     }
 
     /// Moves what can be moved now. Ready once everything has left.
@@ -186,6 +229,7 @@ impl Transfer {
             };
             let of_first = first.len();
             let written = wrote(ready!(written)?)?;
+            self.moved += written as u64;
             self.written += written.min(of_first);
             let of_data = written.saturating_sub(of_first);
             from.take(of_data);

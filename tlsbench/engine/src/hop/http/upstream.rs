@@ -1,16 +1,14 @@
 //! One request to the next hop, until its response begins.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
-
-use tokio::time::{Instant, Sleep, sleep};
 
 use super::conn::{Conn, ROOM_RESPONSE};
 use super::head;
 use super::reply::Reply;
 use super::transfer::{Broken, Sending};
+use crate::hop::limits::{Limits, Patience};
 use crate::hop::preamble::Ends;
 use crate::hop::worker::{Replica, Worker};
 
@@ -20,28 +18,14 @@ pub(in crate::hop) enum NoResponse {
     /// The client's body is malformed or cut short: the request must not be answered as if it were
     /// whole.
     Client,
+    /// The client has given the request up, and nobody is left to answer.
+    Gone,
+    /// The client's body stopped coming.
+    Late,
     /// The next hop closed the connection without a word, as it may when it was idle too long.
     Stale,
     /// Anything else, for the client to hear of.
     Reply(Reply),
-}
-
-/// How long a response is waited for. One for all requests of a connection: to move a timer is much
-/// cheaper than to make one.
-pub(in crate::hop) struct Patience(Pin<Box<Sleep>>);
-
-impl Patience {
-    pub(in crate::hop) fn new() -> Self {
-        Self(Box::pin(sleep(RESPONSE_WAIT_MAX)))
-    }
-
-    fn begin(&mut self) {
-        self.0.as_mut().reset(Instant::now() + RESPONSE_WAIT_MAX);
-    }
-
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(cx)
-    }
 }
 
 /// What the client is asked or told while it waits.
@@ -50,22 +34,34 @@ pub(in crate::hop) enum Interim {
     Begun,
     /// The next hop wants the body.
     Continue,
+    /// An interim response is there, and still to be taken (RFC 9110, section 15.2).
+    Hints,
 }
 
-/// A connection to the next hop: one that is idle, or a new one.
+/// A connection to the next hop: one that is idle, or a new one, which is given up once the client
+/// is gone.
 pub(in crate::hop) async fn connection(
     worker: &Worker,
     replica: &Replica,
     ends: &Ends,
     fresh: bool,
-) -> Result<Conn, Reply> {
+    mut gone: impl FnMut(&mut Context<'_>) -> Poll<()>,
+) -> Result<Conn, NoResponse> {
     if !fresh && let Some(conn) = replica.pool.take() {
         worker.counts.reused.one();
         return Ok(conn);
     }
-    let Some(dial) = &worker.shared.hop.dial else { return Err(Reply::BadGateway) };
-    let stream = worker.dial(replica, dial.address, ends).await.map_err(Reply::Unreachable)?;
-    Ok(Conn::new(stream))
+    let Some(dial) = &worker.shared.hop.dial else {
+        return Err(NoResponse::Reply(Reply::BadGateway));
+    };
+    let mut dialling = pin!(worker.dial(replica, dial.address, ends));
+    let stream = poll_fn(|cx| match dialling.as_mut().poll(cx) {
+        Poll::Ready(dialled) => {
+            Poll::Ready(dialled.map_err(|why| NoResponse::Reply(Reply::Unreachable(why))))
+        }
+        Poll::Pending => gone(cx).map(|()| Err(NoResponse::Gone)),
+    });
+    Ok(Conn::new(stream.await?))
 }
 
 /// Sends a request, and reads until a response's head is whole or more of the body is asked for.
@@ -75,25 +71,35 @@ pub(in crate::hop) async fn begin(
     upstream: &mut Conn,
     to_head: bool,
     patience: &mut Patience,
+    limits: &Limits,
 ) -> Result<Interim, NoResponse> {
     let mut sends = !request.is_sent();
-    patience.begin();
+    // What is waited for: the request's body, or the response.
+    let mut waits_for = None;
     poll_fn(|cx| {
         if sends {
             match request.poll_send(cx, &mut upstream.stream) {
                 // The next hop may have answered before it stopped to listen.
                 Poll::Ready(Ok(()) | Err(Broken::Sink { .. })) => sends = false,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(NoResponse::Client)),
-                // While the body moves, nobody is late.
-                Poll::Pending => patience.begin(),
+                Poll::Pending => {}
             }
         }
-        match poll_head(cx, upstream, to_head) {
-            Poll::Pending if patience.poll_end(cx).is_ready() => {
-                Poll::Ready(Err(NoResponse::Reply(Reply::GatewayTimeout)))
-            }
-            polled => polled,
+        if let Poll::Ready(head) = poll_head(cx, upstream, to_head) {
+            return Poll::Ready(head);
         }
+        if request.poll_gone(cx, sends).is_ready() {
+            return Poll::Ready(Err(NoResponse::Gone));
+        }
+        if waits_for != Some(sends) {
+            waits_for = Some(sends);
+            patience.begin(if sends { limits.body } else { limits.response });
+        }
+        ready!(patience.poll_idle(cx, request.moved()));
+        Poll::Ready(Err(match sends && request.is_starved() {
+            true => NoResponse::Late,
+            false => NoResponse::Reply(Reply::GatewayTimeout),
+        }))
     })
     .await
 }
@@ -114,8 +120,7 @@ fn poll_head(
                 }
                 // We ask for no other protocol, so none may be spoken.
                 0..=101 => return bad(),
-                // Hints that a proxy may keep to itself (RFC 9110, section 15.2).
-                102..200 => upstream.take(facts.bytes),
+                102..200 => return Poll::Ready(Ok(Interim::Hints)),
                 _ => return Poll::Ready(Ok(Interim::Begun)),
             },
             Ok(None) => match ready!(upstream.poll_fill(cx, ROOM_RESPONSE)) {
@@ -130,5 +135,6 @@ fn poll_head(
     }
 }
 
-/// One minute in which nothing moves, as nginx waits.
-const RESPONSE_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Interim responses of one request that go on: a server has a handful of hints. Further ones are
+/// kept back, because a client of HTTP/2 that reads nothing would have us hold them all.
+pub(in crate::hop) const HINTS_MAX: u32 = 32;

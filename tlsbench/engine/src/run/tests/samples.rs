@@ -109,11 +109,11 @@ impl Connection for Noted {
         self.session.resume(hands)
     }
 
-    fn expire(&mut self) -> Step {
-        self.session.expire()
+    fn expire(&mut self, hands: &mut Hands<'_>) -> Step {
+        self.session.expire(hands)
     }
 
-    fn request(&mut self, last: bool, now: Nanos, hands: &mut Hands<'_>) -> Result<(), Failure> {
+    fn request(&mut self, last: bool, now: Nanos, hands: &mut Hands<'_>) -> Result<(), Step> {
         let mut samples = self.samples.borrow_mut();
         self.asked = samples.len();
         samples.push((now, None));
@@ -126,6 +126,10 @@ impl Connection for Noted {
 
     fn close(&mut self, hands: &mut Hands<'_>) -> Step {
         self.session.close(hands)
+    }
+
+    fn abandon(&mut self) {
+        self.session.abandon();
     }
 
     fn leave(&mut self, hands: &mut Hands<'_>) {

@@ -1,8 +1,8 @@
 //! What the server sends, frame by frame.
 
-use tlsbench_core::tally::Failure;
+use tlsbench_core::tally::{Detail, ErrorCode, Failed, Failure, Reason};
 
-use super::{CONNECTION_WINDOW, STREAM_WINDOW, State};
+use super::{CONNECTION_WINDOW, Lost, STREAM_WINDOW, State, Stream};
 use crate::wire::Answer;
 use crate::wire::http2::frame::{self, Header};
 use crate::wire::http2::{Fault, Piece};
@@ -18,6 +18,7 @@ impl State {
                 frame::PING => self.on_ping(header, payload),
                 frame::GOAWAY => self.on_goaway(header, payload),
                 frame::RST_STREAM => self.on_reset(header, payload),
+                frame::PRIORITY if header.stream == 0 => Err(Fault::Protocol),
                 frame::PRIORITY if header.length != 5 => Err(Fault::FrameSize),
                 // We said that we take none.
                 frame::PUSH_PROMISE => Err(Fault::Protocol),
@@ -57,7 +58,7 @@ impl State {
             (_, status) => status.is_none() && end,
         };
         if !is_good {
-            self.fail(place, Failure::ResponseMalformed, Some(frame::PROTOCOL_ERROR));
+            self.malformed(place, Detail::Header, frame::PROTOCOL_ERROR);
         } else if end {
             self.complete(place);
         }
@@ -86,12 +87,19 @@ impl State {
             stream.received = 0;
         }
         let is_bodiless = self.head_only || matches!(stream.status, 204 | 304);
-        if stream.status == 0 || (is_bodiless && data > 0) {
-            self.fail(place, Failure::ResponseMalformed, Some(frame::PROTOCOL_ERROR));
+        if stream.status == 0 {
+            self.malformed(place, Detail::BodyWithoutHead, frame::PROTOCOL_ERROR);
+        } else if is_bodiless && data > 0 {
+            self.malformed(place, Detail::BodyNotAllowed, frame::PROTOCOL_ERROR);
         } else if end {
             self.complete(place);
         }
         Ok(())
+    }
+
+    /// A response that is none: the server hears of it, and the connection goes on.
+    fn malformed(&mut self, place: u32, detail: Detail, code: u32) {
+        self.fail(place, Failed::of(Failure::ResponseMalformed, detail), Some(code));
     }
 
     /// The server has said all of a response.
@@ -99,7 +107,7 @@ impl State {
         let Some(stream) = self.table.get_mut(place as usize) else { return };
         let is_bodiless = self.head_only || matches!(stream.status, 204 | 304);
         if !is_bodiless && stream.length.is_some_and(|length| length != stream.body) {
-            self.fail(place, Failure::ResponseMalformed, None);
+            self.malformed(place, Detail::ContentLength, frame::PROTOCOL_ERROR);
             return;
         }
         if stream.unsent > 0 {
@@ -147,7 +155,8 @@ impl State {
                 }
                 let more = i64::from(value) - self.stream_window;
                 self.stream_window = i64::from(value);
-                for stream in self.table.iter_mut().filter(|stream| stream.id != 0) {
+                let under_way = |stream: &&mut Stream| stream.id != 0 && stream.result.is_none();
+                for stream in self.table.iter_mut().filter(under_way) {
                     stream.window += more;
                     if stream.window > i64::from(frame::STREAM_MAX) {
                         return Err(Fault::FlowControl);
@@ -177,8 +186,10 @@ impl State {
         let Some(place) = self.find(header.stream)? else { return Ok(()) };
         let Some(stream) = self.table.get_mut(place as usize) else { return Ok(()) };
         stream.window += more;
-        if more == 0 || stream.window > most {
-            self.fail(place, Failure::ResponseMalformed, Some(frame::PROTOCOL_ERROR));
+        if more == 0 {
+            self.malformed(place, Detail::Protocol, frame::PROTOCOL_ERROR);
+        } else if stream.window > most {
+            self.malformed(place, Detail::FlowControl, frame::FLOW_CONTROL_ERROR);
         }
         Ok(())
     }
@@ -206,11 +217,15 @@ impl State {
             return Err(Fault::FrameSize);
         }
         let last = number(last)? & frame::STREAM_MAX;
-        self.leaving = true;
+        let code = rest.get(..4).map(number).transpose()?.unwrap_or_default();
+        let code = ErrorCode::from_wire(code);
+        (self.leaving, self.farewell) = (true, Some(code));
+        let failed = Failed::new(Failure::StreamRefused, Reason::ErrorCode(code));
+        let lost = Lost::Untaken { failed, progressed: last > 0 };
         for place in 0..self.table.len() as u32 {
             let stream = self.table.get(place as usize);
             if stream.is_some_and(|it| it.id > last && it.result.is_none()) {
-                self.fail(place, Failure::StreamRefused, None);
+                self.fail(place, lost, None);
             }
         }
         Ok(())
@@ -219,11 +234,15 @@ impl State {
     fn on_reset(&mut self, header: Header, payload: &[u8]) -> Result<(), Fault> {
         let code = number(payload)?;
         let Some(place) = self.find(header.stream)? else { return Ok(()) };
-        let failure = match code {
-            frame::REFUSED_STREAM => Failure::StreamRefused,
-            _ => Failure::StreamReset,
+        let reason = Reason::ErrorCode(ErrorCode::from_wire(code));
+        let lost = match code {
+            frame::REFUSED_STREAM => {
+                let failed = Failed::new(Failure::StreamRefused, reason);
+                Lost::Untaken { failed, progressed: false }
+            }
+            _ => Lost::Failed(Failed::new(Failure::StreamReset, reason)),
         };
-        self.fail(place, failure, None);
+        self.fail(place, lost, None);
         Ok(())
     }
 

@@ -104,6 +104,7 @@ pub(crate) const MAX_HEADER_LIST_SIZE: u16 = 0x6;
 /// Error codes (RFC 9113, section 7) that streams end by.
 pub(crate) const NO_ERROR: u32 = 0x0;
 pub(crate) const PROTOCOL_ERROR: u32 = 0x1;
+pub(crate) const FLOW_CONTROL_ERROR: u32 = 0x3;
 pub(crate) const REFUSED_STREAM: u32 = 0x7;
 pub(crate) const CANCEL: u32 = 0x8;
 

@@ -1,5 +1,6 @@
 //! Frames from pieces of any size: data is counted as it comes, anything else is put together.
 
+use super::budget::Budget;
 use super::frame::{self, Header};
 use super::{BLOCK_MAX, Fault};
 
@@ -43,6 +44,7 @@ pub(crate) struct Frames {
     block: Vec<u8>,
     continued: Option<Continued>,
     is_first: bool,
+    budget: Budget,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,7 @@ impl Frames {
             block: Vec::new(),
             continued: None,
             is_first: true,
+            budget: Budget::new(),
         }
     }
 
@@ -85,8 +88,14 @@ impl Frames {
     pub(crate) fn reset(&mut self) {
         (self.at, self.have, self.continued) = (At::Header, 0, None);
         self.is_first = true;
+        self.budget = Budget::new();
         self.partial.clear();
         self.block.clear();
+    }
+
+    /// Lets the server send so many more frames that carry no response.
+    pub(crate) fn earn(&mut self, frames: u32) {
+        self.budget.earn(frames);
     }
 
     /// The next that the input holds, which is consumed as far as it was needed; nothing when there
@@ -106,6 +115,9 @@ impl Frames {
                     *input = rest;
                     let padding = usize::from(padding);
                     let data = header.length.checked_sub(1 + padding).ok_or(Fault::Protocol)?;
+                    if data > 0 {
+                        self.budget.earn(1);
+                    }
                     let (stream, end) = (header.stream, header.has(frame::END_STREAM));
                     self.at = At::Data(Data { stream, end, data, padding });
                     // The length itself counts as well.
@@ -190,7 +202,9 @@ impl Frames {
         if (self.is_first && !is_settings) || !is_awaited {
             return Err(Fault::Protocol);
         }
-        self.is_first = false;
+        if !std::mem::take(&mut self.is_first) {
+            self.budget.spend(header)?;
+        }
         self.partial.clear();
         if header.kind != frame::DATA {
             return Ok(At::Payload(header));
@@ -365,7 +379,7 @@ mod tests {
         };
         let flood = second(&|out| {
             frame::put(frame::HEADERS, 0, 1, b"a", out);
-            for _ in 0..6 {
+            for _ in 0..=BLOCK_MAX / frame::PAYLOAD_MAX {
                 frame::put(frame::CONTINUATION, 0, 1, &[0; frame::PAYLOAD_MAX], out);
             }
         });

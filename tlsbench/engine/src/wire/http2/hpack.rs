@@ -8,6 +8,8 @@ use super::{Fault, HEADER_LIST_MAX};
 mod fixed;
 mod huffman;
 mod put;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 
 pub(super) use put::{Indexing, dynamic, put_field, put_indexed, put_table_size};
 

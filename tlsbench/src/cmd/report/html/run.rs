@@ -68,6 +68,7 @@ fn summary(run: &RunReport) -> Markup {
             at(target.latency(), "p99"),
             Cell::Number(number(target.failed)),
             Cell::Number(number(target.missed)),
+            Cell::Number(number(target.unanswered.operations)),
             Cell::Number(target.rounds.to_string()),
             Cell::Text(if spoiled.is_empty() { "-".to_owned() } else { spoiled.join(", ") }),
         ]
@@ -82,6 +83,7 @@ fn summary(run: &RunReport) -> Markup {
         "p99",
         "failed",
         "missed",
+        "unanswered",
         "rounds",
         "no verdict on",
     ];
@@ -152,11 +154,17 @@ fn shape(run: &RunReport) -> Markup {
         map.iter().map(|(what, count)| (what.clone(), *count)).collect()
     };
     let negotiated = pairs(&|target| owned(&target.shape.negotiated));
-    let failures = pairs(&|target| owned(&target.failures));
+    let statuses = pairs(&|target| {
+        target.notable_statuses().map(|(status, count)| (status.to_string(), count)).collect()
+    });
+    let failures = pairs(&|target| target.failures_in_detail().collect());
     html! {
         (parts::table("What handshakes came to, and bytes of sockets", &header, &rows))
         @if !negotiated.is_empty() {
             (parts::table("What was negotiated", &["target", "negotiated", "connections"], &negotiated))
+        }
+        @if !statuses.is_empty() {
+            (parts::table("Responses by status", &["target", "status", "responses"], &statuses))
         }
         @if !failures.is_empty() {
             (parts::table("Failures", &["target", "why", "operations"], &failures))

@@ -8,6 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use tlsbench_core::escape::printable_line;
 
 /// What a value is of.
 #[derive(Clone, Debug)]
@@ -15,13 +16,13 @@ pub(super) struct Labels(Vec<(&'static str, String)>);
 
 impl Labels {
     pub(super) fn new(name: &'static str, value: &str) -> Self {
-        Self(vec![(name, value.to_owned())])
+        Self(vec![(name, printable_line(value).into_owned())])
     }
 
     /// The same with one more.
-    pub(super) fn and(&self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(super) fn and(&self, name: &'static str, value: impl AsRef<str>) -> Self {
         let mut all = self.clone();
-        all.0.push((name, value.into()));
+        all.0.push((name, printable_line(value.as_ref()).into_owned()));
         all
     }
 }

@@ -1,13 +1,12 @@
 //! What flags and a scenario file ask of placements.
 
-use std::fs;
-
 use anyhow::{Context as _, bail};
 use tlsbench_core::plan::lab::{Asked, LabDraft};
 use tlsbench_core::plan::{Draft, TlsDraft};
 
 use super::super::refused;
 use crate::settings::{LabRun, Run};
+use crate::store;
 
 /// What the settings ask for, flags over the file. Lines of the file are named where it is to blame.
 pub(crate) fn asked(settings: &Run) -> anyhow::Result<Asked> {
@@ -17,8 +16,7 @@ pub(crate) fn asked(settings: &Run) -> anyhow::Result<Asked> {
         return flags.finish().map_err(|problems| refused("this", &problems));
     };
     let name = format!("scenario `{}`", path.display());
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let text = store::read_small(path)?;
     let file = LabDraft::from_toml(&text).with_context(|| format!("cannot use {name}"))?;
     flags.clone().or(file).finish().map_err(|problems| {
         let placed = problems.into_iter().map(|problem| flags.placed(problem, &text));
@@ -30,7 +28,7 @@ pub(crate) fn asked(settings: &Run) -> anyhow::Result<Asked> {
 pub(crate) fn is_of_placements(settings: &Run) -> bool {
     let Some(path) = &settings.scenario else { return true };
     // What cannot be read or understood is told by whoever reads it next.
-    let Ok(text) = fs::read_to_string(path) else { return false };
+    let Ok(text) = store::read_small(path) else { return false };
     let names_endpoint = Draft::from_toml(&text).is_ok_and(|draft| draft.target.is_some());
     LabDraft::is_in(&text) || (settings.lab != LabRun::default() && !names_endpoint)
 }
@@ -63,6 +61,7 @@ fn draft(settings: &Run) -> LabDraft {
 fn refuse(settings: &Run) -> anyhow::Result<()> {
     let mut rest = settings.flags.clone();
     (rest.timing.rounds, rest.timing.round, rest.timing.warm_up) = (None, None, None);
+    rest.timeout.run = None;
     (rest.load.seed, rest.request.protocol, rest.tls) = (None, None, TlsDraft::default());
     let used = TlsDraft {
         version: settings.flags.tls.version,
@@ -76,7 +75,7 @@ fn refuse(settings: &Run) -> anyhow::Result<()> {
     if is_of_endpoints || settings.sni.is_some() || settings.connect_to.is_some() {
         bail!(
             "flags say how to measure an endpoint, and none is named; name one with --target, or \
-             leave out all but those under \"Placements\", --rounds, --round, --warm-up, --seed, \
+             leave out all but those under \"Placements\", --rounds, --round, --warm-up, --max-time, --seed, \
              --tls-version, --suites, --groups, --provider, --protocol and --ca-bundle"
         );
     }

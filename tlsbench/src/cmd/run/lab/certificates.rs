@@ -93,6 +93,7 @@ fn made(folder: &Path, kind: KeyKind) -> anyhow::Result<Certificates> {
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("cannot make the directory `{}`", folder.display()))?;
+    claim(folder, &all.map(|(path, _)| path.as_path()))?;
     for (path, text) in all {
         let mut options = fs::OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
@@ -102,7 +103,46 @@ fn made(folder: &Path, kind: KeyKind) -> anyhow::Result<Certificates> {
     Ok((lab.root, server, client, files))
 }
 
+/// Marks the folder as a run's own. Where these files are in a folder without the mark, they are somebody
+/// else's: a lab's root, perhaps, because `--record lab.json` and `tlsbench pki lab` mean the same folder.
+fn claim(folder: &Path, files: &[&Path]) -> anyhow::Result<()> {
+    let mark = folder.join(MARK);
+    if !mark.exists()
+        && let Some(file) = files.iter().find(|file| file.exists())
+    {
+        anyhow::bail!(
+            "`{}` was made by no run and would be replaced; name another `--record`, or move it",
+            file.display()
+        );
+    }
+    fs::write(&mark, "Files of `tlsbench run`; the next run of this name replaces them.\n")
+        .with_context(|| format!("cannot write `{}`", mark.display()))
+}
+
+/// The file that a folder with a run's own certificates holds.
+const MARK: &str = ".tlsbench-run";
 /// As many as OpenSSL gives.
 const TICKETS: u8 = 2;
 /// Longer than any run, and soon of no use.
 const A_WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_that_no_run_made_are_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("ca-bundle.crt");
+        fs::write(&root, "mine").unwrap();
+        let refused = made(folder.path(), KeyKind::EcdsaP256).err().unwrap().to_string();
+        assert!(refused.contains("ca-bundle.crt` was made by no run"), "{refused}");
+        assert_eq!(fs::read_to_string(&root).unwrap(), "mine");
+
+        fs::remove_file(&root).unwrap();
+        made(folder.path(), KeyKind::EcdsaP256).unwrap();
+        let first = fs::read_to_string(&root).unwrap();
+        made(folder.path(), KeyKind::EcdsaP256).unwrap();
+        assert_ne!(fs::read_to_string(&root).unwrap(), first, "a run's own are made anew");
+    }
+}

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use tlsbench_core::plan::hop::HopKind;
 use tlsbench_core::plan::lab::{EngineName, Lab};
 use tlsbench_core::plan::placement::Role;
 use tlsbench_core::proxyconf::{Build, HAPROXY_RESPONSE_MAX};
-use tlsbench_engine::probe::proxies;
+use tlsbench_engine::probe::{Stream, proxies};
 use tlsbench_engine::topology::Engine;
 
 /// What the hop of each role is made of.
@@ -27,6 +28,9 @@ impl Engines {
         let mut by_role = BTreeMap::new();
         for (role, name) in &lab.engines {
             by_role.insert(*role, engine(*name, &path)?);
+        }
+        if proxies(&path).iter().any(|proxy| proxy.stream == Some(Stream::Missing)) {
+            check_relays(lab)?;
         }
         let mut with_long_responses = by_role.clone();
         let longest = lab.workloads.iter().map(|workload| lab.response_bytes(*workload)).max();
@@ -64,6 +68,26 @@ impl Engines {
     }
 }
 
+/// Refuses relays of an nginx without its stream module: nginx itself only says `unknown directive`.
+fn check_relays(lab: &Lab) -> anyhow::Result<()> {
+    let is_nginx = |role| lab.engines.get(&role) == Some(&EngineName::Nginx);
+    let relay = lab.placements.iter().find_map(|placement| {
+        let mut hops = placement.hops.iter();
+        let relays = |kind| matches!(kind, HopKind::Relay | HopKind::SniRelay);
+        let relay = hops.find(|hop| relays(hop.kind) && is_nginx(hop.role))?;
+        Some((placement, relay))
+    });
+    let Some((placement, hop)) = relay else { return Ok(()) };
+    bail!(
+        "nginx has no stream module here, and the {} of `{}` relays with it; install the module (in \
+         Debian libnginx-mod-stream, in Fedora and Alpine nginx-mod-stream), choose another engine for \
+         it with --{}, or leave out placements that relay",
+        hop.role,
+        placement.name,
+        hop.role
+    )
+}
+
 fn engine(name: EngineName, path: &OsString) -> anyhow::Result<Engine> {
     Ok(match name {
         EngineName::Builtin => Engine::Builtin,
@@ -94,18 +118,14 @@ fn program(path: &OsString, name: &str, package: &str) -> anyhow::Result<PathBuf
 
 fn build(path: &OsString) -> anyhow::Result<Build> {
     let known = proxies(path).into_iter().find(|proxy| proxy.name == "nginx");
-    let version =
-        known.and_then(|nginx| nginx.version).context("nginx does not tell its version")?;
+    let nginx = known.context("nginx is there no more")?;
+    let version = nginx.version.context("nginx does not tell its version")?;
     let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
     let mut next = || numbers.next().unwrap_or_default();
     let version = (next(), next(), next());
-    let module = STREAM_MODULES.into_iter().find(|module| Path::new(module).exists());
-    Ok(Build { version, stream_module: module.map(str::to_owned) })
+    let stream_module = match nginx.stream {
+        Some(Stream::Module(file)) => Some(file.to_string_lossy().into_owned()),
+        Some(Stream::BuiltIn | Stream::Missing) | None => None,
+    };
+    Ok(Build { version, stream_module })
 }
-
-/// Where distributions put nginx's stream module when they pack it by itself: Debian, Fedora, Alpine.
-const STREAM_MODULES: [&str; 3] = [
-    "/usr/lib/nginx/modules/ngx_stream_module.so",
-    "/usr/lib64/nginx/modules/ngx_stream_module.so",
-    "/var/lib/nginx/modules/ngx_stream_module.so",
-];

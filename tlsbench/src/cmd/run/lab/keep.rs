@@ -19,6 +19,7 @@ use tlsbench_engine::topology::StandingHop;
 use tlsbench_engine::trial::{HopUse, Idle, IdleUse, Trial};
 
 use super::super::environment;
+use super::place::Place;
 use super::site::Site;
 use crate::cmd::build;
 use crate::store;
@@ -40,11 +41,13 @@ pub(super) struct Taken<'a> {
 pub(super) struct Keeper {
     record: LabRecord,
     path: PathBuf,
+    /// The run's folder.
+    folder: PathBuf,
     started: jiff::Timestamp,
 }
 
 impl Keeper {
-    pub(super) fn new(lab: &Lab, started: jiff::Timestamp, path: PathBuf, site: &Site) -> Self {
+    pub(super) fn new(lab: &Lab, started: jiff::Timestamp, place: &Place, site: &Site) -> Self {
         let numbers = |cores: &[usize]| {
             cores.iter().filter_map(|core| u32::try_from(*core).ok()).collect::<Vec<u32>>()
         };
@@ -68,7 +71,8 @@ impl Keeper {
             held_out: None,
             idle: Vec::new(),
         };
-        Self { record, path, started }
+        let (path, folder) = (place.record.clone(), place.folder.clone());
+        Self { record, path, folder, started }
     }
 
     /// Whether nothing was measured yet.
@@ -134,9 +138,11 @@ impl Keeper {
         };
         let (round, used) = (taken.round, &taken.trial.hops);
         let (made, failed) = (taken.trial.made, taken.trial.failed);
+        let unanswered = taken.trial.unanswered;
         let trial = self.trial(taken)?;
         let (tally, lap) = (&slice.tally, &slice.lap);
         trial.client.push(&Measured { round, tally, lap, wait_max });
+        trial.client.unanswered.add(&unanswered);
         trial.made.push(MadeRound { round, made, failed });
         for (hop, used) in trial.hops.iter_mut().zip(used) {
             let HopUse { usage, memory, counted, .. } = *used;
@@ -155,7 +161,7 @@ impl Keeper {
             Some(index) => index,
             None => {
                 let scenario = taken.scenario.as_ref().context("a slice without a scenario")?;
-                let scenario = beside(&self.path, scenario.redacted())?;
+                let scenario = beside(&self.folder, scenario.clone());
                 let name = scenario.targets.first().map(|target| target.name.clone());
                 // The address is of one round only, and no part of what was asked.
                 trials.push(TrialRecord {
@@ -163,7 +169,7 @@ impl Keeper {
                     workload,
                     pass,
                     rate: rate.map(Rate::as_f64),
-                    scenario: scenario.to_toml().context("cannot write a scenario")?,
+                    scenario: scenario.to_record().context("cannot write a scenario")?,
                     client: TargetRecord::new(name.unwrap_or_default()),
                     made: Vec::new(),
                     hops: taken.hops.iter().map(|hop| hop_record(hop, lab)).collect(),
@@ -203,8 +209,15 @@ impl Keeper {
         self.record.others = Some(Others { share, top: top.name.clone(), top_ns: top.cpu });
     }
 
-    /// Writes what there is.
+    /// Writes what there is, where it can be written again later.
     pub(super) fn write(&mut self) -> anyhow::Result<()> {
+        if store::is_stream(&self.path) {
+            return Ok(());
+        }
+        self.write_last()
+    }
+
+    fn write_last(&mut self) -> anyhow::Result<()> {
         self.record.ended = jiff::Timestamp::now().to_string();
         Ok(store::write(&self.path, &self.record.to_json()?)?)
     }
@@ -221,16 +234,15 @@ impl Keeper {
         self.record.trials = trials;
         self.record.complete = interrupted.is_none();
         self.record.interrupted = interrupted;
-        self.write()?;
+        self.write_last()?;
         Ok(self.record)
     }
 }
 
 /// The scenario with files of the run's folder named as they lie beside the record: whoever publishes
 /// it need not tell where that was.
-fn beside(record: &Path, mut scenario: Scenario) -> anyhow::Result<Scenario> {
-    let record = std::path::absolute(record).context("this directory has no path")?;
-    let Some(folder) = record.parent() else { return Ok(scenario) };
+fn beside(folder: &Path, mut scenario: Scenario) -> Scenario {
+    let Some(folder) = folder.parent() else { return scenario };
     let shorten = |path: &mut PathBuf| {
         if let Ok(short) = path.strip_prefix(folder) {
             *path = short.to_owned();
@@ -240,7 +252,7 @@ fn beside(record: &Path, mut scenario: Scenario) -> anyhow::Result<Scenario> {
     if let Some(ClientCertificate { chain, key }) = &mut scenario.tls.client_certificate {
         [chain, key].into_iter().for_each(shorten);
     }
-    Ok(scenario)
+    scenario
 }
 
 fn hop_record(hop: &StandingHop, lab: &Lab) -> HopRecord {

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use anyhow::Context as _;
 use tlsbench_core::plan::lab::{Lab, LatencyPass, Pass, Workload};
 use tlsbench_core::record::lab::PilotRecord;
-use tlsbench_core::units::Rate;
+use tlsbench_core::units::{Nanos, Rate};
 use tlsbench_engine::hop::raise_descriptor_limit;
 use tlsbench_engine::probe::Others;
 use tlsbench_engine::run::{CutShort, Stop};
@@ -181,6 +181,9 @@ impl Passes<'_> {
                 let idle = self.site.hold(scenario, count, &mut topology, stop)?;
                 if stop.is_asked() {
                     return Ok(Some(CutShort::Stopped));
+                }
+                if self.site.left() == Some(Nanos(0)) {
+                    return Ok(Some(CutShort::Time));
                 }
                 keeper.take_idle((&placement.name, round), &idle, topology.hops());
             }

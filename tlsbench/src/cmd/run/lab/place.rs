@@ -1,32 +1,46 @@
 //! Where a run over placements leaves its record and what its hops were told. What was made for a run
 //! that measured nothing goes again; what was there before is never touched.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use tempfile::TempDir;
 
 use crate::store;
 
 /// A record, and the folder of what belongs to it.
 pub(super) struct Place {
     pub(super) record: PathBuf,
-    /// Beside the record, and named like it: what the hops were told is part of what was measured.
+    /// Beside the record, and named like it: what the hops were told is part of what was measured. Of a
+    /// record that is no file, a temporary one.
     pub(super) folder: PathBuf,
     /// Of the folder and those above it, those that were not there before, the innermost first.
     made: Vec<PathBuf>,
     is_kept: Cell<bool>,
+    /// Taken away in the end, unless an error names a file of it.
+    scratch: RefCell<Option<TempDir>>,
 }
 
 impl Place {
     /// Sees that a record can be written there.
     pub(super) fn prepare(record: PathBuf) -> anyhow::Result<Self> {
-        let folder = beside(&record)?;
+        let scratch = match store::is_stream(&record) {
+            true => {
+                Some(tempfile::tempdir().context("cannot make a folder for what hops are told")?)
+            }
+            false => None,
+        };
+        let folder = match &scratch {
+            Some(scratch) => scratch.path().join("run"),
+            None => beside(&record)?,
+        };
         let is_new = |folder: &&Path| !folder.exists();
         let made = folder.ancestors().take_while(is_new).map(Path::to_owned).collect();
         store::prepare(&record)?;
-        Ok(Self { record, folder, made, is_kept: Cell::new(false) })
+        let (is_kept, scratch) = (Cell::new(false), RefCell::new(scratch));
+        Ok(Self { record, folder, made, is_kept, scratch })
     }
 
     /// Something was measured, and all that belongs to it stays.
@@ -40,6 +54,11 @@ impl Place {
         let is_named = || format!("{error:#}").contains(&*self.folder.to_string_lossy());
         let Some((innermost, above)) = self.made.split_first() else { return };
         if self.is_kept.get() || is_named() {
+            if is_named()
+                && let Some(scratch) = self.scratch.take()
+            {
+                let _ = scratch.keep();
+            }
             return;
         }
         // What cannot be taken away is in nobody's way, and the error is told whatever comes of this.
@@ -90,6 +109,24 @@ mod tests {
         // This one finds the folder there already.
         used(scratch.path()).clear(&anyhow::anyhow!("the limit is too low"));
         assert!(hop.join("nginx.conf").exists());
+    }
+
+    #[test]
+    fn a_record_that_is_no_file_leaves_no_folder_beside_it() {
+        let place = Place::prepare("/dev/null".into()).unwrap();
+        fs::create_dir_all(place.folder.join("a/lb")).unwrap();
+        let folder = place.folder.clone();
+        assert!(!folder.starts_with("/dev"));
+        drop(place);
+        assert!(!folder.exists());
+
+        let place = Place::prepare("-".into()).unwrap();
+        fs::create_dir_all(place.folder.join("a/lb")).unwrap();
+        let folder = place.folder.clone();
+        place.clear(&anyhow::anyhow!("the hop in `{}` did not start", folder.display()));
+        drop(place);
+        assert!(folder.exists());
+        fs::remove_dir_all(folder.parent().unwrap()).unwrap();
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Where a run over placements takes place: its folder, certificates, engines and cores.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tlsbench_core::plan::lab::{Asked, ClientFiles, Lab};
 use tlsbench_core::plan::placement::{Placement, Wiring};
 use tlsbench_core::plan::{Problem, Scenario};
 use tlsbench_core::record::lab::Receiving;
+use tlsbench_core::units::Nanos;
 use tlsbench_engine::run::{Inputs, Stop};
 use tlsbench_engine::topology::{Ground, Network, Topology};
 use tlsbench_engine::trial::{Hold, Idle, Trial, hold, measure};
@@ -30,6 +31,8 @@ pub(super) struct Site {
     why_sender: Option<String>,
     netns: bool,
     tlsbench: PathBuf,
+    /// When everything has taken too long.
+    until: Option<Instant>,
 }
 
 impl Site {
@@ -58,6 +61,7 @@ impl Site {
             why_sender,
             netns,
             tlsbench,
+            until: None,
         };
         Ok(site)
     }
@@ -98,6 +102,17 @@ impl Site {
             .with_context(|| format!("cannot put up `{name}`"))
     }
 
+    /// The same, with a limit on how long everything may take from now on.
+    pub(super) fn until(self, limit: Option<Nanos>) -> Self {
+        Self { until: limit.map(|limit| Instant::now() + Duration::from_nanos(limit.0)), ..self }
+    }
+
+    /// How much of that is left; nothing where there is no limit.
+    pub(super) fn left(&self) -> Option<Nanos> {
+        let left = self.until?.saturating_duration_since(Instant::now());
+        Some(Nanos(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
     /// Measures one slice of what stands.
     pub(super) fn measure(
         &self,
@@ -105,7 +120,8 @@ impl Site {
         topology: &mut Topology,
         stop: &Stop,
     ) -> anyhow::Result<Trial> {
-        let (scenario, inputs) = aimed(scenario, topology)?;
+        let (mut scenario, inputs) = aimed(scenario, topology)?;
+        scenario.timeout.run = self.left();
         let measured = self.on_its_core(|| measure(topology, &scenario, &inputs, stop))?;
         let target = scenario.targets.first().map_or("", |target| &target.name);
         measured.with_context(|| format!("cannot measure `{target}`"))

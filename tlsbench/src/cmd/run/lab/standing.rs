@@ -1,14 +1,16 @@
 //! Placements that are put up for trials at a rate, and leave no record.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use tlsbench_core::plan::Load;
 use tlsbench_core::plan::lab::{Lab, LatencyPass};
 use tlsbench_core::plan::placement::Placement;
+use tlsbench_core::plan::{Load, Timeout};
 use tlsbench_core::record::{Measured, TargetRecord};
+use tlsbench_core::tally::Failure;
 use tlsbench_core::units::{Nanos, Rate};
-use tlsbench_engine::run::Stop;
+use tlsbench_engine::run::{CutShort, Stop};
 use tlsbench_engine::topology::Topology;
 
 use super::super::refused;
@@ -16,6 +18,16 @@ use super::asked;
 use super::engines::Engines;
 use super::site::Site;
 use crate::settings::Run;
+
+/// What came of a trial at a rate.
+pub(in crate::cmd) struct Tried {
+    pub(in crate::cmd) target: TargetRecord,
+    pub(in crate::cmd) load: Load,
+    /// Why it ended before its time.
+    pub(in crate::cmd) cut_short: Option<CutShort>,
+    /// What failed in the warm-up of an endpoint.
+    pub(in crate::cmd) early: BTreeMap<Failure, u64>,
+}
 
 /// Where placements can be put up.
 pub(in crate::cmd) struct Standing<'a> {
@@ -37,7 +49,7 @@ impl<'a> Standing<'a> {
             return Err(refused("this", &problems));
         }
         let engines = Engines::find(&asked.lab)?;
-        let site = Site::prepare(&asked, folder, engines)?;
+        let site = Site::prepare(&asked, folder, engines)?.until(settings.flags.timeout.run);
         Ok(Self { lab: asked.lab, site, stop })
     }
 
@@ -53,10 +65,14 @@ impl<'a> Standing<'a> {
         topology: &mut Topology,
         rate: Rate,
         times: (Nanos, Nanos),
-    ) -> anyhow::Result<(TargetRecord, Load)> {
+        timeout: Timeout,
+    ) -> anyhow::Result<Tried> {
         let (warm_up_ns, slice_ns) = times;
         let pass = LatencyPass { rounds: 1, slice_ns, warm_up_ns, share: 1.0 };
-        let scenario = self.lab.latency_scenario(placement, rate, &pass, &self.site.files);
+        let mut scenario = self.lab.latency_scenario(placement, rate, &pass, &self.site.files);
+        if let Ok(scenario) = &mut scenario {
+            scenario.timeout = timeout;
+        }
         let wait_max = match scenario.as_ref().map(|scenario| &scenario.load) {
             Ok(Load::Open { wait_max, .. }) => *wait_max,
             _ => Nanos(0),
@@ -72,6 +88,6 @@ impl<'a> Standing<'a> {
             let (tally, lap) = (&slice.tally, &slice.lap);
             target.push(&Measured { round: 0, tally, lap, wait_max });
         }
-        Ok((target, load))
+        Ok(Tried { target, load, cut_short: trial.cut_short, early: BTreeMap::new() })
     }
 }

@@ -5,9 +5,8 @@ use serde_json::Value;
 /// Where our CRD says more than trust-manager's, and why. A path covers all that is below it;
 /// `{selector}`, `{source}` and `{template}` stand for each place of that kind. Nothing that
 /// trust-manager's CRD says is changed or left out.
-const MORE: [(&str, &str); 25] = [
+const MORE: [(&str, &str); 23] = [
     ("x-kubernetes-validations", "no Bundle reads its own target; trust-manager's webhook says it"),
-    ("spec.retention", "trustd's own: certificates outlive their sources for a while"),
     ("spec.sources.x-kubernetes-validations", "some source, default CAs once; webhook"),
     ("{source}.x-kubernetes-validations[!has(self.key)", "a key or all keys; webhook"),
     ("{source}.x-kubernetes-validations[has(self.key)", "a key or all keys; webhook"),
@@ -29,7 +28,6 @@ const MORE: [(&str, &str); 25] = [
     ("{template}.labels.maxProperties", "a bound on the cost of those rules"),
     ("{template}.labels{}", "values of labels; webhook"),
     ("status.certificates", "trustd's own: how many, and when the first one expires"),
-    ("status.members", "trustd's own: what retention watches over"),
     ("status.targets", "trustd's own: targets by state"),
 ];
 

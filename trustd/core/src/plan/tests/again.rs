@@ -74,11 +74,13 @@ fn carried_out(spec: &Spec, plan: &Plan, mut world: World) -> World {
             Write::Update { rendered, ownership, by_patch, .. } => {
                 let before = targets.get(&id).and_then(|o| o.managed.clone()).unwrap_or_default();
                 let mut after = written(spec, rendered);
+                let co_owned = targets.get(&id).is_some_and(|before| before.co_owned);
+                after.co_owned = co_owned && !by_patch.owner && !before.owner_applied;
                 let managed = after.managed.as_mut().unwrap();
                 let stays = |key: &DataKey| !rendered.data.contains_key(key);
                 managed.others = before.others.into_iter().filter(stays).collect();
                 // An apply takes no key out that came by an update.
-                let stays = |key: &DataKey| !by_patch.contains(key);
+                let stays = |key: &DataKey| !by_patch.keys.contains(key);
                 managed.updated = before.updated.into_iter().filter(stays).collect();
                 if *ownership == Ownership::Shared {
                     after.shared = true;
@@ -105,19 +107,27 @@ fn any_observed() -> impl Strategy<Value = Observed> {
         OwnerReference::Bundle("old".into()),
     ]);
     let label = proptest::sample::select(vec![None, Some("b"), Some("other")]);
-    let held = (any::<bool>(), keys(), keys(), keys());
+    let held = (any::<(bool, bool, bool)>(), keys(), keys(), keys(), keys());
     let managed =
-        held.prop_map(|(any, applied, updated, others)| Managed { any, applied, updated, others });
-    (owner, label, any::<(bool, bool, bool)>(), proptest::option::of(managed)).prop_map(
-        |(owner, label, (shared, allow_overwrite, deleting), managed)| Observed {
-            uid: Some("uid-target".into()),
-            owner,
-            label: label.map(BundleName::from),
-            shared,
-            allow_overwrite,
-            deleting,
-            managed,
-            ..Observed::default()
+        held.prop_map(|((any, any_applied, owner_applied), applied, updated, others, binary)| {
+            let managed = Managed { applied, updated, others, ..Managed::default() };
+            (Managed { any, any_applied, owner_applied, ..managed }, binary)
+        });
+    (owner, label, any::<[bool; 4]>(), proptest::option::of(managed)).prop_map(
+        |(owner, label, [shared, allow_overwrite, deleting, co_owned], managed)| {
+            let (managed, binary) = managed.unzip();
+            Observed {
+                uid: Some("uid-target".into()),
+                owner,
+                co_owned,
+                label: label.map(BundleName::from),
+                shared,
+                allow_overwrite,
+                deleting,
+                managed,
+                binary: binary.unwrap_or_default(),
+                ..Observed::default()
+            }
         },
     )
 }
@@ -145,7 +155,12 @@ proptest! {
         prop_assert_eq!(&first, &plan(&spec, &world, NOW), "the same world, the same plan");
         let world = carried_out(&spec, &first, world);
         let second = plan(&spec, &world, NOW);
-        let not_kept: Vec<_> = second.steps.iter().filter(|s| s.write != Write::Keep).collect();
+        // What is refused is refused again.
+        let refused = |step: &Step| {
+            matches!(step.write, Write::Refuse(_)) && first.steps.contains(step)
+        };
+        let open = |step: &&Step| step.write != Write::Keep && !refused(step);
+        let not_kept: Vec<_> = second.steps.iter().filter(open).collect();
         prop_assert!(not_kept.is_empty(), "{:?}\nafter {:?}", not_kept, first.steps);
     }
 
@@ -157,8 +172,10 @@ proptest! {
         put(&mut world, namespace, observed.clone());
         let owned = matches!(observed.owner, OwnerReference::Bundle(_));
         let labelled = observed.label == Some("b".into());
-        let shared = observed.shared && (owned || labelled);
-        let ours = !shared && (owned || labelled);
+        let on_record = observed.managed.as_ref().is_some_and(|managed| {
+            managed.any_applied && !managed.applied.is_empty() && managed.others.is_empty()
+        });
+        let ours = !observed.shared && (owned || labelled || on_record);
         let all = plan(&spec(), &world, NOW);
         for step in all.steps.iter().filter(|step| step.namespace.as_str() == namespace) {
             match &step.write {

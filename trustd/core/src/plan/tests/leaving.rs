@@ -16,7 +16,8 @@ fn what_is_no_longer_wanted_is_deleted_if_ours_alone_and_else_released() {
     used.managed.as_mut().unwrap().others.insert("settings".into());
     used.managed.as_mut().unwrap().updated.insert("edited".into());
     put(&mut world, "dev", used);
-    let by_patch = vec![KEY.into(), "edited".into()];
+    let taken = |keys: Vec<DataKey>| TakeOut { keys, ..TakeOut::default() };
+    let by_patch = taken(vec![KEY.into(), "edited".into()]);
     let release = Write::Release { seen: seen.clone(), by_patch };
     assert_eq!(writes(&plan_of(&world))[0], ("dev", &release));
 
@@ -40,13 +41,13 @@ fn what_is_no_longer_wanted_is_deleted_if_ours_alone_and_else_released() {
     ]);
     agreed.managed.as_mut().unwrap().updated.insert("edited".into());
     put(&mut world, "dev", agreed);
-    let release = Write::Release { seen: seen.clone(), by_patch: Vec::new() };
+    let release = Write::Release { seen: seen.clone(), by_patch: taken(Vec::new()) };
     assert_eq!(writes(&plan_of(&world))[0], ("dev", &release));
 
     // Never deleted, even when nothing of others is in it.
     let shared = Observed { shared: true, owner: OwnerReference::None, ..ours.clone() };
     put(&mut world, "dev", shared);
-    let release = Write::Release { seen, by_patch: vec![KEY.into()] };
+    let release = Write::Release { seen, by_patch: taken(vec![KEY.into()]) };
     assert_eq!(writes(&plan_of(&world))[0], ("dev", &release));
 
     // Somebody else's: with our label copied onto it, it still is.
@@ -123,7 +124,7 @@ fn of_a_bundle_that_is_gone_only_shared_objects_are_released() {
     };
     let release = orphaned(&"b".into(), &left(true, "b", false));
     let Some(Write::Release { seen, by_patch }) = release else { panic!("{release:?}") };
-    assert_eq!((seen.uid, by_patch), (Some("u".into()), vec!["old".into()]));
+    assert_eq!((seen.uid, by_patch.keys), (Some("u".into()), vec!["old".into()]));
     assert_eq!(orphaned(&"b".into(), &left(false, "b", false)), None, "the garbage collector's");
     assert_eq!(orphaned(&"b".into(), &left(true, "c", false)), None);
     assert_eq!(orphaned(&"b".into(), &left(true, "b", true)), None);

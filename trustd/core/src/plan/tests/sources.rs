@@ -126,7 +126,8 @@ fn empty_sources_are_noted_and_an_empty_bundle_is_refused() {
     world.sources.insert((Kind::ConfigMap, "source".into()), source("nothing here"));
     let empty = plan_of(&world);
     assert_eq!(empty.blocked, Some(Blocked::Sources(vec![SourceProblem::NoCertificates])));
-    assert!(matches!(empty.notes[0], Note::NoPem(_)), "{:?}", empty.notes);
+    let [lost] = empty.certificates.dropped() else { panic!("{:?}", empty.certificates) };
+    assert!(lost.to_string().contains("it is text without a"), "{lost}");
 }
 
 #[test]
@@ -157,4 +158,125 @@ fn the_expiry_filter_has_a_clock() {
     let count = |now| plan(&spec, &world, now).certificates.members().len();
     assert_eq!(count(Timestamp::from_unix(again.unix() - 1)), 1);
     assert_eq!(count(again), 0);
+}
+
+/// What `ConfigMap source` at the named key `ca.crt` comes to beside a sound CA of the Bundle's own.
+fn beside_alpha(value: &[u8], keys: Keys) -> Plan {
+    let mut spec = spec();
+    let pick = Pick::Named("source".into());
+    spec.sources = vec![
+        Source { index: 0, from: From::InLine(ALPHA.to_owned()) },
+        Source { index: 1, from: From::Objects { kind: Kind::ConfigMap, pick, keys } },
+    ];
+    let mut world = world();
+    let data = BTreeMap::from([("ca.crt".into(), value.into())]);
+    world.sources.insert(
+        (Kind::ConfigMap, "source".into()),
+        SourceObject { data, ..SourceObject::default() },
+    );
+    plan(&spec, &world, NOW)
+}
+
+fn concluded(plan: &Plan) -> crate::outcome::Conclusion {
+    let outcome = crate::outcome::Outcome::default();
+    crate::outcome::conclude(plan, &outcome, &Selector::default(), false)
+}
+
+fn der(text: &str) -> Vec<u8> {
+    match pem::read(text.as_bytes()).remove(0) {
+        pem::Item::Block(block) => block.content,
+        pem::Item::Unreadable(lost) => panic!("{lost:?}"),
+    }
+}
+
+#[test]
+fn a_named_key_without_a_certificate_is_skipped_and_named_in_the_status() {
+    let utf16: Vec<u8> = BETA.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let cases: [(&[u8], &str); 5] = [
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (&utf16, "it is text in UTF-16; save it as UTF-8"),
+        (b"<!doctype html><title>Sign in</title>", "it is an HTML page"),
+        (&der(BETA)[1..], "it is binary data"),
+    ];
+    for (value, why) in cases {
+        let named = beside_alpha(value, Keys::One("ca.crt".into()));
+        assert_eq!(named.certificates.to_pem(), ALPHA.trim_end(), "{why}");
+        let conclusion = concluded(&named);
+        let counts = conclusion.certificates.unwrap();
+        assert_eq!((conclusion.synced, counts.total, counts.skipped), (true, 1, 1), "{why}");
+        assert_eq!(
+            conclusion.message,
+            format!(
+                "Successfully synced Bundle to all namespaces; left out: ConfigMap \
+                 cert-manager/source at key \"ca.crt\" holds no certificate: {why}"
+            )
+        );
+        // Among all keys of an object some are no certificates, and nobody has to be told.
+        let any = beside_alpha(value, Keys::All);
+        assert_eq!(concluded(&any).certificates.unwrap().skipped, 0, "{why}");
+        assert!(matches!(any.notes.as_slice(), [Note::NoPem(_)]), "{why}: {:?}", any.notes);
+    }
+}
+
+#[test]
+fn a_certificate_in_der_is_read_under_a_named_key_and_reported_among_all_keys() {
+    let named = beside_alpha(&der(BETA), Keys::One("ca.crt".into()));
+    assert_eq!(named.certificates.members().len(), 2);
+    assert!(named.certificates.dropped().is_empty() && named.notes.is_empty());
+    assert_eq!(concluded(&named).message, "Successfully synced Bundle to all namespaces");
+    let any = beside_alpha(&der(BETA), Keys::All);
+    assert_eq!(any.certificates.to_pem(), ALPHA.trim_end());
+    let [lost] = any.certificates.dropped() else { panic!("{:?}", any.certificates) };
+    assert!(lost.to_string().ends_with("which is read only where its key is named"), "{lost}");
+}
+
+#[test]
+fn a_bundle_whose_only_source_holds_nothing_says_which_and_why() {
+    let mut world = world();
+    world.sources.insert((Kind::ConfigMap, "source".into()), source(""));
+    let message = concluded(&plan(&spec(), &world, NOW)).message;
+    assert_eq!(
+        message,
+        "Bundle source was not found: couldn't find any valid certificates in bundle; left out: \
+         ConfigMap cert-manager/source at key \"ca.crt\" holds no certificate: it is empty"
+    );
+}
+
+#[test]
+fn every_certificate_that_a_filter_took_is_named_also_when_none_is_left() {
+    let mut world = world();
+    let leaf = include_str!("../../../../../tests/fixtures/peer/ca/leaf.pem");
+    world.sources.insert((Kind::ConfigMap, "source".into()), source(&format!("{EXPIRED}{leaf}")));
+    world.settings.filters = Filters { expired: true, non_ca: true };
+    let plan = plan(&spec(), &world, NOW);
+    assert!(plan.blocked.is_some() && plan.certificates.is_empty() && plan.rendered.is_empty());
+    assert_eq!(plan.certificates.dropped().len(), 2);
+    let message = concluded(&plan).message;
+    let start = "Bundle source was not found: couldn't find any valid certificates in bundle; left \
+                 out: ConfigMap cert-manager/source at key \"ca.crt\", line 1: certificate ";
+    assert!(message.starts_with(start), "{message}");
+    for part in ["(subject CN=", "--filter-expired-certificates is on; ", "--filter-non-ca-certs"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    // Of many, the message names ten, and the plan all.
+    let many = EXPIRED.repeat(12);
+    world.sources.insert((Kind::ConfigMap, "source".into()), source(&many));
+    let plan = super::plan(&spec(), &world, NOW);
+    assert_eq!(plan.certificates.dropped().len(), 12);
+    assert!(concluded(&plan).message.ends_with("; and 2 more"), "{}", concluded(&plan).message);
+}
+
+#[test]
+fn near_misses_are_left_out_with_their_line_and_counted() {
+    let text = format!("{ALPHA}----BEGIN CERTIFICATE----\nAQID\n----END CERTIFICATE----\n");
+    let plan = beside_alpha(text.as_bytes(), Keys::All);
+    let conclusion = concluded(&plan);
+    assert_eq!(conclusion.certificates.unwrap().skipped, 1);
+    let line = ALPHA.lines().count() + 1;
+    let named = format!(
+        "; left out: ConfigMap cert-manager/source at key \"ca.crt\", line {line}: PEM block left \
+         out: its marker is misspelled"
+    );
+    assert!(conclusion.message.contains(&named), "{}", conclusion.message);
 }

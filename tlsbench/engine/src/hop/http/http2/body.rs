@@ -5,11 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use http::HeaderMap;
 use tokio::io::AsyncWrite;
 
 use super::fields;
+use super::guard::Watch;
 use crate::hop::count::Count;
 use crate::hop::http::body::{self, Decoder, Framing, Piece};
 use crate::hop::http::conn::Conn;
@@ -25,18 +27,38 @@ pub(super) struct Upload<'u> {
     written: usize,
     /// Bytes of the client's window that are given back when `out` has left.
     held: usize,
+    /// Bytes that have left so far.
+    moved: u64,
     done: bool,
     /// Whether nothing of it is left in what carries the connection.
     flushed: bool,
     count: &'u Count,
+    watch: &'u Watch,
 }
 
 impl<'u> Upload<'u> {
-    pub(super) fn new(head: Vec<u8>, body: RecvStream, framing: Framing, count: &'u Count) -> Self {
+    pub(super) fn new(
+        head: Vec<u8>,
+        body: RecvStream,
+        framing: Framing,
+        count: &'u Count,
+        watch: &'u Watch,
+    ) -> Self {
         // A body of no length was announced as such, and there is nothing to wait for.
         let done = matches!(framing, Framing::None | Framing::Length(0));
         let chunks = framing == Framing::Chunked;
-        Self { body, chunks, out: head, written: 0, held: 0, done, flushed: false, count }
+        Self {
+            body,
+            chunks,
+            out: head,
+            written: 0,
+            held: 0,
+            moved: 0,
+            done,
+            flushed: false,
+            count,
+            watch,
+        }
     }
 
     /// Begins again with a request that has no body.
@@ -53,6 +75,7 @@ impl<'u> Upload<'u> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += written;
+            self.moved += written as u64;
         }
         self.out.clear();
         self.written = 0;
@@ -83,8 +106,13 @@ impl<'u> Upload<'u> {
     }
 }
 
-impl Sending for Upload<'_> {
-    fn poll_send(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<Result<(), Broken>> {
+impl Upload<'_> {
+    /// Moves what can be moved now. Ready once everything has left.
+    pub(super) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut Stream,
+    ) -> Poll<Result<(), Broken>> {
         loop {
             // What is there already leaves together with the head.
             while !self.done && self.out.len() < OUT_MAX {
@@ -92,6 +120,11 @@ impl Sending for Upload<'_> {
                     Poll::Ready(Some(Ok(data))) => self.put(&data),
                     Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Broken::Cut)),
                     Poll::Ready(None) => match self.body.poll_trailers(cx) {
+                        Poll::Ready(Ok(Some(_)))
+                            if self.watch.is_malformed(self.body.stream_id().as_u32()) =>
+                        {
+                            return Poll::Ready(Err(Broken::Cut));
+                        }
                         Poll::Ready(Ok(trailers)) => self.end(trailers.as_ref()),
                         Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Cut)),
                         Poll::Pending => break,
@@ -114,8 +147,42 @@ impl Sending for Upload<'_> {
         }
     }
 
-    fn is_sent(&self) -> bool {
+    /// Whether everything has left.
+    pub(super) fn is_sent(&self) -> bool {
         self.flushed
+    }
+
+    /// Bytes that have left so far.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved
+    }
+}
+
+/// A request with its stream, on which the client may give it up.
+pub(super) struct FromStream<'s, 'u> {
+    pub(super) upload: &'s mut Upload<'u>,
+    pub(super) respond: &'s mut SendResponse<Bytes>,
+}
+
+impl Sending for FromStream<'_, '_> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<Result<(), Broken>> {
+        self.upload.poll_send(cx, to)
+    }
+
+    fn is_sent(&self) -> bool {
+        self.upload.is_sent()
+    }
+
+    fn moved(&self) -> u64 {
+        self.upload.moved()
+    }
+
+    fn is_starved(&self) -> bool {
+        self.upload.out.is_empty()
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>, _sends: bool) -> Poll<()> {
+        self.respond.poll_reset(cx).map(drop)
     }
 }
 
@@ -123,12 +190,19 @@ impl Sending for Upload<'_> {
 pub(super) struct Download<'d> {
     decoder: Decoder,
     waiting: Bytes,
+    /// Bytes that the stream took so far.
+    moved: u64,
     count: &'d Count,
 }
 
 impl<'d> Download<'d> {
     pub(super) fn new(framing: Framing, count: &'d Count) -> Self {
-        Self { decoder: Decoder::new(framing), waiting: Bytes::new(), count }
+        Self { decoder: Decoder::new(framing), waiting: Bytes::new(), moved: 0, count }
+    }
+
+    /// Bytes that the stream took so far.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved
     }
 
     /// Moves what can be moved now. Ready once the stream was ended.
@@ -143,6 +217,7 @@ impl<'d> Download<'d> {
             while !self.waiting.is_empty() {
                 let room = ready!(poll_room(cx, to, self.waiting.len())).map_err(sink)?;
                 let part = self.waiting.split_to(room.min(self.waiting.len()));
+                self.moved += part.len() as u64;
                 to.send_data(part, false).map_err(sink)?;
             }
             match self.decoder.next(from.data()).map_err(|source| Broken::Body { source })? {

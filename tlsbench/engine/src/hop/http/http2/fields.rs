@@ -37,8 +37,15 @@ pub(super) fn put_head(
         return Err(BadHead::Malformed);
     }
     let mut fields = vec![Header { name: "Host", value: host }];
+    let cookies = cookies(&parts.headers);
+    let mut has_cookie = false;
     for (name, value) in &parts.headers {
-        if name != http::header::HOST {
+        if let (&http::header::COOKIE, Some(cookies)) = (name, &cookies) {
+            if !has_cookie {
+                fields.push(Header { name: "cookie", value: cookies });
+            }
+            has_cookie = true;
+        } else if name != http::header::HOST {
             fields.push(Header { name: name.as_str(), value: value.as_bytes() });
         }
     }
@@ -58,6 +65,15 @@ pub(super) fn put_head(
     request.version = Some(1);
     put_request(&request, &facts, rewrite, out)?;
     Ok(facts)
+}
+
+/// Cookies that come in several fields, as one (RFC 9113, section 8.2.3). `None` if there is nothing to
+/// join.
+fn cookies(fields: &HeaderMap) -> Option<Vec<u8>> {
+    let cookies = fields.get_all(http::header::COOKIE);
+    cookies.iter().nth(1)?;
+    let parts: Vec<&[u8]> = cookies.iter().map(HeaderValue::as_bytes).collect();
+    Some(parts.join(&b"; "[..]))
 }
 
 fn framing(parts: &Parts, ends: bool) -> Result<Framing, BadHead> {

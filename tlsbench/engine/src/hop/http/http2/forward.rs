@@ -1,29 +1,32 @@
 //! A stream of HTTP/2 that goes to the next hop as a request of HTTP/1.1.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{Request, Response, StatusCode};
 
-use super::body::{Download, Upload};
+use super::body::{Download, FromStream, Upload};
 use super::fields;
+use super::guard::Watch;
 use crate::hop::count::Refusal;
 use crate::hop::http::body::Framing;
 use crate::hop::http::conn::Conn;
 use crate::hop::http::head::{self, RequestFacts, ResponseFacts};
 use crate::hop::http::reply::Reply;
 use crate::hop::http::rewrite::Rewrite;
-use crate::hop::http::transfer::{Broken, Sending as _};
-use crate::hop::http::upstream::{self, Interim, NoResponse, Patience};
+use crate::hop::http::transfer::Broken;
+use crate::hop::http::upstream::{self, HINTS_MAX, Interim, NoResponse};
+use crate::hop::limits::Patience;
 use crate::hop::preamble::Ends;
 use crate::hop::worker::Worker;
 
 /// Sends a request to the next hop and its response back.
 pub(super) async fn forward(
     worker: &Worker,
+    watch: &Watch,
     ends: Ends,
     replica: usize,
     request: Request<RecvStream>,
@@ -44,16 +47,20 @@ pub(super) async fn forward(
     };
     let again = out.clone();
     let has_body = !matches!(facts.framing, Framing::None | Framing::Length(0));
-    let mut upload = Upload::new(out, body, facts.framing, &worker.counts.up);
+    let mut upload = Upload::new(out, body, facts.framing, &worker.counts.up, watch);
+    let mut patience = Patience::new(worker.shared.limits.response);
     let mut fresh = false;
     let mut conn = loop {
-        let connected = upstream::connection(worker, replica, &ends, fresh).await;
-        let mut conn = match connected {
-            Ok(conn) => conn,
-            Err(why) => return reply(&mut respond, why, facts.is_head),
+        let asked = async {
+            let gone = |cx: &mut Context<'_>| respond.poll_reset(cx).map(drop);
+            let connecting = upstream::connection(worker, replica, &ends, fresh, gone);
+            let mut conn = connecting.await?;
+            let request = FromStream { upload: &mut upload, respond: &mut respond };
+            begin(worker, request, &mut conn, facts.is_head, &mut patience).await?;
+            Ok(conn)
         };
-        match begin(&mut upload, &mut conn, facts.is_head).await {
-            Ok(()) => break conn,
+        match asked.await {
+            Ok(conn) => break conn,
             Err(NoResponse::Stale) if facts.is_idempotent && !has_body => {
                 worker.counts.retried.one();
                 upload.again(&again);
@@ -64,21 +71,46 @@ pub(super) async fn forward(
                 respond.send_reset(Reason::PROTOCOL_ERROR);
                 return Err(Refusal::RequestBody);
             }
+            Err(NoResponse::Gone) => return Err(Refusal::Gone),
+            Err(NoResponse::Late) => {
+                return reply(&mut respond, Reply::RequestTimeout, facts.is_head);
+            }
             Err(NoResponse::Reply(why)) => return reply(&mut respond, why, facts.is_head),
         }
     };
-    let keeps = answer(worker, &facts, &mut upload, &mut conn, &mut respond).await?;
+    let keeps = answer(worker, &facts, &mut upload, &mut conn, &mut respond, &mut patience).await?;
     if keeps {
         replica.pool.put(conn);
     }
     Ok(())
 }
 
-/// Waits for the head of the final response; clients of HTTP/2 need no leave.
-async fn begin(upload: &mut Upload<'_>, conn: &mut Conn, is_head: bool) -> Result<(), NoResponse> {
-    let mut patience = Patience::new();
-    while let Interim::Continue = upstream::begin(upload, conn, is_head, &mut patience).await? {}
-    Ok(())
+/// Waits for the head of the final response, and passes interim ones on; clients of HTTP/2 need no
+/// leave.
+async fn begin(
+    worker: &Worker,
+    mut request: FromStream<'_, '_>,
+    conn: &mut Conn,
+    is_head: bool,
+    patience: &mut Patience,
+) -> Result<(), NoResponse> {
+    let limits = &worker.shared.limits;
+    let mut hints = 0;
+    loop {
+        match upstream::begin(&mut request, conn, is_head, patience, limits).await? {
+            Interim::Begun => return Ok(()),
+            Interim::Continue => {}
+            Interim::Hints => {
+                // It was found whole and sound before.
+                let interim = response(conn, false).ok_or(NoResponse::Reply(Reply::BadGateway))?.1;
+                hints += 1;
+                if hints <= HINTS_MAX {
+                    // A stream that takes none was reset, which is noticed by itself.
+                    let _ = request.respond.send_informational(interim);
+                }
+            }
+        }
+    }
 }
 
 /// Passes the response on; whether the connection to the next hop can be used again.
@@ -88,6 +120,7 @@ async fn answer(
     upload: &mut Upload<'_>,
     conn: &mut Conn,
     respond: &mut SendResponse<Bytes>,
+    patience: &mut Patience,
 ) -> Result<bool, Refusal> {
     let Some((facts, response)) = response(conn, asked.is_head) else {
         return reply(respond, Reply::BadGateway, asked.is_head).map(|()| false);
@@ -95,33 +128,85 @@ async fn answer(
     let is_empty = matches!(facts.framing, Framing::None | Framing::Length(0));
     let mut to = respond.send_response(response, is_empty).map_err(|_| Refusal::Reset)?;
     let mut download = Download::new(facts.framing, &worker.counts.down);
-    let mut sends = !upload.is_sent();
+    let limit = worker.shared.limits.body;
+    let (mut sends, mut waits) = (!upload.is_sent(), false);
     if !is_empty {
         let passed = poll_fn(|cx| {
             if sends {
                 match upload.poll_send(cx, &mut conn.stream) {
                     Poll::Ready(Ok(()) | Err(Broken::Sink { .. })) => sends = false,
-                    Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Failed::Request)),
                     Poll::Pending => {}
                 }
             }
-            download.poll(cx, conn, &mut to)
+            if let Poll::Ready(passed) = download.poll(cx, conn, &mut to) {
+                return Poll::Ready(passed.map_err(Failed::from));
+            }
+            if to.poll_reset(cx).is_ready() {
+                return Poll::Ready(Err(Failed::Gone));
+            }
+            if !waits {
+                waits = true;
+                patience.begin(limit);
+            }
+            let moved = upload.moved() + download.moved();
+            patience.poll_idle(cx, moved).map(|()| Err(Failed::Stalled))
         });
-        if let Err(broken) = passed.await {
+        if let Err(failed) = passed.await {
             // Half a response never looks like a whole one.
-            to.send_reset(Reason::INTERNAL_ERROR);
-            return Err(match broken {
-                Broken::Sink { .. } => Refusal::Reset,
-                Broken::Body { .. } | Broken::Cut => Refusal::Response,
-            });
+            to.send_reset(failed.reason());
+            return Err(failed.refusal());
         }
     }
     if sends && facts.keeps {
         // The response is through; what is left of the request still goes, as in HTTP/1.1.
-        let rest = poll_fn(|cx| upload.poll_send(cx, &mut conn.stream)).await;
-        sends = rest.is_err();
+        patience.begin(limit);
+        let rest = poll_fn(|cx| match upload.poll_send(cx, &mut conn.stream) {
+            Poll::Pending => patience.poll_idle(cx, upload.moved()).map(|()| Err(Broken::Stalled)),
+            sent @ Poll::Ready(_) => sent,
+        });
+        sends = rest.await.is_err();
     }
     Ok(facts.keeps && !sends && upload.is_sent())
+}
+
+/// Why a response that had begun did not end.
+enum Failed {
+    Gone,
+    Request,
+    Reset,
+    Response,
+    Stalled,
+}
+
+impl From<Broken> for Failed {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Gone => Self::Gone,
+            Broken::Sink { .. } => Self::Reset,
+            Broken::Stalled => Self::Stalled,
+            Broken::Body { .. } | Broken::Cut => Self::Response,
+        }
+    }
+}
+
+impl Failed {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Request => Reason::PROTOCOL_ERROR,
+            Self::Gone | Self::Reset | Self::Response | Self::Stalled => Reason::INTERNAL_ERROR,
+        }
+    }
+
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Gone => Refusal::Gone,
+            Self::Request => Refusal::RequestBody,
+            Self::Reset => Refusal::Reset,
+            Self::Response => Refusal::Response,
+            Self::Stalled => Refusal::Stalled,
+        }
+    }
 }
 
 fn response(conn: &mut Conn, to_head: bool) -> Option<(ResponseFacts, Response<()>)> {

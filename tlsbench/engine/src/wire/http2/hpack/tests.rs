@@ -159,7 +159,7 @@ fn what_is_no_response_is_malformed_and_the_table_is_in_step() {
     let long =
         [b"\x88\x40\x01a\x7f\x81\x7e".to_vec(), vec![b'x'; 16_256], b"\xbe".to_vec()].concat();
     assert_eq!(Decoder::new().decode(&long), Err(Fault::Compression), "it was too large to keep");
-    let list = [b"\x88\x40\x01a\x7f\xa1\x1e".to_vec(), vec![b'x'; 4_000], vec![0xbe; 10]].concat();
+    let list = [b"\x88\x40\x01a\x7f\xa1\x1e".to_vec(), vec![b'x'; 4_000], vec![0xbe; 80]].concat();
     assert!(Decoder::new().decode(&list).unwrap().malformed);
 }
 

@@ -1,0 +1,148 @@
+//! What fails again and again, logged as often as a person reads: the first time at once, and then
+//! once a minute how often it was, with the last example.
+//!
+//! 500 namespaces that a policy refuses are one fault and not 500 lines a minute.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::clock::Instant;
+
+/// What failed, and how. Both are fixed words, so that there are only so many kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Fault {
+    /// The line that is logged, such as `cannot write a target`.
+    pub(super) what: &'static str,
+    /// The category of the error, or what it happened to.
+    pub(super) reason: &'static str,
+}
+
+/// Failures of the last minute by kind. Clones are one and the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Repeats(Arc<Mutex<BTreeMap<Fault, Repeated>>>);
+
+#[derive(Debug)]
+struct Repeated {
+    since: Instant,
+    count: u64,
+    example: String,
+}
+
+/// What is to be said of one kind of failure after a minute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Summary {
+    fault: Fault,
+    /// How often it happened after it was last told.
+    pub(super) count: u64,
+    /// The last time it did.
+    pub(super) example: String,
+}
+
+impl Repeats {
+    /// Notes a failure; says whether it is the first of its kind, which is logged at once by whoever
+    /// met it. Others are counted, and `example` (the object and the error) is kept.
+    pub(super) fn is_first(
+        &self,
+        fault: Fault,
+        now: Instant,
+        example: impl FnOnce() -> String,
+    ) -> bool {
+        let mut all = self.all();
+        match all.get_mut(&fault) {
+            Some(repeated) => {
+                repeated.count = repeated.count.saturating_add(1);
+                repeated.example = example();
+                false
+            }
+            None => {
+                all.insert(fault, Repeated { since: now, count: 0, example: String::new() });
+                true
+            }
+        }
+    }
+
+    /// The kinds whose minute is over. One that did not happen again is forgotten.
+    pub(super) fn due(&self, now: Instant) -> Vec<Summary> {
+        let mut due = Vec::new();
+        self.all().retain(|fault, repeated| {
+            if now.since(repeated.since) < EVERY {
+                return true;
+            }
+            let count = std::mem::take(&mut repeated.count);
+            let example = std::mem::take(&mut repeated.example);
+            repeated.since = now;
+            if count > 0 {
+                due.push(Summary { fault: *fault, count, example });
+            }
+            count > 0
+        });
+        due
+    }
+
+    /// Logs what is due, for ever.
+    pub(super) async fn tell(self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            for Summary { fault: Fault { what, reason }, count, example } in
+                self.due(Instant::now())
+            {
+                let within_s = EVERY.as_secs();
+                tracing::warn!(reason, count, within_s, example, "{what}: again and again");
+            }
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Fault, Repeated>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How often a kind of failure is logged.
+const EVERY: Duration = Duration::from_secs(60);
+/// How late a summary may be.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUOTA: Fault = Fault { what: "cannot write a target", reason: "quota" };
+    const POLICY: Fault = Fault { what: "cannot write a target", reason: "policy" };
+
+    fn at(seconds: u64) -> Instant {
+        Instant::since_boot(Duration::from_secs(seconds))
+    }
+
+    fn fails(repeats: &Repeats, fault: Fault, seconds: u64, example: &str) -> bool {
+        repeats.is_first(fault, at(seconds), || example.to_owned())
+    }
+
+    #[test]
+    fn the_first_is_told_at_once_and_the_rest_once_a_minute_with_a_count() {
+        let repeats = Repeats::default();
+        assert!(fails(&repeats, QUOTA, 0, "a"));
+        for second in 1..=50 {
+            assert!(!fails(&repeats, QUOTA, second, &format!("ns-{second}")));
+        }
+        assert!(fails(&repeats, POLICY, 30, "p"), "another kind is a line of its own");
+        assert_eq!(repeats.due(at(59)), []);
+        let summary = Summary { fault: QUOTA, count: 50, example: "ns-50".into() };
+        assert_eq!(repeats.due(at(60)), [summary]);
+        assert!(!fails(&repeats, QUOTA, 61, "b"), "it goes on");
+        let summary = Summary { fault: QUOTA, count: 1, example: "b".into() };
+        assert_eq!(repeats.due(at(120)), [summary]);
+    }
+
+    #[test]
+    fn what_has_passed_is_told_at_once_when_it_comes_back() {
+        let repeats = Repeats::default();
+        assert!(fails(&repeats, QUOTA, 0, "a"));
+        assert_eq!(repeats.due(at(60)), []);
+        assert!(fails(&repeats, QUOTA, 61, "a"));
+        assert!(!fails(&repeats, QUOTA, 62, "a"));
+        assert_eq!(repeats.due(at(121)).len(), 1);
+        assert_eq!(repeats.due(at(181)), [], "a minute without it");
+        assert!(fails(&repeats, QUOTA, 182, "a"));
+    }
+}

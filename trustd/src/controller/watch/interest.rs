@@ -1,0 +1,154 @@
+//! Which objects of the trust namespace some Bundle reads. Of all others the data is dropped on arrival,
+//! so that memory does not grow with what happens to live beside the sources, Helm releases above all.
+//!
+//! The watch of Bundles says what is read before it tells of a Bundle; the watches of sources fetch what
+//! they dropped as soon as somebody reads it.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::watch as channel;
+use trustd_api::validate;
+use trustd_core::names::{BundleName, Kind, ObjectName};
+use trustd_core::plan::reads;
+use trustd_core::selector::Labels;
+use trustd_core::spec::{From, Spec};
+use trustd_core::world::SourceObject;
+
+use super::Sighting;
+use super::reduce::{Object, Place};
+
+/// What Bundles read.
+#[derive(Debug, Default)]
+pub(super) struct Interest {
+    /// Every Bundle has been seen once.
+    complete: bool,
+    specs: BTreeMap<BundleName, Spec>,
+}
+
+/// A new interest, for the watch of Bundles to say and for those of sources to heed.
+pub(super) fn channel() -> (channel::Sender<Interest>, channel::Receiver<Interest>) {
+    channel::channel(Interest::default())
+}
+
+impl Interest {
+    /// Whether every Bundle has been seen once.
+    pub(super) const fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Whether a Bundle reads this object.
+    pub(super) fn reads(&self, kind: Kind, name: &ObjectName, labels: &Labels) -> bool {
+        self.specs.values().any(|spec| reads(spec, kind, name, labels))
+    }
+
+    /// Takes in what the watch of Bundles is about to tell; says whether that changed anything.
+    pub(super) fn note(&mut self, sighting: &Sighting) -> bool {
+        match sighting {
+            Sighting::Is(Place::Bundle(name), Object::Bundle(raw)) => match validate::read(raw) {
+                Ok(mut spec) => {
+                    // Inline text can be long, and is no object.
+                    spec.sources.retain(|source| matches!(source.from, From::Objects { .. }));
+                    let before = self.specs.insert(name.clone(), spec);
+                    let after = self.specs.get(name).map(|spec| &spec.sources);
+                    before.as_ref().map(|spec| &spec.sources) != after
+                }
+                Err(_) => self.specs.remove(name).is_some(),
+            },
+            Sighting::Gone(Place::Bundle(name)) => self.specs.remove(name).is_some(),
+            Sighting::Synced => !std::mem::replace(&mut self.complete, true),
+            Sighting::Is(..) | Sighting::Gone(_) => false,
+        }
+    }
+}
+
+/// The objects of one kind whose data was dropped, by name, with the labels that selectors look at.
+#[derive(Debug)]
+pub(super) struct Withheld {
+    kind: Kind,
+    interest: channel::Receiver<Interest>,
+    labels: BTreeMap<ObjectName, Labels>,
+    /// The versions of objects that were fetched: the watch may still tell of older ones.
+    fetched: BTreeMap<ObjectName, u64>,
+}
+
+impl Withheld {
+    /// Nothing yet.
+    pub(super) fn new(kind: Kind, interest: channel::Receiver<Interest>) -> Self {
+        Self { kind, interest, labels: BTreeMap::new(), fetched: BTreeMap::new() }
+    }
+
+    /// Waits until it is known what is read.
+    pub(super) async fn begin(&mut self) {
+        // Without a sender there is no controller any more.
+        let _ = self.interest.wait_for(Interest::is_complete).await;
+    }
+
+    /// Waits until something else is read than before.
+    pub(super) async fn changed(&mut self) {
+        if self.interest.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The objects that were dropped and are read now.
+    pub(super) fn wanted(&mut self) -> Vec<ObjectName> {
+        let interest = self.interest.borrow_and_update();
+        let reads =
+            |(name, labels): &(&ObjectName, &Labels)| interest.reads(self.kind, name, labels);
+        self.labels.iter().filter(reads).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// An object was fetched in this version.
+    pub(super) fn fetched(&mut self, name: ObjectName, version: Option<u64>) {
+        if let Some(version) = version {
+            self.fetched.insert(name, version);
+        }
+    }
+
+    /// Everything is read anew.
+    pub(super) fn forget_fetched(&mut self) {
+        self.fetched.clear();
+    }
+
+    /// Whether a watch tells of a version older than one that was fetched.
+    pub(super) fn is_old(&mut self, name: &ObjectName, version: Option<u64>) -> bool {
+        let Some(fetched) = self.fetched.get(name) else { return false };
+        let old = version.is_some_and(|version| version < *fetched);
+        if !old {
+            self.fetched.remove(name);
+        }
+        old
+    }
+
+    /// Notes what is told of the objects.
+    pub(super) fn note(&mut self, sighting: &Sighting) {
+        match sighting {
+            Sighting::Is(Place::Source(_, name), Object::Withheld(source)) => {
+                self.labels.insert(name.clone(), source.labels.clone());
+            }
+            Sighting::Is(Place::Source(_, name), _) | Sighting::Gone(Place::Source(_, name)) => {
+                self.labels.remove(name);
+            }
+            Sighting::Is(..) | Sighting::Gone(_) | Sighting::Synced => {}
+        }
+    }
+}
+
+/// A source as it is kept: whole if a Bundle reads it.
+pub(super) fn kept(
+    interest: &channel::Receiver<Interest>,
+    (place, object): (Place, Option<Object>),
+) -> (Place, Option<Object>) {
+    match (place, object) {
+        (Place::Source(kind, name), Some(Object::Source(source)))
+            if !interest.borrow().reads(kind, &name, &source.labels) =>
+        {
+            let source = SourceObject { data: BTreeMap::new(), written: None, ..*source };
+            (Place::Source(kind, name), Some(Object::Withheld(Box::new(source))))
+        }
+        told => told,
+    }
+}
+
+/// So many objects are fetched one by one; more are read anew with all others.
+pub(super) const FETCHES_MAX: usize = 20;
