@@ -1,4 +1,4 @@
-//! What a check reports: a place, what is wrong there and what to do about it.
+//! The report of a check: a place, the fault there and its remedy.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ pub struct Finding {
     pub path: String,
     /// Line, from 1.
     pub line: usize,
-    /// What is wrong.
+    /// The fault.
     pub what: String,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: String,
 }
 

@@ -141,7 +141,7 @@ fn spell(text: &str) -> String {
     spelled.trim().to_owned()
 }
 
-/// Whether a word ends before this letter; `from` begins with the letter itself.
+/// Returns true if a word ends before this letter; `from` begins with the letter itself.
 fn begins_word(before: &[char], letter: char, from: &[char]) -> bool {
     let Some(&last) = before.last() else { return false };
     let is_lower = |letter: Option<&char>| letter.is_some_and(|letter| letter.is_lowercase());

@@ -4,7 +4,9 @@
 //! that it fails where it must. `tests/house.rs` runs them over the real tree. They read text only
 //! and never build anything.
 
+pub mod circles;
 pub mod crds;
+pub mod figures;
 pub mod finding;
 pub mod floors;
 pub mod glossary;
@@ -12,7 +14,9 @@ pub mod links;
 pub mod manifest;
 pub mod modules;
 pub mod order;
+pub mod prose;
 pub mod reach;
 pub mod rust;
 pub mod size;
 pub mod tree;
+pub mod types;

@@ -58,7 +58,7 @@ fn fault(
         .then(|| (format!("`{target}` has no heading `#{anchor}`"), "correct the part behind `#`"))
 }
 
-/// Whether a link has a scheme (`https:`, `mailto:`) or a host.
+/// Returns true if a link has a scheme (`https:`, `mailto:`) or a host.
 fn is_elsewhere(to: &str) -> bool {
     let scheme = to.split(['/', '#', '?']).next().unwrap_or_default();
     to.starts_with("//") || scheme.contains(':')

@@ -9,7 +9,7 @@ use crate::tree::{Tree, folder_of, join};
 /// One package of the repository.
 #[derive(Clone, Debug)]
 pub struct Package {
-    /// Its name.
+    /// The name.
     pub name: String,
     /// The path of its Cargo.toml.
     pub manifest: String,
@@ -33,11 +33,11 @@ pub struct Dependency {
 pub struct Target {
     /// Path of the root file.
     pub root: String,
-    /// What it is.
+    /// The kind.
     pub kind: TargetKind,
 }
 
-/// What a target is.
+/// The kinds of targets that make a difference here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetKind {
     /// A build script, test, bench or example.

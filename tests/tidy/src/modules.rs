@@ -12,13 +12,13 @@ use crate::tree::{Tree, folder_of, join};
 /// A file as part of a target.
 #[derive(Clone)]
 pub struct Module {
-    /// Where the file is.
+    /// The path of the file.
     pub file: String,
     /// Names from the root of the crate to the module; empty for the root itself.
     pub path: Vec<String>,
-    /// Whether only tests compile it.
+    /// True if only tests compile it.
     pub test_only: bool,
-    /// Its syntax.
+    /// The syntax.
     pub syntax: File,
 }
 
@@ -101,7 +101,7 @@ impl Walk<'_> {
     }
 }
 
-/// Where a `mod` is written, which decides where its file is looked for.
+/// The place where a `mod` is written, which decides where its file is looked for.
 #[derive(Clone, Copy)]
 enum Place<'a> {
     File { children: &'a str },

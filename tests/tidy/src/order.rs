@@ -14,7 +14,7 @@ use crate::modules::{Module, modules_of};
 use crate::rust::{self, after_documentation, after_punct};
 use crate::tree::Tree;
 
-/// Where the orders are written down for people.
+/// The page where the orders are written down for people.
 const PAGE: &str = "docs/architecture.md";
 
 /// A product crate and its top-level modules, lowest first.
@@ -22,7 +22,7 @@ const PAGE: &str = "docs/architecture.md";
 pub struct Order {
     /// The package.
     pub package: &'static str,
-    /// Its modules, separated by spaces: each may use those before it.
+    /// The modules, separated by spaces: each may use those before it.
     pub modules: &'static str,
 }
 
@@ -44,6 +44,10 @@ pub const ORDERS: [Order; 6] = [
     },
     Order { package: "tlsbench", modules: "exit settings cli store progress cmd" },
 ];
+
+/// The packages of [`ORDERS`].
+pub const PRODUCTS: [&str; 6] =
+    ["trustd-core", "trustd-api", "trustd", "tlsbench-core", "tlsbench-engine", "tlsbench"];
 
 impl Order {
     fn rank(&self, module: &str) -> Option<usize> {

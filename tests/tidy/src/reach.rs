@@ -1,5 +1,6 @@
-//! Dead code that no compiler complains of: a `.rs` file that no target of any package has, and an example
-//! in documentation, for libraries say `doctest = false`: to find none took longer than to test them.
+//! Dead code that no compiler complains of: a `.rs` file that no target of any package has, and an
+//! example in documentation. Libraries say `doctest = false`, because looking for examples took
+//! longer than all unit tests.
 
 use std::collections::BTreeSet;
 

@@ -52,7 +52,7 @@ pub fn each_line_of_code(tokens: TokenStream, mark: &mut impl FnMut(usize, usize
     }
 }
 
-/// Whether an attribute says `cfg(test)`, alone or within `all(…)`.
+/// Returns true if an attribute says `cfg(test)`, alone or within `all(…)`.
 #[must_use]
 pub fn is_test_only(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
@@ -71,7 +71,7 @@ fn requires_test(condition: &Meta) -> bool {
     }
 }
 
-/// What follows `#[doc …]` or `#![doc …]`, where the tokens begin with that.
+/// Returns the tokens after a leading `#[doc …]` or `#![doc …]`.
 #[must_use]
 pub fn after_documentation(tokens: &[TokenTree]) -> Option<&[TokenTree]> {
     let after_sign = after_punct(tokens, '#')?;
@@ -84,7 +84,7 @@ pub fn after_documentation(tokens: &[TokenTree]) -> Option<&[TokenTree]> {
     matches!(first, Some(TokenTree::Ident(ident)) if ident == "doc").then_some(rest)
 }
 
-/// What follows a punctuation sign, where the tokens begin with it.
+/// Returns the tokens after a leading punctuation sign.
 #[must_use]
 pub fn after_punct(tokens: &[TokenTree], sign: char) -> Option<&[TokenTree]> {
     let (first, rest) = tokens.split_first()?;

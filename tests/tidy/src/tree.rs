@@ -15,7 +15,7 @@ pub struct Tree {
     files: BTreeMap<String, Option<String>>,
 }
 
-/// Why the repository could not be read.
+/// A repository that could not be read.
 #[derive(Debug, Error)]
 pub enum TreeError {
     /// A folder could not be listed.
@@ -90,13 +90,13 @@ impl Tree {
         self.files.get(path)?.as_deref()
     }
 
-    /// Whether a file has this path.
+    /// Returns true if a file has this path.
     #[must_use]
     pub fn has_file(&self, path: &str) -> bool {
         self.files.contains_key(path)
     }
 
-    /// Whether a file lies below this folder; the root is the empty path.
+    /// Returns true if a file lies below this folder; the root is the empty path.
     #[must_use]
     pub fn has_folder(&self, path: &str) -> bool {
         path.is_empty() || self.files.keys().any(|file| below(file, path).is_some())
@@ -116,7 +116,7 @@ impl Tree {
     }
 }
 
-/// What is left of a path below a folder.
+/// Returns the rest of a path below a folder.
 #[must_use]
 pub fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
     if folder.is_empty() { Some(path) } else { path.strip_prefix(folder)?.strip_prefix('/') }
