@@ -18,32 +18,33 @@ use tokio::sync::watch;
 
 use crate::tls::{Alpn, TlsError, client_config, server_config, ticket_keys};
 
-mod count;
+mod counters;
 mod limits;
 mod stream;
-mod pipe;
-mod pump;
-mod delay;
-mod hello;
-mod preamble;
-mod http;
+mod proxy_protocol;
+mod client_hello;
+mod http1;
+mod error_response;
+mod context;
+mod l4;
+mod http2;
+mod forward;
 mod backend;
-mod relay;
-mod worker;
+mod accept;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;
 
-use count::Counts;
+use context::{HopContext, ReplicaTls, Worker};
+use counters::WorkerCounters;
 use limits::{DESCRIPTORS_MAX, Limits};
-use worker::{ReplicaTls, Shared, Worker};
 
 /// A hop that runs until it is dropped.
 #[derive(Debug)]
 pub struct RunningHop {
     address: SocketAddr,
-    counts: Vec<Arc<Counts>>,
+    counters: Vec<Arc<WorkerCounters>>,
     stop: Option<watch::Sender<()>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -69,18 +70,18 @@ impl RunningHop {
         let routes =
             hop.routes.iter().map(|route| (route.name.to_ascii_lowercase(), route.address));
         let routes = routes.collect();
-        let shared = Arc::new(Shared { hop: hop.clone(), address, limits, routes, tls });
+        let shared = Arc::new(HopContext { hop: hop.clone(), address, limits, routes, tls });
         let (stop, stopped) = watch::channel(());
-        let mut running = Self { address, counts: Vec::new(), stop: Some(stop), threads: vec![] };
+        let mut running = Self { address, counters: Vec::new(), stop: Some(stop), threads: vec![] };
         for listener in listeners {
-            let counts = Arc::new(Counts::default());
-            running.counts.push(Arc::clone(&counts));
-            let worker = Arc::new(Worker::new(Arc::clone(&shared), counts));
+            let counters = Arc::new(WorkerCounters::default());
+            running.counters.push(Arc::clone(&counters));
+            let worker = Arc::new(Worker::new(Arc::clone(&shared), counters));
             let runtime = runtime().map_err(|source| HopError::Start { source })?;
             let stopped = stopped.clone();
             let thread = thread::Builder::new()
                 .name("hop".to_owned())
-                .spawn(move || runtime.block_on(worker.run(listener, stopped)))
+                .spawn(move || runtime.block_on(accept::run(worker, listener, stopped)))
                 .map_err(|source| HopError::Start { source })?;
             running.threads.push(thread);
         }
@@ -96,7 +97,7 @@ impl RunningHop {
     /// What it counted so far.
     #[must_use]
     pub fn counters(&self) -> HopCounters {
-        count::sum(self.counts.iter().map(Arc::as_ref))
+        counters::sum(self.counters.iter().map(Arc::as_ref))
     }
 }
 

@@ -10,6 +10,7 @@ pub mod affinity;
 pub mod netns;
 mod shard;
 pub mod tls;
+mod http1;
 pub mod wire;
 mod session;
 mod drive;

@@ -7,7 +7,6 @@
 use tlsbench_core::plan::{Protocol, Request, Scheme, Target};
 use tlsbench_core::tally::{Failed, Failure, Reason};
 
-mod body;
 pub(crate) mod http2;
 mod response;
 #[cfg(feature = "fuzzing")]

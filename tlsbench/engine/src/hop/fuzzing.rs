@@ -12,11 +12,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use tlsbench_core::plan::hop::Forwarded;
 
-use super::hello::{self, Hello};
-use super::http::body::{Decoder, Framing, Piece, put_chunk, put_last_chunk};
-use super::http::head::{self, BadHead, RequestFacts, ResponseFacts};
-use super::http::rewrite::{self, Rewrite};
-use super::preamble::{self, Ends, Preamble};
+use super::client_hello::{self, ClientHello};
+use super::http1::head::{self, BadHead, RequestFacts, ResponseFacts};
+use super::http1::rewrite::{self, Rewrite};
+use super::proxy_protocol::{self, Addresses, ProxyHeader};
+use crate::http1::{BodyDecoder, BodyPiece, ChunkRules, Framing, put_chunk, put_last_chunk};
 
 /// Splits off the first byte, which chooses options, and a place to cut the rest.
 fn options(input: &[u8]) -> Option<(u8, usize, &[u8])> {
@@ -30,7 +30,7 @@ pub fn forwarded_request(input: &[u8]) {
     let Some((options, cut, input)) = options(input) else { return };
     let rewrite = Rewrite {
         forwarded: [Forwarded::Set, Forwarded::Append, Forwarded::Keep][usize::from(options) % 3],
-        ends: Ends { from: address(40_000), to: address(80) },
+        addresses: Addresses { from: address(40_000), to: address(80) },
         tls: options & 4 != 0,
         closes: options & 8 != 0,
     };
@@ -125,52 +125,54 @@ struct Body {
 
 /// Reads a body from pieces as a connection has them; `None` if it is refused.
 fn decode(pieces: &[&[u8]]) -> Option<Body> {
-    let mut decoder = Decoder::new(Framing::Chunked);
+    let mut decoder = BodyDecoder::new(Framing::Chunked, ChunkRules::Strict);
     let (mut data, mut buffer, mut is_over) = (Vec::new(), Vec::new(), false);
     for piece in pieces {
         buffer.extend_from_slice(piece);
         while !is_over {
             match decoder.next(&buffer).ok()? {
-                Piece::Data(bytes) => data.extend(buffer.drain(..bytes)),
-                Piece::Skip(bytes) => drop(buffer.drain(..bytes)),
-                Piece::End => is_over = true,
-                Piece::More => break,
+                BodyPiece::Data(bytes) => data.extend(buffer.drain(..bytes)),
+                BodyPiece::Skip(bytes) => drop(buffer.drain(..bytes)),
+                BodyPiece::End => is_over = true,
+                BodyPiece::More => break,
             }
         }
     }
-    Some(Body { data, trailers: decoder.trailers, is_over, left: buffer })
+    Some(Body { data, trailers: decoder.trailers().to_vec(), is_over, left: buffer })
 }
 
 /// ClientHellos: what is known by a beginning stays as it is, refused or read.
 pub fn client_hello(input: &[u8]) {
     let Some((_, cut, input)) = options(input) else { return };
-    match hello::read(&input[..cut]) {
-        Ok(Hello::Unfinished) => {}
-        known => assert_eq!(hello::read(input), known, "cut at {cut}"),
+    match client_hello::read(&input[..cut]) {
+        Ok(ClientHello::Unfinished) => {}
+        known => assert_eq!(client_hello::read(input), known, "cut at {cut}"),
     }
 }
 
 /// Headers of the PROXY protocol: likewise, and what is written of one is read back equal.
 pub fn proxy_protocol(input: &[u8]) {
     let Some((_, cut, input)) = options(input) else { return };
-    let whole = preamble::read(input);
-    match preamble::read(&input[..cut]) {
-        Ok(Preamble::Unfinished) => {}
+    let whole = proxy_protocol::read(input);
+    match proxy_protocol::read(&input[..cut]) {
+        Ok(ProxyHeader::Unfinished) => {}
         known => assert_eq!(whole, known, "cut at {cut}"),
     }
-    if let Ok(Preamble::Whole { bytes, ends }) = whole {
+    if let Ok(ProxyHeader::Whole { bytes, addresses }) = whole {
         assert!(bytes <= input.len());
-        let Some(ends) = ends else { return };
+        let Some(addresses) = addresses else { return };
         let mut written = Vec::new();
-        preamble::write(&ends, &mut written);
-        let Ok(Preamble::Whole { bytes, ends: Some(again) }) = preamble::read(&written) else {
+        proxy_protocol::write(&addresses, &mut written);
+        let Ok(ProxyHeader::Whole { bytes, addresses: Some(again) }) =
+            proxy_protocol::read(&written)
+        else {
             panic!("its own header is refused");
         };
         assert_eq!(
             (bytes, again.from.port(), again.to.port()),
-            (written.len(), ends.from.port(), ends.to.port())
+            (written.len(), addresses.from.port(), addresses.to.port())
         );
         let same = |a: SocketAddr, b: SocketAddr| a.ip().to_canonical() == b.ip().to_canonical();
-        assert!(same(again.from, ends.from) && same(again.to, ends.to));
+        assert!(same(again.from, addresses.from) && same(again.to, addresses.to));
     }
 }

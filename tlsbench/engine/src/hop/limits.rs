@@ -65,22 +65,26 @@ impl Default for Limits {
 /// is due and bytes have moved since it was set, it is set once more. So a wait ends between one and
 /// two limits after the last byte.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct IdleTimeout {
     /// `None` until something has to be waited for.
     sleep: Option<Pin<Box<Sleep>>>,
     /// Whether the timer was polled since it was set, and so will wake the task.
     armed: bool,
-    idle: Idle,
+    idle: IdleWindow,
 }
 
-impl Patience {
+impl IdleTimeout {
     pub(super) fn new(limit: Duration) -> Self {
-        Self { sleep: None, armed: false, idle: Idle { since: Instant::now(), limit, moved: 0 } }
+        Self {
+            sleep: None,
+            armed: false,
+            idle: IdleWindow { since: Instant::now(), limit, moved: 0 },
+        }
     }
 
     /// Begins a wait of at most this long, in which nothing has moved yet.
     pub(super) fn begin(&mut self, limit: Duration) {
-        self.idle = Idle { since: Instant::now(), limit, moved: 0 };
+        self.idle = IdleWindow { since: Instant::now(), limit, moved: 0 };
         let due = self.idle.since + limit;
         // One that is due sooner finds out then that there is time left.
         if let Some(sleep) = &mut self.sleep
@@ -146,13 +150,13 @@ impl Patience {
 
 /// A wait, as of the last time that it was looked at.
 #[derive(Clone, Copy, Debug)]
-struct Idle {
+struct IdleWindow {
     since: Instant,
     limit: Duration,
     moved: u64,
 }
 
-impl Idle {
+impl IdleWindow {
     /// When to look again; `None` once nothing has moved for as long as the limit.
     fn due(&mut self, now: Instant, moved: u64) -> Option<Instant> {
         if moved != self.moved {
@@ -194,7 +198,7 @@ mod tests {
     fn a_wait_is_restarted_by_bytes_and_not_by_polls() {
         let begun = Instant::now();
         let at = |seconds: u32| begun + seconds * SECOND;
-        let mut idle = Idle { since: begun, limit: 60 * SECOND, moved: 0 };
+        let mut idle = IdleWindow { since: begun, limit: 60 * SECOND, moved: 0 };
         for seconds in [1, 30, 59] {
             assert_eq!(idle.due(at(seconds), 0), Some(at(60)));
         }
@@ -212,18 +216,18 @@ mod tests {
         let (short, long) = (Duration::from_millis(10), Duration::from_secs(3_600));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut patience = Patience::new(long);
+            let mut idle = IdleTimeout::new(long);
             for _ in 0..3 {
-                assert_eq!(patience.within(short, std::future::pending::<()>()).await, None);
+                assert_eq!(idle.within(short, std::future::pending::<()>()).await, None);
                 // The timer is due by now, and this wait is not over.
-                patience.begin(long);
+                idle.begin(long);
                 let mut ticks = 0;
                 let step = poll_fn(|cx| {
                     ticks += 1;
                     cx.waker().wake_by_ref();
                     if ticks > 100 { Poll::Ready(ticks) } else { Poll::Pending }
                 });
-                assert_eq!(patience.rest(step).await, Some(101));
+                assert_eq!(idle.rest(step).await, Some(101));
             }
         });
     }

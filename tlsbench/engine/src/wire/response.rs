@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use thiserror::Error;
 use tlsbench_core::tally::{Detail, Failed, Failure};
 
-use super::body::{Body, Chunk};
+use crate::http1::{BadChunk, BodyDecoder, BodyPiece, ChunkRules, Framing};
 
 /// A response that was read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,12 @@ pub enum Malformed {
     TooManyHeaders,
 }
 
+impl From<BadChunk> for Malformed {
+    fn from(_: BadChunk) -> Self {
+        Self::Chunk
+    }
+}
+
 impl From<Malformed> for Failed {
     fn from(malformed: Malformed) -> Self {
         let detail = match malformed {
@@ -62,7 +68,7 @@ impl From<Malformed> for Failed {
 /// Reads one response after the other. Memory for a head that comes in pieces is kept.
 #[derive(Debug)]
 pub struct Reader {
-    state: State,
+    state: ReaderState,
     partial: Vec<u8>,
     /// How much of `partial` was parsed and found to be no whole head.
     parsed: usize,
@@ -74,9 +80,9 @@ pub struct Reader {
     reusable: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Body(Body),
+#[derive(Debug, PartialEq, Eq)]
+enum ReaderState {
+    Body(BodyDecoder),
     Done,
     Head,
 }
@@ -92,7 +98,7 @@ impl Reader {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            state: State::Done,
+            state: ReaderState::Done,
             partial: Vec::new(),
             parsed: 0,
             blank: 0,
@@ -105,7 +111,7 @@ impl Reader {
 
     /// Begins with a response; one to HEAD has no body.
     pub fn begin(&mut self, head_only: bool) {
-        self.state = State::Head;
+        self.state = ReaderState::Head;
         self.partial.clear();
         (self.parsed, self.blank) = (0, 0);
         self.head_only = head_only;
@@ -119,18 +125,24 @@ impl Reader {
     pub fn push(&mut self, mut input: &[u8]) -> Result<Option<Answer>, Malformed> {
         while !input.is_empty() {
             match &mut self.state {
-                State::Done => return Err(Malformed::Surplus),
-                State::Head => input = self.push_head(input)?,
-                State::Body(body) => {
-                    let taken = body.take(input)?;
-                    self.body_bytes += taken.data;
-                    input = input.get(taken.consumed..).unwrap_or_default();
-                    if taken.done {
-                        self.state = State::Done;
+                ReaderState::Done => return Err(Malformed::Surplus),
+                ReaderState::Head => input = self.push_head(input)?,
+                ReaderState::Body(body) => {
+                    let consumed = match body.next(input)? {
+                        BodyPiece::Data(bytes) => {
+                            self.body_bytes += bytes as u64;
+                            bytes
+                        }
+                        BodyPiece::Skip(bytes) => bytes,
+                        BodyPiece::End | BodyPiece::More => 0,
+                    };
+                    input = input.get(consumed..).unwrap_or_default();
+                    if body.is_done() {
+                        self.state = ReaderState::Done;
                     }
                 }
             }
-            if self.state == State::Done {
+            if self.state == ReaderState::Done {
                 return if input.is_empty() {
                     Ok(Some(self.answer()))
                 } else {
@@ -147,28 +159,28 @@ impl Reader {
     /// # Errors
     /// Fails when what came is not even the beginning of a head.
     pub fn end(&mut self) -> Result<Option<Answer>, Malformed> {
-        match self.state {
-            State::Body(Body::UntilClose) => {
-                self.state = State::Done;
+        match &self.state {
+            ReaderState::Body(body) if body.may_end() => {
+                self.state = ReaderState::Done;
                 Ok(Some(self.answer()))
             }
-            State::Head => parse(&self.partial).map(|_| None),
-            State::Body(_) | State::Done => Ok(None),
+            ReaderState::Head => parse(&self.partial).map(|_| None),
+            ReaderState::Body(_) | ReaderState::Done => Ok(None),
         }
     }
 
     /// Whether anything of the response came.
     #[must_use]
     pub fn begun(&self) -> bool {
-        self.state != State::Head || !self.partial.is_empty()
+        self.state != ReaderState::Head || !self.partial.is_empty()
     }
 
     /// What there is not of a response that ended early.
     pub(crate) fn missing(&self) -> Detail {
-        match self.state {
-            State::Head if self.partial.is_empty() => Detail::NoAnswer,
-            State::Head => Detail::InHead,
-            State::Body(_) | State::Done => Detail::InBody,
+        match &self.state {
+            ReaderState::Head if self.partial.is_empty() => Detail::NoAnswer,
+            ReaderState::Head => Detail::InHead,
+            ReaderState::Body(_) | ReaderState::Done => Detail::InBody,
         }
     }
 
@@ -215,19 +227,20 @@ impl Reader {
         self.reusable = head.reusable;
         let bodiless = self.head_only || matches!(head.status, 101 | 204 | 304);
         self.state = match head.body {
-            _ if bodiless => State::Done,
-            Body::Length(0) => State::Done,
-            body => State::Body(body),
+            _ if bodiless => ReaderState::Done,
+            Framing::Length(0) => ReaderState::Done,
+            body => ReaderState::Body(BodyDecoder::new(body, ChunkRules::Lenient)),
         };
-        // What ends with the connection cannot be followed by anything on it.
-        self.reusable &= head.status != 101 && self.state != State::Body(Body::UntilClose);
+        // Nothing can follow a body on its connection that ends with the connection.
+        let until_close = !bodiless && head.body == Framing::UntilClose;
+        self.reusable &= head.status != 101 && !until_close;
     }
 }
 
 struct Head {
     length: usize,
     status: u16,
-    body: Body,
+    body: Framing,
     reusable: bool,
 }
 
@@ -268,7 +281,7 @@ fn parse_with<'i>(
         }
         Err(_) => return Err(Malformed::NotHttp),
     };
-    let mut body = Body::UntilClose;
+    let mut body = Framing::UntilClose;
     let mut reusable = response.version == Some(1);
     for header in response.headers.iter() {
         // By length first: most headers are none of these, and comparing names costs more.
@@ -297,20 +310,20 @@ fn connection(value: &[u8], reusable: bool) -> bool {
 }
 
 /// An encoding takes precedence over a length; one that is not chunked ends with the connection.
-fn with_encoding(value: &[u8]) -> Body {
+fn with_encoding(value: &[u8]) -> Framing {
     let last = value.rsplit(|&byte| byte == b',').next().unwrap_or_default();
     if last.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-        Body::Chunked(Chunk::BEGIN)
+        Framing::Chunked
     } else {
-        Body::UntilClose
+        Framing::UntilClose
     }
 }
 
-fn with_length(body: Body, length: u64) -> Result<Body, Malformed> {
+fn with_length(body: Framing, length: u64) -> Result<Framing, Malformed> {
     match body {
-        Body::Chunked(_) => Ok(body),
-        Body::Length(other) if other != length => Err(Malformed::Length),
-        Body::Length(_) | Body::UntilClose => Ok(Body::Length(length)),
+        Framing::Chunked => Ok(body),
+        Framing::Length(other) if other != length => Err(Malformed::Length),
+        Framing::Length(_) | Framing::None | Framing::UntilClose => Ok(Framing::Length(length)),
     }
 }
 

@@ -1,9 +1,9 @@
 //! The readers of what clients and backends send to a hop, on inputs that double, as
 //! `wire::http2::doubling` has it.
 
-use super::super::http::body::{Decoder, Framing, Piece};
-use super::super::http::head;
-use super::super::{hello, preamble};
+use super::super::http1::head;
+use super::super::{client_hello, proxy_protocol};
+use crate::http1::{BodyDecoder, BodyPiece, ChunkRules, Framing};
 use crate::wire::http2::doubling::grows_linearly;
 
 /// Looks at what has come so far, with each piece of it, until it is whole or refused.
@@ -40,9 +40,9 @@ fn heads() {
 #[test]
 fn bodies() {
     let read = |bytes: &[u8]| {
-        let mut decoder = Decoder::new(Framing::Chunked);
+        let mut decoder = BodyDecoder::new(Framing::Chunked, ChunkRules::Strict);
         let mut rest = bytes;
-        while let Ok(Piece::Data(taken) | Piece::Skip(taken)) = decoder.next(rest) {
+        while let Ok(BodyPiece::Data(taken) | BodyPiece::Skip(taken)) = decoder.next(rest) {
             rest = rest.get(taken..).unwrap_or_default();
         }
     };
@@ -60,12 +60,15 @@ fn bodies() {
 
 #[test]
 fn what_comes_before_http() {
-    let hello = |bytes: &[u8]| matches!(hello::read(bytes), Ok(hello::Hello::Unfinished));
+    let hello = |bytes: &[u8]| {
+        matches!(client_hello::read(bytes), Ok(client_hello::ClientHello::Unfinished))
+    };
     // A message in records of a byte each, of more bytes than a hello has.
     let records = |n: usize| [22, 3, 1, 0, 1, 1].repeat(n);
     grows_linearly("records", 4_000, records, in_pieces(1_024, hello));
-    let preamble =
-        |bytes: &[u8]| matches!(preamble::read(bytes), Ok(preamble::Preamble::Unfinished));
+    let preamble = |bytes: &[u8]| {
+        matches!(proxy_protocol::read(bytes), Ok(proxy_protocol::ProxyHeader::Unfinished))
+    };
     let line = |n: usize| [b"PROXY TCP4 ", &*vec![b'1'; n]].concat();
     grows_linearly("a line", 4_000, line, in_pieces(16, preamble));
     let fields = |n: usize| {

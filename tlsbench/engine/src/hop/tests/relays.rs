@@ -287,12 +287,12 @@ fn proxy_headers_come_first_and_name_the_client() {
         let mut seen = Vec::new();
         let (mut server, _) = listener.accept().await.unwrap();
         server.read_to_end(&mut seen).await.unwrap();
-        let ends = super::super::preamble::Ends {
+        let addresses = super::super::proxy_protocol::Addresses {
             from: client.local_addr().unwrap(),
             to: first.address(),
         };
         let mut expected = Vec::new();
-        super::super::preamble::write(&ends, &mut expected);
+        super::super::proxy_protocol::write(&addresses, &mut expected);
         expected.extend_from_slice(b"and then this");
         assert_eq!(seen, expected);
         // A line of version 1, in two pieces; nobody else gets in.

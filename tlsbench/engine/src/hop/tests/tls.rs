@@ -164,6 +164,6 @@ fn several_workers_share_a_port() {
         }
         counted(&hop, |counters| counters.accepted == 30 && counters.open == 0);
         // 30 connections on one of three: once in 10^13.
-        assert!(hop.counts.iter().filter(|counts| counts.accepted.now() > 0).count() > 1);
+        assert!(hop.counters.iter().filter(|counters| counters.accepted.now() > 0).count() > 1);
     });
 }
