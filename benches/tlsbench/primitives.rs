@@ -20,7 +20,7 @@ use criterion::{criterion_group, criterion_main};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::tls13::OkmBlock;
 use rustls::{ServerConfig, ServerConnection, SignatureScheme, SupportedCipherSuite};
-use tlsbench_core::plan::{
+use tlsbench_core::scenario::{
     Close, Draft, Group, Length, Provider, Scenario, Scheme, Suite, Target, Tls, Verify, Version,
 };
 use tlsbench_core::units::{Nanos, Share};

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tlsbench_core::plan::hop::{Carried, Counted};
-use tlsbench_core::plan::placement::{Known, Placement, Role};
-use tlsbench_core::plan::{ProtocolName, Version};
+use tlsbench_core::hop::{Carried, Counted};
+use tlsbench_core::placement::{Known, Placement, Role};
+use tlsbench_core::scenario::{ProtocolName, Version};
 use tlsbench_engine::tls::KeyKind;
 use tlsbench_engine::topology::Engine;
 

@@ -13,11 +13,11 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value as Json;
 use tlsbench_core::advice::{Prices, Profile};
 use tlsbench_core::calibration::Calibration;
-use tlsbench_core::plan::Draft;
-use tlsbench_core::plan::lab::LabDraft;
+use tlsbench_core::lab::LabDraft;
 use tlsbench_core::record::RunRecord;
 use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::report::{LabReport, RunReport};
+use tlsbench_core::scenario::Draft;
 
 /// CPU time of this thread that `f` takes.
 fn work(f: impl FnOnce()) -> Duration {
@@ -47,7 +47,8 @@ fn read_scenario(text: &str) {
     if let Ok(draft) = LabDraft::from_toml(text)
         && let Err(problems) = draft.finish()
     {
-        let placed = problems.into_iter().map(|problem| LabDraft::default().placed(problem, text));
+        let placed =
+            problems.into_iter().map(|problem| problem.in_file(text, &LabDraft::default()));
         assert!(placed.count() > 0);
     }
     if let Ok(draft) = Draft::from_toml(text)

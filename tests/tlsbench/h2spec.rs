@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tlsbench_core::plan::ProtocolName;
-use tlsbench_core::plan::hop::HopKind;
+use tlsbench_core::hop::HopKind;
+use tlsbench_core::scenario::ProtocolName;
 
 use crate::bench::Bench;
 use crate::hop::{self, HopProcess};

@@ -8,11 +8,11 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
-use tlsbench_core::plan::hop::{
+use tlsbench_core::hop::{
     Cryptography, Dial, DialTls, Forwarded, Hop, HopCounters, HopKind, ListenTls, PrivatePem, Route,
 };
-use tlsbench_core::plan::{ProtocolName, Verify, Version};
 use tlsbench_core::proxyconf;
+use tlsbench_core::scenario::{ProtocolName, Verify, Version};
 use tlsbench_engine::process::{self, Proxy};
 use tlsbench_engine::tls::Issued;
 use tlsbench_engine::topology::Engine;

@@ -1,7 +1,7 @@
 //! What was negotiated: the record against what nginx logs, and against what each side can do.
 
 use serde_json::Value as Json;
-use tlsbench_core::plan::{Group, Provider};
+use tlsbench_core::scenario::{Group, Provider};
 use tlsbench_engine::fake::{Fake, FakeServer};
 use tlsbench_engine::tls::{KeyKind, Subject};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
-use tlsbench_core::plan::placement::{Known, Placement};
+use tlsbench_core::placement::{Known, Placement};
 use tlsbench_core::record::lab::{LabRecord, Receiving};
 use tlsbench_core::verdicts::verdicts;
 use tlsbench_engine::clock::cpu_of_process;

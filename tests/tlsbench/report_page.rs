@@ -7,8 +7,8 @@ use std::process::Command;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 use tlsbench_core::cost::held_out;
-use tlsbench_core::plan::lab::{Pass, Workload};
-use tlsbench_core::plan::placement::Role;
+use tlsbench_core::lab::{Pass, Workload};
+use tlsbench_core::placement::Role;
 use tlsbench_core::record::lab::{IdleHop, IdleRecord, LabRecord};
 
 use crate::browser::Browser;

@@ -6,12 +6,13 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use tlsbench_core::plan::hop::{Carried, Counted, Cryptography, HopKind};
-use tlsbench_core::plan::placement::{Placement, Role, Wiring};
-use tlsbench_core::plan::{
-    self, Draft, LoadDraft, RequestDraft, Scenario, TargetDraft, TimingDraft, TlsDraft, Version,
-};
+use tlsbench_core::hop::{Carried, Counted, Cryptography, HopKind};
+use tlsbench_core::lab;
+use tlsbench_core::placement::{Placement, Role, Wiring};
 use tlsbench_core::proxyconf::Build;
+use tlsbench_core::scenario::{
+    Draft, LoadDraft, RequestDraft, Scenario, TargetDraft, TimingDraft, TlsDraft, Version,
+};
 use tlsbench_core::tally::{Shape, Tally};
 use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::Usage;
@@ -56,7 +57,7 @@ pub(crate) fn all(engine: &Engine) -> BTreeMap<Role, Engine> {
 
 /// What `tlsbench run` lets links with TLS negotiate.
 pub(crate) fn cryptography(key: KeyKind, version: Version) -> Cryptography {
-    plan::lab::Lab { key, version, ..plan::lab::Lab::default() }.cryptography()
+    lab::Lab { key, version, ..lab::Lab::default() }.cryptography()
 }
 
 /// A folder with certificates, and how hops are wired there.

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use tlsbench_core::plan::TimingDraft;
-use tlsbench_core::plan::hop::{Carried, Counted};
-use tlsbench_core::plan::placement::{Known, Placement, Role};
+use tlsbench_core::hop::{Carried, Counted};
+use tlsbench_core::placement::{Known, Placement, Role};
+use tlsbench_core::scenario::TimingDraft;
 use tlsbench_core::units::Nanos;
 use tlsbench_engine::topology::{Engine, Topology, TopologyError};
 use tlsbench_engine::trial::{Trial, TrialError};

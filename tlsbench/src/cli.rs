@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand, ValueEnum};
-use tlsbench_core::plan::is_dns_name;
+use tlsbench_core::scenario::is_dns_name;
 
 use crate::settings::{Output, Pki, Settings};
 
@@ -225,7 +225,7 @@ const EXIT_CODES: &str = "Exit codes: 0 all is fine, 1 the answer is no, 2 it co
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
-    use tlsbench_core::plan::redact;
+    use tlsbench_core::scenario::redact;
 
     use super::*;
 

@@ -7,9 +7,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use tlsbench_core::change::Condition;
-use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
-use tlsbench_core::plan::placement::Role;
-use tlsbench_core::plan::{Draft, KeyKind};
+use tlsbench_core::lab::{EngineName, Pass, Workload};
+use tlsbench_core::placement::Role;
+use tlsbench_core::scenario::{Draft, KeyKind};
 use tlsbench_core::units::Nanos;
 
 /// One verb with everything it needs to know.

@@ -2,11 +2,11 @@
 
 use tlsbench_core::advice::{Prices, Profile};
 use tlsbench_core::change::Condition;
-use tlsbench_core::plan::Draft;
-use tlsbench_core::plan::hop::Hop;
+use tlsbench_core::hop::Hop;
 use tlsbench_core::record::RunRecord;
 use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::report::Report;
+use tlsbench_core::scenario::Draft;
 
 /// Records of both kinds: what is written of one is read back equal, and a report can be made of it.
 pub(crate) fn record(input: &[u8]) {

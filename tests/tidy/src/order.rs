@@ -36,7 +36,7 @@ pub const ORDERS: [Order; 6] = [
     Order { package: "trustd", modules: "exit settings cli files telemetry controller cmd" },
     Order {
         package: "tlsbench-core",
-        modules: "units escape random plan proxyconf pace tally usage stats compare record calibration warning verdicts change aa search cost advice report",
+        modules: "units escape random words problem toml_file scenario hop placement lab proxyconf pace tally usage stats compare record calibration warning verdicts change aa search cost advice report",
     },
     Order {
         package: "tlsbench-engine",

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::compare::{Comparison, Silence, Verdict, compare};
-use crate::plan::lab::Workload;
-use crate::plan::placement::Placement;
+use crate::lab::Workload;
+use crate::placement::Placement;
 use crate::record::lab::{LabRecord, TrialRecord};
 use crate::stats::Estimate;
 use crate::units::{Nanos, Share};
@@ -207,7 +207,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::plan::placement::Known;
+    use crate::placement::Known;
     use crate::random::SplitMix64;
 
     fn comparison(rounds: Vec<(f64, f64)>) -> (Workload, Comparison, String) {

@@ -26,8 +26,8 @@ pub use recommend::{Confidence, Recommendation};
 pub use scale::{Scale, ScaleError};
 
 use crate::cost::{Check, Fit, Term, Unchecked, check, flow};
-use crate::plan::lab::{Pass, Workload};
-use crate::plan::placement::{Placement, Role};
+use crate::lab::{Pass, Workload};
+use crate::placement::{Placement, Role};
 use crate::record::lab::{LabRecord, TrialRecord};
 use crate::stats::{Estimate, mean};
 use crate::tally::{Phase, Quantile};
@@ -296,7 +296,7 @@ impl Placed {
                 network: Network::of(
                     placement,
                     profile,
-                    version.unwrap_or(crate::plan::Version::Tls13),
+                    version.unwrap_or(crate::scenario::Version::Tls13),
                 ),
             },
         }

@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 pub use flow::{Counts, Term, Traffic, flow};
 pub use held_out::{Check, CheckRow, Unchecked, check, held_out};
 
-use crate::plan::hop::HopKind;
-use crate::plan::lab::Workload;
-use crate::plan::placement::{Placement, Role};
+use crate::hop::HopKind;
+use crate::lab::Workload;
+use crate::placement::{Placement, Role};
 use crate::record::lab::LabRecord;
 use crate::stats::{Estimate, mean};
 use design::{Equations, Rows};

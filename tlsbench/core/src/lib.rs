@@ -5,7 +5,13 @@
 pub mod units;
 pub mod escape;
 mod random;
-pub mod plan;
+pub mod words;
+pub mod problem;
+mod toml_file;
+pub mod scenario;
+pub mod hop;
+pub mod placement;
+pub mod lab;
 pub mod proxyconf;
 pub mod pace;
 pub mod tally;

@@ -4,8 +4,8 @@
 
 use std::num::NonZeroU32;
 
-use crate::plan::Spread;
 use crate::random::SplitMix64;
+use crate::scenario::Spread;
 use crate::units::{Nanos, Rate, Share};
 
 /// When something should have begun, by the shard's clock.

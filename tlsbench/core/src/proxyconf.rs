@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::plan::hop::{Cryptography, DialTls, Hop, ListenTls};
-use crate::plan::{Group, Suite, Verify, Version};
+use crate::hop::{Cryptography, DialTls, Hop, ListenTls};
+use crate::scenario::{Group, Suite, Verify, Version};
 use crate::units::Nanos;
 
 mod nginx;

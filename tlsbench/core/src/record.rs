@@ -14,8 +14,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::plan::redact;
-use crate::plan::{Draft, Problem, Scenario};
+use crate::problem::Problem;
+pub use crate::scenario::redact;
+use crate::scenario::{Draft, Scenario};
 use crate::tally::{Phase, Quantile, Shape, Tally, quantile_with_missed};
 use crate::units::Nanos;
 use crate::usage::{Cpu, Lap, Second, UnderWay};
@@ -103,7 +104,7 @@ pub struct Meanwhile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetRecord {
     /// Its name in the scenario.
-    #[serde(deserialize_with = "crate::plan::words::short_name")]
+    #[serde(deserialize_with = "crate::words::short_name")]
     pub name: String,
     /// Its rounds, generator after generator.
     pub rounds: Vec<RoundRecord>,

@@ -17,9 +17,9 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use crate::plan::Load;
 use crate::record::lab::LabRecord;
 use crate::record::{Environment, Note, RunRecord, TargetRecord, redact};
+use crate::scenario::Load;
 use crate::stats::Estimate;
 use crate::tally::{Phase, Quantile, Shape};
 use crate::units::Nanos;

@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 
 use hdrhistogram::{Counter, Histogram};
 
+use crate::hop::Counted;
 pub use crate::pace::{ActualStart, IntendedStart};
-use crate::plan::hop::Counted;
 use crate::units::Nanos;
 pub use address::AddressTally;
 pub use reason::{Detail, ErrorCode, Failed, Reason};

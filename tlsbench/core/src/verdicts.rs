@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::compare::{Comparison, Finding, compare};
-use crate::plan::lab::{Pass, Workload};
-use crate::plan::placement::Known;
+use crate::lab::{Pass, Workload};
+use crate::placement::Known;
 use crate::record::lab::{LabRecord, TrialRecord};
 use crate::units::Share;
 use crate::warning::{Family, Gate};

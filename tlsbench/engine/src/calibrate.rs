@@ -10,7 +10,7 @@ mod kernel;
 use std::io;
 
 use thiserror::Error;
-use tlsbench_core::plan::Provider;
+use tlsbench_core::scenario::Provider;
 use tlsbench_core::units::Nanos;
 
 use crate::clock::Clock;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
-use tlsbench_core::plan::{Group, Provider, Suite, Version};
+use tlsbench_core::scenario::{Group, Provider, Suite, Version};
 
 use crate::tls::{Alpn, Identity, Roots, crypto_provider};
 

@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
-use tlsbench_core::plan::hop::{Hop, HopCounters, HopKind, ListenTls, TicketKeys};
+use tlsbench_core::hop::{Hop, HopCounters, HopKind, ListenTls, TicketKeys};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
 

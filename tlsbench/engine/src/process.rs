@@ -15,7 +15,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tlsbench_core::plan::hop::{Hop, HopCounters};
+use tlsbench_core::hop::{Hop, HopCounters};
 use tlsbench_core::proxyconf::Configuration;
 
 mod listening;

@@ -11,7 +11,7 @@ use std::sync::mpsc::Sender;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tlsbench_core::pace::Shard;
-use tlsbench_core::plan::{Load, Pin, Protocol, Scenario, Scheme, Target};
+use tlsbench_core::scenario::{Load, Pin, Protocol, Scenario, Scheme, Target};
 use tlsbench_core::tally::Tally;
 use tlsbench_core::units::{Nanos, Share};
 use tlsbench_core::usage::{Cpu, Lap, UnderWay};

@@ -13,7 +13,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection};
 use thiserror::Error;
-use tlsbench_core::plan;
+use tlsbench_core::scenario;
 use tlsbench_core::tally::Detail;
 
 mod ends;
@@ -131,8 +131,8 @@ impl TlsClient {
     /// Fails when the parts do not fit together: a group that the provider does not have, a host
     /// that is no server name, a key that does not belong to the certificate.
     pub fn new(
-        tls: &plan::Tls,
-        target: &plan::Target,
+        tls: &scenario::Tls,
+        target: &scenario::Target,
         roots: &Arc<Roots>,
         alpn: Option<Alpn>,
         identity: Option<&Identity>,
@@ -247,9 +247,9 @@ struct Made {
 #[derive(Debug)]
 struct Recipe {
     provider: Arc<CryptoProvider>,
-    source: plan::Provider,
-    versions: plan::Versions,
-    verify: plan::Verify,
+    source: scenario::Provider,
+    versions: scenario::Versions,
+    verify: scenario::Verify,
     alpn: Option<Alpn>,
     identity: Option<Identity>,
     early_data: bool,
@@ -275,7 +275,7 @@ impl Recipe {
         config.resumption = Resumption::store(Arc::clone(&store) as _);
         config.alpn_protocols =
             self.alpn.iter().map(|alpn| alpn.as_str().as_bytes().to_vec()).collect();
-        config.enable_early_data = self.early_data && self.versions.has(plan::Version::Tls13);
+        config.enable_early_data = self.early_data && self.versions.has(scenario::Version::Tls13);
         Ok(Made { config: Arc::new(config), store, verifier })
     }
 }
@@ -318,11 +318,11 @@ pub enum TlsError {
     #[error("group `{group}` does not exist in TLS {} with provider `{provider}`", list(versions))]
     GroupUnsupported {
         /// The group.
-        group: plan::Group,
+        group: scenario::Group,
         /// The versions.
-        versions: Vec<plan::Version>,
+        versions: Vec<scenario::Version>,
         /// The provider.
-        provider: plan::Provider,
+        provider: scenario::Provider,
     },
     /// The client certificate's chain could not be read.
     #[error("cannot read the client certificate")]
@@ -346,7 +346,7 @@ pub enum TlsError {
     #[error("provider `{provider}` is not part of this build")]
     ProviderAbsent {
         /// The provider.
-        provider: plan::Provider,
+        provider: scenario::Provider,
     },
     /// Roots could not be read.
     #[error("cannot read the roots")]
@@ -391,7 +391,7 @@ impl TlsError {
     }
 }
 
-fn list(versions: &[plan::Version]) -> String {
+fn list(versions: &[scenario::Version]) -> String {
     versions.iter().map(|version| version.as_str()).collect::<Vec<_>>().join(", ")
 }
 
@@ -399,7 +399,7 @@ fn list(versions: &[plan::Version]) -> String {
 /// copies it several times in each handshake.
 fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    let bare = plan::without_root(bare);
+    let bare = scenario::without_root(bare);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(ServerName::IpAddress(address.into()));
     }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
-use tlsbench_core::plan::hop::{Counted, Hop, HopCounters, HopKind};
-use tlsbench_core::plan::placement::{Placement, Role, Wiring, wire};
+use tlsbench_core::hop::{Counted, Hop, HopCounters, HopKind};
+use tlsbench_core::placement::{Placement, Role, Wiring, wire};
 use tlsbench_core::proxyconf::{Build, Unsupported, caddy, haproxy, nginx};
 use tlsbench_core::usage::Cpu;
 

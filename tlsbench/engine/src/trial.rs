@@ -1,9 +1,9 @@
 //! One placement under one workload, once: the load, and what it cost each hop meanwhile.
 
 use thiserror::Error;
-use tlsbench_core::plan::hop::{Counted, HopKind};
-use tlsbench_core::plan::placement::Role;
-use tlsbench_core::plan::{Length, Scenario};
+use tlsbench_core::hop::{Counted, HopKind};
+use tlsbench_core::placement::Role;
+use tlsbench_core::scenario::{Length, Scenario};
 use tlsbench_core::usage::{Cpu, Memory, UnderWay, Usage};
 
 use crate::probe::Reading;

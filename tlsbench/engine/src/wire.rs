@@ -4,7 +4,7 @@
 //! Nothing here knows sockets or time. A response is read from pieces as they come, and where they
 //! were cut makes no difference.
 
-use tlsbench_core::plan::{Protocol, Request, Scheme, Target};
+use tlsbench_core::scenario::{Protocol, Request, Scheme, Target};
 use tlsbench_core::tally::{Failed, Failure, Reason};
 
 pub(crate) mod http2;
@@ -161,7 +161,7 @@ const AGENT: &str = concat!("tlsbench/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]
 mod tests {
-    use tlsbench_core::plan::Protocol;
+    use tlsbench_core::scenario::Protocol;
 
     use super::*;
 

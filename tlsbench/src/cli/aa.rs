@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
-use tlsbench_core::plan::placement::Known;
-use tlsbench_core::plan::{Draft, LoadDraft, TimingDraft};
+use tlsbench_core::lab::{EngineName, Pass, Workload};
+use tlsbench_core::placement::Known;
+use tlsbench_core::scenario::{Draft, LoadDraft, TimingDraft};
 use tlsbench_core::units::Nanos;
 
 use super::Format;

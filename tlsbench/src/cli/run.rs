@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::UnknownArgumentValueParser;
-use tlsbench_core::plan::{
+use tlsbench_core::scenario::{
     Close, Draft, Group, IpVersion, LoadDraft, LoopName, Pin, ProtocolName, Provider, RequestDraft,
     SpreadName, Suite, TargetDraft, TimeoutDraft, TimingDraft, TlsDraft, Verify, Versions,
 };

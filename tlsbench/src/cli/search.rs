@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tlsbench_core::plan::lab::EngineName;
-use tlsbench_core::plan::{Draft, KeyKind, LoadDraft, TargetDraft};
+use tlsbench_core::lab::EngineName;
+use tlsbench_core::scenario::{Draft, KeyKind, LoadDraft, TargetDraft};
 use tlsbench_core::units::Nanos;
 
 use super::{Format, run};

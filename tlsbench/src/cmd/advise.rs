@@ -9,9 +9,9 @@ use anyhow::{Context as _, anyhow, bail};
 use tlsbench_core::advice::{Advice, Prices, Profile, Question, Scale, advise as judge};
 use tlsbench_core::calibration::{Calibration, SCHEMA};
 use tlsbench_core::escape::printable;
-use tlsbench_core::plan::Problem;
-use tlsbench_core::plan::lab::Lab;
-use tlsbench_core::plan::placement::Known;
+use tlsbench_core::lab::Lab;
+use tlsbench_core::placement::Known;
+use tlsbench_core::problem::Problem;
 use tlsbench_core::record::AnyRecord;
 use tlsbench_core::record::lab::LabRecord;
 

@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 
 use anyhow::Context as _;
-use tlsbench_core::plan::hop::Hop;
+use tlsbench_core::hop::Hop;
 use tlsbench_engine::hop::{RunningHop, raise_descriptor_limit};
 use tlsbench_engine::process::supervise;
 

@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use tlsbench_core::escape::printable;
-use tlsbench_core::plan::lab::Lab;
-use tlsbench_core::plan::{Draft, Load, LoopName, Problem, Scenario, Timeout, TimingDraft};
+use tlsbench_core::lab::Lab;
+use tlsbench_core::problem::Problem;
 use tlsbench_core::record::RunRecord;
 use tlsbench_core::record::lab::LabRecord;
+use tlsbench_core::scenario::{Draft, Load, LoopName, Scenario, Timeout, TimingDraft};
 use tlsbench_core::tally::Tally;
 use tlsbench_core::units::Nanos;
 use tlsbench_core::warning::{self, Gate, judge};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Costing, Profile};
-use crate::plan::placement::{Known, Placement};
+use crate::placement::{Known, Placement};
 use crate::stats::{Estimate, mean};
 
 /// A statement on two placements over a range of traffic. Costs are cores.

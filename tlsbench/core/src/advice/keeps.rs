@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::profile::{Requires, ends_client_tls};
-use crate::plan::hop::{Carried, HopKind};
-use crate::plan::placement::{Placement, Role};
+use crate::hop::{Carried, HopKind};
+use crate::placement::{Placement, Role};
 
 /// What a placement gives up and what it keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

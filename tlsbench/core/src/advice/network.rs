@@ -1,9 +1,9 @@
 //! What links add to latency: round trips times how long each takes.
 
 use super::profile::{Profile, ends_client_tls};
-use crate::plan::Version;
-use crate::plan::hop::HopKind;
-use crate::plan::placement::Placement;
+use crate::hop::HopKind;
+use crate::placement::Placement;
+use crate::scenario::Version;
 use crate::units::Nanos;
 
 /// Times on the links, without what hops take.

@@ -6,8 +6,9 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::profile::Profile;
-use crate::plan::placement::Placement;
-use crate::plan::{Problem, first, read_toml};
+use crate::placement::Placement;
+use crate::problem::{Problem, first};
+use crate::toml_file::read_toml;
 
 /// Prices. Keys of the file's top level.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Traffic;
-use crate::plan::hop::{Carried, TicketKeys};
-use crate::plan::placement::{Placement, Role};
-use crate::plan::{Problem, first, read_toml};
+use crate::hop::{Carried, TicketKeys};
+use crate::placement::{Placement, Role};
+use crate::problem::{Problem, first};
+use crate::toml_file::read_toml;
 use crate::units::Nanos;
 
 /// A profile. Keys of the file's top level.

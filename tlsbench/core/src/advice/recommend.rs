@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Costing, Money, Placed, Profile};
-use crate::plan::placement::Placement;
+use crate::placement::Placement;
 use crate::stats::{Estimate, mean};
 
 /// The placement to take.

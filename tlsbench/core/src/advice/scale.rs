@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use crate::calibration::{Calibration, Primitive};
 use crate::cost::{Counts, Term};
-use crate::plan::lab::Lab;
-use crate::plan::{Group, KeyKind, Suite};
+use crate::lab::Lab;
 use crate::record::Environment;
+use crate::scenario::{Group, KeyKind, Suite};
 
 /// How many times as long things take on the machine that is priced.
 #[derive(Clone, Debug, PartialEq)]

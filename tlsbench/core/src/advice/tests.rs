@@ -8,12 +8,12 @@ use super::*;
 use crate::calibration::{Calibration, Primitive};
 use crate::cost::Counts;
 use crate::cost::tests::{World, checked, checked_in, shared, truth, woken};
-use crate::plan::Version;
-use crate::plan::hop::HopKind;
-use crate::plan::lab::Lab;
-use crate::plan::placement::Known;
+use crate::hop::HopKind;
+use crate::lab::Lab;
+use crate::placement::Known;
 use crate::record::lab::{IdleHop, IdleRecord};
 use crate::record::{Environment, Measured};
+use crate::scenario::Version;
 use crate::tally::Tally;
 use crate::usage::{Lap, Rest};
 use crate::warning::Warning;
@@ -299,7 +299,7 @@ fn cores_and_money_are_those_of_the_costs() {
     for known in [Known::LbTerminate, Known::Passthrough, Known::LbReencrypt] {
         let placement = known.placement();
         let counts = flow(&placement, &profile.traffic(&placement));
-        let cost = |(hop, counts): (&crate::plan::placement::Station, &Counts)| -> f64 {
+        let cost = |(hop, counts): (&crate::placement::Station, &Counts)| -> f64 {
             counts.iter().map(|(term, n)| n * truth(hop.role, hop.kind, *term)).sum()
         };
         let micros: f64 = placement.hops.iter().zip(&counts).map(cost).sum();

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Metric, parameters};
-use crate::plan::lab::{Pass, Workload};
-use crate::plan::placement::Role;
-use crate::plan::{Arrivals, Load, Scenario};
+use crate::lab::{Pass, Workload};
+use crate::placement::Role;
 use crate::record::lab::{LabRecord, TrialRecord};
 use crate::record::{RoundRecord, RunRecord, TargetRecord};
+use crate::scenario::{Arrivals, Load, Scenario};
 use crate::tally::{Phase, Quantile};
 use crate::units::Nanos;
 use crate::verdicts::verdicts;

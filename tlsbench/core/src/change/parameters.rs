@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::plan::Draft;
 use crate::record::lab::LabRecord;
 use crate::record::{Environment, RunRecord};
+use crate::scenario::Draft;
 
 /// What begins the key of the TLS versions that a target negotiated: with both offered, the scenario
 /// does not tell. Below `tls.version`, so that it is that axis. A record without a handshake has none.

@@ -309,7 +309,7 @@ fn an_endpoint_record_gives_its_figures_and_what_it_was_measured_under() {
 #[test]
 fn of_placements_the_cpu_pass_is_compared_and_no_mix_that_was_held_out() {
     use crate::cost::tests::{World, checked, truth};
-    use crate::plan::lab::{Pass, Workload};
+    use crate::lab::{Pass, Workload};
     let record = checked(truth, truth);
     let seen = |record: &crate::record::lab::LabRecord| Observed::of_lab("run.json", record);
     let once = seen(&record);

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use super::flow::{Counts, Term, Traffic, flow};
 use super::rest::{AtRest, Readings};
-use crate::plan::hop::HopKind;
-use crate::plan::lab::{Lab, Workload};
-use crate::plan::placement::Role;
+use crate::hop::HopKind;
+use crate::lab::{Lab, Workload};
+use crate::placement::Role;
 use crate::record::lab::{LabRecord, TrialRecord};
 
 /// One equation: what a hop did for each operation, and what that took.

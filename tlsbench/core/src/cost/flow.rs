@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::hop::{Carried, HopKind};
-use crate::plan::placement::Placement;
-use crate::plan::words::words;
+use crate::hop::{Carried, HopKind};
+use crate::placement::Placement;
+use crate::words::words;
 
 /// A thing that costs a hop CPU time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::Fit;
 use super::design::{Cores, NANOS_PER_MICRO, Row, of_trial};
-use crate::plan::lab::{Mix, Pass, Workload};
-use crate::plan::placement::Role;
+use crate::lab::{Mix, Pass, Workload};
+use crate::placement::Role;
 use crate::random::SplitMix64;
 use crate::record::lab::{HeldOut, LabRecord, TrialRecord};
 use crate::stats::{Estimate, mean};

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use super::design::NANOS_PER_MICRO;
 use super::flow::{Counts, Term};
-use crate::plan::hop::HopKind;
-use crate::plan::placement::Role;
+use crate::hop::HopKind;
+use crate::placement::Role;
 use crate::record::lab::LabRecord;
 use crate::stats::mean;
 use crate::usage::Rest;
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
     use crate::cost::tests::{World, shared, truth};
     use crate::cost::{Fit, Withheld, check, held_out};
-    use crate::plan::lab::Workload;
+    use crate::lab::Workload;
     use crate::record::lab::{IdleHop, IdleRecord, TrialRecord};
     use crate::units::Nanos;
 

@@ -6,8 +6,8 @@ use world::OPERATIONS;
 pub(crate) use world::{World, shared, truth};
 
 use super::*;
-use crate::plan::lab::{Mix, Pass, Workload};
-use crate::plan::placement::Known;
+use crate::lab::{Mix, Pass, Workload};
+use crate::placement::Known;
 use crate::record::lab::TrialRecord;
 use crate::units::Nanos;
 

@@ -7,8 +7,8 @@ use super::{
     BODY, CADDY_JSON, CLIENT_CA, CLIENT_PEM, Configuration, SERVER_PEM, UPSTREAM_CA, Unsupported,
     add_files, body, check, verifies,
 };
-use crate::plan::hop::{Cryptography, Dial, DialTls, Forwarded, Hop, HopKind, ListenTls};
-use crate::plan::{Group, ProtocolName, Suite, Version};
+use crate::hop::{Cryptography, Dial, DialTls, Forwarded, Hop, HopKind, ListenTls};
+use crate::scenario::{Group, ProtocolName, Suite, Version};
 
 /// A Caddy that is this hop. It counts nothing that could be asked of it without its administration
 /// point, which is off.

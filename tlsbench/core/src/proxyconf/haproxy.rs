@@ -6,8 +6,8 @@ use super::{
     BODY, CLIENT_CA, CLIENT_PEM, Configuration, HAPROXY_CFG, SERVER_PEM, STATS_SOCKET, UPSTREAM_CA,
     Unsupported, add_files, body, check, verifies,
 };
-use crate::plan::Version;
-use crate::plan::hop::{Cryptography, Dial, DialTls, Forwarded, Hop, HopKind, Listen, ListenTls};
+use crate::hop::{Cryptography, Dial, DialTls, Forwarded, Hop, HopKind, Listen, ListenTls};
+use crate::scenario::Version;
 
 /// A HAProxy that is this hop. It counts handshakes by itself: `show stat` on [`STATS_SOCKET`].
 ///

@@ -6,8 +6,8 @@ use super::{
     BODY, CHAIN_DEPTH, CLIENT_CA, CLIENT_PEM, Configuration, HANDSHAKE_LOG, NGINX_CONF, NGINX_PID,
     SERVER_PEM, UPSTREAM_CA, Unsupported, add_files, body, check, verifies,
 };
-use crate::plan::hop::{Cryptography, Dial, DialTls, Forwarded, Hop, HopKind, Listen, ListenTls};
-use crate::plan::{ProtocolName, Version};
+use crate::hop::{Cryptography, Dial, DialTls, Forwarded, Hop, HopKind, Listen, ListenTls};
+use crate::scenario::{ProtocolName, Version};
 
 /// What an nginx is like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! The texts, as goldens; that the proxies take them is shown by `tests/tlsbench`.
 
 use super::*;
-use crate::plan::hop::{
+use crate::hop::{
     Dial, Forwarded, HopKind, Listen, PemIdentity, PrivatePem, Replicas, Route, TicketKeys,
 };
-use crate::plan::{ProtocolName, Provider};
+use crate::scenario::{ProtocolName, Provider};
 
 fn tls() -> ListenTls {
     ListenTls {

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Environment, Note, RecordError, SCHEMA, TargetRecord};
-use crate::plan::hop::{Counted, HopKind};
-use crate::plan::lab::{EngineName, Lab, Mix, Pass, Workload};
-use crate::plan::placement::{Placement, Role};
-use crate::plan::words::words;
+use crate::hop::{Counted, HopKind};
+use crate::lab::{EngineName, Lab, Mix, Pass, Workload};
+use crate::placement::{Placement, Role};
 use crate::units::Nanos;
 use crate::usage::{Memory, Rest, Usage};
+use crate::words::words;
 
 /// A run over placements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{RecordError, RoundRecord, RunRecord, SCHEMA, TargetRecord};
-use crate::plan::Draft;
+use crate::scenario::Draft;
 use crate::units::Nanos;
 
 /// Adds records: histograms and counts exactly, and rounds side by side, each under its generator.

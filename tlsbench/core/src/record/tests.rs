@@ -122,7 +122,7 @@ fn a_record_of_a_program_that_knew_no_reasons_is_read() {
     let read = RunRecord::from_json(&old.to_string()).unwrap();
     let round = &read.targets[0].rounds[0];
     assert!(round.reasons.is_empty() && round.statuses.is_empty() && round.resent == 0);
-    assert_eq!(read.scenario().unwrap().tls.version, crate::plan::Version::Tls13.into());
+    assert_eq!(read.scenario().unwrap().tls.version, crate::scenario::Version::Tls13.into());
 }
 
 #[test]

@@ -14,9 +14,9 @@ pub(in crate::report) mod tests;
 use serde::Serialize;
 
 use super::GateReport;
-use crate::plan::hop::{Carried, HopKind};
-use crate::plan::lab::{EngineName, Pass, Workload};
-use crate::plan::placement::{Placement, Role};
+use crate::hop::{Carried, HopKind};
+use crate::lab::{EngineName, Pass, Workload};
+use crate::placement::{Placement, Role};
 use crate::record::lab::{LabRecord, Others, Receiving};
 use crate::record::{Environment, Note};
 use crate::stats::Estimate;

@@ -238,12 +238,12 @@ fn the_documentation_names_every_field_and_no_other() {
     lab.trials[0].hops[0].notes.push("it is slow".to_owned());
     lab.notes.push(Note { at: "2026-01-02T03:04:06Z".to_owned(), text: "nginx 1.22.1".to_owned() });
     lab.trials[0].rate = Some(100.0);
-    lab.trials[1].workload = crate::plan::lab::Workload::Bulk64k;
+    lab.trials[1].workload = crate::lab::Workload::Bulk64k;
     let mut latency = lab.trials[0].clone();
-    latency.pass = crate::plan::lab::Pass::Latency;
+    latency.pass = crate::lab::Pass::Latency;
     lab.trials.push(latency);
     let hop = IdleHop {
-        role: crate::plan::placement::Role::Lb,
+        role: crate::placement::Role::Lb,
         before_bytes: 1,
         after_bytes: 2,
         bytes_per_connection: 0.5,

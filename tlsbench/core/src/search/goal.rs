@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::plan::Load;
 use crate::record::TargetRecord;
+use crate::scenario::Load;
 use crate::tally::{Phase, Quantile};
 use crate::units::Nanos;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Failure;
-use crate::plan::words::words;
+use crate::words::words;
 
 /// A failure of an operation, with its detail where one is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

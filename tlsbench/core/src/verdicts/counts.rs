@@ -4,10 +4,10 @@
 //! The client is held against each hop that has its connections, and a hop that dials with TLS against
 //! the one that ends it.
 
-use crate::plan::hop::{Carried, Counted};
-use crate::plan::placement::{Placement, Station};
-use crate::plan::{Load, Protocol, Scenario};
+use crate::hop::{Carried, Counted};
+use crate::placement::{Placement, Station};
 use crate::record::lab::TrialRecord;
+use crate::scenario::{Load, Protocol, Scenario};
 use crate::warning::{Family, Gate, Warning};
 
 /// What spoils a placement under one workload when counts disagree, over all of its rounds together.

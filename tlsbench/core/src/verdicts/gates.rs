@@ -1,9 +1,9 @@
 //! What spoils verdicts of a run over placements.
 
 use super::counts;
-use crate::plan::Draft;
-use crate::plan::lab::{Pass, Workload};
+use crate::lab::{Pass, Workload};
 use crate::record::lab::{LabRecord, TrialRecord};
+use crate::scenario::Draft;
 use crate::warning::{Family, Gate, Warning, drift, judge_target};
 
 /// All of them.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::rows::{HopCost, busy, hops};
 use super::{against, paired_rounds};
 use crate::compare::{Comparison, Finding};
-use crate::plan::lab::{Pass, Workload};
+use crate::lab::{Pass, Workload};
 use crate::record::lab::{LabRecord, TrialRecord};
 use crate::stats::{Estimate, mean};
 use crate::tally::{Phase, Quantile};

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::plan::hop::HopKind;
-use crate::plan::lab::{EngineName, Workload};
-use crate::plan::placement::Role;
-use crate::plan::{Draft, Load};
+use crate::hop::HopKind;
+use crate::lab::{EngineName, Workload};
+use crate::placement::Role;
 use crate::record::lab::{HopRecord, LabRecord, TrialRecord};
+use crate::scenario::{Draft, Load};
 use crate::stats::{Estimate, ratio_of_sums};
 use crate::units::Nanos;
 

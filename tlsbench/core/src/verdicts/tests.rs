@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::compare::{Silence, Verdict};
-use crate::plan::hop::Counted;
-use crate::plan::lab::{ClientFiles, EngineName, Lab, LatencyPass};
-use crate::plan::placement::{Placement, Role};
+use crate::hop::Counted;
+use crate::lab::{ClientFiles, EngineName, Lab, LatencyPass};
+use crate::placement::{Placement, Role};
 use crate::random::SplitMix64;
 use crate::record::lab::{
     HeldOut, HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, MadeRound, Others, PilotRecord,
@@ -57,7 +57,7 @@ fn record_of(chosen: &[Known]) -> LabRecord {
         let known: Known = placement.name.parse().unwrap();
         let scenario = lab.scenario(placement, Workload::Full, &files()).unwrap();
         let mut client = TargetRecord::new(format!("{known}/full"));
-        let is_tls = scenario.targets[0].scheme == crate::plan::Scheme::Https;
+        let is_tls = scenario.targets[0].scheme == crate::scenario::Scheme::Https;
         for round in 0..lab.rounds {
             let mut tally = Tally::new();
             (tally.succeeded, tally.scheduled, tally.connections) =
@@ -135,7 +135,7 @@ fn with_latency(mut record: LabRecord) -> LabRecord {
     record.lab.latency = Some(pass);
     let timed = record.lab.placements.iter().map(|placement| {
         let scenario = record.lab.latency_scenario(placement, rate, &pass, &files()).unwrap();
-        let is_tls = scenario.targets[0].scheme == crate::plan::Scheme::Https;
+        let is_tls = scenario.targets[0].scheme == crate::scenario::Scheme::Https;
         let mut client = TargetRecord::new(scenario.targets[0].name.clone());
         for round in 0..pass.rounds {
             let mut tally = Tally::new();

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Warning;
-use crate::plan::{Group, Load, Protocol, Scenario, Scheme, Target};
 use crate::record::{RoundRecord, RunRecord, TargetRecord};
+use crate::scenario::{Group, Load, Protocol, Scenario, Scheme, Target};
 use crate::stats::{Estimate, binomial_bounds, steadiness};
 use crate::tally::{Failure, Phase, Quantile};
 use crate::units::{Nanos, Share};

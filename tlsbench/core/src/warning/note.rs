@@ -107,8 +107,8 @@ const ADDRESSES_MAX: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Draft;
     use crate::record::{Measured, SCHEMA};
+    use crate::scenario::Draft;
     use crate::tally::{Failed, Failure, Reason, Tally};
     use crate::units::Nanos;
     use crate::usage::Lap;

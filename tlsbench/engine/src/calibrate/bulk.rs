@@ -1,7 +1,7 @@
 //! Primitives of bulk data: sealing and hashing, asked of the libraries themselves, since rustls
 //! shows neither without a connection.
 
-use tlsbench_core::plan::Provider;
+use tlsbench_core::scenario::Provider;
 
 use super::{CalibrateError, Failed, Primitive};
 
@@ -72,9 +72,9 @@ macro_rules! primitives_of {
     };
 }
 
-primitives_of!(of_ring, ring, tlsbench_core::plan::Provider::Ring);
+primitives_of!(of_ring, ring, tlsbench_core::scenario::Provider::Ring);
 #[cfg(feature = "aws-lc")]
-primitives_of!(of_aws_lc, aws_lc_rs, tlsbench_core::plan::Provider::AwsLcRs);
+primitives_of!(of_aws_lc, aws_lc_rs, tlsbench_core::scenario::Provider::AwsLcRs);
 
 /// What a small response comes to.
 const SMALL: u32 = 1 << 10;

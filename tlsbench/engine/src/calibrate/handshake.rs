@@ -4,7 +4,7 @@ use rustls::SignatureScheme;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{PrivateKeyDer, SignatureVerificationAlgorithm};
 use rustls::sign::Signer;
-use tlsbench_core::plan::{Group, Provider, Version};
+use tlsbench_core::scenario::{Group, Provider, Version};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::SubjectPublicKeyInfo;
 

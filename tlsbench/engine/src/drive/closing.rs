@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use tlsbench_core::plan::Close;
+use tlsbench_core::scenario::Close;
 use tlsbench_core::tally::Phase;
 use tlsbench_core::units::Nanos;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tlsbench_core::pace::{Shard, closed_starts};
-use tlsbench_core::plan::{self, Close, Length, Spread, Timeout};
+use tlsbench_core::scenario::{self, Close, Length, Spread, Timeout};
 use tlsbench_core::units::{Nanos, Rate, Share};
 
 use crate::tls::ReloadingRoots;
@@ -96,7 +96,7 @@ pub(crate) enum Work {
     /// At a rate.
     Open {
         /// What begins.
-        arrivals: plan::Arrivals,
+        arrivals: scenario::Arrivals,
         /// How many per second, over all shards.
         rate: Rate,
         /// How they are spread.
@@ -126,10 +126,10 @@ impl Course {
         }
         match self.work {
             Work::Closed { requests, .. } => requests.map(NonZeroU64::get),
-            Work::Open { arrivals: plan::Arrivals::Connections { requests }, .. } => {
+            Work::Open { arrivals: scenario::Arrivals::Connections { requests }, .. } => {
                 Some(requests.get())
             }
-            Work::Open { arrivals: plan::Arrivals::Requests, .. } => None,
+            Work::Open { arrivals: scenario::Arrivals::Requests, .. } => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use tlsbench_core::pace::{IntendedStart, Starts};
-use tlsbench_core::plan;
+use tlsbench_core::scenario;
 use tlsbench_core::tally::Phase;
 use tlsbench_core::units::Nanos;
 
@@ -20,7 +20,7 @@ pub(super) struct Open {
     starts: Starts,
     begin: Nanos,
     next: Option<Nanos>,
-    of: plan::Arrivals,
+    of: scenario::Arrivals,
     wait_max: Nanos,
     /// Starts that wait for the pool, with their rounds.
     pub(super) waiting: VecDeque<(IntendedStart, u32)>,
@@ -78,7 +78,7 @@ impl Open {
 
     /// Whether connections arrive, not requests.
     pub(super) const fn by_connection(&self) -> bool {
-        matches!(self.of, plan::Arrivals::Connections { .. })
+        matches!(self.of, scenario::Arrivals::Connections { .. })
     }
 
     /// An operation of a round began.

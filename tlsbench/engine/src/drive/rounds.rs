@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use tlsbench_core::plan::Length;
+use tlsbench_core::scenario::Length;
 use tlsbench_core::units::Nanos;
 
 /// Rounds of one shard. Number 0 stands for what is not measured: warm-up and drain.

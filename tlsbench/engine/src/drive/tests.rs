@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use tlsbench_core::pace::{Shard, Starts};
-use tlsbench_core::plan::{
+use tlsbench_core::scenario::{
     Arrivals, Close, Length, Protocol, Request, Scheme, Spread, Target, Timeout,
 };
 use tlsbench_core::tally::{Failure, Phase, Quantile};

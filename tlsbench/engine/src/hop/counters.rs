@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustls::HandshakeKind;
-use tlsbench_core::plan::hop::{Handshakes, HopCounters};
+use tlsbench_core::hop::{Handshakes, HopCounters};
 
 /// WorkerCounters of one worker.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use tlsbench_core::plan::hop::Forwarded;
+use tlsbench_core::hop::Forwarded;
 
 use super::client_hello::{self, ClientHello};
 use super::http1::head::{self, BadHead, RequestFacts, ResponseFacts};

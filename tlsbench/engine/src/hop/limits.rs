@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
-use tlsbench_core::plan::hop::HopKind;
+use tlsbench_core::hop::HopKind;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tlsbench_core::plan::hop::{
+use tlsbench_core::hop::{
     Cryptography, Dial, DialTls, Hop, HopCounters, HopKind, Listen, ListenTls, PemIdentity,
     PrivatePem,
 };
@@ -66,7 +66,7 @@ impl Pki {
         DialTls {
             name: "hop.test".to_owned(),
             ca: self.root.clone(),
-            verify: tlsbench_core::plan::Verify::Every,
+            verify: tlsbench_core::scenario::Verify::Every,
             identity: None,
             suite: Cryptography::default(),
             resume: true,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 
-use tlsbench_core::plan::hop::Hop;
+use tlsbench_core::hop::Hop;
 
 use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tlsbench_core::plan::Length;
+use tlsbench_core::scenario::Length;
 use tlsbench_core::units::Nanos;
 
 use super::Progress;

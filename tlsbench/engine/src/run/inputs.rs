@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
-use tlsbench_core::plan::{ClientCertificate, IpVersion, Scenario, Scheme, Target, without_root};
+use tlsbench_core::scenario::{
+    ClientCertificate, IpVersion, Scenario, Scheme, Target, without_root,
+};
 
 use super::reach::{self, LeftOut};
 use crate::clock::Clock;

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use tlsbench_core::plan::{IpVersion, Scenario, Target};
+use tlsbench_core::scenario::{IpVersion, Scenario, Target};
 use tlsbench_core::units::Nanos;
 
 use super::inputs::{Inputs, is_left_out, resolve};
@@ -130,7 +130,7 @@ const EVERY: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
-    use tlsbench_core::plan::Draft;
+    use tlsbench_core::scenario::Draft;
 
     use super::super::reach::tests::one_of_two;
     use super::*;

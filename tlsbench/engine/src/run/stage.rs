@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use tlsbench_core::pace::Shard;
-use tlsbench_core::plan::{Length, Load, Scenario};
+use tlsbench_core::scenario::{Length, Load, Scenario};
 use tlsbench_core::units::Nanos;
 
 use crate::drive::{AddressBook, Course, Work};

@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tlsbench_core::plan::{
+use tlsbench_core::scenario::{
     Arrivals, Close, Group, Length, Load, Pin, Protocol, Provider, Request, Scenario, Scheme,
     Spread, Target, Timeout, Timing, Tls, Verify, Version,
 };

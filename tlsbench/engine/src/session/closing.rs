@@ -1,6 +1,6 @@
 //! How a connection ends: by the server, by us, by a reset, or because it took too long.
 
-use tlsbench_core::plan::{Close, SERVER_CLOSE_MAX};
+use tlsbench_core::scenario::{Close, SERVER_CLOSE_MAX};
 use tlsbench_core::units::Nanos;
 
 use super::link::{Got, Unasked};

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tlsbench_core::plan::{Close, Timeout};
+use tlsbench_core::scenario::{Close, Timeout};
 use tlsbench_core::tally::{Failed, Tally};
 use tlsbench_core::units::Nanos;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tlsbench_core::plan::Close;
+use tlsbench_core::scenario::Close;
 use tlsbench_core::tally::{Failed, Failure, Phase};
 use tlsbench_core::units::Nanos;
 

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use tlsbench_core::plan::Close;
+use tlsbench_core::scenario::Close;
 use tlsbench_core::tally::{Detail, Failed, Failure, Phase, Reason, Tally};
 use tlsbench_core::units::Nanos;
 

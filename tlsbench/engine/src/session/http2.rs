@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use tlsbench_core::plan::Timeout;
+use tlsbench_core::scenario::Timeout;
 use tlsbench_core::tally::{Failed, Failure, Phase, Tally};
 use tlsbench_core::units::Nanos;
 

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use tlsbench_core::plan::Timeout;
+use tlsbench_core::scenario::Timeout;
 use tlsbench_core::tally::{ErrorCode, Failed, Failure, Reason};
 use tlsbench_core::units::Nanos;
 

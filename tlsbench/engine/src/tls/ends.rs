@@ -10,8 +10,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
-use tlsbench_core::plan::hop::{Cryptography, DialTls, ListenTls, PrivatePem};
-use tlsbench_core::plan::{Provider, Version};
+use tlsbench_core::hop::{Cryptography, DialTls, ListenTls, PrivatePem};
+use tlsbench_core::scenario::{Provider, Version};
 
 use super::verify::Verifier;
 use super::{Alpn, Roots, TlsError, crypto_provider, pem, provider, server_name};

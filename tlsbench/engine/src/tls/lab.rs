@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use tlsbench_core::plan::hop::{PemIdentity, PrivatePem};
+use tlsbench_core::hop::{PemIdentity, PrivatePem};
 
 use super::pki::{Issuer, KeyKind, LabPki, PkiError, Purpose, Subject, Validity};
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rustls::{ClientConnection, HandshakeKind, ProtocolVersion, SignatureScheme};
-use tlsbench_core::plan::{Group, Suite, Version};
+use tlsbench_core::scenario::{Group, Suite, Version};
 
 use super::Alpn;
 use super::provider::{ids_of_suite, name_of_group};

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::Identity;
 
-pub use tlsbench_core::plan::KeyKind;
+pub use tlsbench_core::scenario::KeyKind;
 
 /// A root and an intermediate, both ECDSA P-256.
 pub struct LabPki {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
 use rustls::{CipherSuite, NamedGroup, SupportedCipherSuite, SupportedProtocolVersion};
-use tlsbench_core::plan::{Group, Provider, Suite, Version};
+use tlsbench_core::scenario::{Group, Provider, Suite, Version};
 
 use super::TlsError;
 

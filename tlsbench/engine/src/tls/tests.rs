@@ -3,8 +3,8 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
-use plan::{Group, Provider, Suite, Verify, Version};
 use rustls::SignatureScheme;
+use scenario::{Group, Provider, Suite, Verify, Version};
 use tlsbench_core::tally::Failure;
 use tlsbench_core::units::Share;
 
@@ -34,7 +34,7 @@ impl Lab {
         start(tls, Handshake::Complete)
     }
 
-    fn client(&self, tls: &plan::Tls) -> TlsClient {
+    fn client(&self, tls: &scenario::Tls) -> TlsClient {
         TlsClient::new(tls, &target(), &self.roots, None, None).unwrap()
     }
 }
@@ -43,8 +43,8 @@ fn start(tls: FakeTls, handshake: Handshake) -> FakeServer {
     FakeServer::start(Fake { tls: Some(tls), handshake, ..Fake::plain(5) }).unwrap()
 }
 
-fn asked(version: impl Into<plan::Versions>) -> plan::Tls {
-    plan::Tls {
+fn asked(version: impl Into<scenario::Versions>) -> scenario::Tls {
+    scenario::Tls {
         version: version.into(),
         suites: Vec::new(),
         groups: Vec::new(),
@@ -57,10 +57,10 @@ fn asked(version: impl Into<plan::Versions>) -> plan::Tls {
     }
 }
 
-fn target() -> plan::Target {
-    plan::Target {
+fn target() -> scenario::Target {
+    scenario::Target {
         name: "fake".to_owned(),
-        scheme: plan::Scheme::Https,
+        scheme: scenario::Scheme::Https,
         host: NAME.to_owned(),
         port: 443,
         path: "/".to_owned(),
@@ -99,7 +99,7 @@ fn talk(
     Ok((negotiated, wanted))
 }
 
-fn failure(lab: &Lab, tls: &plan::Tls, server: &FakeServer) -> Failure {
+fn failure(lab: &Lab, tls: &scenario::Tls, server: &FakeServer) -> Failure {
     talk(&mut lab.client(tls), server, false).unwrap_err().0
 }
 
@@ -130,7 +130,7 @@ fn every_version_suite_group_and_provider_is_negotiated_as_asked() {
                     if version == Version::Tls12 && group == Group::X25519MlKem768 {
                         continue;
                     }
-                    let tls = plan::Tls {
+                    let tls = scenario::Tls {
                         suites: vec![suite],
                         groups: vec![group],
                         provider,
@@ -191,7 +191,7 @@ fn every_kind_of_server_key_signs_with_its_own_scheme() {
         let server = lab.start(lab.server_tls(key));
         for provider in providers() {
             for version in [Version::Tls12, Version::Tls13] {
-                let tls = plan::Tls { provider, ..asked(version) };
+                let tls = scenario::Tls { provider, ..asked(version) };
                 let (found, _) = talk(&mut lab.client(&tls), &server, false).unwrap();
                 assert_eq!(found.signature, Some(scheme), "{key:?} {provider:?} {version:?}");
             }
@@ -205,7 +205,7 @@ fn a_connection_resumes_when_that_is_wanted_and_not_otherwise() {
     for version in [Version::Tls12, Version::Tls13] {
         for provider in providers() {
             let server = lab.start(FakeTls { provider, ..lab.server_tls(KeyKind::EcdsaP256) });
-            let mut client = lab.client(&plan::Tls { provider, ..asked(version) });
+            let mut client = lab.client(&scenario::Tls { provider, ..asked(version) });
             let (found, wanted) = talk(&mut client, &server, true).unwrap();
             assert_eq!((found.kind, wanted), (Kind::Full, Wanted::NoTicket));
             for resume in [true, false, true, true, false, false, true] {
@@ -304,7 +304,7 @@ fn a_client_certificate_is_shown_to_a_server_that_asks() {
             Identity::from_pem(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes()).unwrap();
         for version in [Version::Tls12, Version::Tls13] {
             for provider in providers() {
-                let tls = plan::Tls { provider, ..asked(version) };
+                let tls = scenario::Tls { provider, ..asked(version) };
                 let mut client =
                     TlsClient::new(&tls, &target(), &lab.roots, None, Some(&identity)).unwrap();
                 talk(&mut client, &server, false).unwrap();
@@ -336,7 +336,7 @@ fn early_data_is_accepted_when_asked_for_and_counted() {
     let lab = Lab::new();
     let server = lab.start(FakeTls { early_data: 1024, ..lab.server_tls(KeyKind::EcdsaP256) });
     for (asks, accepted) in [(false, 0), (true, 3)] {
-        let tls = plan::Tls { early_data: asks, ..asked(Version::Tls13) };
+        let tls = scenario::Tls { early_data: asks, ..asked(Version::Tls13) };
         let mut client = lab.client(&tls);
         let found: Vec<bool> = [false, true, true, false, true]
             .into_iter()
@@ -370,10 +370,10 @@ fn bad_certificates_fail_under_their_own_names() {
         let server = lab.start(FakeTls::new(pki.issue(&subject).unwrap().identity));
         for version in [Version::Tls12, Version::Tls13] {
             for verify in [Verify::Every, Verify::First, Verify::SameChain] {
-                let tls = plan::Tls { verify, ..asked(version) };
+                let tls = scenario::Tls { verify, ..asked(version) };
                 assert_eq!(failure(&lab, &tls, &server), expected, "{subject:?}");
             }
-            let tls = plan::Tls { verify: Verify::Off, ..asked(version) };
+            let tls = scenario::Tls { verify: Verify::Off, ..asked(version) };
             talk(&mut lab.client(&tls), &server, false).unwrap();
         }
     }
@@ -398,7 +398,7 @@ fn faults_of_the_handshake_fail_under_their_own_names() {
 #[test]
 fn the_hybrid_group_is_refused_with_a_cure_where_it_does_not_exist() {
     let lab = Lab::new();
-    let hybrid = |provider, version| plan::Tls {
+    let hybrid = |provider, version| scenario::Tls {
         provider,
         groups: vec![Group::X25519MlKem768],
         ..asked(version)
@@ -418,7 +418,7 @@ fn the_hybrid_group_is_refused_with_a_cure_where_it_does_not_exist() {
 #[cfg(not(feature = "aws-lc"))]
 #[test]
 fn a_provider_that_is_not_in_the_build_is_refused_with_a_cure() {
-    let tls = plan::Tls { provider: Provider::AwsLcRs, ..asked(Version::Tls13) };
+    let tls = scenario::Tls { provider: Provider::AwsLcRs, ..asked(Version::Tls13) };
     let error = TlsClient::new(&tls, &target(), &Lab::new().roots, None, None).unwrap_err();
     assert_eq!(error.to_string(), "provider `aws-lc-rs` is not part of this build");
     assert!(error.hint().unwrap().contains("`aws-lc`"));
@@ -429,7 +429,7 @@ fn a_host_may_be_an_address() {
     let lab = Lab::new();
     let issued = lab.pki.issue(&Subject::server("127.0.0.1")).unwrap();
     let server = lab.start(FakeTls::new(issued.identity));
-    let by_address = plan::Target { host: "127.0.0.1".to_owned(), ..target() };
+    let by_address = scenario::Target { host: "127.0.0.1".to_owned(), ..target() };
     let mut client =
         TlsClient::new(&asked(Version::Tls13), &by_address, &lab.roots, None, None).unwrap();
     talk(&mut client, &server, false).unwrap();
@@ -517,7 +517,7 @@ fn a_handshake_signed_by_another_key_fails_in_every_mode() {
         let honest = impostor(&mine, &mine, version);
         let impostor = impostor(&mine, &other, version);
         for verify in [Verify::Every, Verify::First, Verify::Off, Verify::SameChain] {
-            let mut client = lab.client(&plan::Tls { verify, ..asked(version) });
+            let mut client = lab.client(&scenario::Tls { verify, ..asked(version) });
             let bad = rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature);
             // Before anything is remembered, and after.
             assert_eq!(shake(&mut client, &impostor), Err(bad.clone()));
@@ -534,7 +534,7 @@ fn other_roots_verify_anew_and_refuse_what_they_do_not_know() {
     let identity = lab.pki.issue(&Subject::server(NAME)).unwrap().identity;
     let server = impostor(&identity, &identity, Version::Tls13);
     for verify in [Verify::First, Verify::SameChain] {
-        let mut client = lab.client(&plan::Tls { verify, ..asked(Version::Tls13) });
+        let mut client = lab.client(&scenario::Tls { verify, ..asked(Version::Tls13) });
         for _ in 0..2 {
             shake(&mut client, &server).unwrap();
         }
@@ -576,7 +576,7 @@ fn no_provider_becomes_the_process_s_own() {
     let lab = Lab::new();
     for provider in providers() {
         let server = lab.start(FakeTls { provider, ..lab.server_tls(KeyKind::EcdsaP256) });
-        let tls = plan::Tls { provider, ..asked(Version::Tls13) };
+        let tls = scenario::Tls { provider, ..asked(Version::Tls13) };
         talk(&mut lab.client(&tls), &server, false).unwrap();
     }
     assert!(CryptoProvider::get_default().is_none());

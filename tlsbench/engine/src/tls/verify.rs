@@ -11,7 +11,7 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
-use tlsbench_core::plan::{Provider, Verify};
+use tlsbench_core::scenario::{Provider, Verify};
 use tlsbench_core::tally::Detail;
 
 use super::refusal;

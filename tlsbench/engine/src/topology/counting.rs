@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use thiserror::Error;
-use tlsbench_core::plan::hop::Counted;
+use tlsbench_core::hop::Counted;
 use tlsbench_core::proxyconf::{HANDSHAKE_LOG, NGINX_PID, STATS_SOCKET};
 
 use crate::process::{HopProcess, ProcessError};

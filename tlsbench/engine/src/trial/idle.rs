@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustls::{ClientConnection, StreamOwned};
 use thiserror::Error;
-use tlsbench_core::plan::{Scenario, Target, USER_AGENT};
+use tlsbench_core::scenario::{Scenario, Target, USER_AGENT};
 use tlsbench_core::usage::{Memory, Rest};
 
 use crate::probe::Reading;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use tlsbench_core::plan::KeyKind;
-use tlsbench_core::plan::hop::POOL_MAX;
-use tlsbench_core::plan::lab::{EngineName, Pass, Workload};
-use tlsbench_core::plan::placement::Role;
+use tlsbench_core::hop::POOL_MAX;
+use tlsbench_core::lab::{EngineName, Pass, Workload};
+use tlsbench_core::placement::Role;
+use tlsbench_core::scenario::KeyKind;
 
 use crate::settings;
 

@@ -1,6 +1,6 @@
 //! The loopback ceiling: how many plain requests this machine serves and sends at once.
 
-use tlsbench_core::plan::Draft;
+use tlsbench_core::scenario::Draft;
 use tlsbench_core::units::Nanos;
 use tlsbench_engine::fake::{Fake, FakeServer};
 use tlsbench_engine::run::{self, Inputs, Progress, Stop};

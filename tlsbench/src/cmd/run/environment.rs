@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use tlsbench_core::plan::redact;
 use tlsbench_core::record::Environment;
+use tlsbench_core::scenario::redact;
 use tlsbench_engine::probe::Machine;
 
 /// The environment of this process. What cannot be read is left out.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tlsbench_core::plan::{Load, Scenario};
 use tlsbench_core::record::{Meanwhile, Measured, Note, RunRecord, SCHEMA, TargetRecord};
+use tlsbench_core::scenario::{Load, Scenario};
 use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::UnderWay;
 use tlsbench_core::warning::{generator_busy, remarks};

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tlsbench_core::escape::printable;
-use tlsbench_core::plan::lab::{Asked, Lab};
+use tlsbench_core::lab::{Asked, Lab};
 use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::verdicts::{Verdicts, verdicts};
 use tlsbench_engine::run::{CutShort, Stop};

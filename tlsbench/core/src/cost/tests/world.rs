@@ -1,8 +1,8 @@
 //! Hops whose costs are known, for they were made up, and what a run over them would have recorded.
 
 use super::super::*;
-use crate::plan::lab::{EngineName, Lab, Pass, Workload};
-use crate::plan::placement::Station;
+use crate::lab::{EngineName, Lab, Pass, Workload};
+use crate::placement::Station;
 use crate::random::SplitMix64;
 use crate::record::lab::{HopRecord, HopRound, Receiving, TrialRecord};
 use crate::record::{Environment, Measured, RoundRecord, SCHEMA, TargetRecord};
@@ -115,7 +115,7 @@ impl World {
     }
 
     pub(crate) fn trial(&self, placement: &Placement, workload: Workload) -> TrialRecord {
-        let is_tls = placement.links()[0] != crate::plan::hop::Carried::Plain;
+        let is_tls = placement.links()[0] != crate::hop::Carried::Plain;
         let (connections, resumed) = match workload {
             Workload::Full => (OPERATIONS, 0),
             Workload::Resumed => (OPERATIONS, OPERATIONS),

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::nanos;
 use crate::compare::{Finding, Verdict};
-use crate::plan::lab::{Pass, Workload};
-use crate::plan::placement::Placement;
+use crate::lab::{Pass, Workload};
+use crate::placement::Placement;
 use crate::record::lab::LabRecord;
 use crate::stats::Estimate;
 use crate::tally::Phase;

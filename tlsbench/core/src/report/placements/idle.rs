@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::plan::placement::Role;
+use crate::placement::Role;
 use crate::record::lab::{IdleHop, IdleRecord, LabRecord};
 use crate::stats::{Estimate, mean};
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cost::{Check, CheckRow, Fit, check};
-use crate::plan::placement::Role;
+use crate::placement::Role;
 use crate::record::lab::LabRecord;
 use crate::stats::Estimate;
 

@@ -2,9 +2,9 @@
 
 use super::super::text::{number, ratio};
 use super::{EffectReport, GateReport, Statement, StationReport, TrialReport};
-use crate::plan::hop::Carried;
-use crate::plan::lab::{Pass, Workload};
-use crate::plan::placement::{Known, Role};
+use crate::hop::Carried;
+use crate::lab::{Pass, Workload};
+use crate::placement::{Known, Role};
 use crate::stats::Estimate;
 use crate::warning::Family;
 

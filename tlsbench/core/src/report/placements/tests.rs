@@ -60,8 +60,8 @@ fn each_placement_stands_beside_its_twin_and_a_twin_beside_none() {
 
 #[test]
 fn words_say_where_tls_ends_and_who_passes_it_on() {
-    use crate::plan::placement::Known;
-    let lab = crate::plan::lab::Lab::default();
+    use crate::placement::Known;
+    let lab = crate::lab::Lab::default();
     let mut record = record();
     record.lab = lab;
     let report = LabReport::new("a.json", &record);

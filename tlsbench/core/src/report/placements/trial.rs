@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use super::super::{TargetReport, number};
 use super::{nanos, scaled};
-use crate::plan::hop::HopKind;
-use crate::plan::lab::{EngineName, Pass, Workload};
-use crate::plan::placement::Role;
-use crate::plan::{Draft, Load};
+use crate::hop::HopKind;
+use crate::lab::{EngineName, Pass, Workload};
+use crate::placement::Role;
 use crate::record::lab::{HopRecord, TrialRecord};
+use crate::scenario::{Draft, Load};
 use crate::stats::Estimate;
 use crate::units::Nanos;
 use crate::verdicts::{HopCost, LatencyRow, PhaseTime, Row};

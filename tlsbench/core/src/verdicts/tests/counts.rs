@@ -1,7 +1,7 @@
 //! Over records in which client and hops counted the same, or did not.
 
 use super::*;
-use crate::plan::hop::Counted;
+use crate::hop::Counted;
 use crate::record::lab::MadeRound;
 
 /// A record in which every side counted what the client made; `change` may change what a hop did.

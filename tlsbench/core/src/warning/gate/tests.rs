@@ -1,8 +1,8 @@
 //! Each gate just within its limit and just outside.
 
 use super::*;
-use crate::plan::Draft;
 use crate::record::{Quantiles, SCHEMA};
+use crate::scenario::Draft;
 use crate::tally::{Shape, Tally};
 use crate::usage::{Cpu, UnderWay};
 

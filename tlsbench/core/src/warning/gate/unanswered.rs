@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::Warning;
-use crate::plan::{Length, Load, Scenario};
 use crate::record::TargetRecord;
+use crate::scenario::{Length, Load, Scenario};
 use crate::tally::Phase;
 use crate::units::Nanos;
 use crate::usage::UnderWay;

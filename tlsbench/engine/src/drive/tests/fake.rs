@@ -7,7 +7,7 @@ use std::collections::BinaryHeap;
 use std::io;
 use std::rc::Rc;
 
-use tlsbench_core::plan::Close;
+use tlsbench_core::scenario::Close;
 use tlsbench_core::tally::{Failed, Failure, Phase};
 use tlsbench_core::units::Nanos;
 

@@ -1,6 +1,6 @@
 //! The payload of a backend's responses: its length by the request's path, and its bytes.
 
-use tlsbench_core::plan::hop::RESPONSE_BYTES_MAX;
+use tlsbench_core::hop::RESPONSE_BYTES_MAX;
 
 /// The body length that a path asks for: `/bytes/N` for N bytes, any other path for the configured
 /// number. `None` if N is not a number or too large.

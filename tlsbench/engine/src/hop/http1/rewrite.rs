@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use httparse::{Header, Request, Response};
-use tlsbench_core::plan::hop::Forwarded;
+use tlsbench_core::hop::Forwarded;
 
 use super::head::{BadHead, RequestFacts, ResponseFacts};
 use crate::hop::proxy_protocol::Addresses;

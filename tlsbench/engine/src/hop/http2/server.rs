@@ -9,7 +9,7 @@ use bytes::Bytes;
 use h2::server::{self, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
-use tlsbench_core::plan::hop::HopKind;
+use tlsbench_core::hop::HopKind;
 use tokio::time::timeout;
 
 use super::guard::{Guard, StreamMonitor};

@@ -1,4 +1,4 @@
-use tlsbench_core::plan::hop::Forwarded;
+use tlsbench_core::hop::Forwarded;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::join;
 
@@ -328,7 +328,7 @@ fn hops_behind_one_another_agree_on_handshakes_and_requests() {
                 assert_eq!(response(&mut client).await.1, 100);
             }
         }
-        let kinds = |handshakes: tlsbench_core::plan::hop::Handshakes| {
+        let kinds = |handshakes: tlsbench_core::hop::Handshakes| {
             (handshakes.full, handshakes.resumed, handshakes.failed)
         };
         let (first, second) = (first.counters(), second.counters());

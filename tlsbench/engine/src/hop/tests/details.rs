@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use http::{HeaderValue, Method, Request};
-use tlsbench_core::plan::ProtocolName;
+use tlsbench_core::scenario::ProtocolName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;

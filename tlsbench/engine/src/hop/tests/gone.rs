@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{Method, Request};
-use tlsbench_core::plan::ProtocolName;
+use tlsbench_core::scenario::ProtocolName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;

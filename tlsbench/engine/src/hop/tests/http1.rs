@@ -1,4 +1,4 @@
-use tlsbench_core::plan::hop::Forwarded;
+use tlsbench_core::hop::Forwarded;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::join;
 

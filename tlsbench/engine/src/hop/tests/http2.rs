@@ -2,8 +2,8 @@ use bytes::Bytes;
 use h2::client::{SendRequest, handshake};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
-use tlsbench_core::plan::ProtocolName;
-use tlsbench_core::plan::hop::Forwarded;
+use tlsbench_core::hop::Forwarded;
+use tlsbench_core::scenario::ProtocolName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::join;
 

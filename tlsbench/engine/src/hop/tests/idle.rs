@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use h2::Reason;
 use http::{Method, Request};
-use tlsbench_core::plan::ProtocolName;
+use tlsbench_core::scenario::ProtocolName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::join;
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tlsbench_core::plan::hop::Route;
+use tlsbench_core::hop::Route;
 use tlsbench_core::units::Nanos;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
 use tokio::join;

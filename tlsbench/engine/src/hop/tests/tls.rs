@@ -1,7 +1,7 @@
 use std::num::NonZeroU32;
 
-use tlsbench_core::plan::Version;
-use tlsbench_core::plan::hop::{Replicas, TicketKeys};
+use tlsbench_core::hop::{Replicas, TicketKeys};
+use tlsbench_core::scenario::Version;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::join;
 

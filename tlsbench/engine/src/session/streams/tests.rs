@@ -1,6 +1,6 @@
 //! What a server on a script cannot easily show: windows, floods, places and patience.
 
-use tlsbench_core::plan::{Protocol, Request, Scheme, Target, Timeout};
+use tlsbench_core::scenario::{Protocol, Request, Scheme, Target, Timeout};
 use tlsbench_core::tally::Detail;
 
 use super::*;

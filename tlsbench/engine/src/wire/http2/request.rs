@@ -3,7 +3,7 @@
 //! A browser's first request puts its fields into the server's table and those after it name them
 //! there, a byte each. So does ours.
 
-use tlsbench_core::plan::{Request, Scheme, Target};
+use tlsbench_core::scenario::{Request, Scheme, Target};
 
 use super::frame;
 use super::hpack::{Indexing, dynamic, put_field, put_indexed, put_table_size};

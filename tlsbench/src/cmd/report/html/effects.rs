@@ -1,7 +1,7 @@
 //! The picture of effects: how many times as much one placement costs as another, beside the line of 1.
 
 use maud::{Markup, html};
-use tlsbench_core::plan::lab::{Pass, Workload};
+use tlsbench_core::lab::{Pass, Workload};
 use tlsbench_core::report::{EffectReport, LabReport};
 use tlsbench_core::stats::Estimate;
 

@@ -1,7 +1,7 @@
 //! What every picture of the page has: words for those who do not see it, and a legend.
 
 use maud::{Markup, html};
-use tlsbench_core::plan::placement::Role;
+use tlsbench_core::placement::Role;
 
 use super::scale::px;
 

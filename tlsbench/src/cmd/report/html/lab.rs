@@ -5,7 +5,7 @@ mod latency;
 mod verdict;
 
 use maud::{Markup, html};
-use tlsbench_core::plan::lab::EngineName;
+use tlsbench_core::lab::EngineName;
 use tlsbench_core::report::{
     EffectReport, LabReport, PredictionReport, bytes, bytes_each, micros, number, ratio, small,
 };

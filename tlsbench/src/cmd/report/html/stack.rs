@@ -1,7 +1,7 @@
 //! The picture of CPU time hop by hop: a bar for each placement, with intervals.
 
 use maud::{Markup, html};
-use tlsbench_core::plan::lab::{Pass, Workload};
+use tlsbench_core::lab::{Pass, Workload};
 use tlsbench_core::report::{HopReport, LabReport, TrialReport, micros};
 use tlsbench_core::stats::Estimate;
 

@@ -1,8 +1,8 @@
 //! The picture of a placement: its hops in a row, what each link carries, and what each hop costs.
 
 use maud::{Markup, html};
-use tlsbench_core::plan::hop::Carried;
-use tlsbench_core::plan::lab::{Pass, Workload};
+use tlsbench_core::hop::Carried;
+use tlsbench_core::lab::{Pass, Workload};
 use tlsbench_core::report::{LabReport, PlacementReport, StationReport};
 use tlsbench_core::stats::Estimate;
 

@@ -1,7 +1,7 @@
 //! The part of the document that is of runs over placements.
 
-use tlsbench_core::plan::lab::Pass;
-use tlsbench_core::plan::placement::Role;
+use tlsbench_core::lab::Pass;
+use tlsbench_core::placement::Role;
 use tlsbench_core::report::{
     HopReport, LabReport, QUANTILES, TrialReport, bytes, bytes_each, micros, number, per_second,
     percent, ratio, small,

@@ -1,8 +1,8 @@
 //! What flags and a scenario file ask of placements.
 
 use anyhow::{Context as _, bail};
-use tlsbench_core::plan::lab::{Asked, LabDraft};
-use tlsbench_core::plan::{Draft, TlsDraft};
+use tlsbench_core::lab::{Asked, LabDraft};
+use tlsbench_core::scenario::{Draft, TlsDraft};
 
 use super::super::refused;
 use crate::settings::{LabRun, Run};
@@ -19,7 +19,7 @@ pub(crate) fn asked(settings: &Run) -> anyhow::Result<Asked> {
     let text = store::read_small(path)?;
     let file = LabDraft::from_toml(&text).with_context(|| format!("cannot use {name}"))?;
     flags.clone().or(file).finish().map_err(|problems| {
-        let placed = problems.into_iter().map(|problem| flags.placed(problem, &text));
+        let placed = problems.into_iter().map(|problem| problem.in_file(&text, &flags));
         refused(&name, &placed.collect::<Vec<_>>())
     })
 }

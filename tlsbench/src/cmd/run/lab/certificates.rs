@@ -7,10 +7,10 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use tlsbench_core::plan::hop::{PemIdentity, PrivatePem};
-use tlsbench_core::plan::lab::{Asked, ClientFiles, Lab};
-use tlsbench_core::plan::placement::{Role, Wiring};
-use tlsbench_core::plan::{KeyKind, ProtocolName};
+use tlsbench_core::hop::{PemIdentity, PrivatePem};
+use tlsbench_core::lab::{Asked, ClientFiles, Lab};
+use tlsbench_core::placement::{Role, Wiring};
+use tlsbench_core::scenario::{KeyKind, ProtocolName};
 use tlsbench_engine::tls::{self, Purpose};
 
 /// What hops and clients trust and show.

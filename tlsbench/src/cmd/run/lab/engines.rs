@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use tlsbench_core::plan::hop::HopKind;
-use tlsbench_core::plan::lab::{EngineName, Lab};
-use tlsbench_core::plan::placement::Role;
+use tlsbench_core::hop::HopKind;
+use tlsbench_core::lab::{EngineName, Lab};
+use tlsbench_core::placement::Role;
 use tlsbench_core::proxyconf::{Build, HAPROXY_RESPONSE_MAX};
 use tlsbench_engine::probe::{Stream, proxies};
 use tlsbench_engine::topology::Engine;

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tlsbench_core::cost::held_out;
-use tlsbench_core::plan::lab::{EngineName, Lab, Mix, Pass, Workload};
-use tlsbench_core::plan::placement::Placement;
-use tlsbench_core::plan::{ClientCertificate, Load, Scenario};
+use tlsbench_core::lab::{EngineName, Lab, Mix, Pass, Workload};
+use tlsbench_core::placement::Placement;
 use tlsbench_core::record::lab::{
     HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, MadeRound, Others, PilotRecord,
     TrialRecord,
 };
 use tlsbench_core::record::{Measured, Note, SCHEMA, TargetRecord};
+use tlsbench_core::scenario::{ClientCertificate, Load, Scenario};
 use tlsbench_core::units::{Nanos, Rate};
 use tlsbench_engine::probe::Other;
 use tlsbench_engine::topology::StandingHop;

@@ -1,8 +1,8 @@
 //! What a run over placements needs of the system, asked before anything is started.
 
 use anyhow::bail;
-use tlsbench_core::plan::Load;
-use tlsbench_core::plan::lab::{ClientFiles, Lab};
+use tlsbench_core::lab::{ClientFiles, Lab};
+use tlsbench_core::scenario::Load;
 use tlsbench_engine::hop::raise_descriptor_limit;
 
 /// Lets this process and its hops have as many open files as they may.
@@ -46,7 +46,7 @@ const SPARE: u64 = 64;
 mod tests {
     use std::path::PathBuf;
 
-    use tlsbench_core::plan::lab::Workload;
+    use tlsbench_core::lab::Workload;
 
     use super::*;
 

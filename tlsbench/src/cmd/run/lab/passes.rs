@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use anyhow::Context as _;
-use tlsbench_core::plan::lab::{Lab, LatencyPass, Pass, Workload};
+use tlsbench_core::lab::{Lab, LatencyPass, Pass, Workload};
 use tlsbench_core::record::lab::PilotRecord;
 use tlsbench_core::units::{Nanos, Rate};
 use tlsbench_engine::hop::raise_descriptor_limit;

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tlsbench_core::plan::lab::{Asked, ClientFiles, Lab};
-use tlsbench_core::plan::placement::{Placement, Wiring};
-use tlsbench_core::plan::{Problem, Scenario};
+use tlsbench_core::lab::{Asked, ClientFiles, Lab};
+use tlsbench_core::placement::{Placement, Wiring};
+use tlsbench_core::problem::Problem;
 use tlsbench_core::record::lab::Receiving;
+use tlsbench_core::scenario::Scenario;
 use tlsbench_core::units::Nanos;
 use tlsbench_engine::run::{Inputs, Stop};
 use tlsbench_engine::topology::{Ground, Network, Topology};

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use tlsbench_core::plan::lab::{Lab, LatencyPass};
-use tlsbench_core::plan::placement::Placement;
-use tlsbench_core::plan::{Load, Timeout};
+use tlsbench_core::lab::{Lab, LatencyPass};
+use tlsbench_core::placement::Placement;
 use tlsbench_core::record::{Measured, TargetRecord};
+use tlsbench_core::scenario::{Load, Timeout};
 use tlsbench_core::tally::Failure;
 use tlsbench_core::units::{Nanos, Rate};
 use tlsbench_engine::run::{CutShort, Stop};

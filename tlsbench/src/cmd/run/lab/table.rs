@@ -10,9 +10,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use serde_json::json;
-use tlsbench_core::plan::ProtocolName;
-use tlsbench_core::plan::lab::Lab;
+use tlsbench_core::lab::Lab;
 use tlsbench_core::record::lab::{LabRecord, Receiving};
+use tlsbench_core::scenario::ProtocolName;
 use tlsbench_core::verdicts::Verdicts;
 use tlsbench_core::warning::{Gate, Warning};
 

@@ -1,7 +1,7 @@
 //! CPU time, hop by hop.
 
 use maud::{Markup, html};
-use tlsbench_core::plan::placement::Role;
+use tlsbench_core::placement::Role;
 use tlsbench_core::report::{
     LabReport, TrialReport, bytes, micros, number, per_second, percent, small,
 };

@@ -1,7 +1,7 @@
 //! How long operations took.
 
 use maud::{Markup, html};
-use tlsbench_core::plan::lab::{Pass, Workload};
+use tlsbench_core::lab::{Pass, Workload};
 use tlsbench_core::report::{LabReport, TrialReport, micros, percent};
 use tlsbench_core::tally::Phase;
 

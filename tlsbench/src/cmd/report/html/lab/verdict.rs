@@ -1,7 +1,7 @@
 //! What a run over placements found, first of all: sentences, and the table of verdicts.
 
 use maud::{Markup, html};
-use tlsbench_core::plan::lab::{Pass, Workload};
+use tlsbench_core::lab::{Pass, Workload};
 use tlsbench_core::report::{LabReport, TrialReport, micros, ratio};
 use tlsbench_core::tally::Phase;
 

@@ -1,7 +1,7 @@
 //! CPU time per operation, workload by workload.
 
 use comfy_table::Table;
-use tlsbench_core::plan::lab::Workload;
+use tlsbench_core::lab::Workload;
 use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::verdicts::{HopCost, Row, Verdicts, WorkloadFinding};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tlsbench_core::plan::lab::{Lab, Workload};
+use tlsbench_core::lab::{Lab, Workload};
 use tlsbench_core::record::lab::PilotRecord;
 use tlsbench_core::units::Nanos;
 

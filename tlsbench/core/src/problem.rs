@@ -54,10 +54,10 @@ const TOLD_MAX: usize = 20;
 
 /// Problems as they are found.
 #[derive(Debug, Default)]
-pub(super) struct Problems(pub(super) Vec<Problem>);
+pub(crate) struct Problems(pub(crate) Vec<Problem>);
 
 impl Problems {
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         key: impl Into<String>,
         seen: impl Into<String>,
@@ -67,7 +67,7 @@ impl Problems {
     }
 
     /// Adds a problem where something is so.
-    pub(super) fn when(&mut self, wrong: bool, key: &str, seen: &str, cure: &str) {
+    pub(crate) fn when(&mut self, wrong: bool, key: &str, seen: &str, cure: &str) {
         if wrong {
             self.add(key, seen, cure);
         }

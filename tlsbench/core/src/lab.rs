@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::hop::{Carried, Cryptography};
-use super::placement::{Known, Placement, Role};
-use super::words::words;
-use super::{Group, KeyKind, ProtocolName, Provider, Suite, Version};
+use crate::hop::{Carried, Cryptography};
+use crate::placement::{Known, Placement, Role};
 use crate::random::SplitMix64;
+use crate::scenario::{Group, KeyKind, ProtocolName, Provider, Suite, Version};
 use crate::units::Nanos;
+use crate::words::words;
 
 mod check;
 mod span;

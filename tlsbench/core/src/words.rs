@@ -19,7 +19,7 @@ pub(crate) fn short_name<'de, D: serde::Deserializer<'de>>(from: D) -> Result<St
 }
 
 /// Bytes of the name of a target, as `check` allows them; names of placements have fewer.
-pub(super) const NAME_MAX: usize = 100;
+pub(crate) const NAME_MAX: usize = 100;
 
 /// Gives an enum its words: `ALL`, `as_str`, and reading and printing by text and by serde.
 macro_rules! words {
@@ -42,12 +42,12 @@ macro_rules! words {
         }
 
         impl std::str::FromStr for $type {
-            type Err = $crate::plan::words::NoSuchWord;
+            type Err = $crate::words::NoSuchWord;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err($crate::plan::words::NoSuchWord {
+                    _ => Err($crate::words::NoSuchWord {
                         word: text.to_owned(),
                         words: &[$($word),+],
                     }),

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Version;
-use super::words::NoSuchWord;
+use super::tls::Version;
+use crate::words::NoSuchWord;
 
 /// TLS versions that are offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,10 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Group, Problem, ProtocolName, Provider, Suite, Verify, Version};
+use crate::problem::Problem;
+use crate::scenario::{Group, ProtocolName, Provider, Suite, Verify, Version};
 use crate::units::Nanos;
+use crate::words::words;
 
 mod check;
 mod counters;
@@ -329,15 +331,15 @@ fn ring() -> Provider {
     Provider::Ring
 }
 
-super::words!(Carried { Mtls = "mtls", Plain = "plain", Tls = "tls" });
-super::words!(Forwarded { Append = "append", Keep = "keep", Set = "set" });
-super::words!(HopKind {
+words!(Carried { Mtls = "mtls", Plain = "plain", Tls = "tls" });
+words!(Forwarded { Append = "append", Keep = "keep", Set = "set" });
+words!(HopKind {
     Backend = "backend",
     Http = "http",
     Relay = "relay",
     SniRelay = "sni-relay",
 });
-super::words!(TicketKeys { Own = "own", Shared = "shared" });
+words!(TicketKeys { Own = "own", Shared = "shared" });
 
 /// The longest delay, a second: five times the way around the earth by fibre, there and back, takes
 /// less, and what waits in a relay for so long still fits its queue.

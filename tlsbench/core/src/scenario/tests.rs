@@ -1,10 +1,14 @@
 //! Scenarios: what is taken, what is refused, and that what is printed reads back.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::problem::Problem;
+use crate::units::{Nanos, Rate};
 
 fn finish(text: &str) -> Result<Scenario, Vec<Problem>> {
     Draft::from_toml(text).unwrap().finish()

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{EngineName, Lab};
-use crate::plan::hop::{Carried, HopKind, POOL_MAX, RESPONSE_BYTES_MAX};
-use crate::plan::placement::Placement;
-use crate::plan::problem::{Problem, Problems};
-use crate::plan::{Group, Provider, Version};
+use crate::hop::{Carried, HopKind, POOL_MAX, RESPONSE_BYTES_MAX};
+use crate::placement::Placement;
+use crate::problem::{Problem, Problems};
+use crate::scenario::{Group, Provider, Version};
 use crate::units::{Nanos, Rate, Share};
 
 impl Lab {

@@ -8,9 +8,9 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::hop::{Carried, HopKind, Replicas, TicketKeys};
-use super::words::words;
+use crate::hop::{Carried, HopKind, Replicas, TicketKeys};
 use crate::units::Nanos;
+use crate::words::words;
 
 mod check;
 mod picture;
@@ -25,7 +25,7 @@ pub use wire::{Wiring, wire};
 #[serde(deny_unknown_fields)]
 pub struct Placement {
     /// What it is called in tables.
-    #[serde(deserialize_with = "crate::plan::words::short_name")]
+    #[serde(deserialize_with = "crate::words::short_name")]
     pub name: String,
     /// Its hops.
     pub hops: Vec<Station>,

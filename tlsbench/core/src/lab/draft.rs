@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{EngineName, Pass, Workload};
-use crate::plan::draft::{layered, span};
-use crate::plan::hop::{Carried, HopKind, TicketKeys};
-use crate::plan::placement::Role;
-use crate::plan::{KeyKind, ProtocolName, TimingDraft, TlsDraft};
+use crate::hop::{Carried, HopKind, TicketKeys};
+use crate::placement::Role;
+use crate::scenario::{KeyKind, ProtocolName, TimingDraft, TlsDraft};
+use crate::toml_file::{layered, span};
 use crate::units::Nanos;
 
 /// A run over placements as far as it was said. Keys of the file's top level.

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::problem::{Problem, Problems};
 use super::url::is_dns_name;
-use super::words::NAME_MAX;
 use super::{
     Close, Group, IpVersion, Length, Load, Protocol, Provider, Request, Scenario, Scheme, Target,
     Verify, Version,
 };
+use crate::problem::{Problem, Problems};
 use crate::units::{Nanos, Share};
+use crate::words::NAME_MAX;
 
 impl Scenario {
     /// Everything that keeps this from being run; nothing for what came out of `Draft::finish`.
@@ -22,7 +22,7 @@ impl Scenario {
         resumption(self, &mut problems);
         early_data(self, &mut problems);
         if let Some(request) = &self.request {
-            super::message::check(request, &mut problems);
+            super::request::check(request, &mut problems);
             http2(self, request, &mut problems);
         }
         close(self, &mut problems);
@@ -293,50 +293,6 @@ fn ip_version(scenario: &Scenario, problems: &mut Problems) {
     if let Some(source) = scenario.sources.iter().find(|source| other(source)) {
         let seen = format!("`{source}`, and `ip_version` is `{version}`");
         problems.add("sources", seen, "leave one of them out");
-    }
-}
-
-impl Target {
-    /// The addresses that are known without resolving a name.
-    fn addresses(&self) -> Vec<IpAddr> {
-        match self.connect_to.as_slice() {
-            [] => self.bare_host().parse().into_iter().collect(),
-            given => given.iter().map(std::net::SocketAddr::ip).collect(),
-        }
-    }
-
-    /// The host without the zone of an IPv6 address, which is of this machine's interfaces and means
-    /// nothing to the server (RFC 6874, section 3).
-    #[must_use]
-    pub fn bare_host(&self) -> &str {
-        self.host.split_once('%').map_or(&*self.host, |(address, _)| address)
-    }
-
-    /// Whether it is on this machine or in a private network, as far as that can be told without
-    /// resolving its name (RFC 1918, 4193, 6598, 6761, and names of a cluster's services).
-    #[must_use]
-    pub fn is_lab(&self) -> bool {
-        let addresses = self.addresses();
-        if !addresses.is_empty() {
-            return addresses.into_iter().all(is_private);
-        }
-        let host = self.host.trim_end_matches('.');
-        ["localhost", "svc", "cluster.local"].iter().any(|zone| {
-            host.strip_suffix(zone).is_some_and(|rest| {
-                rest.ends_with('.') || (rest.is_empty() && *zone == "localhost")
-            })
-        })
-    }
-}
-
-fn is_private(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            let is_carrier_grade = a == 100 && (64..128).contains(&b);
-            v4.is_loopback() || v4.is_private() || v4.is_link_local() || is_carrier_grade
-        }
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
 

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
 use super::{Carried, Placement, Role, Station};
-use crate::plan::hop::{
+use crate::hop::{
     Cryptography, Dial, DialTls, Forwarded, Hop, HopKind, Listen, ListenTls, PemIdentity,
 };
-use crate::plan::{ProtocolName, Verify};
+use crate::scenario::{ProtocolName, Verify};
 
 /// What all hops of a placement have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]

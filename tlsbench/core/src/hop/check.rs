@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::super::problem::{Problem, Problems};
-use super::super::url::is_dns_name;
 use super::{
     DELAY_MAX, Dial, Forwarded, Hop, HopKind, Listen, POOL_MAX, REPLICAS_MAX, RESPONSE_BYTES_MAX,
     TICKETS_MAX, WORKERS_MAX,
 };
+use crate::problem::{Problem, Problems};
+use crate::scenario::is_dns_name;
 use crate::units::Nanos;
 
 pub(super) fn problems(hop: &Hop) -> Vec<Problem> {

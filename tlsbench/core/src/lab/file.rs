@@ -6,10 +6,10 @@ use toml::de::DeTable;
 use super::draft::{LabDraft, LatencyDraft, MixDraft, PlacementDraft, StationDraft};
 use super::finish::Asked;
 use super::{Lab, Pass};
-use crate::plan::file;
-use crate::plan::placement::{Known, Placement, Station};
-use crate::plan::problem::Problem;
-use crate::plan::{TimingDraft, TlsDraft};
+use crate::placement::{Known, Placement, Station};
+use crate::problem::Problem;
+use crate::scenario::{TimingDraft, TlsDraft};
+use crate::toml_file::read_toml;
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +27,7 @@ impl LabDraft {
     /// # Errors
     /// The first thing that is no scenario, with its line and key.
     pub fn from_toml(text: &str) -> Result<Self, Problem> {
-        file::read_toml(text, "scenario").map_err(|problem: Problem| match problem {
+        read_toml(text, "scenario").map_err(|problem: Problem| match problem {
             problem if problem.key == "target" || problem.key.starts_with("target.") => Problem {
                 seen: "an endpoint, in a scenario of placements".to_owned(),
                 cure: "keep one of them in this file".to_owned(),
@@ -35,14 +35,6 @@ impl LabDraft {
             },
             problem => problem,
         })
-    }
-
-    /// A problem with its line in the scenario file, where that said the key and this, which wins over
-    /// it, did not.
-    #[must_use]
-    pub fn placed(&self, problem: Problem, text: &str) -> Problem {
-        let line = problem.line.or_else(|| file::line_of_key(text, &problem.key, self));
-        Problem { line, ..problem }
     }
 }
 

@@ -1,8 +1,8 @@
 use super::super::{EngineName, LatencyPass, Workload};
 use super::*;
-use crate::plan::hop::{Carried, HopKind, TicketKeys};
-use crate::plan::placement::Role;
-use crate::plan::{KeyKind, Version};
+use crate::hop::{Carried, HopKind, TicketKeys};
+use crate::placement::Role;
+use crate::scenario::{KeyKind, Version};
 use crate::units::Nanos;
 
 /// A CDN-like placement: TLS ends at the edge, and the edge begins it anew over a delaying relay.
@@ -53,7 +53,8 @@ ticket_keys = "own"
 fn asked(text: &str) -> Result<Asked, Vec<String>> {
     let draft = LabDraft::from_toml(text).map_err(|problem| vec![problem.to_string()])?;
     draft.finish().map_err(|problems| {
-        let placed = problems.into_iter().map(|p| LabDraft::default().placed(p, text).to_string());
+        let placed =
+            problems.into_iter().map(|p| p.in_file(text, &LabDraft::default()).to_string());
         placed.collect()
     })
 }

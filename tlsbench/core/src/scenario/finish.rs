@@ -7,15 +7,15 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::draft::{
-    Draft, LoadDraft, LoopName, ProtocolName, RequestDraft, SpreadName, TargetDraft, TimeoutDraft,
-    TimingDraft, TlsDraft,
+    Draft, LoadDraft, LoopName, RequestDraft, SpreadName, TargetDraft, TimeoutDraft, TimingDraft,
+    TlsDraft,
 };
-use super::problem::{self, Problem, Problems};
 use super::url::Url;
 use super::{
-    Arrivals, ClientCertificate, Close, Length, Load, Pin, Protocol, Provider, Request, Scenario,
-    Spread, Target, Timeout, Timing, Tls, Verify, Versions,
+    Arrivals, ClientCertificate, Close, Length, Load, Pin, Protocol, ProtocolName, Provider,
+    Request, Scenario, Spread, Target, Timeout, Timing, Tls, Verify, Versions,
 };
+use crate::problem::{self, Problem, Problems};
 use crate::units::{Nanos, Rate, Share};
 
 impl Draft {

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use super::draft::{LabDraft, LatencyDraft, MixDraft, PlacementDraft, StationDraft};
 use super::{EngineName, Lab, LatencyPass, Mix, Pass, Workload};
-use crate::plan::hop::{Carried, Replicas};
-use crate::plan::placement::{Known, Placement, Role, Station};
-use crate::plan::problem::{self, Problem, Problems};
-use crate::plan::{TimingDraft, TlsDraft, Versions};
+use crate::hop::{Carried, Replicas};
+use crate::placement::{Known, Placement, Role, Station};
+use crate::problem::{self, Problem, Problems};
+use crate::scenario::{TimingDraft, TlsDraft, Versions};
 use crate::units::Nanos;
 
 /// A lab, and whose certificates it uses.

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 
 use super::*;
-use crate::plan::{Arrivals, Load, Spread};
+use crate::scenario::{Arrivals, Load, Spread};
 use crate::units::{Rate, Share};
 
 fn files() -> ClientFiles {

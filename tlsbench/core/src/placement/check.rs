@@ -1,8 +1,8 @@
 //! What keeps a placement from being measured.
 
 use super::{Carried, Placement, Role, Station};
-use crate::plan::hop::{DELAY_MAX, HopKind, REPLICAS_MAX};
-use crate::plan::problem::{Problem, Problems};
+use crate::hop::{DELAY_MAX, HopKind, REPLICAS_MAX};
+use crate::problem::{Problem, Problems};
 use crate::units::Nanos;
 
 impl Placement {

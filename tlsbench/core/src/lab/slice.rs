@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use super::span::PILOT_WARM_UP;
 use super::{Lab, LatencyPass, Workload};
-use crate::plan::hop::Carried;
-use crate::plan::placement::{Placement, Role};
-use crate::plan::{
-    Draft, LoadDraft, LoopName, Problem, RequestDraft, Scenario, TargetDraft, TimingDraft, TlsDraft,
+use crate::hop::Carried;
+use crate::placement::{Placement, Role};
+use crate::problem::Problem;
+use crate::scenario::{
+    Draft, LoadDraft, LoopName, RequestDraft, Scenario, TargetDraft, TimingDraft, TlsDraft,
 };
 use crate::units::{Nanos, Rate};
 

@@ -1,7 +1,7 @@
 use std::num::NonZeroU32;
 
 use super::*;
-use crate::plan::hop::{Cryptography, Forwarded, PemIdentity, PrivatePem};
+use crate::hop::{Cryptography, Forwarded, PemIdentity, PrivatePem};
 
 fn all() -> impl Iterator<Item = Known> {
     Known::PLACEMENTS.into_iter().chain(Known::TWINS)

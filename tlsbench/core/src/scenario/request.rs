@@ -1,7 +1,49 @@
 //! Requests that can be sent as they stand: no header is smuggled in by another's value.
 
-use super::problem::Problems;
-use super::{Protocol, Request};
+use std::num::NonZeroU32;
+
+use crate::problem::Problems;
+use crate::words::words;
+
+/// What is asked over a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The method, such as `GET`.
+    pub method: String,
+    /// Headers besides Host, User-Agent, Content-Length and Connection, in order.
+    pub headers: Vec<(String, String)>,
+    /// The body, which may be empty.
+    pub body: Vec<u8>,
+    /// The status that counts as success; nothing means any from 200 to 399.
+    pub expect_status: Option<u16>,
+    /// The length of body that counts as success, in bytes.
+    pub expect_bytes: Option<u64>,
+}
+
+/// The protocol of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, one request at a time on a connection.
+    Http1,
+    /// HTTP/2 with so many requests at a time on a connection.
+    Http2 {
+        /// Concurrent streams.
+        streams: NonZeroU32,
+    },
+}
+
+/// The protocol of requests, as files and flags name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolName {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+words!(ProtocolName { Http1 = "http/1.1", Http2 = "h2" });
 
 /// Finds what keeps a request from being sent as it stands.
 pub(super) fn check(request: &Request, problems: &mut Problems) {

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::words::words;
-use super::{Close, Group, IpVersion, Pin, Provider, Suite, Verify, Versions};
+use super::{Close, Group, IpVersion, Pin, ProtocolName, Provider, Suite, Verify, Versions};
+use crate::toml_file::{layered, span};
 use crate::units::Nanos;
+use crate::words::words;
 
 /// A scenario as far as it was said. Keys of the file's top level.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -208,15 +209,6 @@ pub enum LoopName {
     Open,
 }
 
-/// The two protocols.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProtocolName {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2.
-    Http2,
-}
-
 /// The two ways to spread arrivals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpreadName {
@@ -227,23 +219,7 @@ pub enum SpreadName {
 }
 
 words!(LoopName { Closed = "closed", Open = "open" });
-words!(ProtocolName { Http1 = "http/1.1", Http2 = "h2" });
 words!(SpreadName { Even = "even", Poisson = "poisson" });
-
-/// Takes each field from the draft above, and from the one below what is not said there.
-macro_rules! layered {
-    ($type:ident { $($field:ident),+ $(,)? }) => {
-        impl $type {
-            /// This, with what it leaves open taken from `below`.
-            #[must_use]
-            pub fn or(self, below: Self) -> Self {
-                Self { $($field: self.$field.or(below.$field)),+ }
-            }
-        }
-    };
-}
-
-pub(super) use layered;
 
 layered!(Draft {
     handshakes_only,
@@ -326,30 +302,6 @@ impl TimingDraft {
         below.warm_up = self.warm_up.or(below.warm_up);
         below.ramp = self.ramp.or(below.ramp);
         below
-    }
-}
-
-/// Spans of time as text.
-pub(super) mod span {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::units::Nanos;
-
-    pub(in crate::plan) fn serialize<S: Serializer>(
-        span: &Option<Nanos>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        match span {
-            Some(span) => to.serialize_some(&span.exact()),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub(in crate::plan) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Nanos>, D::Error> {
-        let text = Option::<String>::deserialize(from)?;
-        text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
     }
 }
 
