@@ -1,6 +1,7 @@
 //! Servers that leave requests unanswered: no run is silent about it, and every run ends.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use tlsbench_engine::fake::{Answer, Fake, FakeServer, Script};
@@ -139,4 +140,49 @@ fn a_search_against_a_server_that_hangs_ends_within_its_own_bound() {
     assert_eq!((&found["tried"][0]["failed_by"], &found["from"]), (&"timeout".into(), &Json::Null));
     let found = search(&["--max-time", "1500ms", "--start", "100"]);
     assert_eq!((&found["out_of_time"], &found["from"]), (&true.into(), &Json::Null), "{found:#}");
+}
+
+/// Searches a server that never answers each 50th request, over one or the other protocol.
+fn searched_past_the_mute(protocol: &str) {
+    let bench = Bench::new();
+    let mut fake = Fake::tls(bench.certificate().identity, 10);
+    fake.answer = Answer::StallEvery(50);
+    if protocol == "h2" {
+        fake.tls.as_mut().unwrap().alpn = vec![Alpn::Http2];
+        fake.answer = Answer::Http2(Script { silent_every: 50, ..Script::plain() });
+    }
+    let server = FakeServer::start(fake).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
+    command.args(["search", "-o", "json", "--keep-alive", "--protocol", protocol, "--ca-bundle"]);
+    command.arg(bench.file("ca-bundle.crt")).arg("--connect-to").arg(server.address().to_string());
+    command.arg("--target").arg(format!("mute=https://localhost:{}/", server.address().port()));
+    command.args(["--start", "50", "--max-rate", "100", "--trial", "500ms", "--confirm", "1s"]);
+    let began = Instant::now();
+    let output = command.args(["--resolution", "100"]).output().unwrap();
+    let took = began.elapsed();
+    let json: Json = serde_json::from_slice(&output.stdout).unwrap();
+    // Seven halvings from 50 to 1, each rate twice, and four long trials.
+    assert_eq!(json["trials_max"], 14 + 4, "{json:#}");
+    let notes = String::from_utf8(output.stderr).unwrap();
+    assert!(notes.contains("at most 18 trials and "), "{notes}");
+    let found = &json["found"][0];
+    let tried = found["tried"].as_array().unwrap();
+    assert!(tried.len() <= 18 && found["out_of_time"] == false, "{json:#}");
+    // The second trial, at 100 per second, has the 50th request.
+    let failing = &tried[1]["failing"];
+    assert_eq!((&failing["is"], &failing["operations"]), (&"unanswered".into(), &1.into()));
+    assert_eq!(tried[1]["failed_by"], "timeout", "{json:#}");
+    // No trial waits the five seconds after which an operation fails: that would be as many times five.
+    let most = Duration::from_nanos(json["time_max_ns"].as_u64().unwrap());
+    assert!(most < Duration::from_secs(40) && took < most, "{took:?} of {most:?}: {json:#}");
+}
+
+#[test]
+fn a_search_past_a_server_that_hangs_now_and_then_ends_within_the_trials_that_it_says() {
+    searched_past_the_mute("http/1.1");
+}
+
+#[test]
+fn a_search_over_http2_past_a_server_that_hangs_now_and_then_ends_as_well() {
+    searched_past_the_mute("h2");
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use crate::units::Share;
+use crate::units::{Nanos, Share};
 
 mod tls;
 mod versions;
@@ -62,6 +62,20 @@ pub struct Scenario {
     pub ip_version: Option<IpVersion>,
     /// When a run against other people's machines stops by itself.
     pub abort_errors_above: Share,
+    /// When a trial stops because its goal is out of reach; `None` runs to the end.
+    pub futility: Option<Futility>,
+}
+
+/// Limits beyond which a goal cannot be met any more, whatever the rest of the run brings: a run stops
+/// for futility then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Futility {
+    /// The most operations that may fail, warm-up apart.
+    pub failed_max: u64,
+    /// The most that may be late at one moment, warm-up apart.
+    pub late_max: u64,
+    /// An operation without an answer is late from then on, counted from its intended start.
+    pub late_after: Nanos,
 }
 
 impl Scenario {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 pub use goal::{Failing, Goal, Seen};
 
-use crate::units::Rate;
+use crate::units::{Nanos, Rate};
 
 /// Where a search begins and where it ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +22,30 @@ pub struct Bounds {
     pub most: Rate,
     /// How far apart the ends of the result may be, as a part of the lower one: above 0.
     pub resolution: f64,
+}
+
+impl Bounds {
+    /// The most trials that a search makes, after which it ends with what it knows. It goes up by
+    /// doubling, each rate once, or down by halving, each twice; halves the octave that is left, each
+    /// middle twice at most; and does that again below each rate that a long trial does not confirm.
+    #[must_use]
+    pub fn trials_max(&self) -> u32 {
+        let (start, most) = (self.start.as_f64(), self.most.as_f64());
+        let octaves = |from: f64, to: f64| (to / from).log2().ceil().max(0.0) + 1.0;
+        let walk = (octaves(start, most) + 1.0).max(2.0 * octaves(LEAST, start.min(most)));
+        let between = 2.0 * (1.0 / (1.0 + self.resolution).log2()).log2().ceil().max(0.0);
+        let trials = walk + between + f64::from(LONG_TRIALS_MAX) * (1.0 + between);
+        TRIALS_MAX.min(trials as u32)
+    }
+
+    /// How long a search takes at most, with trials of these lengths, warm-ups included: whatever is
+    /// begun is waited for until it is answered or decided.
+    #[must_use]
+    pub fn time_max(&self, short: Nanos, long: Nanos) -> Nanos {
+        let of = |count: u32, each: Nanos| each.0.saturating_mul(count.into());
+        let shorts = self.trials_max().saturating_sub(LONG_TRIALS_MAX);
+        Nanos(of(shorts, short).saturating_add(of(LONG_TRIALS_MAX, long)))
+    }
 }
 
 /// A search as far as it is.
@@ -86,7 +110,7 @@ impl Search {
     #[must_use]
     pub fn next(&self) -> Step {
         let found = self.so_far();
-        if self.is_over || self.trials >= TRIALS_MAX {
+        if self.is_over || self.trials >= self.bounds.trials_max() {
             return Step::Done(found);
         }
         let (rate, long) = match self.next_rate() {
@@ -103,6 +127,19 @@ impl Search {
     #[must_use]
     pub const fn so_far(&self) -> Found {
         Found { from: self.confirmed, to: self.missed, trials: self.trials }
+    }
+
+    /// The highest rate that met the goal in a short trial and was not missed since.
+    #[must_use]
+    pub fn met(&self) -> Option<f64> {
+        self.met.last().copied()
+    }
+
+    /// Whether it ended only because it has made all the trials that it may.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        let is_over = self.is_over || self.next_rate().is_none();
+        !is_over && self.trials >= self.bounds.trials_max()
     }
 
     fn next_rate(&self) -> Option<(f64, bool)> {
@@ -164,6 +201,8 @@ impl Search {
 
 /// One start in a second: below, a trial says nothing.
 const LEAST: f64 = 1.0;
+/// Long trials that a search plans for: three that do not confirm, and one that does.
+const LONG_TRIALS_MAX: u32 = 4;
 /// From 1 to 10^9 there are 30 doublings, and an octave to a hundredth takes 7 halvings; each rate may be
 /// tried twice, and some confirmations may fail.
 const TRIALS_MAX: u32 = 120;

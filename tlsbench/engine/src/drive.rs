@@ -170,6 +170,7 @@ impl<'d, O: Outside> Drive<'d, O> {
         self.laps.tick(self.now, self.counts);
         self.give_away(watch, false);
         let round = self.rounds.at(self.now);
+        self.counts.late = self.late();
         watch.look(round, self.counts)
     }
 

@@ -11,7 +11,7 @@ use std::sync::mpsc::Sender;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tlsbench_core::pace::Shard;
-use tlsbench_core::scenario::{Load, Pin, Protocol, Scenario, Scheme, Target};
+use tlsbench_core::scenario::{Futility, Load, Pin, Protocol, Scenario, Scheme, Target};
 use tlsbench_core::tally::Tally;
 use tlsbench_core::units::{Nanos, Share};
 use tlsbench_core::usage::{Cpu, Lap, UnderWay};
@@ -72,6 +72,11 @@ pub struct Slice {
 pub enum CutShort {
     /// Too large a share of operations failed.
     Errors,
+    /// Its goal was out of reach, by `Scenario::futility`.
+    Futile {
+        /// Operations that were late then; 0 if failures decided it.
+        late: u64,
+    },
     /// It was asked to.
     Stopped,
     /// It took as long as it may, by `timeout.run`.
@@ -323,6 +328,9 @@ impl Turn<'_> {
                 {
                     cut_short = Some(CutShort::Errors);
                     end.ask();
+                } else if let Some(late) = self.futile(&lives) {
+                    cut_short = Some(CutShort::Futile { late });
+                    end.ask();
                 } else if self.until.is_some_and(|until| Clock::Monotonic.now() >= until) {
                     cut_short = Some(CutShort::Time);
                     end.ask();
@@ -356,16 +364,26 @@ impl Turn<'_> {
     }
 
     fn counts(&self, lives: &[Arc<Live>]) -> Progress {
-        let sum = |of: fn(&Live) -> &AtomicU64| {
-            lives.iter().map(|live| of(live).load(Ordering::Relaxed)).sum::<u64>()
-        };
         Progress::Counts {
             target: self.stage.target,
-            succeeded: sum(|live| &live.succeeded),
-            failed: sum(|live| &live.failed),
-            missed: sum(|live| &live.missed),
+            succeeded: sum(lives, |live| &live.succeeded),
+            failed: sum(lives, |live| &live.failed),
+            missed: sum(lives, |live| &live.missed),
         }
     }
+
+    /// How many operations are late where the goal is out of reach; 0 if it is so by failures.
+    fn futile(&self, lives: &[Arc<Live>]) -> Option<u64> {
+        let Futility { failed_max, late_max, .. } = self.scenario.futility?;
+        if sum(lives, |live| &live.failed_in_rounds) > failed_max {
+            return Some(0);
+        }
+        Some(sum(lives, |live| &live.late)).filter(|late| *late > late_max)
+    }
+}
+
+fn sum(lives: &[Arc<Live>], of: fn(&Live) -> &AtomicU64) -> u64 {
+    lives.iter().map(|live| of(live).load(Ordering::Relaxed)).sum()
 }
 
 /// Drives one shard through its part of a stage; what it did outside of rounds, and what had not ended.
@@ -394,6 +412,8 @@ impl Look<'_> {
         self.live.succeeded.store(counts.succeeded, Ordering::Relaxed);
         self.live.failed.store(counts.failed, Ordering::Relaxed);
         self.live.missed.store(counts.missed, Ordering::Relaxed);
+        self.live.failed_in_rounds.store(counts.failed_in_rounds, Ordering::Relaxed);
+        self.live.late.store(counts.late, Ordering::Relaxed);
         self.live.round.store(round.into(), Ordering::Relaxed);
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Live {
     pub(crate) succeeded: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) missed: AtomicU64,
+    pub(crate) failed_in_rounds: AtomicU64,
+    pub(crate) late: AtomicU64,
     /// The round that the shard is in; 0 before the first and after the last.
     pub(crate) round: AtomicU64,
 }

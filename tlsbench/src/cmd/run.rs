@@ -32,7 +32,7 @@ use crate::settings::{LabRun, Output, Run};
 use crate::store;
 
 use keep::Keeper;
-pub(super) use lab::{Standing, Tried, is_of_placements};
+pub(super) use lab::{Standing, TrialPlan, Tried, is_of_placements};
 use meanwhile::Watch;
 
 /// What a run leaves behind.
@@ -234,6 +234,8 @@ fn measure(
 fn cut_short(cut: CutShort, unmeasured: &Tally, keeper: &Keeper) -> String {
     let (why, tells) = match cut {
         CutShort::Errors => ("too large a share of operations failed", true),
+        // Only trials of a search have a goal, and they leave no record.
+        CutShort::Futile { .. } => ("its goal was out of reach", keeper.is_empty()),
         CutShort::Stopped => ("it was asked to stop", keeper.is_empty()),
         CutShort::Time => ("it took as long as `--max-time` allows", keeper.is_empty()),
     };

@@ -49,6 +49,7 @@ impl Draft {
                 default_abort,
                 &mut problems,
             ),
+            futility: None,
         };
         // A target that could not be read has been complained about.
         let mut all = problems.0;

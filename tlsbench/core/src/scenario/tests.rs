@@ -481,6 +481,7 @@ prop_compose! {
             sources: Vec::new(),
             ip_version: None,
             abort_errors_above: Share::new(abort).unwrap(),
+            futility: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::record::TargetRecord;
-use crate::scenario::Load;
+use crate::scenario::{Arrivals, Futility, Load};
 use crate::tally::{Phase, Quantile};
 use crate::units::Nanos;
 
@@ -52,6 +52,13 @@ pub enum Failing {
         /// The 99th percentile.
         p99_ns: Nanos,
     },
+    /// Too many operations had no answer in time, and the trial was ended for that.
+    Unanswered {
+        /// How many.
+        operations: u64,
+        /// How long each of them had waited at least: the goal's limit.
+        longer_than_ns: Nanos,
+    },
 }
 
 impl Goal {
@@ -70,6 +77,26 @@ impl Goal {
         let p99_ns = seen.p99.unwrap_or(Nanos(u64::MAX));
         let is_slow = p99_ns > self.p99 || (seen.p99_at_least && p99_ns >= self.p99);
         is_slow.then_some(Failing::Slow { p99_ns })
+    }
+
+    /// Limits beyond which a trial of this length misses the goal, whatever the rest of it brings: more
+    /// than one in a thousand of all that it can begin has failed, or more than one in a hundred is
+    /// slower than the limit already. `None` for a closed loop, which plans no number of operations.
+    #[must_use]
+    pub fn futility(&self, load: &Load, length: Nanos) -> Option<Futility> {
+        let Load::Open { arrivals, rate, .. } = load else { return None };
+        let each = match arrivals {
+            Arrivals::Connections { requests } => requests.get(),
+            Arrivals::Requests => 1,
+        };
+        let starts = rate.as_f64() * length.as_secs_f64();
+        // Random arrivals are more than the mean now and then: more than six standard deviations never.
+        let planned = (starts + 6.0 * starts.sqrt() + 1.0) * each as f64;
+        Some(Futility {
+            failed_max: (planned * ERRORS_MAX) as u64,
+            late_max: (planned * LATE_MAX) as u64,
+            late_after: self.p99,
+        })
     }
 }
 
@@ -114,12 +141,17 @@ impl fmt::Display for Failing {
             }
             Self::Errors { share } => write!(f, "{:.2} % failed", share * 100.0),
             Self::Slow { p99_ns } => write!(f, "p99 {p99_ns}"),
+            Self::Unanswered { operations, longer_than_ns } => {
+                write!(f, "{operations} unanswered after {longer_than_ns}")
+            }
         }
     }
 }
 
 /// One in a thousand.
 const ERRORS_MAX: f64 = 0.001;
+/// What is not within a 99th percentile.
+const LATE_MAX: f64 = 0.01;
 /// As the gate of open loops.
 const ACHIEVED_MIN: f64 = 0.99;
 /// As the gate of generators in open loops.

@@ -1,7 +1,10 @@
 //! Over servers that were made up: they have a knee, and bad moments.
 
+use std::num::{NonZeroU32, NonZeroU64};
+
 use super::*;
 use crate::random::SplitMix64;
+use crate::scenario::{Arrivals, Load, Spread};
 use crate::units::Nanos;
 
 fn bounds(start: f64, most: f64) -> Bounds {
@@ -167,4 +170,50 @@ fn halves_of_a_rate_at_which_nothing_comes_to_a_good_end_are_not_tried() {
     let (tried, found) = rates(50.0, 10.0);
     assert_eq!(tried[..4], [100.0, 100.0, 1.0, 10.0]);
     assert!(found.from >= Some(10.0) && found.to <= Some(100.0), "{found:?}");
+}
+
+#[test]
+fn a_search_ends_within_as_many_trials_as_it_says_also_where_nothing_is_steady() {
+    let mut bits = SplitMix64::new(16);
+    for (start, most) in [(1.0, 1.0), (10.0, 40.0), (100.0, 1e6), (5_000.0, 100.0), (1.0, 1e9)] {
+        let bounds = bounds(start, most);
+        let stated = bounds.trials_max();
+        assert!((2..=TRIALS_MAX).contains(&stated), "{start} to {most}: {stated}");
+        for chance in [0.0, 0.3, 0.5, 0.8, 1.0] {
+            let (tried, _) = searched(bounds, |_, _| bits.unit() < chance);
+            assert!(tried.len() <= stated as usize, "{start} to {most}: {tried:?}");
+        }
+    }
+    // Nothing is met: ten octaves down, each rate twice, and the least.
+    assert_eq!(searched(bounds(1_000.0, 1e6), |_, _| false).0.len(), 22);
+}
+
+#[test]
+fn the_time_of_a_search_follows_from_its_trials() {
+    let bounds = bounds(100.0, 1e6);
+    // 15 rates up and one again, 8 in the octave, and four times a long trial with 8 more.
+    assert_eq!(bounds.trials_max(), 16 + 8 + 4 * 9);
+    let (short, long) = (Nanos::from_millis(3_600), Nanos::from_millis(20_000));
+    assert_eq!(bounds.time_max(short, long), Nanos::from_millis(56 * 3_600 + 4 * 20_000));
+}
+
+#[test]
+fn a_trial_is_futile_once_no_rest_of_it_could_meet_the_goal() {
+    let goal = Goal { p99: Nanos::from_millis(20) };
+    let load = |rate, requests| Load::Open {
+        arrivals: Arrivals::Connections { requests: NonZeroU64::new(requests).unwrap() },
+        rate: Rate::per_second(rate).unwrap(),
+        spread: Spread::Even,
+        pool: NonZeroU32::MIN,
+        wait_max: Nanos(0),
+    };
+    let second = Nanos::from_millis(1_000);
+    let futility = goal.futility(&load(10_000.0, 1), second).unwrap();
+    // 600 more than the mean might arrive, were they random.
+    assert_eq!((futility.failed_max, futility.late_max), (10, 106));
+    assert_eq!(futility.late_after, goal.p99);
+    let futility = goal.futility(&load(10_000.0, 5), second).unwrap();
+    assert_eq!((futility.failed_max, futility.late_max), (53, 530));
+    let futility = goal.futility(&load(1.0, 1), second).unwrap();
+    assert_eq!((futility.failed_max, futility.late_max), (0, 0));
 }

@@ -65,6 +65,8 @@ pub(crate) struct Course {
     pub(crate) close: Close,
     /// How long an operation and its parts may take.
     pub(crate) timeout: Timeout,
+    /// When an operation without an answer counts as late; `None` if nobody asks.
+    pub(crate) late_after: Option<Nanos>,
     /// The share of handshakes that resume.
     pub(crate) resume: Share,
     /// When things begin.

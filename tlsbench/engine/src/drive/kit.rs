@@ -16,6 +16,10 @@ pub(crate) struct Counts {
     pub(crate) succeeded: u64,
     pub(crate) failed: u64,
     pub(crate) missed: u64,
+    /// Failures of measured rounds.
+    pub(crate) failed_in_rounds: u64,
+    /// Operations of measured rounds that are late now; 0 if nobody asks.
+    pub(crate) late: u64,
 }
 
 /// What all connections of a shard share.

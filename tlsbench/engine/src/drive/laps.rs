@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     fn counts(succeeded: u64) -> Counts {
-        Counts { succeeded, failed: 2 * succeeded, missed: 3 * succeeded }
+        Counts { succeeded, failed: 2 * succeeded, missed: 3 * succeeded, ..Counts::default() }
     }
 
     fn under_way(operations: u64) -> UnderWay {

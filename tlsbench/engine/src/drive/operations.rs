@@ -205,6 +205,20 @@ impl<O: Outside> Drive<'_, O> {
         }
     }
 
+    /// Operations of measured rounds that should have had an answer by now, those that still wait for
+    /// a connection included.
+    pub(super) fn late(&self) -> u64 {
+        let Some(late_after) = self.kit.course.late_after else { return 0 };
+        let ops = self.ops.iter().flatten().map(|op| (op.intended, op.round));
+        let untaken = self.untaken.iter().map(|untaken| (untaken.op.intended, untaken.op.round));
+        let waiting = self.open.iter().flat_map(|open| open.waiting.iter().copied());
+        let is_late = |&(intended, round): &(IntendedStart, u32)| {
+            round > 0 && self.now - intended.0 > late_after
+        };
+        let late = ops.chain(untaken).chain(waiting).filter(is_late).count();
+        u64::try_from(late).unwrap_or(u64::MAX)
+    }
+
     /// Counts and times the operation that was under way.
     pub(super) fn finish(&mut self, index: usize, place: u32, result: Result<Option<u16>, Failed>) {
         let Some(op) = self.op_mut(index, place).and_then(Option::take) else { return };
@@ -232,6 +246,7 @@ impl<O: Outside> Drive<'_, O> {
             }
             Err(failed) => {
                 self.counts.failed += 1;
+                self.counts.failed_in_rounds += u64::from(round > 0);
                 tally.fail(failed);
                 if let Some(Reason::Status(status)) = failed.reason {
                     tally.status(status);

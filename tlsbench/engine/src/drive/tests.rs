@@ -85,6 +85,7 @@ fn course(work: Work, length: Length, rounds: u32) -> Course {
         ramp: Nanos(0),
         length,
         rounds: some(rounds),
+        late_after: None,
     }
 }
 

@@ -77,6 +77,7 @@ pub(super) fn course(
         request: scenario.request.as_ref().map(|request| Rendered::new(request, target)),
         close: scenario.close,
         timeout: scenario.timeout,
+        late_after: scenario.futility.map(|futility| futility.late_after),
         resume: scenario.tls.resume,
         work,
         shard,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tlsbench_core::scenario::{
-    Arrivals, Close, Group, Length, Load, Pin, Protocol, Provider, Request, Scenario, Scheme,
-    Spread, Target, Timeout, Timing, Tls, Verify, Version,
+    Arrivals, Close, Futility, Group, Length, Load, Pin, Protocol, Provider, Request, Scenario,
+    Scheme, Spread, Target, Timeout, Timing, Tls, Verify, Version,
 };
 use tlsbench_core::tally::{ErrorCode, Failure, Phase, Reason, Tally};
 use tlsbench_core::units::{Nanos, Rate, Share};
@@ -82,6 +82,7 @@ fn scenario(address: SocketAddr, scheme: Scheme) -> Scenario {
         sources: vec![],
         ip_version: None,
         abort_errors_above: Share::ONE,
+        futility: None,
     }
 }
 

@@ -35,7 +35,7 @@ use site::Site;
 
 pub(super) use ask::asked;
 pub(in crate::cmd) use ask::is_of_placements;
-pub(in crate::cmd) use standing::{Standing, Tried};
+pub(in crate::cmd) use standing::{Standing, TrialPlan, Tried};
 
 /// Measures placements, or shows them.
 pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
@@ -124,6 +124,8 @@ fn interrupted(ran: &anyhow::Result<Option<CutShort>>) -> Option<String> {
         Ok(None) => None,
         Ok(Some(CutShort::Stopped)) => Some("it was asked to stop".to_owned()),
         Ok(Some(CutShort::Errors)) => Some("too large a share of operations failed".to_owned()),
+        // Only trials of a search have a goal, and they leave no record.
+        Ok(Some(CutShort::Futile { .. })) => Some("its goal was out of reach".to_owned()),
         Ok(Some(CutShort::Time)) => Some("it took as long as `--max-time` allows".to_owned()),
         Err(error) => Some(format!("it failed: {error:#}")),
     }

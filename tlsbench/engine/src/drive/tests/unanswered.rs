@@ -51,3 +51,37 @@ fn a_loop_that_gives_up_what_takes_too_long_loses_no_connection_to_it() {
     assert!(lap.under_way.oldest_ns <= ms(120), "{:?}", lap.under_way);
     assert_eq!(unanswered.operations, 0);
 }
+
+/// How many operations were late at each look, once each.
+struct Late(Vec<u64>);
+
+impl Watch for Late {
+    fn look(&mut self, _: u32, counts: Counts) -> bool {
+        if self.0.last() != Some(&counts.late) {
+            self.0.push(counts.late);
+        }
+        counts.late < 3
+    }
+
+    fn take(&mut self, _: u32, _: Tally, _: Lap) {}
+}
+
+#[test]
+fn operations_that_are_late_are_counted_from_their_intended_start_and_outside_of_warm_ups() {
+    // Of a hundred requests per second each 50th hangs, of the warm-up and of the round.
+    let mut course = course(open(100.0, 1_000, ms(1_000)), Length::Time(ms(2_000)), 1);
+    (course.warm_up, course.late_after) = (ms(1_000), Some(ms(100)));
+    let seen = |course: &Course| {
+        let world = FakeWorld::new(mute_now_and_then(50), START);
+        let mut drive = Drive::new(Kit::new(course, None), world);
+        let mut late = Late(vec![]);
+        drive.run(&mut late).unwrap();
+        (late.0, drive.now - START)
+    };
+    // The 150th request is the first of the round that hangs, and the 250th, made at 2,490 ms, ends it.
+    let (late, ended) = seen(&course);
+    assert_eq!(late, [0, 1, 2, 3]);
+    assert!((ms(2_590)..=ms(2_610)).contains(&ended), "{ended}");
+    course.late_after = None;
+    assert_eq!(seen(&course).0, [0]);
+}

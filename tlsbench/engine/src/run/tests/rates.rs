@@ -75,3 +75,27 @@ fn more_shards_than_connections_lose_nothing_of_the_rate() {
     assert_eq!(outcome.shards, 2);
     assert_eq!(total(&outcome).succeeded, 100);
 }
+
+#[test]
+fn a_trial_ends_once_its_goal_is_out_of_reach_and_waits_for_no_timeout() {
+    let fake = Fake { answer: Answer::StallEvery(50), ..Fake::plain(100) };
+    let server = FakeServer::start(fake).unwrap();
+    let mut scenario = scenario(server.address(), Scheme::Http);
+    scenario.load = open(Arrivals::Requests, 200.0, 64, 60_000);
+    scenario.timing.round = Length::Time(Nanos::from_millis(1_000));
+    scenario.timing.rounds = NonZeroU32::MIN;
+    let late_after = Nanos::from_millis(100);
+    let futility = |failed_max, late_max| Some(Futility { failed_max, late_max, late_after });
+    // Of 200 requests four hang for 30 s, and three are too many.
+    scenario.futility = futility(0, 2);
+    let ended = outcome(&scenario, None);
+    assert_eq!(ended.cut_short, Some(CutShort::Futile { late: 3 }));
+    assert!(ended.wall < Nanos::from_millis(2_000), "{}", ended.wall);
+    // Failures end it as well, and where neither is too much it goes on to its end.
+    scenario.timeout.operation = Nanos::from_millis(300);
+    scenario.futility = futility(0, 100);
+    assert_eq!(outcome(&scenario, None).cut_short, Some(CutShort::Futile { late: 0 }));
+    scenario.futility = futility(100, 100);
+    let ended = outcome(&scenario, None);
+    assert_eq!((ended.cut_short, total(&ended).scheduled), (None, 200));
+}

@@ -122,7 +122,7 @@ impl Site {
         stop: &Stop,
     ) -> anyhow::Result<Trial> {
         let (mut scenario, inputs) = aimed(scenario, topology)?;
-        scenario.timeout.run = self.left();
+        scenario.timeout.run = scenario.timeout.run.into_iter().chain(self.left()).min();
         let measured = self.on_its_core(|| measure(topology, &scenario, &inputs, stop))?;
         let target = scenario.targets.first().map_or("", |target| &target.name);
         measured.with_context(|| format!("cannot measure `{target}`"))

@@ -8,12 +8,15 @@ use tlsbench_core::lab::{Lab, LatencyPass};
 use tlsbench_core::placement::Placement;
 use tlsbench_core::record::{Measured, TargetRecord};
 use tlsbench_core::scenario::{Load, Timeout};
+use tlsbench_core::search::Goal;
 use tlsbench_core::tally::Failure;
 use tlsbench_core::units::{Nanos, Rate};
+use tlsbench_core::usage::UnderWay;
 use tlsbench_engine::run::{CutShort, Stop};
 use tlsbench_engine::topology::Topology;
+use tlsbench_engine::trial::Trial;
 
-use super::super::refused;
+use super::super::{patience, refused};
 use super::asked;
 use super::engines::Engines;
 use super::site::Site;
@@ -27,6 +30,19 @@ pub(in crate::cmd) struct Tried {
     pub(in crate::cmd) cut_short: Option<CutShort>,
     /// What failed in the warm-up of an endpoint.
     pub(in crate::cmd) early: BTreeMap<Failure, u64>,
+    /// Operations without an answer when it ended.
+    pub(in crate::cmd) unanswered: UnderWay,
+}
+
+/// A trial that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cmd) struct TrialPlan {
+    pub(in crate::cmd) rate: Rate,
+    pub(in crate::cmd) warm_up: Nanos,
+    pub(in crate::cmd) length: Nanos,
+    /// How long it may take at most.
+    pub(in crate::cmd) left: Nanos,
+    pub(in crate::cmd) goal: Goal,
 }
 
 /// Where placements can be put up.
@@ -58,20 +74,19 @@ impl<'a> Standing<'a> {
         self.site.start(placement, self.lab.response_bytes)
     }
 
-    /// One trial: connections at a rate, each with a full handshake and a request.
+    /// Makes one trial: connections at a rate, each with a full handshake and a request.
     pub(in crate::cmd) fn trial(
         &self,
         placement: &Placement,
         topology: &mut Topology,
-        rate: Rate,
-        times: (Nanos, Nanos),
-        timeout: Timeout,
+        plan: TrialPlan,
     ) -> anyhow::Result<Tried> {
-        let (warm_up_ns, slice_ns) = times;
-        let pass = LatencyPass { rounds: 1, slice_ns, warm_up_ns, share: 1.0 };
+        let TrialPlan { rate, warm_up, length, left, goal } = plan;
+        let pass = LatencyPass { rounds: 1, slice_ns: length, warm_up_ns: warm_up, share: 1.0 };
         let mut scenario = self.lab.latency_scenario(placement, rate, &pass, &self.site.files);
         if let Ok(scenario) = &mut scenario {
-            scenario.timeout = timeout;
+            scenario.timeout = Timeout { run: Some(left), ..patience(goal.p99) };
+            scenario.futility = goal.futility(&scenario.load, length);
         }
         let wait_max = match scenario.as_ref().map(|scenario| &scenario.load) {
             Ok(Load::Open { wait_max, .. }) => *wait_max,
@@ -88,6 +103,7 @@ impl<'a> Standing<'a> {
             let (tally, lap) = (&slice.tally, &slice.lap);
             target.push(&Measured { round: 0, tally, lap, wait_max });
         }
-        Ok(Tried { target, load, cut_short: trial.cut_short, early: BTreeMap::new() })
+        let Trial { cut_short, unanswered, .. } = trial;
+        Ok(Tried { target, load, cut_short, early: BTreeMap::new(), unanswered })
     }
 }
