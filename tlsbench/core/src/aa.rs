@@ -1,18 +1,15 @@
 //! Placements against themselves: a difference that is seen there is none, so that it tells how far
 //! the words of this machine and this way of measuring can be trusted.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
-use crate::compare::{Comparison, Silence, Verdict, compare};
+use crate::compare::{CHANCE_MAX, CPU_MARGIN, Comparison, Silence, Verdict, compare};
 use crate::lab::Workload;
 use crate::placement::Placement;
-use crate::record::lab::{LabRecord, TrialRecord};
-use crate::stats::Estimate;
-use crate::units::{Nanos, Share};
-use crate::verdicts::verdicts;
-use crate::warning::{Family, Gate};
+use crate::record::lab::LabRecord;
+use crate::stats::{Estimate, most_by_chance};
+use crate::verdicts::{costs, is_spoiled, paired_rounds, verdicts};
+use crate::warning::Family;
 
 /// What comparisons of things with themselves came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -90,34 +87,15 @@ pub fn within(name: &str, record: &LabRecord) -> Vec<(Workload, Comparison, Stri
             let comparison = Comparison {
                 name: again.clone(),
                 against: placement.name.clone(),
-                rounds: pairs(one, other),
+                rounds: paired_rounds(costs(one), costs(other)),
                 declared: true,
-                spoiled: [one, other].into_iter().any(|trial| is_spoiled(&gates, trial)),
-                margin: Some(MARGIN),
+                spoiled: [one, other].iter().any(|trial| is_spoiled(&gates, Family::Cpu, trial)),
+                margin: Some(CPU_MARGIN),
             };
             found.push((*workload, comparison, name.to_owned()));
         }
     }
     found
-}
-
-/// Microseconds per operation in the rounds that both have.
-fn pairs(one: &TrialRecord, other: &TrialRecord) -> Vec<(f64, f64)> {
-    let costs = |trial: &TrialRecord| -> BTreeMap<u32, f64> {
-        let succeeding = trial.rounds().filter(|(_, operations, _)| *operations > 0);
-        let cost = |operations: u64, cpu: Nanos| cpu.0 as f64 / NANOS_PER_MICRO / operations as f64;
-        succeeding.map(|(round, operations, cpu)| (round, cost(operations, cpu))).collect()
-    };
-    let others = costs(other);
-    let pair = |(round, cost)| Some((cost, *others.get(&round)?));
-    costs(one).into_iter().filter_map(pair).collect()
-}
-
-fn is_spoiled(gates: &[Gate], trial: &TrialRecord) -> bool {
-    gates.iter().any(|gate| {
-        gate.spoils.contains(&Family::Cpu)
-            && gate.target.as_ref().is_none_or(|target| *target == trial.client.name)
-    })
 }
 
 impl Trust {
@@ -145,7 +123,7 @@ impl Trust {
         };
         let judged = count(|one| !matches!(one.verdict, Verdict::None { .. }));
         let wrong = count(Itself::is_wrong);
-        let wrong_max = most_by_chance(judged);
+        let wrong_max = most_by_chance(judged, CHANCE_MAX);
         let answer = match judged {
             ..JUDGED_MIN => Answer::TooFew,
             _ if wrong <= wrong_max => Answer::Passes,
@@ -172,35 +150,12 @@ impl Itself {
     }
 }
 
-/// The most wrong ones of so many that chance explains, where each is wrong with 5 %: more than that
-/// have a chance below 5 % (the upper tail of a binomial distribution, exactly).
-#[must_use]
-pub fn most_by_chance(judged: u32) -> u32 {
-    let (count, wrong) = (f64::from(judged), WRONG_SHARE);
-    let mut term = (count * (-wrong).ln_1p()).exp();
-    let mut up_to = term;
-    for most in 0..judged {
-        if 1.0 - up_to < WRONG_SHARE {
-            return most;
-        }
-        let done = f64::from(most);
-        term *= (count - done) / (done + 1.0) * wrong / (1.0 - wrong);
-        up_to += term;
-    }
-    judged
-}
-
 /// What stands behind a name to say that it is the same again.
 pub const AGAIN: &str = "-again";
 /// The version of the format that is written here.
 pub const SCHEMA: u32 = 1;
 /// The fewest comparisons with a verdict: of 20, one is wrong on average, and four seldom are.
 pub const JUDGED_MIN: u32 = 20;
-/// So far apart CPU times may be and still be called equal, as between placements.
-const MARGIN: Share = Share::from_percent(5);
-const NANOS_PER_MICRO: f64 = 1_000.0;
-/// The chance at which a word is given, so the share of words that are wrong where nothing differs.
-const WRONG_SHARE: f64 = 0.05;
 
 #[cfg(test)]
 mod tests {
@@ -212,7 +167,7 @@ mod tests {
 
     fn comparison(rounds: Vec<(f64, f64)>) -> (Workload, Comparison, String) {
         let (name, against) = ("lb-terminate-again".to_owned(), "lb-terminate".to_owned());
-        let margin = Some(MARGIN);
+        let margin = Some(CPU_MARGIN);
         let comparison =
             Comparison { name, against, rounds, declared: true, spoiled: false, margin };
         (Workload::Full, comparison, "run.json".to_owned())
@@ -225,15 +180,6 @@ mod tests {
             mean * (1.0 + 0.03 * (sum - 6.0))
         };
         (0..8).map(|_| (value(100.0), value(100.0 * ratio))).collect()
-    }
-
-    #[test]
-    fn chance_explains_what_the_tables_say() {
-        // By scipy's `binom.sf(most, judged, 0.05)`: of 20, P(X > 2) = 0.075 and P(X > 3) = 0.016; of
-        // 100, P(X > 8) = 0.063 and P(X > 9) = 0.028.
-        for (judged, most) in [(0, 0), (5, 1), (20, 3), (30, 4), (100, 9), (1_000, 62)] {
-            assert_eq!(most_by_chance(judged), most, "{judged}");
-        }
     }
 
     #[test]

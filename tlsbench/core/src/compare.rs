@@ -203,10 +203,14 @@ impl fmt::Display for Silence {
     }
 }
 
-/// The chance of even one false word.
-const CHANCE_MAX: f64 = 0.05;
-/// What is smaller matters to nobody, however certain it is.
-const EFFECT_MIN: f64 = 0.02;
+/// The probability of even one false word among the declared comparisons (Holm).
+pub const CHANCE_MAX: f64 = 0.05;
+/// The smallest effect that gets a word: what is smaller matters to nobody, however certain it is.
+pub const EFFECT_MIN: f64 = 0.02;
+/// The margin within which CPU times count as equal.
+pub const CPU_MARGIN: Share = Share::from_percent(5);
+/// The margin within which medians of times count as equal; tails never do.
+pub const MEDIAN_MARGIN: Share = Share::from_percent(10);
 /// Beyond, intervals are too narrow: at 0.6 and 10 rounds they cover under 85 % (see the tests of
 /// `stats`).
 const ALIKE_MAX: f64 = 0.4;

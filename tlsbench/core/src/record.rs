@@ -345,7 +345,7 @@ impl TargetRecord {
 
     /// Adds a round of the one generator that there is before merging.
     pub fn push(&mut self, measured: &Measured<'_>) {
-        for phase in Phase::ALL {
+        for phase in Phase::ALL.iter().copied() {
             let timed = measured.tally.histogram(phase);
             if !timed.is_empty() {
                 self.histograms.entry(phase.as_str().to_owned()).or_default().take(timed);
@@ -389,7 +389,7 @@ impl RoundRecord {
             0 => 0.0,
             _ => count as f64 / wall.as_secs_f64(),
         };
-        let quantiles = Phase::ALL.into_iter().filter_map(|phase| {
+        let quantiles = Phase::ALL.iter().copied().filter_map(|phase| {
             let quantiles = Quantiles::of(tally, phase, measured.wait_max)?;
             Some((phase.as_str().to_owned(), quantiles))
         });

@@ -224,7 +224,8 @@ impl TargetReport {
                 .flat_map(|gate| gate.spoils.iter().copied())
                 .collect(),
             phases: Phase::ALL
-                .into_iter()
+                .iter()
+                .copied()
                 .filter_map(|phase| PhaseReport::new(target, phase, wait_max))
                 .collect(),
             round_rates: rounds.rates(),

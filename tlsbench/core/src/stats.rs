@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
-pub use binomial::binomial_bounds;
+pub use binomial::{binomial_bounds, most_by_chance};
 pub use paired::{BOOTSTRAP_MIN, holm, sign_flip_test, studentised_bootstrap, t_test};
 pub use student::{t_quantile, t_tails};
 

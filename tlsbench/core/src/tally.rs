@@ -15,6 +15,7 @@ use hdrhistogram::{Counter, Histogram};
 use crate::hop::Counted;
 pub use crate::pace::{ActualStart, IntendedStart};
 use crate::units::Nanos;
+use crate::words::words;
 pub use address::AddressTally;
 pub use reason::{Detail, ErrorCode, Failed, Reason};
 pub use shape::Shape;
@@ -41,37 +42,6 @@ pub enum Phase {
     /// From the end of a connection's last operation until both sides had closed it, or the client had
     /// given up to wait for that.
     Closing,
-}
-
-impl Phase {
-    /// Every phase, in the order of reports.
-    pub const ALL: [Self; 9] = [
-        Self::Connect,
-        Self::Handshake,
-        Self::Confirmed,
-        Self::FirstByte,
-        Self::LastByte,
-        Self::Corrected,
-        Self::Uncorrected,
-        Self::SendLag,
-        Self::Closing,
-    ];
-
-    /// The phase as records spell it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Handshake => "handshake",
-            Self::Confirmed => "confirmed",
-            Self::FirstByte => "first_byte",
-            Self::LastByte => "last_byte",
-            Self::Corrected => "corrected",
-            Self::Uncorrected => "uncorrected",
-            Self::SendLag => "send_lag",
-            Self::Closing => "closing",
-        }
-    }
 }
 
 /// Why an operation failed: each under its own name.
@@ -126,67 +96,6 @@ pub enum Failure {
     TlsOther,
     /// The server did not confirm the handshake, or closed without close_notify.
     Unconfirmed,
-}
-
-impl Failure {
-    /// Every failure.
-    pub const ALL: [Self; 24] = [
-        Self::Alert,
-        Self::Alpn,
-        Self::AddressesExhausted,
-        Self::CertificateUnknownCa,
-        Self::CertificateTime,
-        Self::CertificateName,
-        Self::CertificateOther,
-        Self::ConnectRefused,
-        Self::ConnectOther,
-        Self::FamilyOff,
-        Self::OpenFiles,
-        Self::SourceNotLocal,
-        Self::Timeout,
-        Self::Unroutable,
-        Self::Resolve,
-        Self::ResetInHandshake,
-        Self::ResponseTruncated,
-        Self::ResponseMalformed,
-        Self::Status,
-        Self::Length,
-        Self::StreamRefused,
-        Self::StreamReset,
-        Self::TlsOther,
-        Self::Unconfirmed,
-    ];
-
-    /// The failure as records and metrics spell it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Alert => "alert",
-            Self::Alpn => "alpn",
-            Self::AddressesExhausted => "addresses_exhausted",
-            Self::CertificateUnknownCa => "certificate_unknown_ca",
-            Self::CertificateTime => "certificate_time",
-            Self::CertificateName => "certificate_name",
-            Self::CertificateOther => "certificate_other",
-            Self::ConnectRefused => "connect_refused",
-            Self::ConnectOther => "connect_other",
-            Self::FamilyOff => "family_off",
-            Self::OpenFiles => "open_files",
-            Self::SourceNotLocal => "source_not_local",
-            Self::Timeout => "timeout",
-            Self::Unroutable => "unroutable",
-            Self::Resolve => "resolve",
-            Self::ResetInHandshake => "reset_in_handshake",
-            Self::ResponseTruncated => "response_truncated",
-            Self::ResponseMalformed => "response_malformed",
-            Self::Status => "status",
-            Self::Length => "length",
-            Self::StreamRefused => "stream_refused",
-            Self::StreamReset => "stream_reset",
-            Self::TlsOther => "tls_other",
-            Self::Unconfirmed => "unconfirmed",
-        }
-    }
 }
 
 /// What one shard counted and timed in one round. Of fixed size, 1.1 MB.
@@ -294,36 +203,14 @@ impl Tally {
 
     /// What was timed in a phase, in nanoseconds.
     #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "there is a histogram for each phase")]
     pub const fn histogram(&self, phase: Phase) -> &Histogram<u32> {
-        let [connect, handshake, confirmed, first, last, corrected, uncorrected, lag, closing] =
-            &self.histograms;
-        match phase {
-            Phase::Connect => connect,
-            Phase::Handshake => handshake,
-            Phase::Confirmed => confirmed,
-            Phase::FirstByte => first,
-            Phase::LastByte => last,
-            Phase::Corrected => corrected,
-            Phase::Uncorrected => uncorrected,
-            Phase::SendLag => lag,
-            Phase::Closing => closing,
-        }
+        &self.histograms[phase as usize]
     }
 
+    #[expect(clippy::indexing_slicing, reason = "there is a histogram for each phase")]
     const fn histogram_mut(&mut self, phase: Phase) -> &mut Histogram<u32> {
-        let [connect, handshake, confirmed, first, last, corrected, uncorrected, lag, closing] =
-            &mut self.histograms;
-        match phase {
-            Phase::Connect => connect,
-            Phase::Handshake => handshake,
-            Phase::Confirmed => confirmed,
-            Phase::FirstByte => first,
-            Phase::LastByte => last,
-            Phase::Corrected => corrected,
-            Phase::Uncorrected => uncorrected,
-            Phase::SendLag => lag,
-            Phase::Closing => closing,
-        }
+        &mut self.histograms[phase as usize]
     }
 
     /// Adds what another shard, or another time, counted.
@@ -343,7 +230,7 @@ impl Tally {
         }
         self.bytes_read = self.bytes_read.saturating_add(other.bytes_read);
         self.bytes_written = self.bytes_written.saturating_add(other.bytes_written);
-        for phase in Phase::ALL {
+        for phase in Phase::ALL.iter().copied() {
             add_series(self.histogram_mut(phase), other.histogram(phase));
         }
     }
@@ -446,6 +333,44 @@ fn series() -> Histogram<u32> {
     Histogram::new_with_bounds(1, LONGEST.0, DIGITS).expect("bounds that hdrhistogram takes")
 }
 
+words!(Phase {
+    Connect = "connect",
+    Handshake = "handshake",
+    Confirmed = "confirmed",
+    FirstByte = "first_byte",
+    LastByte = "last_byte",
+    Corrected = "corrected",
+    Uncorrected = "uncorrected",
+    SendLag = "send_lag",
+    Closing = "closing",
+});
+words!(Failure {
+    Alert = "alert",
+    Alpn = "alpn",
+    AddressesExhausted = "addresses_exhausted",
+    CertificateUnknownCa = "certificate_unknown_ca",
+    CertificateTime = "certificate_time",
+    CertificateName = "certificate_name",
+    CertificateOther = "certificate_other",
+    ConnectRefused = "connect_refused",
+    ConnectOther = "connect_other",
+    FamilyOff = "family_off",
+    OpenFiles = "open_files",
+    SourceNotLocal = "source_not_local",
+    Timeout = "timeout",
+    Unroutable = "unroutable",
+    Resolve = "resolve",
+    ResetInHandshake = "reset_in_handshake",
+    ResponseTruncated = "response_truncated",
+    ResponseMalformed = "response_malformed",
+    Status = "status",
+    Length = "length",
+    StreamRefused = "stream_refused",
+    StreamReset = "stream_reset",
+    TlsOther = "tls_other",
+    Unconfirmed = "unconfirmed",
+});
+
 /// The longest time that is told apart, 9 minutes: limits on waiting lie below it.
 ///
 /// At 1 ns and 3 digits a histogram has 1,024 counts for each doubling above 2,047 ns and twice
@@ -470,12 +395,12 @@ mod tests {
     #[test]
     fn a_phase_is_recorded_under_its_own_name() {
         let mut tally = Tally::new();
-        for (index, phase) in (1..).zip(Phase::ALL) {
+        for (index, phase) in (1..).zip(Phase::ALL.iter().copied()) {
             for _ in 0..index {
                 tally.record(phase, Nanos(index));
             }
         }
-        for (index, phase) in (1..).zip(Phase::ALL) {
+        for (index, phase) in (1..).zip(Phase::ALL.iter().copied()) {
             let histogram = tally.histogram(phase);
             assert_eq!((histogram.len(), histogram.max()), (index, index), "{}", phase.as_str());
         }
@@ -495,7 +420,7 @@ mod tests {
     #[test]
     fn a_tally_has_the_size_that_is_said() {
         let counts: usize =
-            Phase::ALL.map(|phase| Tally::new().histogram(phase).distinct_values()).iter().sum();
+            Phase::ALL.iter().map(|phase| Tally::new().histogram(*phase).distinct_values()).sum();
         assert_eq!(counts * size_of::<u32>(), 1_105_920);
     }
 
@@ -523,7 +448,7 @@ mod tests {
                 tally.resent += 12;
                 let address = ([127, 0, 0, 1 + value as u8 % 2], 80).into();
                 tally.end_at(address, if value % 3 == 0 { Err(Failure::Timeout) } else { Ok(()) });
-                for phase in Phase::ALL {
+                for phase in Phase::ALL.iter().copied() {
                     tally.record(phase, Nanos(value * 1_000));
                 }
             }
@@ -577,8 +502,8 @@ mod tests {
 
     #[test]
     fn names_are_told_apart() {
-        let mut names: Vec<&str> = Phase::ALL.map(Phase::as_str).into();
-        names.extend(Failure::ALL.map(Failure::as_str));
+        let mut names: Vec<&str> = Phase::ALL.iter().map(|of| of.as_str()).collect();
+        names.extend(Failure::ALL.iter().map(|of| of.as_str()));
         let count = names.len();
         names.sort_unstable();
         names.dedup();

@@ -50,7 +50,13 @@ impl Nanos {
     /// The span as seconds.
     #[must_use]
     pub const fn as_secs_f64(self) -> f64 {
-        self.0 as f64 / 1e9
+        self.0 as f64 / NANOS_PER_SECOND as f64
+    }
+
+    /// The span as microseconds.
+    #[must_use]
+    pub const fn as_micros_f64(self) -> f64 {
+        self.0 as f64 / NANOS_PER_MICRO
     }
 
     /// A whole number and the largest unit that loses nothing: `1500ms`; `FromStr` reads it back.
@@ -99,11 +105,15 @@ impl fmt::Display for NoSpan {
 
 impl std::error::Error for NoSpan {}
 
+/// Nanoseconds in a microsecond, the unit of every figure of CPU time per operation.
+pub const NANOS_PER_MICRO: f64 = 1e3;
+/// Nanoseconds in a second.
+pub const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const UNITS: [(u64, &str); 6] = [
     (1, "ns"),
     (1_000, "us"),
     (1_000_000, "ms"),
-    (1_000_000_000, "s"),
+    (NANOS_PER_SECOND, "s"),
     (60_000_000_000, "m"),
     (3_600_000_000_000, "h"),
 ];

@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::compare::{Comparison, Finding, compare};
+use crate::compare::{CPU_MARGIN, Comparison, Finding, compare};
 use crate::lab::{Pass, Workload};
 use crate::placement::Known;
 use crate::record::lab::{LabRecord, TrialRecord};
-use crate::units::Share;
 use crate::warning::{Family, Gate};
 
 mod gates;
@@ -135,7 +134,7 @@ fn against(record: &LabRecord, workload: Workload) -> Vec<(String, String)> {
 }
 
 /// Values of the rounds that both have, in the order of the second.
-fn paired_rounds(
+pub(crate) fn paired_rounds(
     against: impl Iterator<Item = (u32, f64)>,
     this: impl Iterator<Item = (u32, f64)>,
 ) -> Vec<(f64, f64)> {
@@ -144,13 +143,9 @@ fn paired_rounds(
 }
 
 /// Microseconds per operation of each round in which there were any.
-fn costs(trial: &TrialRecord) -> impl Iterator<Item = (u32, f64)> {
+pub(crate) fn costs(trial: &TrialRecord) -> impl Iterator<Item = (u32, f64)> {
     trial.rounds().filter_map(|(round, operations, cpu)| {
-        let cost = cpu.0 as f64 / NANOS_PER_MICRO / operations as f64;
+        let cost = cpu.as_micros_f64() / operations as f64;
         (operations > 0).then_some((round, cost))
     })
 }
-
-/// So far apart CPU times may be and still be called equal.
-const CPU_MARGIN: Share = Share::from_percent(5);
-const NANOS_PER_MICRO: f64 = 1_000.0;

@@ -12,7 +12,7 @@ use rustix::time::{
     timerfd_create, timerfd_settime,
 };
 use thiserror::Error;
-use tlsbench_core::units::Nanos;
+use tlsbench_core::units::{NANOS_PER_SECOND, Nanos};
 
 /// A clock that tlsbench measures with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +169,6 @@ fn timespec(span: Nanos) -> Timespec {
     Timespec { tv_sec: seconds, tv_nsec: (span.0 % NANOS_PER_SECOND) as _ }
 }
 
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// The best of five batches: an interruption spoils one or two, not all.
 const BATCHES: u64 = 5;
 /// 2,000 readings at 20 ns to 1 µs take 40 µs to 2 ms: shorter than a time slice, mostly.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use tlsbench_core::units::Nanos;
+use tlsbench_core::units::{NANOS_PER_SECOND, Nanos};
 use tlsbench_core::usage::Cpu;
 
 use crate::affinity;
@@ -128,7 +128,6 @@ pub(crate) fn on_each<T: Send, R: Send>(
     })
 }
 
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// 52 fields of at most 20 digits, and a name of at most 64 bytes, come to 1,156 bytes.
 const STAT_BYTES: usize = 1_280;
 

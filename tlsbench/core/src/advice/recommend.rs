@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Costing, Money, Placed, Profile};
+use crate::compare::EFFECT_MIN;
 use crate::placement::Placement;
 use crate::stats::{Estimate, mean};
 
@@ -112,7 +113,7 @@ fn costs_more(
     let Some((this, that)) = rounds(one).zip(rounds(other)) else { return false };
     let more: Vec<f64> = this.iter().zip(&that).map(|(this, that)| this - that).collect();
     let (Some(more), Some(that)) = (mean(&more), mean(&that)) else { return false };
-    more.low > 0.0 && more.value >= (EFFECT_MIN - 1.0) * that.value
+    more.low > 0.0 && more.value >= EFFECT_MIN * that.value
 }
 
 fn reasons(
@@ -156,6 +157,3 @@ fn reasons(
     }
     reasons
 }
-
-/// What is less matters to nobody, as between placements.
-const EFFECT_MIN: f64 = 1.02;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use crate::compare::{CPU_MARGIN, MEDIAN_MARGIN};
 use crate::units::Share;
 use crate::warning::Family;
 
@@ -106,8 +107,8 @@ impl Metric {
     pub const fn margin(self) -> Option<Share> {
         match self {
             Self::HandshakeP99 | Self::LatencyP99 => None,
-            Self::HandshakeP50 | Self::LatencyP50 => Some(Share::from_percent(10)),
-            _ => Some(Share::from_percent(5)),
+            Self::HandshakeP50 | Self::LatencyP50 => Some(MEDIAN_MARGIN),
+            _ => Some(CPU_MARGIN),
         }
     }
 }

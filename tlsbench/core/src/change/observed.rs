@@ -10,7 +10,7 @@ use crate::record::lab::{LabRecord, TrialRecord};
 use crate::record::{RoundRecord, RunRecord, TargetRecord};
 use crate::scenario::{Arrivals, Load, Scenario};
 use crate::tally::{Phase, Quantile};
-use crate::units::Nanos;
+use crate::units::{NANOS_PER_MICRO, Nanos};
 use crate::verdicts::verdicts;
 use crate::warning::{Family, Gate, judge};
 
@@ -132,7 +132,7 @@ impl Values {
             Some(Load::Closed { .. }) | None => Nanos::default(),
         };
         let quantile = |phase, quantile| match target.quantile(phase, quantile, wait_max)? {
-            Quantile::Is(time) => Some(time.0 as f64 / NANOS_PER_MICRO),
+            Quantile::Is(time) => Some(time.as_micros_f64()),
             // Of a start that never began it is not known how long it would have taken.
             Quantile::AtLeast(_) => None,
         };
@@ -222,5 +222,3 @@ fn spoiled<I: Iterator<Item = String>>(
     };
     gates.iter().flat_map(of_gate).collect()
 }
-
-const NANOS_PER_MICRO: f64 = 1_000.0;

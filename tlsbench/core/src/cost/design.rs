@@ -9,6 +9,7 @@ use crate::hop::HopKind;
 use crate::lab::{Lab, Workload};
 use crate::placement::Role;
 use crate::record::lab::{LabRecord, TrialRecord};
+use crate::units::Nanos;
 
 /// One equation: what a hop did for each operation, and what that took.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +75,7 @@ pub(super) fn of_trial(record: &LabRecord, trial: &TrialRecord) -> Vec<Row> {
     let Some(traffic) = traffic(&record.lab, trial) else { return Vec::new() };
     let busy = Cores::of(record, trial).busy(hops_cpu(trial));
     let operations = trial.client.sum(|round| round.succeeded);
-    let wall = trial.client.sum(|round| round.wall_ns.0) as f64 / NANOS_PER_SECOND;
+    let wall = Nanos(trial.client.sum(|round| round.wall_ns.0)).as_secs_f64();
     let hops = trial.hops.iter().zip(flow(placement, &traffic));
     hops.map(|(hop, mut counts)| {
         counts.insert(Term::Rest, wall / operations as f64);
@@ -89,8 +90,7 @@ pub(super) fn of_trial(record: &LabRecord, trial: &TrialRecord) -> Vec<Row> {
         let micros = trial.client.rounds.iter().filter(|round| round.succeeded > 0);
         let micros = micros.filter_map(|round| {
             let used = hop.rounds.iter().find(|used| used.round == round.round)?;
-            let nanos = used.usage.cpu.total.0 as f64;
-            Some((round.round, nanos / NANOS_PER_MICRO / round.succeeded as f64))
+            Some((round.round, used.usage.cpu.total.as_micros_f64() / round.succeeded as f64))
         });
         let micros = micros.collect();
         let mut row = Row { role: hop.role, kind: hop.kind, counts, micros };
@@ -148,6 +148,3 @@ impl Cores {
 fn hops_cpu(trial: &TrialRecord) -> f64 {
     trial.rounds().map(|(.., cpu)| cpu.0 as f64).sum()
 }
-
-pub(super) const NANOS_PER_MICRO: f64 = 1e3;
-const NANOS_PER_SECOND: f64 = 1e9;

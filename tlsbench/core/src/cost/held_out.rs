@@ -11,12 +11,13 @@ use ring::digest::{SHA256, digest};
 use serde::Serialize;
 
 use super::Fit;
-use super::design::{Cores, NANOS_PER_MICRO, Row, of_trial};
+use super::design::{Cores, Row, of_trial};
 use crate::lab::{Mix, Pass, Workload};
 use crate::placement::Role;
 use crate::random::SplitMix64;
 use crate::record::lab::{HeldOut, LabRecord, TrialRecord};
 use crate::stats::{Estimate, mean};
+use crate::units::NANOS_PER_MICRO;
 
 /// Predicted beside measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]

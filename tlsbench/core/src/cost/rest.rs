@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use super::design::NANOS_PER_MICRO;
 use super::flow::{Counts, Term};
 use crate::hop::HopKind;
 use crate::placement::Role;
@@ -65,7 +64,7 @@ pub(super) fn readings(records: &[&LabRecord]) -> Readings {
 /// Microseconds per second; nothing of no time.
 fn per_second(rest: Rest) -> Option<f64> {
     let seconds = rest.wall.as_secs_f64();
-    (seconds > 0.0).then(|| rest.cpu.0 as f64 / NANOS_PER_MICRO / seconds)
+    (seconds > 0.0).then(|| rest.cpu.as_micros_f64() / seconds)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ fn tally(times: std::ops::Range<u64>) -> Tally {
     for time in times {
         tally.succeeded += 1;
         tally.scheduled += 1;
-        for phase in Phase::ALL {
+        for phase in Phase::ALL.iter().copied() {
             tally.record(phase, Nanos(time * 1_000));
         }
     }
@@ -347,7 +347,9 @@ fn the_documentation_names_every_field_and_no_other() {
     let missing: Vec<_> = written.difference(&documented).collect();
     let unknown: Vec<_> = documented.difference(&written).collect();
     assert!(missing.is_empty() && unknown.is_empty(), "missing {missing:?}, unknown {unknown:?}");
-    for name in Phase::ALL.map(Phase::as_str).into_iter().chain(Failure::ALL.map(Failure::as_str)) {
+    for name in
+        Phase::ALL.iter().map(|of| of.as_str()).chain(Failure::ALL.iter().map(|of| of.as_str()))
+    {
         assert!(page.contains(&format!("`{name}`")), "{name}");
     }
 }

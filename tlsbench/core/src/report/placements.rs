@@ -20,6 +20,7 @@ use crate::placement::{Placement, Role};
 use crate::record::lab::{LabRecord, Others, Receiving};
 use crate::record::{Environment, Note};
 use crate::stats::Estimate;
+use crate::units::NANOS_PER_MICRO;
 use crate::verdicts::{Row, Verdicts, verdicts};
 pub use effect::EffectReport;
 pub use idle::{BytesEach, IdleHopReport, IdleReport};
@@ -257,5 +258,3 @@ fn scaled(estimate: Estimate, factor: f64) -> Estimate {
     let Estimate { value, low, high, runs } = estimate;
     Estimate { value: value * factor, low: low * factor, high: high * factor, runs }
 }
-
-const NANOS_PER_MICRO: f64 = 1_000.0;

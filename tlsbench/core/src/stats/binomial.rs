@@ -15,6 +15,25 @@ pub fn binomial_bounds(hits: u64, trials: u64) -> Option<(f64, f64)> {
     Some((low, high))
 }
 
+/// The most hits in so many trials that chance explains, where each hits with a chance of `share`:
+/// more than that have a probability below `share` (the exact upper tail of a binomial
+/// distribution).
+#[must_use]
+pub fn most_by_chance(trials: u32, share: f64) -> u32 {
+    let count = f64::from(trials);
+    let mut term = (count * (-share).ln_1p()).exp();
+    let mut up_to = term;
+    for most in 0..trials {
+        if 1.0 - up_to < share {
+            return most;
+        }
+        let done = f64::from(most);
+        term *= (count - done) / (done + 1.0) * share / (1.0 - share);
+        up_to += term;
+    }
+    trials
+}
+
 /// The share at which the incomplete beta function, which rises with it, has a value.
 fn share_where(value: f64, a: f64, b: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
@@ -58,6 +77,15 @@ mod tests {
             assert!((above - 0.025).abs() < 1e-9, "{hits} of {trials}: {above}");
             let below = at_most(hits, trials, high);
             assert!((below - 0.025).abs() < 1e-9, "{hits} of {trials}: {below}");
+        }
+    }
+
+    #[test]
+    fn chance_explains_what_the_tables_say() {
+        // By scipy's `binom.sf(most, judged, 0.05)`: of 20, P(X > 2) = 0.075 and P(X > 3) = 0.016; of
+        // 100, P(X > 8) = 0.063 and P(X > 9) = 0.028.
+        for (judged, most) in [(0, 0), (5, 1), (20, 3), (30, 4), (100, 9), (1_000, 62)] {
+            assert_eq!(most_by_chance(judged, 0.05), most, "{judged}");
         }
     }
 

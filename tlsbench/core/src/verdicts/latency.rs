@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::rows::{HopCost, busy, hops};
 use super::{against, paired_rounds};
-use crate::compare::{Comparison, Finding};
+use crate::compare::{Comparison, Finding, MEDIAN_MARGIN};
 use crate::lab::{Pass, Workload};
 use crate::record::lab::{LabRecord, TrialRecord};
 use crate::stats::{Estimate, mean};
 use crate::tally::{Phase, Quantile};
-use crate::units::{Nanos, Share};
+use crate::units::Nanos;
 
 /// The latency pass, judged.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -77,7 +77,7 @@ fn row(trial: &TrialRecord, record: &LabRecord) -> LatencyRow {
         let medians: Vec<f64> = medians(trial, phase).map(|(_, median)| median).collect();
         // Missed starts are judged by a gate.
         let p99 = trial.client.quantile(phase, 0.99, Nanos::default());
-        let p99 = p99.map(|(Quantile::Is(time) | Quantile::AtLeast(time))| micros(time));
+        let p99 = p99.map(|(Quantile::Is(time) | Quantile::AtLeast(time))| time.as_micros_f64());
         Some(PhaseTime { phase: phase.as_str(), p50: mean(&medians), p99_not_judged: p99 })
     });
     LatencyRow {
@@ -104,7 +104,7 @@ pub(super) fn declared(record: &LabRecord) -> Vec<(&'static str, Comparison)> {
                 rounds: rounds(other, this, phase),
                 declared: is_whole,
                 spoiled: false,
-                margin: is_whole.then_some(MARGIN),
+                margin: is_whole.then_some(MEDIAN_MARGIN),
             };
             comparisons.push((phase.as_str(), comparison));
         }
@@ -124,12 +124,8 @@ fn rounds(against: &TrialRecord, this: &TrialRecord, phase: Phase) -> Vec<(f64, 
 /// The median of each round, in microseconds.
 fn medians(trial: &TrialRecord, phase: Phase) -> impl Iterator<Item = (u32, f64)> {
     trial.client.rounds.iter().filter_map(move |round| {
-        Some((round.round, micros(round.quantiles.get(phase.as_str())?.p50_ns)))
+        Some((round.round, round.quantiles.get(phase.as_str())?.p50_ns.as_micros_f64()))
     })
-}
-
-fn micros(time: Nanos) -> f64 {
-    time.0 as f64 / 1_000.0
 }
 
 /// The phases of a connection in the order in which they come about, and the whole of it.
@@ -137,5 +133,3 @@ const PHASES: [Phase; 6] =
     [Phase::Connect, Phase::Handshake, Phase::Confirmed, Phase::FirstByte, Phase::LastByte, WHOLE];
 /// A connection from when it should have begun to its response's last byte.
 const WHOLE: Phase = Phase::Corrected;
-/// So far apart medians may be and still be called equal.
-const MARGIN: Share = Share::from_percent(10);

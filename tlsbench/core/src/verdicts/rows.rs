@@ -8,7 +8,7 @@ use crate::placement::Role;
 use crate::record::lab::{HopRecord, LabRecord, TrialRecord};
 use crate::scenario::{Draft, Load};
 use crate::stats::{Estimate, ratio_of_sums};
-use crate::units::Nanos;
+use crate::units::{NANOS_PER_MICRO, Nanos};
 
 /// One placement under one workload. Times are microseconds of CPU time per operation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -167,7 +167,6 @@ fn load(trial: &TrialRecord) -> String {
     }
 }
 
-const NANOS_PER_MICRO: f64 = 1_000.0;
 const BITS: f64 = 8.0;
 /// Nanoseconds of a second, and bits of a gigabit.
 const GIGA: f64 = 1e9;

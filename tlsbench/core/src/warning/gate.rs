@@ -145,7 +145,7 @@ fn failures(target: &TargetRecord) -> Option<(Warning, bool)> {
     }
     let most = by_name.into_iter().max_by_key(|(_, count)| *count);
     let (name, count) = most.unwrap_or(("", 0));
-    let failure = Failure::ALL.into_iter().find(|failure| failure.as_str() == name);
+    let failure = name.parse::<Failure>().ok();
     let reason = most_common_reason(target, name);
     let of_reason = failure
         .zip(reason.as_ref())

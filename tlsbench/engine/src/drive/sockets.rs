@@ -10,7 +10,7 @@ use rustix::time::{
     timerfd_settime,
 };
 use tlsbench_core::tally::Failure;
-use tlsbench_core::units::Nanos;
+use tlsbench_core::units::{NANOS_PER_SECOND, Nanos};
 
 use super::outside::{Name, Outside, Wake};
 use crate::clock::Clock;
@@ -131,7 +131,6 @@ fn timespec(span: Nanos) -> Timespec {
     Timespec { tv_sec: seconds, tv_nsec: (span.0 % NANOS_PER_SECOND) as _ }
 }
 
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// Timeouts are seconds and a stop should be felt at once: 100 looks a second are enough of both,
 /// and cost nothing.
 const TICK: Nanos = Nanos::from_millis(10);

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
-use tlsbench_core::units::Nanos;
+use tlsbench_core::units::{NANOS_PER_SECOND, Nanos};
 use tlsbench_core::usage::{Cpu, Memory, Usage};
 
 use crate::clock::Clock;
@@ -151,7 +151,6 @@ fn number_after(text: &str, field: &str) -> Option<u64> {
 
 const STAT: &str = "cpu.stat";
 const ACCOUNT: &str = "cpuacct.usage";
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use std::io;
 use procfs::ProcError;
 use procfs::process::{Process, Stat, Task};
 use thiserror::Error;
-use tlsbench_core::units::Nanos;
+use tlsbench_core::units::{NANOS_PER_SECOND, Nanos};
 use tlsbench_core::usage::{Cpu, Memory, Usage};
 
 use crate::clock::{Clock, cpu_of_process};
@@ -361,8 +361,6 @@ fn waits(task: &Task) -> Option<Waits> {
         involuntary: status.nonvoluntary_ctxt_switches.unwrap_or_default(),
     })
 }
-
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests;

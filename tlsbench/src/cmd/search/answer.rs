@@ -105,7 +105,7 @@ impl Tried {
     /// Each failure with its count and what to do about it.
     fn reasons(&self) -> impl Iterator<Item = String> {
         self.failures.iter().map(|(name, count)| {
-            let known = Failure::ALL.into_iter().find(|failure| failure.as_str() == name);
+            let known = name.parse::<Failure>().ok();
             let cure = known.map(|failure| format!(": {}", cure(failure))).unwrap_or_default();
             format!("{count} failed by {name}{cure}")
         })

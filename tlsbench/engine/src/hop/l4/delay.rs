@@ -12,7 +12,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
-use tlsbench_core::units::Nanos;
+use tlsbench_core::units::{NANOS_PER_SECOND, Nanos};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
@@ -159,7 +159,6 @@ fn timespec(span: Nanos) -> Timespec {
     Timespec { tv_sec: seconds, tv_nsec: (span.0 % NANOS_PER_SECOND) as _ }
 }
 
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const PIECE_BYTES: usize = 16 << 10;
 /// 16 MiB: 1 Gbit/s for 128 ms. What is faster over a longer delay is held back by it, as by a
 /// window.
