@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tlsbench_core::hop::{Carried, Counted};
-use tlsbench_core::placement::{Known, Placement, Role};
+use tlsbench_core::hop::{EngineCounters, LinkSecurity};
+use tlsbench_core::placement::{KnownPlacement, Placement, Role};
 use tlsbench_core::scenario::{ProtocolName, Version};
 use tlsbench_engine::tls::KeyKind;
 use tlsbench_engine::topology::Engine;
@@ -38,7 +38,7 @@ impl Run {
     fn of(row: &Row) -> Self {
         let [placement, version, key, handshake, protocol, lb, ingress, backend] = *row;
         Self {
-            placement: Known::PLACEMENTS[placement].placement(),
+            placement: KnownPlacement::PLACEMENTS[placement].placement(),
             version: VERSIONS[version],
             key,
             resumes: handshake == 1,
@@ -50,8 +50,8 @@ impl Run {
     /// Whether there can be such a run: without TLS there is no version, and without TLS towards the
     /// client neither resumption nor HTTP/2.
     fn is_possible(row: &Row) -> bool {
-        let placement = Known::PLACEMENTS[row[0]].placement();
-        let is_plain_edge = placement.links()[0] == Carried::Plain;
+        let placement = KnownPlacement::PLACEMENTS[row[0]].placement();
+        let is_plain_edge = placement.links()[0] == LinkSecurity::Plain;
         let says_nothing = |axis: usize| row[axis] == 0;
         (!placement.is_plain() || [1, 2].into_iter().all(says_nothing))
             && (!is_plain_edge || [3, 4].into_iter().all(says_nothing))
@@ -156,7 +156,7 @@ fn assert_shape(run: &Run, loaded: &Loaded, what: &str) {
         "{what}"
     );
     let (full, resumed) = (loaded.made.full, loaded.made.resumed);
-    if run.placement.links()[0] == Carried::Plain {
+    if run.placement.links()[0] == LinkSecurity::Plain {
         assert_eq!((full, resumed), (0, 0), "{what}");
         return;
     }
@@ -184,14 +184,17 @@ fn assert_shape(run: &Run, loaded: &Loaded, what: &str) {
 
 /// Each hop counted what was made of it, and no more.
 fn assert_counts(run: &Run, loaded: &Loaded, what: &str) {
-    let counted: Vec<Counted> = loaded.counted.iter().map(|counted| counted.unwrap()).collect();
+    let counted: Vec<EngineCounters> =
+        loaded.counted.iter().map(|counted| counted.unwrap()).collect();
     let mut is_clients = true;
     for (index, (hop, counted_here)) in run.placement.hops.iter().zip(&counted).enumerate() {
         let handshakes = counted_here.full + counted_here.resumed;
         let connections = counted_here.connections;
         match hop.listen {
-            Carried::Plain => assert_eq!(handshakes, 0, "{index}: {what}"),
-            Carried::Tls | Carried::Mtls => assert_eq!(handshakes, connections, "{index}: {what}"),
+            LinkSecurity::Plain => assert_eq!(handshakes, 0, "{index}: {what}"),
+            LinkSecurity::Tls | LinkSecurity::Mtls => {
+                assert_eq!(handshakes, connections, "{index}: {what}");
+            }
         }
         if is_clients {
             assert_eq!(connections, REQUESTS, "{index}: {what}");
@@ -199,7 +202,7 @@ fn assert_counts(run: &Run, loaded: &Loaded, what: &str) {
             // Pooled: in the worst case each request found none free.
             assert!((1..=REQUESTS).contains(&connections), "{index}: {what}");
         }
-        if is_clients && hop.listen != Carried::Plain {
+        if is_clients && hop.listen != LinkSecurity::Plain {
             let made = (loaded.made.full, loaded.made.resumed);
             assert_eq!((counted_here.full, counted_here.resumed), made, "{index}: {what}");
         }
@@ -207,7 +210,7 @@ fn assert_counts(run: &Run, loaded: &Loaded, what: &str) {
         assert_eq!(requests, REQUESTS, "{index}: {what}");
         is_clients &= !hop.kind.speaks_http();
         let dialled = counted_here.dialled_full.zip(counted_here.dialled_resumed);
-        if let (Some(dialled), true) = (dialled, hop.dial != Carried::Plain) {
+        if let (Some(dialled), true) = (dialled, hop.dial != LinkSecurity::Plain) {
             let next = &counted[index + 1];
             assert_eq!(dialled, (next.full, next.resumed), "{index}: {what}");
         }

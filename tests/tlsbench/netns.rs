@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
-use tlsbench_core::placement::{Known, Placement};
+use tlsbench_core::placement::{KnownPlacement, Placement};
 use tlsbench_core::record::lab::{LabRecord, Receiving};
 use tlsbench_core::verdicts::verdicts;
 use tlsbench_engine::clock::cpu_of_process;
@@ -153,9 +153,9 @@ fn all_placements_are_measured_on_builtin_hops_in_namespaces() {
     if !allowed() {
         return;
     }
-    let names: Vec<&str> = Known::PLACEMENTS.iter().map(|known| known.as_str()).collect();
+    let names: Vec<&str> = KnownPlacement::PLACEMENTS.iter().map(|known| known.as_str()).collect();
     let record = measured(&names.join(","), &[], ["builtin"; 3]);
-    assert_eq!(record.trials.len(), Known::PLACEMENTS.len() + Known::TWINS.len());
+    assert_eq!(record.trials.len(), KnownPlacement::PLACEMENTS.len() + KnownPlacement::TWINS.len());
     // TLS ends at the first hop: no other pays for it, whoever receives.
     let cpu = |placement: &str| {
         let trial = record.trials.iter().find(|trial| trial.placement == placement).unwrap();
@@ -204,7 +204,7 @@ fn what_hops_and_clients_receive_is_part_of_their_own_cpu_time() {
     }
     let mut stand = Stand::new();
     stand.wiring.response_bytes = 64 << 10;
-    let placement: Placement = Known::Plaintext.placement();
+    let placement: Placement = KnownPlacement::Plaintext.placement();
     let network = |receiving| Network::Namespaces { receiving, client_cores: &[] };
     let engines = all(&Engine::Builtin);
     let mut wanted = Wanted::connections(4);

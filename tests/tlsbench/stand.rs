@@ -6,10 +6,10 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use tlsbench_core::hop::{Carried, Counted, Cryptography, HopKind};
+use tlsbench_core::hop::{Cryptography, EngineCounters, HopKind, LinkSecurity};
 use tlsbench_core::lab;
 use tlsbench_core::placement::{Placement, Role, Wiring};
-use tlsbench_core::proxyconf::Build;
+use tlsbench_core::proxyconf::NginxBuild;
 use tlsbench_core::scenario::{
     Draft, LoadDraft, RequestDraft, Scenario, TargetDraft, TimingDraft, TlsDraft, Version,
 };
@@ -32,7 +32,7 @@ pub(crate) fn nginx() -> Option<Engine> {
     // Where Debian's package libnginx-mod-stream puts it; elsewhere it may be built in.
     let module = Path::new("/usr/lib/nginx/modules/ngx_stream_module.so");
     let stream_module = module.exists().then(|| module.display().to_string());
-    Some(Engine::Nginx(program, Build { version: (1, 22, 1), stream_module }))
+    Some(Engine::Nginx(program, NginxBuild { version: (1, 22, 1), stream_module }))
 }
 
 pub(crate) fn haproxy() -> Option<Engine> {
@@ -144,7 +144,7 @@ impl Stand {
     ) -> Scenario {
         let address = topology.address().unwrap();
         let carried = placement.links()[0];
-        let (is_tls, is_mtls) = (carried != Carried::Plain, carried == Carried::Mtls);
+        let (is_tls, is_mtls) = (carried != LinkSecurity::Plain, carried == LinkSecurity::Mtls);
         let scheme = if is_tls { "https" } else { "http" };
         let url = format!("{scheme}://{}:{}/", Role::Lb.host(), address.port());
         let tls = TlsDraft {
@@ -220,11 +220,11 @@ impl Stand {
 #[derive(Debug)]
 pub(crate) struct Loaded {
     /// What the client made.
-    pub(crate) made: Counted,
+    pub(crate) made: EngineCounters,
     /// What it negotiated.
     pub(crate) shape: Shape,
     /// What each hop counted, from the client on.
-    pub(crate) counted: Vec<Option<Counted>>,
+    pub(crate) counted: Vec<Option<EngineCounters>>,
     /// What each hop used.
     pub(crate) used: Vec<Usage>,
 }

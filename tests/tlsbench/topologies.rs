@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use tlsbench_core::hop::{Carried, Counted};
-use tlsbench_core::placement::{Known, Placement, Role};
+use tlsbench_core::hop::{EngineCounters, LinkSecurity};
+use tlsbench_core::placement::{KnownPlacement, Placement, Role};
 use tlsbench_core::scenario::TimingDraft;
 use tlsbench_core::units::Nanos;
 use tlsbench_engine::topology::{Engine, Topology, TopologyError};
@@ -21,15 +21,15 @@ fn run(stand: &Stand, topology: &Topology, placement: &Placement) -> Ran {
     let bench = &stand.bench;
     let address = topology.address().unwrap();
     let carried = placement.links()[0];
-    let scheme = if carried == Carried::Plain { "http" } else { "https" };
+    let scheme = if carried == LinkSecurity::Plain { "http" } else { "https" };
     let mut command = bench.bare(&["--warm-up", "0s", "--rounds", "10", "--round-count", "4"]);
     let host = Role::Lb.host();
     command.args(["--target", &format!("{scheme}://{host}:{}/", address.port()), "-n", "2"]);
     command.args(["--connect-to", &address.to_string(), "--expect-bytes", "120"]);
-    if carried != Carried::Plain {
+    if carried != LinkSecurity::Plain {
         command.args(["--ca-bundle", "ca-bundle.crt"]);
     }
-    if carried == Carried::Mtls {
+    if carried == LinkSecurity::Mtls {
         command.args(["--client-certificate", "client.pem", "--client-key", "client.key"]);
     }
     bench.finish(command)
@@ -44,7 +44,7 @@ fn has_connections_of_client(placement: &Placement, hop: usize) -> bool {
 fn every_placement_stands_and_serves(engine: Option<Engine>) {
     let Some(engine) = engine else { return };
     let stand = Stand::new();
-    for known in Known::PLACEMENTS.into_iter().chain(Known::TWINS) {
+    for known in KnownPlacement::PLACEMENTS.into_iter().chain(KnownPlacement::TWINS) {
         let placement = known.placement();
         let engines = fitting(&engine, &placement);
         let mut topology = stand.start(&placement, &engines, known.as_str()).unwrap();
@@ -72,7 +72,7 @@ fn every_placement_stands_and_serves(engine: Option<Engine>) {
                 assert!((1..10).contains(&counted.connections), "{known} {counted:?}");
             }
             // Without tickets each handshake is a full one.
-            let full = if hop.listen == Carried::Plain { 0 } else { counted.connections };
+            let full = if hop.listen == LinkSecurity::Plain { 0 } else { counted.connections };
             assert_eq!((counted.full, counted.resumed), (full, 0), "{known}: {}", hop.role);
             let requests = counted.requests.filter(|_| hop.kind.speaks_http());
             assert!(requests.is_none_or(|requests| requests == CONNECTIONS), "{known} {counted:?}");
@@ -105,7 +105,7 @@ fn caddy_is_every_hop_that_speaks_http_of_every_placement() {
 fn caddy_answers_with_as_many_bytes_as_other_engines() {
     let Some(caddy) = caddy() else { return };
     let mut stand = Stand::new();
-    let placement = Known::LbReencrypt.placement();
+    let placement = KnownPlacement::LbReencrypt.placement();
     for (name, engines) in [("caddy", all(&caddy)), ("builtin", all(&Engine::Builtin))] {
         let mut wanted = Wanted::connections(2);
         for bytes in [1 << 16, 0] {
@@ -121,7 +121,7 @@ fn caddy_answers_with_as_many_bytes_as_other_engines() {
 #[test]
 fn caddy_resumes_sessions_of_clients_and_none_with_the_next_hop() {
     let Some(caddy) = caddy() else { return };
-    let placement = Known::LbReencrypt.placement();
+    let placement = KnownPlacement::LbReencrypt.placement();
     let mut stand = Stand::new();
     (stand.wiring.tickets, stand.wiring.pool) = (2, 0);
     let engines = BTreeMap::from([(Role::Lb, caddy)]);
@@ -140,11 +140,11 @@ fn caddy_resumes_sessions_of_clients_and_none_with_the_next_hop() {
 fn a_client_without_a_certificate_is_turned_away_where_both_sides_have_one() {
     let (Some(nginx), Some(haproxy)) = (nginx(), haproxy()) else { return };
     let stand = Stand::new();
-    let mut plain = Known::Mtls.placement();
+    let mut plain = KnownPlacement::Mtls.placement();
     // Seen from the client it is TLS, and it gives no certificate.
-    plain.hops[0].listen = Carried::Tls;
+    plain.hops[0].listen = LinkSecurity::Tls;
     for engine in [nginx, haproxy] {
-        let mtls = Known::Mtls.placement();
+        let mtls = KnownPlacement::Mtls.placement();
         let topology = stand.start(&mtls, &all(&engine), engine.name()).unwrap();
         let ran = run(&stand, &topology, &plain);
         assert_eq!(ran.succeeded(), 0, "{ran:#?}");
@@ -158,7 +158,7 @@ fn a_proxy_that_refuses_its_configuration_says_why() {
     stand.wiring.server.chain = "no certificate".to_owned();
     for engine in [nginx, haproxy] {
         let engines = BTreeMap::from([(Role::Backend, engine.clone())]);
-        let passthrough = Known::Passthrough.placement();
+        let passthrough = KnownPlacement::Passthrough.placement();
         let error = stand.start(&passthrough, &engines, engine.name()).unwrap_err();
         assert!(matches!(error, TopologyError::Process { role: Role::Backend, .. }), "{error}");
         let text = format!("{:#}", anyhow::Error::from(error));
@@ -176,7 +176,7 @@ fn a_round_is_told_with_what_its_hops_used_or_not_at_all() {
         warm_up: Some(Nanos::default()),
         ..TimingDraft::default()
     };
-    let plaintext = Known::Plaintext.placement();
+    let plaintext = KnownPlacement::Plaintext.placement();
     let mut topology = stand.start(&plaintext, &all(&Engine::Builtin), "builtin").unwrap();
     match stand.measure(&plaintext, &mut topology, &wanted) {
         Ok(trial) => assert_eq!(trial.hops.len(), ROLES.len()),
@@ -199,7 +199,7 @@ fn cost(stand: &Stand, engine: &Engine, placement: &Placement) -> Vec<f64> {
 
 /// Sides of TLS that each hop of a placement is: none, the server's or the client's, or both.
 fn sides(placement: &Placement) -> Vec<usize> {
-    let is_side = |carried: Carried| usize::from(carried != Carried::Plain);
+    let is_side = |carried: LinkSecurity| usize::from(carried != LinkSecurity::Plain);
     placement.hops.iter().map(|hop| is_side(hop.listen) + is_side(hop.dial)).collect()
 }
 
@@ -225,7 +225,7 @@ fn what_tls_costs_is_found_at_the_hops_that_speak_it(engine: Option<Engine>) {
     // Behind HTTP hops, too, each request has a connection and a handshake of its own.
     stand.wiring.pool = 0;
     let mut plain: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for known in Known::PLACEMENTS.into_iter().rev() {
+    for known in KnownPlacement::PLACEMENTS.into_iter().rev() {
         let (placement, twin) = (known.placement(), known.placement().twin());
         let with = cost(&stand, &engine, &placement);
         let without =
@@ -266,7 +266,7 @@ fn what_tls_costs_is_found_at_the_haproxy_that_speaks_it() {
 }
 
 /// The client's connections, handshakes and requests in one round, and those of each hop.
-fn both(trial: &Trial) -> (Counted, Vec<Counted>) {
+fn both(trial: &Trial) -> (EngineCounters, Vec<EngineCounters>) {
     (trial.made, trial.hops.iter().map(|hop| hop.counted.unwrap()).collect())
 }
 
@@ -283,7 +283,7 @@ fn client_and_hops_count_the_same_handshakes_warm_up_included() {
     stand.wiring.tickets = 2;
     const AT_A_TIME: u32 = 4;
     for engine in [Engine::Builtin, nginx, haproxy] {
-        for (known, ends) in [(Known::LbReencrypt, 0), (Known::Passthrough, 2)] {
+        for (known, ends) in [(KnownPlacement::LbReencrypt, 0), (KnownPlacement::Passthrough, 2)] {
             let placement = known.placement();
             let what = format!("{}-{known}", engine.name());
             let mut topology = stand.start(&placement, &all(&engine), &what).unwrap();
@@ -310,7 +310,7 @@ fn client_and_hops_count_the_same_handshakes_warm_up_included() {
                     assert!(agree(made.connections, relay.connections, AT_A_TIME), "{what}");
                     assert_eq!((relay.full, relay.resumed, relay.requests), (0, 0, None), "{what}");
                 }
-                if known == Known::LbReencrypt && engine.name() != "nginx" {
+                if known == KnownPlacement::LbReencrypt && engine.name() != "nginx" {
                     let dialled = [seen.dialled_full, seen.dialled_resumed].map(Option::unwrap);
                     let next = [hops[1].full, hops[1].resumed];
                     for (one, other) in dialled.into_iter().zip(next) {
@@ -326,7 +326,7 @@ fn client_and_hops_count_the_same_handshakes_warm_up_included() {
 #[test]
 fn builtin_hops_and_nginx_count_the_same_handshakes_between_them() {
     let Some(nginx) = nginx() else { return };
-    let placement = Known::LbReencrypt.placement();
+    let placement = KnownPlacement::LbReencrypt.placement();
     let mut stand = Stand::new();
     stand.wiring.pool = 0;
     let wanted = Wanted::connections(1);
@@ -337,7 +337,8 @@ fn builtin_hops_and_nginx_count_the_same_handshakes_between_them() {
             let engines = BTreeMap::from([(Role::Lb, lb), (Role::Ingress, ingress)]);
             let mut topology = stand.start(&placement, &engines, &what.replace(' ', "-")).unwrap();
             let loaded = stand.load(&placement, &mut topology, &wanted, CONNECTIONS);
-            let counted: Vec<Counted> = loaded.counted.into_iter().map(Option::unwrap).collect();
+            let counted: Vec<EngineCounters> =
+                loaded.counted.into_iter().map(Option::unwrap).collect();
             let (lb, ingress) = (counted[0], counted[1]);
             assert_eq!((lb.full, lb.resumed), (CONNECTIONS, 0), "{what}: {counted:?}");
             let resumed = CONNECTIONS - full;

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::compare::{CHANCE_MAX, CPU_MARGIN, Comparison, Silence, Verdict, compare};
+use crate::compare::{CHANCE_MAX, CPU_MARGIN, Comparison, InconclusiveReason, Verdict, compare};
 use crate::lab::Workload;
 use crate::placement::Placement;
 use crate::record::lab::LabRecord;
@@ -13,11 +13,11 @@ use crate::warning::Family;
 
 /// What comparisons of things with themselves came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Trust {
+pub struct AaReport {
     /// The version of this format, [`SCHEMA`].
     pub schema: u32,
     /// Each comparison.
-    pub comparisons: Vec<Itself>,
+    pub comparisons: Vec<AaPair>,
     /// How many of them came to a verdict.
     pub judged: u32,
     /// How many of these are wrong.
@@ -25,13 +25,13 @@ pub struct Trust {
     /// The most that chance alone explains.
     pub wrong_max: u32,
     /// Whether there are enough, and not too many of them wrong.
-    pub answer: Answer,
+    pub answer: AaAnswer,
 }
 
 /// Whether words can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Answer {
+pub enum AaAnswer {
     /// No more are wrong than chance explains.
     Passes,
     /// Too few came to a verdict.
@@ -42,7 +42,7 @@ pub enum Answer {
 
 /// A placement against itself under one workload.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Itself {
+pub struct AaPair {
     /// The run's record.
     pub record: String,
     /// The placement.
@@ -98,17 +98,17 @@ pub fn within(name: &str, record: &LabRecord) -> Vec<(Workload, Comparison, Stri
     found
 }
 
-impl Trust {
+impl AaReport {
     /// Judges comparisons of things with themselves, each alone: one in twenty may be wrong, where all
     /// of a run together may be in one run of twenty.
     #[must_use]
     pub fn of(comparisons: Vec<(Workload, Comparison, String)>, seed: u64) -> Self {
-        let comparisons: Vec<Itself> = comparisons
+        let comparisons: Vec<AaPair> = comparisons
             .into_iter()
             .flat_map(|(workload, comparison, record)| {
                 let found = compare(std::slice::from_ref(&comparison), seed);
                 let Comparison { against: placement, rounds, .. } = comparison;
-                found.into_iter().map(move |finding| Itself {
+                found.into_iter().map(move |finding| AaPair {
                     record: record.clone(),
                     placement: placement.clone(),
                     workload,
@@ -118,22 +118,22 @@ impl Trust {
                 })
             })
             .collect();
-        let count = |is: fn(&Itself) -> bool| {
+        let count = |is: fn(&AaPair) -> bool| {
             u32::try_from(comparisons.iter().filter(|one| is(one)).count()).unwrap_or(u32::MAX)
         };
-        let judged = count(|one| !matches!(one.verdict, Verdict::None { .. }));
-        let wrong = count(Itself::is_wrong);
+        let judged = count(|one| !matches!(one.verdict, Verdict::Inconclusive { .. }));
+        let wrong = count(AaPair::is_wrong);
         let wrong_max = most_by_chance(judged, CHANCE_MAX);
         let answer = match judged {
-            ..JUDGED_MIN => Answer::TooFew,
-            _ if wrong <= wrong_max => Answer::Passes,
-            _ => Answer::Fails,
+            ..JUDGED_MIN => AaAnswer::TooFew,
+            _ if wrong <= wrong_max => AaAnswer::Passes,
+            _ => AaAnswer::Fails,
         };
         Self { schema: SCHEMA, comparisons, judged, wrong, wrong_max, answer }
     }
 }
 
-impl Itself {
+impl AaPair {
     /// Whether it was said to differ from itself.
     #[must_use]
     pub const fn is_wrong(&self) -> bool {
@@ -142,9 +142,9 @@ impl Itself {
 
     /// Why there is no verdict.
     #[must_use]
-    pub const fn silence(&self) -> Option<Silence> {
+    pub const fn silence(&self) -> Option<InconclusiveReason> {
         match self.verdict {
-            Verdict::None { why } => Some(why),
+            Verdict::Inconclusive { reason } => Some(reason),
             _ => None,
         }
     }
@@ -162,7 +162,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::placement::Known;
+    use crate::placement::KnownPlacement;
     use crate::random::SplitMix64;
 
     fn comparison(rounds: Vec<(f64, f64)>) -> (Workload, Comparison, String) {
@@ -186,14 +186,14 @@ mod tests {
     fn things_that_are_the_same_pass_and_things_that_differ_do_not() {
         let mut bits = SplitMix64::new(3);
         let mut all = |ratio: f64, count: usize| {
-            Trust::of((0..count).map(|_| comparison(rounds(ratio, &mut bits))).collect(), 1)
+            AaReport::of((0..count).map(|_| comparison(rounds(ratio, &mut bits))).collect(), 1)
         };
         let same = all(1.0, 30);
-        assert_eq!(same.answer, Answer::Passes);
+        assert_eq!(same.answer, AaAnswer::Passes);
         assert!(same.wrong <= same.wrong_max && (20..=30).contains(&same.judged), "{same:?}");
         let differ = all(1.2, 30);
-        assert_eq!((differ.answer, differ.wrong), (Answer::Fails, differ.judged));
-        assert_eq!(all(1.0, 19).answer, Answer::TooFew);
+        assert_eq!((differ.answer, differ.wrong), (AaAnswer::Fails, differ.judged));
+        assert_eq!(all(1.0, 19).answer, AaAnswer::TooFew);
     }
 
     #[test]
@@ -203,9 +203,9 @@ mod tests {
             let (workload, comparison, record) = comparison(rounds(1.0, &mut bits));
             (workload, Comparison { spoiled: index < 6, ..comparison }, record)
         });
-        let trust = Trust::of(all.collect(), 1);
-        assert_eq!(trust.answer, Answer::TooFew);
-        assert_eq!(trust.comparisons[0].silence(), Some(Silence::Spoiled));
+        let trust = AaReport::of(all.collect(), 1);
+        assert_eq!(trust.answer, AaAnswer::TooFew);
+        assert_eq!(trust.comparisons[0].silence(), Some(InconclusiveReason::Spoiled));
         let judged = trust.comparisons.iter().filter(|one| one.silence().is_none()).count();
         assert!(trust.judged as usize == judged && judged <= 19, "{judged}");
     }
@@ -214,9 +214,9 @@ mod tests {
     fn one_word_in_twenty_is_wrong_at_most_where_nothing_differs() {
         let mut bits = SplitMix64::new(5);
         let all = (0..2_000).map(|_| comparison(rounds(1.0, &mut bits)));
-        let trust = Trust::of(all.collect(), 1);
+        let trust = AaReport::of(all.collect(), 1);
         assert!(f64::from(trust.wrong) / f64::from(trust.judged) <= 0.05, "{}", trust.wrong);
-        assert_eq!(trust.answer, Answer::Passes);
+        assert_eq!(trust.answer, AaAnswer::Passes);
     }
 
     #[test]
@@ -226,8 +226,8 @@ mod tests {
             include_str!("../../../tests/fixtures/aa/2026-11-21.tsv"),
             include_str!("../../../tests/fixtures/aa/2026-11-22.tsv"),
         ] {
-            let trust = Trust::of(recorded(text), 1);
-            assert_eq!(trust.answer, Answer::Passes);
+            let trust = AaReport::of(recorded(text), 1);
+            assert_eq!(trust.answer, AaAnswer::Passes);
             // Judged together, as a run judges its own, none of them has a false word.
             let all: Vec<Comparison> =
                 trust.comparisons.iter().map(|one| comparison(one.rounds.clone()).1).collect();
@@ -257,7 +257,10 @@ mod tests {
 
     #[test]
     fn a_doubled_placement_is_the_same_under_another_name() {
-        let both = doubled(&[Known::Passthrough.placement(), Known::Plaintext.placement()]);
+        let both = doubled(&[
+            KnownPlacement::Passthrough.placement(),
+            KnownPlacement::Plaintext.placement(),
+        ]);
         let names: Vec<&str> = both.iter().map(|placement| placement.name.as_str()).collect();
         assert_eq!(names, ["passthrough", "passthrough-again", "plaintext", "plaintext-again"]);
         assert_eq!(both[0].hops, both[1].hops);
@@ -267,7 +270,7 @@ mod tests {
     #[test]
     fn the_page_names_every_field_and_no_other() {
         let rounds = (0..8).map(|round| (100.0, 100.0 + f64::from(round % 2) / 10.0));
-        let trust = Trust::of(vec![comparison(rounds.collect())], 1);
+        let trust = AaReport::of(vec![comparison(rounds.collect())], 1);
         assert!(matches!(trust.comparisons[0].verdict, Verdict::Equal { .. }), "{trust:?}");
         let mut written = BTreeSet::new();
         paths(&serde_json::to_value(&trust).unwrap(), "", &mut written);

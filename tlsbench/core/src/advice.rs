@@ -18,14 +18,16 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 pub use break_even::BreakEven;
-pub use keeps::Keeps;
+pub use keeps::Tradeoffs;
 pub use network::Network;
-pub use prices::{Balancer, Dimension, HOURS_PER_MONTH, Measure, Prices, Vcpu};
-pub use profile::{Profile, Requires, Span, TrafficProfile};
+pub use prices::{
+    BillingDimension, BillingMeasure, HOURS_PER_MONTH, LoadBalancerPrice, Prices, VcpuPrice,
+};
+pub use profile::{Profile, Requirements, SpanText, TrafficProfile};
 pub use recommend::{Confidence, Recommendation};
-pub use scale::{Scale, ScaleError};
+pub use scale::{MachineScale, ScaleError};
 
-use crate::cost::{Check, Fit, Term, Unchecked, check, flow};
+use crate::cost::{CostFit, HoldOutCheck, Term, UncheckedReason, check, flow};
 use crate::lab::{Pass, Workload};
 use crate::placement::{Placement, Role};
 use crate::record::lab::{LabRecord, TrialRecord};
@@ -37,7 +39,7 @@ use crate::warning::{Family, Gate};
 
 /// What is to be judged.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
+pub struct AdviceRequest<'a> {
     /// Records of placements, of one machine.
     pub records: &'a [&'a LabRecord],
     /// The traffic, and what is asked of a placement.
@@ -45,7 +47,7 @@ pub struct Question<'a> {
     /// What things cost.
     pub prices: &'a Prices,
     /// From the machine that was measured to the one that is priced; why not, where that is unknown.
-    pub scale: &'a Result<Scale, String>,
+    pub scale: &'a Result<MachineScale, String>,
 }
 
 /// What came of it.
@@ -62,11 +64,11 @@ pub struct Advice {
     /// Why the latency of a placement is not told that was measured.
     pub latency_withheld: Vec<String>,
     /// What the costs are, and how well they are told.
-    pub fit: Fit,
+    pub fit: CostFit,
     /// Whether they stood the test.
-    pub check: Check,
+    pub check: HoldOutCheck,
     /// Placement by placement, in the order of the records.
-    pub placements: Vec<Placed>,
+    pub placements: Vec<PlacementAdvice>,
     /// At which traffic one becomes cheaper than another.
     pub break_evens: Vec<BreakEven>,
     /// Which to take; nothing where none is left.
@@ -75,13 +77,13 @@ pub struct Advice {
 
 /// A placement under the traffic.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Placed {
+pub struct PlacementAdvice {
     /// The placement.
     pub placement: String,
     /// Why it is not what is required; nothing where it is.
     pub ruled_out: Vec<String>,
     /// What it gives up and what it keeps.
-    pub keeps: Keeps,
+    pub keeps: Tradeoffs,
     /// Share of client handshakes that resume there.
     pub resumption: f64,
     /// Cores that are busy on average, hop by hop, from the client on.
@@ -89,9 +91,9 @@ pub struct Placed {
     /// Of all hops together.
     pub cores: Option<Estimate>,
     /// What it costs in a month, in each way that its load balancer can be had; cheapest first.
-    pub money: Vec<Money>,
+    pub money: Vec<MonthlyCost>,
     /// How long operations take.
-    pub latency: Latency,
+    pub latency: LatencyEstimate,
 }
 
 /// A hop under the traffic.
@@ -107,7 +109,7 @@ pub struct HopCores {
 
 /// A month.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Money {
+pub struct MonthlyCost {
     /// The managed load balancer; nothing where all hops are one's own.
     pub balancer: Option<String>,
     /// What it costs, all hops together.
@@ -119,7 +121,7 @@ pub struct Money {
 
 /// How long operations take.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Latency {
+pub struct LatencyEstimate {
     /// Median of a new connection with a full handshake and a request, as it was measured on one
     /// machine without links, at the rate of the latency pass; nothing where that was not measured.
     pub measured_p50_ns: Option<Nanos>,
@@ -130,18 +132,19 @@ pub struct Latency {
 }
 
 /// How cores are told.
-pub(crate) struct Costing<'a> {
-    fit: &'a Fit,
-    scale: Scale,
+pub(crate) struct CoreEstimator<'a> {
+    fit: &'a CostFit,
+    scale: MachineScale,
 }
 
 /// Judges placements.
 #[must_use]
-pub fn advise(question: &Question<'_>) -> Advice {
-    let Question { records, profile, prices, scale } = *question;
-    let fit = Fit::of(records);
+pub fn advise(question: &AdviceRequest<'_>) -> Advice {
+    let AdviceRequest { records, profile, prices, scale } = *question;
+    let fit = CostFit::of(records);
     let check = check(&fit, records);
-    let costing = Costing { fit: &fit, scale: scale.clone().unwrap_or_else(|_| Scale::same()) };
+    let costing =
+        CoreEstimator { fit: &fit, scale: scale.clone().unwrap_or_else(|_| MachineScale::same()) };
     let mut placements: Vec<&Placement> = Vec::new();
     for placement in records.iter().flat_map(|record| &record.lab.placements) {
         if !placements.iter().any(|known| known.name == placement.name) {
@@ -150,16 +153,16 @@ pub fn advise(question: &Question<'_>) -> Advice {
     }
     let gates: Vec<Vec<Gate>> = records.iter().map(|record| verdicts(record).gates).collect();
     let money_withheld = withheld(question, &check, &gates);
-    let placed: Vec<Placed> = placements
+    let placed: Vec<PlacementAdvice> = placements
         .iter()
         .map(|placement| {
             let seen = measured(records, &gates, &placement.name);
-            Placed::of(placement, question, &costing, seen, money_withheld.is_empty())
+            PlacementAdvice::of(placement, question, &costing, seen, money_withheld.is_empty())
         })
         .collect();
     let break_evens = break_even::all(&placements, profile, &costing);
     let mut recommendation = recommend::among(&placed, &placements, profile, &costing);
-    if let (Some(taken), Some(why @ Unchecked::Off { .. })) =
+    if let (Some(taken), Some(why @ UncheckedReason::Off { .. })) =
         (&mut recommendation, &check.unchecked)
     {
         taken.confidence = Confidence::Low;
@@ -180,7 +183,11 @@ pub fn advise(question: &Question<'_>) -> Advice {
 }
 
 /// Why no money may be told.
-fn withheld(question: &Question<'_>, check: &Check, gates: &[Vec<Gate>]) -> Vec<String> {
+fn withheld(
+    question: &AdviceRequest<'_>,
+    check: &HoldOutCheck,
+    gates: &[Vec<Gate>],
+) -> Vec<String> {
     let mut reasons: Vec<String> = check.unchecked.iter().map(ToString::to_string).collect();
     reasons.extend(question.scale.as_ref().err().cloned());
     for (record, gates) in question.records.iter().zip(gates) {
@@ -215,7 +222,7 @@ fn reason(gate: &Gate) -> String {
     format!("gate `{}`{of}: {}", gate.name, gate.warning)
 }
 
-impl Costing<'_> {
+impl CoreEstimator<'_> {
     /// Cores that are busy with all hops, round by round; or why nobody can tell.
     fn cores(&self, placement: &Placement, profile: &Profile) -> Result<Vec<f64>, String> {
         let hops: Result<Vec<Vec<f64>>, String> =
@@ -259,16 +266,16 @@ impl Costing<'_> {
     }
 }
 
-impl Placed {
+impl PlacementAdvice {
     fn of(
         placement: &Placement,
-        question: &Question<'_>,
-        costing: &Costing<'_>,
+        question: &AdviceRequest<'_>,
+        costing: &CoreEstimator<'_>,
         seen: Option<(Nanos, f64)>,
         tells_money: bool,
     ) -> Self {
-        let Question { records, profile, prices, .. } = *question;
-        let keeps = Keeps::of(placement);
+        let AdviceRequest { records, profile, prices, .. } = *question;
+        let keeps = Tradeoffs::of(placement);
         let hops = costing.hops(placement, profile);
         let cores = costing.cores(placement, profile).ok();
         let money = match tells_money {
@@ -290,7 +297,7 @@ impl Placed {
             hops: hop_cores.collect(),
             cores: cores.and_then(|cores| mean(&cores)),
             money,
-            latency: Latency {
+            latency: LatencyEstimate {
                 measured_p50_ns,
                 measured_at,
                 network: Network::of(
@@ -304,7 +311,7 @@ impl Placed {
 
     /// What the cheapest way costs.
     #[must_use]
-    pub fn cheapest(&self) -> Option<&Money> {
+    pub fn cheapest(&self) -> Option<&MonthlyCost> {
         self.money.first()
     }
 }
@@ -315,15 +322,16 @@ fn money(
     profile: &Profile,
     prices: &Prices,
     hops: &[(Role, Result<Vec<f64>, String>)],
-) -> Vec<Money> {
+) -> Vec<MonthlyCost> {
     let core = HOURS_PER_MONTH * prices.vcpu.per_hour / profile.target_utilisation;
-    let with = |balancer: Option<String>, managed: Option<Role>, fixed: f64| -> Option<Money> {
-        let own = hops.iter().filter(|(role, _)| Some(*role) != managed);
-        let own: Option<Vec<Vec<f64>>> = own.map(|(_, cores)| cores.clone().ok()).collect();
-        let rounds: Vec<f64> = sum(&own?).iter().map(|cores| cores * core + fixed).collect();
-        Some(Money { balancer, per_month: mean(&rounds)?, rounds })
-    };
-    let mut all: Vec<Money> = with(None, None, 0.0).into_iter().collect();
+    let with =
+        |balancer: Option<String>, managed: Option<Role>, fixed: f64| -> Option<MonthlyCost> {
+            let own = hops.iter().filter(|(role, _)| Some(*role) != managed);
+            let own: Option<Vec<Vec<f64>>> = own.map(|(_, cores)| cores.clone().ok()).collect();
+            let rounds: Vec<f64> = sum(&own?).iter().map(|cores| cores * core + fixed).collect();
+            Some(MonthlyCost { balancer, per_month: mean(&rounds)?, rounds })
+        };
+    let mut all: Vec<MonthlyCost> = with(None, None, 0.0).into_iter().collect();
     for balancer in prices.balancer.iter().filter(|balancer| balancer.suits(placement)) {
         let name = Some(balancer.name.clone());
         all.extend(with(name, Some(Role::Lb), balancer.per_month(profile)));

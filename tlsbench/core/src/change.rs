@@ -15,11 +15,11 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use condition::{Condition, ConditionError, Outcome};
+pub use condition::{Condition, ConditionError, ConditionOutcome};
 pub use metric::Metric;
 pub use observed::Observed;
 
-use crate::compare::{Silence, Verdict, word};
+use crate::compare::{InconclusiveReason, Verdict, word};
 use crate::stats::{Estimate, difference, holm, ratio, t_test, welch, welch_ratio};
 
 /// How records of two sides belong together.
@@ -33,7 +33,7 @@ pub enum Pairing {
 
 /// What changed, subject by subject.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Changes {
+pub struct RecordChanges {
     /// The version of this format, [`SCHEMA`].
     pub schema: u32,
     /// The records of which it is told.
@@ -43,14 +43,14 @@ pub struct Changes {
     /// Whether they were compared in pairs.
     pub paired: bool,
     /// What differs between the sides, as was said: key, value of these records, of the others.
-    pub axes: Vec<Difference>,
+    pub axes: Vec<ParameterDifference>,
     /// What was found.
-    pub changes: Vec<Change>,
+    pub changes: Vec<MetricChange>,
 }
 
 /// One metric of one subject.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Change {
+pub struct MetricChange {
     /// The target, or placement and workload.
     pub subject: String,
     /// What of it.
@@ -72,7 +72,7 @@ pub struct Change {
 
 /// A parameter that two records do not share.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Difference {
+pub struct ParameterDifference {
     /// The parameter.
     pub key: String,
     /// Its value on one side; nothing where it has none.
@@ -106,7 +106,7 @@ pub enum ChangeError {
         /// Another.
         against: String,
         /// How they differ.
-        differences: Vec<Difference>,
+        differences: Vec<ParameterDifference>,
     },
     /// A run was cut short.
     #[error("`{record}` ended before its time ({why}); leave it out")]
@@ -153,7 +153,7 @@ pub fn changes(
     against: &[Observed],
     axes: &[String],
     pairing: Pairing,
-) -> Result<Changes, ChangeError> {
+) -> Result<RecordChanges, ChangeError> {
     check(these, against, pairing)?;
     let differing = axes_between(these, against, axes)?;
     let all = || these.iter().chain(against);
@@ -168,9 +168,9 @@ pub fn changes(
     let values = |side: &[Observed], key: &(String, Metric)| -> Vec<f64> {
         side.iter().filter_map(|record| record.values.get(key).copied()).collect()
     };
-    let mut changes: Vec<Change> = of_both
+    let mut changes: Vec<MetricChange> = of_both
         .iter()
-        .map(|key| Change::new(key, &values(these, key), &values(against, key), pairing))
+        .map(|key| MetricChange::new(key, &values(these, key), &values(against, key), pairing))
         .collect();
     let chances: Vec<f64> = changes.iter().filter_map(|change| change.chance).collect();
     let mut together = holm(&chances).into_iter();
@@ -184,7 +184,7 @@ pub fn changes(
     changes.extend(dead);
     changes.sort_by(|one, other| (&one.subject, one.metric).cmp(&(&other.subject, other.metric)));
     let names = |side: &[Observed]| side.iter().map(|record| record.name.clone()).collect();
-    Ok(Changes {
+    Ok(RecordChanges {
         schema: SCHEMA,
         records: names(these),
         against: names(against),
@@ -196,7 +196,7 @@ pub fn changes(
 
 /// Subjects of which nothing succeeded in a record, so that it has no figures to compare. Where that is so
 /// on one side only it is a verdict, however few records there are: no chance makes everything fail.
-fn dead(these: &[Observed], against: &[Observed]) -> Vec<Change> {
+fn dead(these: &[Observed], against: &[Observed]) -> Vec<MetricChange> {
     let all = || these.iter().chain(against);
     let subjects: BTreeSet<&String> = all()
         .flat_map(|record| record.failed.keys())
@@ -209,7 +209,7 @@ fn dead(these: &[Observed], against: &[Observed]) -> Vec<Change> {
                 side.iter().filter_map(|record| record.failed.get(subject).copied()).collect();
             100.0 * shares.iter().sum::<f64>() / shares.len().max(1) as f64
         };
-        Change {
+        MetricChange {
             subject: subject.clone(),
             metric: Metric::Failed,
             mean: percent(these),
@@ -220,14 +220,14 @@ fn dead(these: &[Observed], against: &[Observed]) -> Vec<Change> {
             verdict: match (is_dead(these), is_dead(against)) {
                 (true, false) => Verdict::CostsMore,
                 (false, true) => Verdict::CostsLess,
-                _ => Verdict::None { why: Silence::Spoiled },
+                _ => Verdict::Inconclusive { reason: InconclusiveReason::Spoiled },
             },
         }
     };
     subjects.into_iter().map(change).collect()
 }
 
-impl Change {
+impl MetricChange {
     /// Everything but the verdict; the chance is of this alone.
     fn new(key: &(String, Metric), these: &[f64], against: &[f64], pairing: Pairing) -> Self {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
@@ -250,15 +250,15 @@ impl Change {
             difference,
             ratio: by_ratio.map(|(ratio, _)| ratio),
             chance: by_ratio.map(|(_, chance)| chance),
-            verdict: Verdict::None { why: Silence::TooLittle },
+            verdict: Verdict::Inconclusive { reason: InconclusiveReason::TooLittle },
         }
     }
 
     fn judge(&self, is_enough: bool, is_spoiled: bool) -> Verdict {
         match (self.chance, &self.ratio) {
-            _ if is_spoiled => Verdict::None { why: Silence::Spoiled },
+            _ if is_spoiled => Verdict::Inconclusive { reason: InconclusiveReason::Spoiled },
             (Some(chance), Some(ratio)) if is_enough => word(chance, ratio, self.metric.margin()),
-            _ => Verdict::None { why: Silence::TooLittle },
+            _ => Verdict::Inconclusive { reason: InconclusiveReason::TooLittle },
         }
     }
 
@@ -270,10 +270,10 @@ impl Change {
             Verdict::CostsMore if self.metric == Metric::Failed => "worse".to_owned(),
             Verdict::CostsLess => "less".to_owned(),
             Verdict::CostsMore => "more".to_owned(),
-            Verdict::None { why: Silence::TooLittle } => {
+            Verdict::Inconclusive { reason: InconclusiveReason::TooLittle } => {
                 format!("no verdict: fewer than {RECORDS_MIN} records on a side")
             }
-            Verdict::CannotTell { .. } | Verdict::Equal { .. } | Verdict::None { .. } => {
+            Verdict::CannotTell { .. } | Verdict::Equal { .. } | Verdict::Inconclusive { .. } => {
                 self.verdict.to_string()
             }
         }
@@ -309,7 +309,7 @@ fn axes_between(
     these: &[Observed],
     against: &[Observed],
     axes: &[String],
-) -> Result<Vec<Difference>, ChangeError> {
+) -> Result<Vec<ParameterDifference>, ChangeError> {
     let (Some(this), Some(other)) = (these.first(), against.first()) else {
         return Err(ChangeError::Nothing("at all"));
     };
@@ -321,8 +321,8 @@ fn axes_between(
             return Err(ChangeError::Axis { axis: axis.clone(), known });
         }
     }
-    let is_axis = |found: &Difference| axes.iter().any(|axis| covers(axis, &found.key));
-    let refuse = |one: &Observed, other: &Observed, differences: Vec<Difference>| {
+    let is_axis = |found: &ParameterDifference| axes.iter().any(|axis| covers(axis, &found.key));
+    let refuse = |one: &Observed, other: &Observed, differences: Vec<ParameterDifference>| {
         let (this, against) = (one.name.clone(), other.name.clone());
         match differences.is_empty() {
             true => Ok(()),
@@ -334,20 +334,20 @@ fn axes_between(
             refuse(first, record, differences(first, record))?;
         }
     }
-    let (named, others): (Vec<Difference>, Vec<Difference>) =
+    let (named, others): (Vec<ParameterDifference>, Vec<ParameterDifference>) =
         differences(this, other).into_iter().partition(is_axis);
     refuse(this, other, others)?;
     Ok(named)
 }
 
-fn differences(this: &Observed, other: &Observed) -> Vec<Difference> {
+fn differences(this: &Observed, other: &Observed) -> Vec<ParameterDifference> {
     let keys: BTreeSet<&String> = this.parameters.keys().chain(other.parameters.keys()).collect();
     keys.into_iter()
         .filter_map(|key| {
             let (this, against) = (this.parameters.get(key), other.parameters.get(key));
             let is_silent = this.is_none() || against.is_none();
             let is_told = !(is_silent && key.starts_with(parameters::NEGOTIATED));
-            (this != against && is_told).then(|| Difference {
+            (this != against && is_told).then(|| ParameterDifference {
                 key: key.clone(),
                 this: this.cloned(),
                 against: against.cloned(),
@@ -361,11 +361,11 @@ fn covers(axis: &str, key: &str) -> bool {
     key.strip_prefix(axis).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-fn listed(differences: &[Difference]) -> String {
+fn listed(differences: &[ParameterDifference]) -> String {
     differences.iter().map(|difference| format!("\n  {difference}")).collect()
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for ParameterDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |value: &Option<String>| {
             value.as_ref().map_or_else(|| "nothing".to_owned(), |value| format!("`{value}`"))

@@ -72,16 +72,18 @@ pub enum Verdict {
         within: f64,
     },
     /// Nothing may be said.
-    None {
-        /// Why.
-        why: Silence,
+    #[serde(rename = "none")]
+    Inconclusive {
+        /// The reason.
+        #[serde(rename = "why")]
+        reason: InconclusiveReason,
     },
 }
 
 /// Why nothing may be said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Silence {
+pub enum InconclusiveReason {
     /// Neighbouring rounds are alike, so they count for less than they are.
     Drifting,
     /// A gate spoils what was measured.
@@ -131,26 +133,26 @@ impl Finding {
             chance: t_test(&differences),
             sign_flip: sign_flip_test(&differences, seed),
             autocorrelation: lag1_autocorrelation(&differences),
-            verdict: Verdict::None { why: Silence::TooLittle },
+            verdict: Verdict::Inconclusive { reason: InconclusiveReason::TooLittle },
         }
     }
 
     fn judge(&self, comparison: &Comparison) -> Verdict {
-        let silent = |why| Verdict::None { why };
+        let silent = |reason| Verdict::Inconclusive { reason };
         if !comparison.declared {
-            return silent(Silence::Undeclared);
+            return silent(InconclusiveReason::Undeclared);
         }
         if comparison.spoiled {
-            return silent(Silence::Spoiled);
+            return silent(InconclusiveReason::Spoiled);
         }
         let (Some(chance), Some(ratio)) = (self.chance, self.ratio) else {
-            return silent(Silence::TooLittle);
+            return silent(InconclusiveReason::TooLittle);
         };
         if comparison.rounds.len() < ROUNDS_MIN {
-            return silent(Silence::TooLittle);
+            return silent(InconclusiveReason::TooLittle);
         }
         if self.autocorrelation.is_some_and(|alike| alike > ALIKE_MAX) {
-            return silent(Silence::Drifting);
+            return silent(InconclusiveReason::Drifting);
         }
         word(chance, &ratio, comparison.margin)
     }
@@ -187,12 +189,12 @@ impl fmt::Display for Verdict {
             Self::CostsLess => f.write_str("costs less"),
             Self::CostsMore => f.write_str("costs more"),
             Self::Equal { within } => write!(f, "equal within {:.0} %", within * 100.0),
-            Self::None { why } => write!(f, "no verdict: {why}"),
+            Self::Inconclusive { reason } => write!(f, "no verdict: {reason}"),
         }
     }
 }
 
-impl fmt::Display for Silence {
+impl fmt::Display for InconclusiveReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Drifting => "neighbouring rounds are alike, so something drifts",

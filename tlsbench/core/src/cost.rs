@@ -16,34 +16,34 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-pub use flow::{Counts, Term, Traffic, flow};
-pub use held_out::{Check, CheckRow, Unchecked, check, held_out};
+pub use flow::{Term, TermCounts, Traffic, flow};
+pub use held_out::{HoldOutCheck, PredictionCheck, UncheckedReason, check, held_out};
 
 use crate::hop::HopKind;
 use crate::lab::Workload;
 use crate::placement::{Placement, Role};
 use crate::record::lab::LabRecord;
 use crate::stats::{Estimate, mean};
-use design::{Equations, Rows};
-use solve::Solved;
+use design::{HopObservations, Observations};
+use solve::Solution;
 
 /// The costs of every sort of hop that was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Fit {
+pub struct CostFit {
     /// By what a hop is there for and what it does: a load balancer that relays is another than one
     /// that speaks HTTP.
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<CostModel>,
 }
 
 /// The costs of one sort of hop.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Block {
+pub struct CostModel {
     /// What it is there for.
     pub role: Role,
     /// What it does.
     pub kind: HopKind,
     /// Every term that its hops did something of, or might have.
-    pub terms: Vec<Cost>,
+    pub terms: Vec<TermCost>,
     /// How many terms, or combinations of them, the measured placements tell apart.
     pub rank: u32,
     /// How much an error of what was measured can grow in a term, at most.
@@ -55,12 +55,12 @@ pub struct Block {
     /// How far measured CPU times are from fitted ones, as a part: the root of the mean square.
     pub misfit: Option<f64>,
     #[serde(skip)]
-    solved: Solved,
+    solved: Solution,
 }
 
 /// What one thing costs a hop.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Cost {
+pub struct TermCost {
     /// The thing.
     pub term: Term,
     /// CPU time for each in microseconds; nothing where it is withheld. Of rest, the mean over readings.
@@ -85,7 +85,7 @@ pub enum Withheld {
 
 /// A prediction that cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unpredictable {
+pub enum PredictionError {
     /// There is no such hop.
     #[error("no `{kind}` hop was measured as `{role}`")]
     Hop {
@@ -109,7 +109,7 @@ pub enum Unpredictable {
     TooFewRounds,
 }
 
-impl Fit {
+impl CostFit {
     /// Fits all that was measured of CPU time, but for mixes: one is held out to check the fit with.
     ///
     /// Each round is fitted by itself by least squares of relative errors, so that what its slices
@@ -120,17 +120,19 @@ impl Fit {
     /// figure would be is held at zero, and the others are fitted anew).
     #[must_use]
     pub fn of(records: &[&LabRecord]) -> Self {
-        let rows = Rows::of(records);
-        let (names, all): (Vec<(Role, HopKind)>, Vec<Equations>) =
+        let rows = Observations::of(records);
+        let (names, all): (Vec<(Role, HopKind)>, Vec<HopObservations>) =
             rows.by_block(&rest::readings(records)).into_iter().unzip();
-        let solved = Solved::all(&all).into_iter();
+        let solved = Solution::all(&all).into_iter();
         let blocks = names.into_iter().zip(all.iter().zip(solved));
-        Self { blocks: blocks.map(|(name, (all, solved))| Block::of(name, all, solved)).collect() }
+        Self {
+            blocks: blocks.map(|(name, (all, solved))| CostModel::of(name, all, solved)).collect(),
+        }
     }
 
     /// The costs of a sort of hop.
     #[must_use]
-    pub fn block(&self, role: Role, kind: HopKind) -> Option<&Block> {
+    pub fn block(&self, role: Role, kind: HopKind) -> Option<&CostModel> {
         self.blocks.iter().find(|block| (block.role, block.kind) == (role, kind))
     }
 
@@ -140,10 +142,10 @@ impl Fit {
         &self,
         placement: &Placement,
         traffic: &Traffic,
-    ) -> Vec<(Role, Result<Estimate, Unpredictable>)> {
+    ) -> Vec<(Role, Result<Estimate, PredictionError>)> {
         let hops = placement.hops.iter().zip(flow(placement, traffic));
         hops.map(|(hop, counts)| {
-            let missing = Unpredictable::Hop { role: hop.role, kind: hop.kind };
+            let missing = PredictionError::Hop { role: hop.role, kind: hop.kind };
             let block = self.block(hop.role, hop.kind).ok_or(missing);
             (hop.role, block.and_then(|block| block.predict(&counts)))
         })
@@ -158,16 +160,16 @@ impl Fit {
         &self,
         role: Role,
         kind: HopKind,
-        counts: &Counts,
-    ) -> Result<BTreeMap<u32, f64>, Unpredictable> {
-        let block = self.block(role, kind).ok_or(Unpredictable::Hop { role, kind })?;
+        counts: &TermCounts,
+    ) -> Result<BTreeMap<u32, f64>, PredictionError> {
+        let block = self.block(role, kind).ok_or(PredictionError::Hop { role, kind })?;
         block.known(counts)?;
         Ok(block.solved.predict(counts))
     }
 }
 
-impl Block {
-    fn of((role, kind): (Role, HopKind), all: &Equations, solved: Solved) -> Self {
+impl CostModel {
+    fn of((role, kind): (Role, HopKind), all: &HopObservations, solved: Solution) -> Self {
         let rows = &all.rows;
         let rounds = u32::try_from(solved.rounds()).unwrap_or(u32::MAX);
         let cost = |term: Term| {
@@ -175,7 +177,7 @@ impl Block {
             let micros = withheld.is_none().then(|| mean(&solved.estimates(term))).flatten();
             let few = (withheld.is_none() && micros.is_none()).then_some(Withheld::TooFewRounds);
             let at_bound = withheld.is_none() && solved.is_at_bound(term);
-            Cost { term, micros, at_bound, withheld: withheld.or(few) }
+            TermCost { term, micros, at_bound, withheld: withheld.or(few) }
         };
         let terms = Term::ALL.iter().copied().filter(|term| term.suits(kind)).map(cost);
         Self {
@@ -192,26 +194,26 @@ impl Block {
     }
 
     /// CPU time in microseconds for so many things.
-    fn predict(&self, counts: &Counts) -> Result<Estimate, Unpredictable> {
+    fn predict(&self, counts: &TermCounts) -> Result<Estimate, PredictionError> {
         self.known(counts)?;
         let rounds: Vec<f64> = self.solved.predict(counts).into_values().collect();
-        mean(&rounds).ok_or(Unpredictable::TooFewRounds)
+        mean(&rounds).ok_or(PredictionError::TooFewRounds)
     }
 
     /// Whether all of that has figures.
-    fn known(&self, counts: &Counts) -> Result<(), Unpredictable> {
+    fn known(&self, counts: &TermCounts) -> Result<(), PredictionError> {
         let missing = self.solved.missing(counts);
         if !missing.is_empty() {
             let names: Vec<String> = missing.iter().map(|term| format!("`{term}`")).collect();
             let (role, terms, cure) = (self.role, names.join(", "), cure(&missing));
-            return Err(Unpredictable::Terms { role, terms, cure });
+            return Err(PredictionError::Terms { role, terms, cure });
         }
         Ok(())
     }
 
     /// A term's figure.
     #[must_use]
-    pub fn cost(&self, term: Term) -> Option<&Cost> {
+    pub fn cost(&self, term: Term) -> Option<&TermCost> {
         self.terms.iter().find(|cost| cost.term == term)
     }
 }

@@ -19,7 +19,7 @@ mod counters;
 #[cfg(test)]
 mod tests;
 
-pub use counters::{Counted, Handshakes, HopCounters};
+pub use counters::{EngineCounters, Handshakes, HopCounters};
 
 /// One hop: what it is, what it listens with and what it dials with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -225,7 +225,7 @@ pub enum Forwarded {
 
 /// How a link between two hops is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Carried {
+pub enum LinkSecurity {
     /// By TLS with certificates of both sides.
     Mtls,
     /// As it is.
@@ -290,11 +290,11 @@ impl Hop {
 impl Listen {
     /// How the link to this hop is carried.
     #[must_use]
-    pub fn carried(&self) -> Carried {
+    pub fn carried(&self) -> LinkSecurity {
         match &self.tls {
-            None => Carried::Plain,
-            Some(tls) if tls.client_ca.is_some() => Carried::Mtls,
-            Some(_) => Carried::Tls,
+            None => LinkSecurity::Plain,
+            Some(tls) if tls.client_ca.is_some() => LinkSecurity::Mtls,
+            Some(_) => LinkSecurity::Tls,
         }
     }
 }
@@ -302,11 +302,11 @@ impl Listen {
 impl Dial {
     /// How the link from this hop is carried.
     #[must_use]
-    pub fn carried(&self) -> Carried {
+    pub fn carried(&self) -> LinkSecurity {
         match &self.tls {
-            None => Carried::Plain,
-            Some(tls) if tls.identity.is_some() => Carried::Mtls,
-            Some(_) => Carried::Tls,
+            None => LinkSecurity::Plain,
+            Some(tls) if tls.identity.is_some() => LinkSecurity::Mtls,
+            Some(_) => LinkSecurity::Tls,
         }
     }
 }
@@ -331,7 +331,7 @@ fn ring() -> Provider {
     Provider::Ring
 }
 
-words!(Carried { Mtls = "mtls", Plain = "plain", Tls = "tls" });
+words!(LinkSecurity { Mtls = "mtls", Plain = "plain", Tls = "tls" });
 words!(Forwarded { Append = "append", Keep = "keep", Set = "set" });
 words!(HopKind {
     Backend = "backend",

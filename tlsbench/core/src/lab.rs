@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::hop::{Carried, Cryptography};
-use crate::placement::{Known, Placement, Role};
+use crate::hop::{Cryptography, LinkSecurity};
+use crate::placement::{KnownPlacement, Placement, Role};
 use crate::random::SplitMix64;
 use crate::scenario::{Group, KeyKind, ProtocolName, Provider, Suite, Version};
 use crate::units::Nanos;
@@ -21,8 +21,8 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-pub use draft::{LabDraft, LatencyDraft, MixDraft, PlacementDraft, StationDraft};
-pub use finish::Asked;
+pub use draft::{LabDraft, LatencyDraft, MixDraft, PlacementDraft, PlacementHopDraft};
+pub use finish::LabRequest;
 pub use slice::ClientFiles;
 
 /// A run over placements.
@@ -151,9 +151,9 @@ pub enum Workload {
 impl Default for Lab {
     /// The eight placements and their twins: eight rounds of 0.4 s after 0.1 s, and latency.
     fn default() -> Self {
-        let known = Known::PLACEMENTS.into_iter().chain(Known::TWINS);
+        let known = KnownPlacement::PLACEMENTS.into_iter().chain(KnownPlacement::TWINS);
         Self {
-            placements: known.map(Known::placement).collect(),
+            placements: known.map(KnownPlacement::placement).collect(),
             workloads: Workload::DEFAULT.to_vec(),
             engines: BTreeMap::new(),
             rounds: 8,
@@ -204,8 +204,8 @@ impl Workload {
     /// Whether it says anything of a placement: without TLS towards the client nothing is resumed.
     #[must_use]
     pub fn suits(self, placement: &Placement) -> bool {
-        let edge = placement.links().first().copied().unwrap_or(Carried::Plain);
-        self != Self::Resumed || edge != Carried::Plain
+        let edge = placement.links().first().copied().unwrap_or(LinkSecurity::Plain);
+        self != Self::Resumed || edge != LinkSecurity::Plain
     }
 
     /// What a client's operation is called.

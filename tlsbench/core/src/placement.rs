@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::hop::{Carried, HopKind, Replicas, TicketKeys};
+use crate::hop::{HopKind, LinkSecurity, Replicas, TicketKeys};
 use crate::units::Nanos;
 use crate::words::words;
 
@@ -28,23 +28,23 @@ pub struct Placement {
     #[serde(deserialize_with = "crate::words::short_name")]
     pub name: String,
     /// Its hops.
-    pub hops: Vec<Station>,
+    pub hops: Vec<PlacementHop>,
 }
 
 /// A hop of a placement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Station {
+pub struct PlacementHop {
     /// What it is there for; roles are unique within a placement.
     pub role: Role,
     /// What it does with connections.
     pub kind: HopKind,
     /// What it listens with: TLS that is ended here. A relay without passes on what it gets.
     #[serde(default = "plain")]
-    pub listen: Carried,
+    pub listen: LinkSecurity,
     /// What it dials with: TLS that is begun here.
     #[serde(default = "plain")]
-    pub dial: Carried,
+    pub dial: LinkSecurity,
     /// Whether it tells the next hop its client's address by the PROXY protocol.
     #[serde(default)]
     pub proxy_protocol: bool,
@@ -71,7 +71,7 @@ pub enum Role {
 
 /// The placements that everybody has a name for, and their twins without TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Known {
+pub enum KnownPlacement {
     /// No TLS: the twin of placements whose hops all speak HTTP.
     Plaintext,
     /// The load balancer ends TLS.
@@ -94,7 +94,7 @@ pub enum Known {
     PlaintextL4L4,
 }
 
-impl Known {
+impl KnownPlacement {
     /// The eight that are compared, in the order of tables.
     pub const PLACEMENTS: [Self; 8] = [
         Self::Plaintext,
@@ -112,8 +112,8 @@ impl Known {
     /// The placement.
     #[must_use]
     pub fn placement(self) -> Placement {
-        use Carried::{Mtls, Plain, Tls};
         use HopKind::{Http, Relay, SniRelay};
+        use LinkSecurity::{Mtls, Plain, Tls};
         let ((lb, lb_listen, lb_dial), (ingress, listen, dial)) = match self {
             Self::Plaintext => ((Http, Plain, Plain), (Http, Plain, Plain)),
             Self::LbTerminate => ((Http, Tls, Plain), (Http, Plain, Plain)),
@@ -129,16 +129,16 @@ impl Known {
         // The backend ends what the last relay passes on to it.
         let end = if self == Self::Passthrough { Tls } else { dial };
         let hops = vec![
-            Station::new(Role::Lb, lb, lb_listen, lb_dial),
-            Station::new(Role::Ingress, ingress, listen, dial),
-            Station::new(Role::Backend, HopKind::Backend, end, Plain),
+            PlacementHop::new(Role::Lb, lb, lb_listen, lb_dial),
+            PlacementHop::new(Role::Ingress, ingress, listen, dial),
+            PlacementHop::new(Role::Backend, HopKind::Backend, end, Plain),
         ];
         Placement { name: self.as_str().to_owned(), hops }
     }
 }
 
-impl Station {
-    const fn new(role: Role, kind: HopKind, listen: Carried, dial: Carried) -> Self {
+impl PlacementHop {
+    const fn new(role: Role, kind: HopKind, listen: LinkSecurity, dial: LinkSecurity) -> Self {
         Self {
             role,
             kind,
@@ -153,22 +153,23 @@ impl Station {
     /// Whether bytes go through as they are.
     #[must_use]
     pub fn passes_on(&self) -> bool {
-        matches!(self.kind, HopKind::Relay | HopKind::SniRelay) && self.listen == Carried::Plain
+        matches!(self.kind, HopKind::Relay | HopKind::SniRelay)
+            && self.listen == LinkSecurity::Plain
     }
 }
 
 impl Placement {
     /// What each link carries: to the first hop, from it to the second, and so on.
     #[must_use]
-    pub fn links(&self) -> Vec<Carried> {
-        let mut beyond = Carried::Plain;
-        let mut links: Vec<Carried> = self
+    pub fn links(&self) -> Vec<LinkSecurity> {
+        let mut beyond = LinkSecurity::Plain;
+        let mut links: Vec<LinkSecurity> = self
             .hops
             .iter()
             .rev()
             .map(|hop| {
                 // What a relay gets is what the hop after it ends.
-                let through = hop.passes_on() && hop.dial == Carried::Plain;
+                let through = hop.passes_on() && hop.dial == LinkSecurity::Plain;
                 let carried = if through { beyond } else { hop.listen };
                 beyond = carried;
                 carried
@@ -182,18 +183,20 @@ impl Placement {
     /// becomes a plain one, for plaintext has no such name. What has no TLS is its own twin.
     #[must_use]
     pub fn twin(&self) -> Self {
-        let plain = |hop: &Station| Station {
+        let plain = |hop: &PlacementHop| PlacementHop {
             kind: if hop.kind == HopKind::SniRelay { HopKind::Relay } else { hop.kind },
-            listen: Carried::Plain,
-            dial: Carried::Plain,
+            listen: LinkSecurity::Plain,
+            dial: LinkSecurity::Plain,
             ..hop.clone()
         };
         let mut twin = Self { name: String::new(), hops: self.hops.iter().map(plain).collect() };
         if twin.hops == self.hops {
             return self.clone();
         }
-        let known = [Known::Plaintext, Known::PlaintextL4, Known::PlaintextL4L4];
-        let same = known.into_iter().map(Known::placement).find(|known| known.hops == twin.hops);
+        let known =
+            [KnownPlacement::Plaintext, KnownPlacement::PlaintextL4, KnownPlacement::PlaintextL4L4];
+        let same =
+            known.into_iter().map(KnownPlacement::placement).find(|known| known.hops == twin.hops);
         twin.name = same.map_or_else(|| format!("{}-plain", self.name), |known| known.name);
         twin
     }
@@ -201,7 +204,7 @@ impl Placement {
     /// Whether there is no TLS in it.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.links().iter().all(|link| *link == Carried::Plain)
+        self.links().iter().all(|link| *link == LinkSecurity::Plain)
     }
 }
 
@@ -212,12 +215,12 @@ impl fmt::Display for Placement {
     }
 }
 
-fn plain() -> Carried {
-    Carried::Plain
+fn plain() -> LinkSecurity {
+    LinkSecurity::Plain
 }
 
 words!(Role { Lb = "lb", Ingress = "ingress", Sidecar = "sidecar", Backend = "backend" });
-words!(Known {
+words!(KnownPlacement {
     Plaintext = "plaintext",
     LbTerminate = "lb-terminate",
     LbReencrypt = "lb-reencrypt",

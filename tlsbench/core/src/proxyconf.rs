@@ -21,7 +21,7 @@ mod tests;
 
 pub use caddy::caddy;
 pub use haproxy::{RESPONSE_MAX as HAPROXY_RESPONSE_MAX, haproxy};
-pub use nginx::{Build, nginx};
+pub use nginx::{NginxBuild, nginx};
 
 /// A configuration and what belongs to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Configuration {
 /// What a proxy cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{engine} cannot have {what}; {cure}")]
-pub struct Unsupported {
+pub struct UnsupportedFeature {
     /// The proxy.
     pub engine: &'static str,
     /// What was asked for.
@@ -66,8 +66,8 @@ fn body(bytes: u64) -> String {
 }
 
 /// What no proxy but our own does.
-fn check(engine: &'static str, hop: &Hop) -> Result<(), Unsupported> {
-    let refuse = |what: &str, cure| Err(Unsupported { engine, what: what.to_owned(), cure });
+fn check(engine: &'static str, hop: &Hop) -> Result<(), UnsupportedFeature> {
+    let refuse = |what: &str, cure| Err(UnsupportedFeature { engine, what: what.to_owned(), cure });
     let cryptography = hop.cryptography();
     if hop.listen.address.port() == 0 {
         return refuse("port 0", "choose a free port first");
@@ -90,11 +90,11 @@ fn check(engine: &'static str, hop: &Hop) -> Result<(), Unsupported> {
 }
 
 /// How much of a chain is verified that is dialled: OpenSSL knows all or nothing.
-fn verifies(engine: &'static str, tls: &DialTls) -> Result<bool, Unsupported> {
+fn verifies(engine: &'static str, tls: &DialTls) -> Result<bool, UnsupportedFeature> {
     match tls.verify {
         Verify::Every => Ok(true),
         Verify::Off => Ok(false),
-        Verify::First | Verify::SameChain => Err(Unsupported {
+        Verify::First | Verify::SameChain => Err(UnsupportedFeature {
             engine,
             what: format!("`dial.tls.verify` `{}`", tls.verify),
             cure: "set `every` or `off`",

@@ -82,12 +82,12 @@ pub struct Environment {
     pub command: Vec<String>,
     /// What happened to the machine during a run against endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub meanwhile: Option<Meanwhile>,
+    pub meanwhile: Option<HostEvents>,
 }
 
 /// What happened to a generator's machine during its run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Meanwhile {
+pub struct HostEvents {
     /// CPU time that there was: the run's length, as many times as it may use CPUs.
     pub had_ns: Nanos,
     /// CPU time that the hypervisor gave to others.
@@ -296,10 +296,10 @@ impl RunRecord {
     /// When it is none, or one of another schema.
     pub fn from_json(text: &str) -> Result<Self, RecordError> {
         #[derive(Deserialize)]
-        struct Version {
+        struct FormatVersion {
             schema: u64,
         }
-        let Version { schema } = serde_json::from_str(text).map_err(RecordError::Read)?;
+        let FormatVersion { schema } = serde_json::from_str(text).map_err(RecordError::Read)?;
         if schema != u64::from(SCHEMA) {
             return Err(RecordError::Schema { seen: schema });
         }

@@ -26,14 +26,15 @@ use crate::units::Nanos;
 use crate::usage::UnderWay;
 use crate::warning::{Family, Gate, judge};
 pub use address::AddressReport;
+use curve::CumulativeCounts;
 pub use curve::CurvePoint;
-use curve::Steps;
 pub use gates::GateReport;
 pub use placements::{
     BytesEach, EffectReport, HopReport, IdleHopReport, IdleReport, LabReport, MedianReport,
-    ModelReport, PlacementReport, PredictionReport, Statement, StationReport, TrialReport,
+    ModelReport, PlacementHopReport, PlacementReport, PredictionReport, TrialReport,
+    WorkloadStatement,
 };
-use rounds::Rounds;
+use rounds::TargetRounds;
 pub use text::{bytes, bytes_each, micros, number, per_second, percent, ratio, small, time};
 
 /// Runs, side by side.
@@ -182,7 +183,7 @@ impl TargetReport {
     /// `gates` those that are shut in its run.
     #[must_use]
     pub fn new(target: &TargetRecord, wait_max: Nanos, gates: &[Gate]) -> Self {
-        let rounds = Rounds::of(target);
+        let rounds = TargetRounds::of(target);
         let mut shape = Shape::default();
         let mut failures: BTreeMap<String, u64> = BTreeMap::new();
         let mut reasons: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
@@ -277,7 +278,7 @@ pub struct PhaseReport {
 
 impl PhaseReport {
     fn new(target: &TargetRecord, phase: Phase, wait_max: Nanos) -> Option<Self> {
-        let steps = Steps::of(target, phase, wait_max)?;
+        let steps = CumulativeCounts::of(target, phase, wait_max)?;
         let at = |(quantile, part)| match steps.quantile(part) {
             Quantile::Is(ns) => QuantileReport { quantile, ns, at_least: false },
             Quantile::AtLeast(ns) => QuantileReport { quantile, ns, at_least: true },

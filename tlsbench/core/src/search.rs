@@ -9,13 +9,13 @@ mod tests;
 
 use serde::Serialize;
 
-pub use goal::{Failing, Goal, Seen};
+pub use goal::{Failing, Goal, TrialResult};
 
 use crate::units::{Nanos, Rate};
 
 /// Where a search begins and where it ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bounds {
+pub struct RateBounds {
     /// The first rate.
     pub start: Rate,
     /// The highest rate that may be asked for.
@@ -24,7 +24,7 @@ pub struct Bounds {
     pub resolution: f64,
 }
 
-impl Bounds {
+impl RateBounds {
     /// The most trials that a search makes, after which it ends with what it knows. It goes up by
     /// doubling, each rate once, or down by halving, each twice; halves the octave that is left, each
     /// middle twice at most; and does that again below each rate that a long trial does not confirm.
@@ -51,7 +51,7 @@ impl Bounds {
 /// A search as far as it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Search {
-    bounds: Bounds,
+    bounds: RateBounds,
     /// Rates that met the goal in short trials, rising.
     met: Vec<f64>,
     /// The lowest rate that did not meet it.
@@ -67,7 +67,7 @@ pub struct Search {
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Step {
+pub enum SearchStep {
     /// Try a rate, for a short or a long while.
     Try {
         /// The rate.
@@ -76,12 +76,12 @@ pub enum Step {
         long: bool,
     },
     /// It is over.
-    Done(Found),
+    Done(SearchResult),
 }
 
 /// What a search came to.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Found {
+pub struct SearchResult {
     /// The highest rate that met the goal, in a long trial; nothing where none did.
     pub from: Option<f64>,
     /// The lowest rate above it that did not; nothing where the highest that may be asked for met it.
@@ -93,7 +93,7 @@ pub struct Found {
 impl Search {
     /// A search that begins.
     #[must_use]
-    pub fn new(bounds: Bounds) -> Self {
+    pub fn new(bounds: RateBounds) -> Self {
         Self {
             bounds,
             met: Vec::new(),
@@ -108,25 +108,25 @@ impl Search {
 
     /// What to do next. Asked again, it says the same until it is told what came of it.
     #[must_use]
-    pub fn next(&self) -> Step {
+    pub fn next(&self) -> SearchStep {
         let found = self.so_far();
         if self.is_over || self.trials >= self.bounds.trials_max() {
-            return Step::Done(found);
+            return SearchStep::Done(found);
         }
         let (rate, long) = match self.next_rate() {
             Some(next) => next,
-            None => return Step::Done(found),
+            None => return SearchStep::Done(found),
         };
         match Rate::per_second(rate) {
-            Some(rate) => Step::Try { rate, long },
-            None => Step::Done(found),
+            Some(rate) => SearchStep::Try { rate, long },
+            None => SearchStep::Done(found),
         }
     }
 
     /// What is known so far, for a search that is given up.
     #[must_use]
-    pub const fn so_far(&self) -> Found {
-        Found { from: self.confirmed, to: self.missed, trials: self.trials }
+    pub const fn so_far(&self) -> SearchResult {
+        SearchResult { from: self.confirmed, to: self.missed, trials: self.trials }
     }
 
     /// The highest rate that met the goal in a short trial and was not missed since.
@@ -173,7 +173,7 @@ impl Search {
 
     /// Takes what came of the step that it asked for.
     pub fn told(&mut self, has_met: bool) {
-        let Step::Try { rate, long } = self.next() else { return };
+        let SearchStep::Try { rate, long } = self.next() else { return };
         let rate = rate.as_f64();
         self.trials = self.trials.saturating_add(1);
         self.is_dead = false;

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 
 use hdrhistogram::{Counter, Histogram};
 
-use crate::hop::Counted;
+use crate::hop::EngineCounters;
 pub use crate::pace::{ActualStart, IntendedStart};
 use crate::units::Nanos;
 use crate::words::words;
@@ -190,8 +190,8 @@ impl Tally {
 
     /// What a hop would have to count of this.
     #[must_use]
-    pub const fn made(&self) -> Counted {
-        Counted {
+    pub const fn made(&self) -> EngineCounters {
+        EngineCounters {
             connections: self.connections,
             full: self.shape.full,
             resumed: self.shape.resumed,

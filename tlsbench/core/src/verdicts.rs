@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::compare::{CPU_MARGIN, Comparison, Finding, compare};
 use crate::lab::{Pass, Workload};
-use crate::placement::Known;
+use crate::placement::KnownPlacement;
 use crate::record::lab::{LabRecord, TrialRecord};
 use crate::warning::{Family, Gate};
 
@@ -23,13 +23,13 @@ mod tests;
 
 use gates::gates;
 pub use latency::{Latency, LatencyRow, PhaseFinding, PhaseTime};
-pub use rows::{HopCost, Row};
+pub use rows::{HopCost, WorkloadCost};
 
 /// A run, judged.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Verdicts {
     /// Each placement under each workload, in the order of the run.
-    pub rows: Vec<Row>,
+    pub rows: Vec<WorkloadCost>,
     /// What the declared comparisons came to, in CPU time of all hops per operation, microseconds.
     pub findings: Vec<WorkloadFinding>,
     /// The latency pass, where there was one.
@@ -78,7 +78,7 @@ pub fn verdicts(record: &LabRecord) -> Verdicts {
     let of_times = of_times.map(|(finding, phase)| PhaseFinding { phase, finding });
     let cpu = record.trials.iter().filter(|trial| trial.pass == Pass::Cpu);
     Verdicts {
-        rows: cpu.map(|trial| Row::of(trial, record)).collect(),
+        rows: cpu.map(|trial| WorkloadCost::of(trial, record)).collect(),
         findings: findings
             .into_iter()
             .zip(workloads)
@@ -126,9 +126,9 @@ fn against(record: &LabRecord, workload: Workload) -> Vec<(String, String)> {
     let with_tls = suiting.filter(|placement| !placement.is_plain());
     let twins = with_tls.map(|placement| (placement.name.clone(), placement.twin().name));
     let ends = [
-        (Known::IngressTerminate, Known::LbTerminate),
-        (Known::Passthrough, Known::LbTerminate),
-        (Known::Passthrough, Known::IngressTerminate),
+        (KnownPlacement::IngressTerminate, KnownPlacement::LbTerminate),
+        (KnownPlacement::Passthrough, KnownPlacement::LbTerminate),
+        (KnownPlacement::Passthrough, KnownPlacement::IngressTerminate),
     ];
     twins.chain(ends.map(|(this, other)| (this.to_string(), other.to_string()))).collect()
 }

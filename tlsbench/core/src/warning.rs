@@ -34,7 +34,7 @@ impl fmt::Display for Warning {
 
 /// The judgement on one value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Fitness {
     /// Within the limit.
     Fit,
     /// Outside of the limit.
@@ -43,7 +43,7 @@ pub enum Verdict {
     Unknown,
 }
 
-impl Verdict {
+impl Fitness {
     /// The verdict in one word.
     #[must_use]
     pub const fn word(&self) -> &'static str {
@@ -57,7 +57,7 @@ impl Verdict {
 
 /// One line of a check: a value, the limit it is held against, and the verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct CheckLine {
     /// What was looked at.
     pub name: &'static str,
     /// What was found.
@@ -65,28 +65,28 @@ pub struct Line {
     /// What it must be.
     pub limit: String,
     /// Whether it is.
-    pub verdict: Verdict,
+    pub verdict: Fitness,
 }
 
-impl Line {
+impl CheckLine {
     /// A line for something that could not be read.
     #[must_use]
     pub fn unknown(name: &'static str, limit: impl Into<String>) -> Self {
         let value = "unknown".to_owned();
-        Self { name, value, limit: limit.into(), verdict: Verdict::Unknown }
+        Self { name, value, limit: limit.into(), verdict: Fitness::Unknown }
     }
 
     /// What spoils the measurement, where the value is unfit.
     #[must_use]
     pub const fn warning(&self) -> Option<&Warning> {
         match &self.verdict {
-            Verdict::Unfit(warning) => Some(warning),
-            Verdict::Fit | Verdict::Unknown => None,
+            Fitness::Unfit(warning) => Some(warning),
+            Fitness::Fit | Fitness::Unknown => None,
         }
     }
 }
 
-impl Serialize for Line {
+impl Serialize for CheckLine {
     /// One flat object; `cause` and `cure` are null unless the value is unfit.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let warning = self.warning();
@@ -105,17 +105,17 @@ impl Serialize for Line {
 mod tests {
     use super::*;
 
-    fn unfit() -> Line {
+    fn unfit() -> CheckLine {
         let warning = Warning {
             seen: "steal is 3.0 %".into(),
             cause: "the host is shared".into(),
             cure: "use a dedicated machine".into(),
         };
-        Line {
+        CheckLine {
             name: "steal",
             value: "3.0 %".into(),
             limit: "at most 1.0 %".into(),
-            verdict: Verdict::Unfit(warning),
+            verdict: Fitness::Unfit(warning),
         }
     }
 
@@ -132,7 +132,7 @@ mod tests {
         let json = serde_json::to_value(unfit()).unwrap();
         assert_eq!(json["verdict"], "unfit");
         assert_eq!(json["cure"], "use a dedicated machine");
-        let json = serde_json::to_value(Line::unknown("steal", "at most 1.0 %")).unwrap();
+        let json = serde_json::to_value(CheckLine::unknown("steal", "at most 1.0 %")).unwrap();
         assert_eq!((&json["value"], &json["verdict"]), (&"unknown".into(), &"unknown".into()));
         assert!(json["cause"].is_null());
     }

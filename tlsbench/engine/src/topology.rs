@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
-use tlsbench_core::hop::{Counted, Hop, HopCounters, HopKind};
+use tlsbench_core::hop::{EngineCounters, Hop, HopCounters, HopKind};
 use tlsbench_core::placement::{Placement, Role, Wiring, wire};
-use tlsbench_core::proxyconf::{Build, Unsupported, caddy, haproxy, nginx};
+use tlsbench_core::proxyconf::{NginxBuild, UnsupportedFeature, caddy, haproxy, nginx};
 use tlsbench_core::usage::Cpu;
 
 use crate::affinity;
@@ -35,7 +35,7 @@ pub enum Engine {
     /// HAProxy: its program.
     Haproxy(PathBuf),
     /// nginx: its program, and what it is like.
-    Nginx(PathBuf, Build),
+    Nginx(PathBuf, NginxBuild),
 }
 
 impl Engine {
@@ -117,13 +117,13 @@ pub enum TopologyError {
     },
     /// An engine cannot be this hop.
     #[error("cannot have the {role} of `{placement}`")]
-    Unsupported {
+    UnsupportedFeature {
         /// The hop.
         role: Role,
         /// The placement.
         placement: String,
         /// What cannot be, and what to do.
-        source: Unsupported,
+        source: UnsupportedFeature,
     },
     /// A hop did not start, or has ended.
     #[error("the {role} is not there")]
@@ -261,7 +261,7 @@ impl Topology {
     ///
     /// # Errors
     /// When one has ended, or does not say.
-    pub fn counted(&mut self) -> Result<Vec<Option<Counted>>, TopologyError> {
+    pub fn counted(&mut self) -> Result<Vec<Option<EngineCounters>>, TopologyError> {
         self.hops.iter_mut().map(StandingHop::counted).collect()
     }
 
@@ -270,7 +270,7 @@ impl Topology {
     ///
     /// # Errors
     /// When one has ended, or does not say.
-    pub fn counted_at_rest(&mut self) -> Result<Vec<Option<Counted>>, TopologyError> {
+    pub fn counted_at_rest(&mut self) -> Result<Vec<Option<EngineCounters>>, TopologyError> {
         let mut last = self.counted()?;
         for _ in 0..REST_LOOKS {
             std::thread::sleep(REST_PAUSE);
@@ -301,7 +301,7 @@ impl StandingHop {
         let folder = ground.folder.join(role.as_str());
         let unsupported = |source| {
             let placement = placement.name.clone();
-            TopologyError::Unsupported { role, placement, source }
+            TopologyError::UnsupportedFeature { role, placement, source }
         };
         let proxy = match engine {
             Engine::Builtin => None,
@@ -356,7 +356,7 @@ impl StandingHop {
             .map_err(|source| TopologyError::Process { role, source })
     }
 
-    fn counted(&mut self) -> Result<Option<Counted>, TopologyError> {
+    fn counted(&mut self) -> Result<Option<EngineCounters>, TopologyError> {
         let role = self.role;
         self.process.check().map_err(|source| TopologyError::Process { role, source })?;
         let counted = self.counter.counted(&mut self.process, self.tree.pids());
@@ -372,7 +372,7 @@ impl Engine {
             Self::Builtin => Counter::Asked { speaks_http },
             Self::Haproxy(_) => Counter::Statistics { folder, speaks_http },
             Self::Nginx(..) if logs => {
-                let (counted, is_single) = (Counted::default(), hop.workers.get() == 1);
+                let (counted, is_single) = (EngineCounters::default(), hop.workers.get() == 1);
                 Counter::Log { folder, counted, is_single }
             }
             Self::Caddy(_) | Self::Nginx(..) => Counter::Unknown,

@@ -1,7 +1,7 @@
 //! One placement under one workload, once: the load, and what it cost each hop meanwhile.
 
 use thiserror::Error;
-use tlsbench_core::hop::{Counted, HopKind};
+use tlsbench_core::hop::{EngineCounters, HopKind};
 use tlsbench_core::placement::Role;
 use tlsbench_core::scenario::{Length, Scenario};
 use tlsbench_core::usage::{Cpu, Memory, UnderWay, Usage};
@@ -20,7 +20,7 @@ pub struct Trial {
     /// What was counted and timed at the client; nothing when it was stopped before its round.
     pub slice: Option<Slice>,
     /// What the client made from the first connection to the last, the warm-up included.
-    pub made: Counted,
+    pub made: EngineCounters,
     /// What failed meanwhile.
     pub failed: u64,
     /// What each hop used while the round went on, from the client on.
@@ -48,7 +48,7 @@ pub struct HopUse {
     pub ended: u32,
     /// What it counted from the first connection to the last, the warm-up included; nothing where its
     /// engine does not count.
-    pub counted: Option<Counted>,
+    pub counted: Option<EngineCounters>,
 }
 
 /// Why there is nothing to tell.

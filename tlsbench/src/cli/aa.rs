@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tlsbench_core::lab::{EngineName, Pass, Workload};
-use tlsbench_core::placement::Known;
+use tlsbench_core::placement::KnownPlacement;
 use tlsbench_core::scenario::{Draft, LoadDraft, TimingDraft};
 use tlsbench_core::units::Nanos;
 
@@ -35,7 +35,7 @@ struct Measured {
         value_delimiter = ',',
         conflicts_with = "records"
     )]
-    placements: Vec<Known>,
+    placements: Vec<KnownPlacement>,
 
     /// Workloads [default: those of `tlsbench run`].
     #[arg(

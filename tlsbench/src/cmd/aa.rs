@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use comfy_table::{Table, presets};
-use tlsbench_core::aa::{AGAIN, Answer, JUDGED_MIN, Trust, doubled, within};
+use tlsbench_core::aa::{AGAIN, AaAnswer, AaReport, JUDGED_MIN, doubled, within};
 use tlsbench_core::escape::printable;
 use tlsbench_core::record::AnyRecord;
 use tlsbench_core::record::lab::LabRecord;
@@ -53,7 +53,7 @@ pub(super) fn aa(settings: &Aa) -> anyhow::Result<(String, Exit)> {
         comparisons.extend(found);
     }
     let seed = records.first().map_or(1, |(_, record)| record.lab.seed);
-    let trust = Trust::of(comparisons, seed);
+    let trust = AaReport::of(comparisons, seed);
     let text = match output {
         Output::Json => {
             let text = serde_json::to_string_pretty(&trust).context("cannot write JSON")?;
@@ -64,15 +64,15 @@ pub(super) fn aa(settings: &Aa) -> anyhow::Result<(String, Exit)> {
     Ok((text, exit(&trust)))
 }
 
-fn exit(trust: &Trust) -> Exit {
+fn exit(trust: &AaReport) -> Exit {
     match trust.answer {
-        Answer::Fails => Exit::Negative,
-        Answer::Passes => Exit::Fine,
-        Answer::TooFew => Exit::Failed,
+        AaAnswer::Fails => Exit::Negative,
+        AaAnswer::Passes => Exit::Fine,
+        AaAnswer::TooFew => Exit::Failed,
     }
 }
 
-fn text(trust: &Trust, records: &[(String, LabRecord)]) -> String {
+fn text(trust: &AaReport, records: &[(String, LabRecord)]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["placement", "workload", "rounds", "to itself (95 %)", "is said to be"]);
@@ -93,16 +93,16 @@ fn text(trust: &Trust, records: &[(String, LabRecord)]) -> String {
         ]);
     }
     let mut text = format!("{}\n", table.trim_fmt());
-    let Trust { judged, wrong, wrong_max, .. } = trust;
+    let AaReport { judged, wrong, wrong_max, .. } = trust;
     let all = trust.comparisons.len();
     text.push_str(&format!("{all} comparisons, {judged} with a verdict, {wrong} of them wrong\n"));
     text.push_str(&match trust.answer {
-        Answer::Fails => format!(
+        AaAnswer::Fails => format!(
             "fails: chance explains at most {wrong_max}; words of this machine cannot be trusted. \
              Look with `tlsbench doctor`, give each slice more time, and stop what else runs\n"
         ),
-        Answer::Passes => format!("passes: chance explains up to {wrong_max}\n"),
-        Answer::TooFew => format!(
+        AaAnswer::Passes => format!("passes: chance explains up to {wrong_max}\n"),
+        AaAnswer::TooFew => format!(
             "cannot tell: a verdict on words takes {JUDGED_MIN} comparisons; measure more rounds, \
              placements or workloads, or name several records\n"
         ),

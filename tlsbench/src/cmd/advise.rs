@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use tlsbench_core::advice::{Advice, Prices, Profile, Question, Scale, advise as judge};
+use tlsbench_core::advice::{
+    Advice, AdviceRequest, MachineScale, Prices, Profile, advise as judge,
+};
 use tlsbench_core::calibration::{Calibration, SCHEMA};
 use tlsbench_core::escape::printable;
 use tlsbench_core::lab::Lab;
-use tlsbench_core::placement::Known;
+use tlsbench_core::placement::KnownPlacement;
 use tlsbench_core::problem::Problem;
 use tlsbench_core::record::AnyRecord;
 use tlsbench_core::record::lab::LabRecord;
@@ -31,7 +33,7 @@ pub(super) fn advise(settings: &Advise) -> anyhow::Result<(String, Exit)> {
     let scale = scale(settings, &records)?;
     let records: Vec<&LabRecord> = records.iter().collect();
     let question =
-        Question { records: &records, profile: &profile, prices: &prices, scale: &scale };
+        AdviceRequest { records: &records, profile: &profile, prices: &prices, scale: &scale };
     let advice = judge(&question);
     let text = match settings.output {
         Output::Json => {
@@ -91,7 +93,7 @@ fn records(settings: &Advise) -> anyhow::Result<Vec<LabRecord>> {
 
 /// Placements that there are: those of the records, and those that a run knows by name.
 fn known(records: &[LabRecord]) -> BTreeSet<&str> {
-    let built_in = Known::ALL.iter().map(|known| known.as_str());
+    let built_in = KnownPlacement::ALL.iter().map(|known| known.as_str());
     let measured = records.iter().flat_map(|record| &record.lab.placements);
     built_in.chain(measured.map(|placement| placement.name.as_str())).collect()
 }
@@ -117,9 +119,9 @@ fn differs(one: &LabRecord, other: &LabRecord) -> Option<&'static str> {
     .find_map(|(what, is_same)| (!is_same).then_some(what))
 }
 
-fn scale(settings: &Advise, records: &[LabRecord]) -> anyhow::Result<Result<Scale, String>> {
+fn scale(settings: &Advise, records: &[LabRecord]) -> anyhow::Result<Result<MachineScale, String>> {
     Ok(match &settings.machines {
-        Machines::Same => Ok(Scale::same()),
+        Machines::Same => Ok(MachineScale::same()),
         Machines::Unknown => {
             Err("nothing says on which machine hops are to run; name calibrations \
              with --measured and --priced, or say --same-machine"
@@ -128,7 +130,7 @@ fn scale(settings: &Advise, records: &[LabRecord]) -> anyhow::Result<Result<Scal
         Machines::Calibrated { measured, priced } => {
             let (measured, priced) = (calibration(measured)?, calibration(priced)?);
             let first = records.first().context("no record")?;
-            Scale::between(&measured, &priced, &first.lab, &first.environment)
+            MachineScale::between(&measured, &priced, &first.lab, &first.environment)
                 .map_err(|error| error.to_string())
         }
     })

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use comfy_table::{Table, presets};
 use serde_json::json;
-use tlsbench_core::change::{Change, Changes, Condition, Observed, Outcome, Pairing, changes};
+use tlsbench_core::change::{
+    Condition, ConditionOutcome, MetricChange, Observed, Pairing, RecordChanges, changes,
+};
 use tlsbench_core::escape::printable;
 use tlsbench_core::record::AnyRecord;
 use tlsbench_core::stats::Estimate;
@@ -48,7 +50,7 @@ pub(super) fn compare(settings: &Compare) -> anyhow::Result<(String, Exit)> {
     Ok((text, exit(&judged)))
 }
 
-type Judged<'a> = (Condition, Vec<(&'a str, Outcome)>);
+type Judged<'a> = (Condition, Vec<(&'a str, ConditionOutcome)>);
 
 fn observed(paths: &[PathBuf]) -> anyhow::Result<Vec<Observed>> {
     let one = |path: &PathBuf| {
@@ -62,19 +64,19 @@ fn observed(paths: &[PathBuf]) -> anyhow::Result<Vec<Observed>> {
 }
 
 /// A condition fails where it fails on any subject, and holds where it holds on all.
-fn overall(judged: &[Judged<'_>]) -> Option<Outcome> {
+fn overall(judged: &[Judged<'_>]) -> Option<ConditionOutcome> {
     judged.iter().flat_map(|(_, outcomes)| outcomes).map(|(_, outcome)| *outcome).max()
 }
 
 fn exit(judged: &[Judged<'_>]) -> Exit {
     match overall(judged) {
-        None | Some(Outcome::Holds) => Exit::Fine,
-        Some(Outcome::Fails) => Exit::Negative,
-        Some(Outcome::CannotTell) => Exit::Failed,
+        None | Some(ConditionOutcome::Holds) => Exit::Fine,
+        Some(ConditionOutcome::Fails) => Exit::Negative,
+        Some(ConditionOutcome::CannotTell) => Exit::Failed,
     }
 }
 
-fn text(changes: &Changes, judged: &[Judged<'_>], is_debug: bool) -> String {
+fn text(changes: &RecordChanges, judged: &[Judged<'_>], is_debug: bool) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["", "metric", "against", "now", "difference (95 %)", "ratio (95 %)", ""]);
@@ -114,7 +116,7 @@ fn figure(value: f64) -> String {
     format!("{value:.*}", usize::try_from(digits).unwrap_or_default())
 }
 
-fn difference(change: &Change) -> String {
+fn difference(change: &MetricChange) -> String {
     match &change.difference {
         Some(Estimate { value, low, high, .. }) => {
             let sign = if *value < 0.0 { "-" } else { "+" };
@@ -131,7 +133,7 @@ fn ratio(estimate: Option<&Estimate>) -> String {
     }
 }
 
-fn json(changes: &Changes, judged: &[Judged<'_>]) -> anyhow::Result<String> {
+fn json(changes: &RecordChanges, judged: &[Judged<'_>]) -> anyhow::Result<String> {
     let mut document = serde_json::to_value(changes).context("cannot write JSON")?;
     let conditions = judged.iter().map(|(condition, outcomes)| {
         let subjects: serde_json::Map<String, serde_json::Value> = outcomes

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use comfy_table::{Table, presets};
 use serde_json::json;
-use tlsbench_core::warning::{Line, Verdict};
+use tlsbench_core::warning::{CheckLine, Fitness};
 use tlsbench_engine::clock::{self, Clock};
 use tlsbench_engine::probe::{self, Machine};
 
@@ -22,14 +22,14 @@ mod ceiling;
 mod judge;
 
 /// Looks at the machine for about four seconds, and judges what was seen.
-pub(super) fn look() -> anyhow::Result<Vec<Line>> {
+pub(super) fn look() -> anyhow::Result<Vec<CheckLine>> {
     let shown = StepProgress::new("looking");
     let lines = look_in_steps(|step| shown.done(step, STEPS));
     shown.finish();
     lines
 }
 
-fn look_in_steps(done: impl Fn(u32)) -> anyhow::Result<Vec<Line>> {
+fn look_in_steps(done: impl Fn(u32)) -> anyhow::Result<Vec<CheckLine>> {
     let root = Path::new("/");
     let machine = Machine::read(root);
     let cores = machine.cores.clone().unwrap_or_default();
@@ -67,12 +67,12 @@ fn look_in_steps(done: impl Fn(u32)) -> anyhow::Result<Vec<Line>> {
 }
 
 /// No when one line is unfit; what is unknown is not held against the machine.
-pub(super) fn exit(lines: &[Line]) -> Exit {
+pub(super) fn exit(lines: &[CheckLine]) -> Exit {
     if is_fit(lines) { Exit::Fine } else { Exit::Negative }
 }
 
 /// Prints the lines.
-pub(super) fn print(lines: &[Line], output: Output, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn print(lines: &[CheckLine], output: Output, out: &mut impl Write) -> io::Result<()> {
     match output {
         Output::Json => {
             let document = json!({ "version": 1, "fit": is_fit(lines), "lines": lines });
@@ -83,7 +83,7 @@ pub(super) fn print(lines: &[Line], output: Output, out: &mut impl Write) -> io:
 }
 
 /// Cures stand below the table: beside it they would not fit on a screen.
-fn print_table(lines: &[Line], out: &mut impl Write) -> io::Result<()> {
+fn print_table(lines: &[CheckLine], out: &mut impl Write) -> io::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["", "value", "limit", "verdict"]);
@@ -91,11 +91,11 @@ fn print_table(lines: &[Line], out: &mut impl Write) -> io::Result<()> {
         table.add_row([line.name, &line.value, &line.limit, line.verdict.word()]);
     }
     writeln!(out, "{}", table.trim_fmt())?;
-    for warning in lines.iter().filter_map(Line::warning) {
+    for warning in lines.iter().filter_map(CheckLine::warning) {
         writeln!(out, "warning: {warning}")?;
     }
     let unfit = lines.iter().filter(|line| line.warning().is_some()).count();
-    let unknown = lines.iter().filter(|line| line.verdict == Verdict::Unknown).count();
+    let unknown = lines.iter().filter(|line| line.verdict == Fitness::Unknown).count();
     let verdict = if unfit == 0 { "fit" } else { "unfit" };
     writeln!(
         out,
@@ -104,7 +104,7 @@ fn print_table(lines: &[Line], out: &mut impl Write) -> io::Result<()> {
     )
 }
 
-fn is_fit(lines: &[Line]) -> bool {
+fn is_fit(lines: &[CheckLine]) -> bool {
     lines.iter().all(|line| line.warning().is_none())
 }
 
@@ -120,12 +120,12 @@ mod tests {
     use super::*;
     use tlsbench_core::warning::Warning;
 
-    fn lines(unfit: bool) -> Vec<Line> {
+    fn lines(unfit: bool) -> Vec<CheckLine> {
         let warning = Warning { seen: "1".into(), cause: "2".into(), cure: "add cores".into() };
-        let verdict = if unfit { Verdict::Unfit(warning) } else { Verdict::Fit };
+        let verdict = if unfit { Fitness::Unfit(warning) } else { Fitness::Fit };
         vec![
-            Line { name: "cores", value: "1".into(), limit: "at least 2".into(), verdict },
-            Line::unknown("steal", "at most 1 %"),
+            CheckLine { name: "cores", value: "1".into(), limit: "at least 2".into(), verdict },
+            CheckLine::unknown("steal", "at most 1 %"),
         ]
     }
 

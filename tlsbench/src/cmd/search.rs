@@ -8,10 +8,12 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use tlsbench_core::escape::printable;
-use tlsbench_core::placement::{Known, Placement};
+use tlsbench_core::placement::{KnownPlacement, Placement};
 use tlsbench_core::record::{Measured, TargetRecord};
 use tlsbench_core::scenario::{Length, Load, Scenario, Target, Timeout};
-use tlsbench_core::search::{Bounds, Failing, Goal, Search as Strategy, Seen, Step};
+use tlsbench_core::search::{
+    Failing, Goal, RateBounds, Search as Strategy, SearchStep, TrialResult,
+};
 use tlsbench_core::tally::Failure;
 use tlsbench_core::units::{Nanos, Rate};
 use tlsbench_core::usage::UnderWay;
@@ -92,7 +94,7 @@ fn placements(settings: &Search, stop: &Stop) -> anyhow::Result<(Limits, Vec<Sea
         true => {
             let is_twin =
                 |other: &Placement| other.name != one.name && other.twin().name == one.name;
-            one.name == Known::Plaintext.as_str() || !known.iter().any(is_twin)
+            one.name == KnownPlacement::Plaintext.as_str() || !known.iter().any(is_twin)
         }
         false => chosen.contains(&one.name),
     };
@@ -109,7 +111,7 @@ fn placements(settings: &Search, stop: &Stop) -> anyhow::Result<(Limits, Vec<Sea
 
 /// How many trials a search makes and how long it takes at most: what its trials can need, or what
 /// `--max-time` says of all of them.
-fn limits(settings: &Search, bounds: Bounds, asked: Option<Nanos>) -> Limits {
+fn limits(settings: &Search, bounds: RateBounds, asked: Option<Nanos>) -> Limits {
     // A trial ends once everything that it began was answered, or is later than the goal allows.
     let whole = |length: Nanos| warm_up(length) + length + settings.p99 + BESIDE_TRIAL;
     Limits {
@@ -123,16 +125,16 @@ const fn warm_up(length: Nanos) -> Nanos {
     Nanos(length.0 / WARM_UP_PART)
 }
 
-fn bounds(settings: &Search, start: f64) -> anyhow::Result<Bounds> {
+fn bounds(settings: &Search, start: f64) -> anyhow::Result<RateBounds> {
     let most = settings.max_rate.unwrap_or(MOST);
     let rate = |value: f64| Rate::per_second(value).context("a rate is a number above 0");
-    Ok(Bounds { start: rate(start)?, most: rate(most)?, resolution: settings.resolution })
+    Ok(RateBounds { start: rate(start)?, most: rate(most)?, resolution: settings.resolution })
 }
 
 /// Searches one, whose trials are made by `trial`.
 fn one(
     settings: &Search,
-    (bounds, until): (Bounds, Instant),
+    (bounds, until): (RateBounds, Instant),
     name: &str,
     stop: &Stop,
     mut trial: impl FnMut(TrialPlan) -> anyhow::Result<run::Tried>,
@@ -144,9 +146,9 @@ fn one(
     let mut unanswered = UnderWay::default();
     let ended = loop {
         let (rate, long) = match strategy.next() {
-            Step::Done(_) if strategy.is_exhausted() => break Ended::Trials,
-            Step::Done(_) => break Ended::Found,
-            Step::Try { rate, long } => (rate, long),
+            SearchStep::Done(_) if strategy.is_exhausted() => break Ended::Trials,
+            SearchStep::Done(_) => break Ended::SearchResult,
+            SearchStep::Try { rate, long } => (rate, long),
         };
         let length = if long { settings.confirm } else { settings.trial };
         let plan = TrialPlan { rate, warm_up: warm_up(length), length, left: left(until), goal };
@@ -174,7 +176,7 @@ fn one(
 
 /// Holds a trial against the goal; with it, whether nothing at all came to a good end.
 fn judged(goal: Goal, plan: TrialPlan, long: bool, made: &run::Tried) -> (Tried, bool) {
-    let seen = Seen::of(&made.target, &made.load);
+    let seen = TrialResult::of(&made.target, &made.load);
     let mut failures = failures(&made.target, &made.early);
     let failing = match made.cut_short {
         Some(CutShort::Futile { late: late @ 1.. }) => {

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Costing, Profile};
-use crate::placement::{Known, Placement};
+use super::{CoreEstimator, Profile};
+use crate::placement::{KnownPlacement, Placement};
 use crate::stats::{Estimate, mean};
 
 /// A statement on two placements over a range of traffic. Costs are cores.
@@ -37,21 +37,21 @@ impl BreakEven {
 pub(super) fn all(
     placements: &[&Placement],
     profile: &Profile,
-    costing: &Costing<'_>,
+    costing: &CoreEstimator<'_>,
 ) -> Vec<BreakEven> {
-    let named = |known: Known| {
+    let named = |known: KnownPlacement| {
         placements.iter().copied().find(|placement| placement.name == known.as_str())
     };
     let over_resumption = [
-        (Known::Passthrough, Known::IngressTerminate),
-        (Known::Passthrough, Known::LbTerminate),
-        (Known::IngressTerminate, Known::LbTerminate),
+        (KnownPlacement::Passthrough, KnownPlacement::IngressTerminate),
+        (KnownPlacement::Passthrough, KnownPlacement::LbTerminate),
+        (KnownPlacement::IngressTerminate, KnownPlacement::LbTerminate),
     ];
     let over_kappa = [
-        (Known::LbReencrypt, Known::LbTerminate),
-        (Known::IngressReencrypt, Known::IngressTerminate),
+        (KnownPlacement::LbReencrypt, KnownPlacement::LbTerminate),
+        (KnownPlacement::IngressReencrypt, KnownPlacement::IngressTerminate),
     ];
-    let pair = |(one, other): (Known, Known)| Some((named(one)?, named(other)?));
+    let pair = |(one, other): (KnownPlacement, KnownPlacement)| Some((named(one)?, named(other)?));
     let resumed = over_resumption.into_iter().filter_map(pair);
     let resumed = resumed.map(|(one, other)| over_resumed(one, other, profile, costing));
     let kappa = over_kappa.into_iter().filter_map(pair);
@@ -62,7 +62,7 @@ fn over_resumed(
     one: &Placement,
     other: &Placement,
     profile: &Profile,
-    costing: &Costing<'_>,
+    costing: &CoreEstimator<'_>,
 ) -> BreakEven {
     let over = "traffic.resumed";
     let (name, against) = (&one.name, &other.name);
@@ -119,7 +119,7 @@ fn over_pooling(
     one: &Placement,
     other: &Placement,
     profile: &Profile,
-    costing: &Costing<'_>,
+    costing: &CoreEstimator<'_>,
 ) -> BreakEven {
     let over = "traffic.upstream_requests_per_connection";
     let (name, against) = (&one.name, &other.name);
@@ -177,7 +177,7 @@ fn more(
     one: &Placement,
     other: &Placement,
     profile: &Profile,
-    costing: &Costing<'_>,
+    costing: &CoreEstimator<'_>,
 ) -> Result<Estimate, String> {
     let (this, that) = (costing.cores(one, profile)?, costing.cores(other, profile)?);
     let differences: Vec<f64> = this.iter().zip(&that).map(|(a, b)| a - b).collect();

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::profile::{Requires, ends_client_tls};
-use crate::hop::{Carried, HopKind};
+use super::profile::{Requirements, ends_client_tls};
+use crate::hop::{HopKind, LinkSecurity};
 use crate::placement::{Placement, Role};
 
 /// What a placement gives up and what it keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Keeps {
+pub struct Tradeoffs {
     /// The hop that ends the client's TLS; nothing where the client speaks none.
     pub tls_ends_at: Option<Role>,
     /// Hops that hold a private key of a server's certificate.
@@ -24,7 +24,7 @@ pub struct Keeps {
     pub client_identity: bool,
 }
 
-impl Keeps {
+impl Tradeoffs {
     /// Of a placement.
     #[must_use]
     pub fn of(placement: &Placement) -> Self {
@@ -40,19 +40,19 @@ impl Keeps {
         Self {
             tls_ends_at: ends,
             keys_at: roles(&|index| {
-                placement.hops.get(index).is_some_and(|hop| hop.listen != Carried::Plain)
+                placement.hops.get(index).is_some_and(|hop| hop.listen != LinkSecurity::Plain)
             }),
-            plaintext_to: roles(&|index| links.get(index) == Some(&Carried::Plain)),
+            plaintext_to: roles(&|index| links.get(index) == Some(&LinkSecurity::Plain)),
             forwarded_headers: !paths_seen_by.is_empty(),
             paths_seen_by,
-            client_identity: links.first() == Some(&Carried::Mtls)
+            client_identity: links.first() == Some(&LinkSecurity::Mtls)
                 || (ends.is_some() && ends == placement.hops.last().map(|hop| hop.role)),
         }
     }
 
     /// Why it is not what is required; nothing where it is.
     #[must_use]
-    pub fn ruled_out(&self, requires: &Requires) -> Vec<String> {
+    pub fn ruled_out(&self, requires: &Requirements) -> Vec<String> {
         let mut reasons = Vec::new();
         if requires.no_plaintext && !self.plaintext_to.is_empty() {
             let links: Vec<String> = self.plaintext_to.iter().map(link_to).collect();

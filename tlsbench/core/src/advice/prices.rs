@@ -19,16 +19,16 @@ pub struct Prices {
     /// The currency of all of them. Required.
     pub currency: String,
     /// A virtual core of the machines that hops run on.
-    pub vcpu: Vcpu,
+    pub vcpu: VcpuPrice,
     /// Load balancers that somebody else runs.
     #[serde(default)]
-    pub balancer: Vec<Balancer>,
+    pub balancer: Vec<LoadBalancerPrice>,
 }
 
 /// A virtual core: the table `[vcpu]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Vcpu {
+pub struct VcpuPrice {
     /// For each hour. Required.
     pub per_hour: f64,
     /// Where the price is from. Required.
@@ -38,7 +38,7 @@ pub struct Vcpu {
 /// A load balancer that somebody else runs: a table `[[balancer]]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Balancer {
+pub struct LoadBalancerPrice {
     /// What tables call it. Required.
     pub name: String,
     /// Placements whose `lb` it can be. Required.
@@ -48,7 +48,7 @@ pub struct Balancer {
     /// For each unit and hour. Required.
     pub per_unit_hour: f64,
     /// What a unit holds: as many units are paid as the dimension needs that needs most. Required.
-    pub dimension: Vec<Dimension>,
+    pub dimension: Vec<BillingDimension>,
     /// Where the rule is from. Required.
     pub source: String,
 }
@@ -56,9 +56,9 @@ pub struct Balancer {
 /// What a unit holds of one thing: a table `[[balancer.dimension]]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Dimension {
+pub struct BillingDimension {
     /// The thing. Required.
-    pub of: Measure,
+    pub of: BillingMeasure,
     /// How much of it a unit holds. Required.
     pub per_unit: f64,
 }
@@ -66,7 +66,7 @@ pub struct Dimension {
 /// What managed load balancers are paid by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Measure {
+pub enum BillingMeasure {
     /// Connections that are open at a time.
     ActiveConnections,
     /// 10^9 bytes of bodies in an hour.
@@ -157,7 +157,7 @@ impl Prices {
     }
 }
 
-impl Balancer {
+impl LoadBalancerPrice {
     /// Whether it can be the load balancer of a placement.
     #[must_use]
     pub fn suits(&self, placement: &Placement) -> bool {
@@ -172,10 +172,12 @@ impl Balancer {
         let requests = connections * traffic.requests_per_connection;
         let needed = self.dimension.iter().map(|dimension| {
             let amount = match dimension.of {
-                Measure::ActiveConnections => connections * traffic.connection_time.0.as_secs_f64(),
-                Measure::GbPerHour => requests * traffic.response_bytes * 3_600.0 / 1e9,
-                Measure::NewConnectionsPerSecond => connections,
-                Measure::RequestsPerSecond => requests,
+                BillingMeasure::ActiveConnections => {
+                    connections * traffic.connection_time.0.as_secs_f64()
+                }
+                BillingMeasure::GbPerHour => requests * traffic.response_bytes * 3_600.0 / 1e9,
+                BillingMeasure::NewConnectionsPerSecond => connections,
+                BillingMeasure::RequestsPerSecond => requests,
             };
             amount / dimension.per_unit
         });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Traffic;
-use crate::hop::{Carried, TicketKeys};
+use crate::hop::{LinkSecurity, TicketKeys};
 use crate::placement::{Placement, Role};
 use crate::problem::{Problem, first};
 use crate::toml_file::read_toml;
@@ -28,10 +28,10 @@ pub struct Profile {
     pub ticket_keys: BTreeMap<Role, TicketKeys>,
     /// Times to and back over each link, by the role that it leads to, as `40ms`. Default: none.
     #[serde(default)]
-    pub rtt: BTreeMap<Role, Span>,
+    pub rtt: BTreeMap<Role, SpanText>,
     /// What a placement must have.
     #[serde(default)]
-    pub requires: Requires,
+    pub requires: Requirements,
 }
 
 /// What clients do: the table `[traffic]`.
@@ -51,7 +51,7 @@ pub struct TrafficProfile {
     pub response_bytes: f64,
     /// How long a connection stays open. Default: `60s`.
     #[serde(default = "minute")]
-    pub connection_time: Span,
+    pub connection_time: SpanText,
     /// Requests over each upstream connection of an HTTP hop. Default: connections are kept.
     #[serde(default)]
     pub upstream_requests_per_connection: Option<f64>,
@@ -63,7 +63,7 @@ pub struct TrafficProfile {
 /// What a placement must have: the table `[requires]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Requires {
+pub struct Requirements {
     /// No link carries plaintext.
     pub no_plaintext: bool,
     /// Clients prove by certificate who they are, and what serves them can see the proof.
@@ -76,15 +76,15 @@ pub struct Requires {
 
 /// A span of time as text, such as `40ms`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span(pub Nanos);
+pub struct SpanText(pub Nanos);
 
-impl Serialize for Span {
+impl Serialize for SpanText {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&self.0.exact())
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for SpanText {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
         text.parse().map(Self).map_err(serde::de::Error::custom)
@@ -180,8 +180,8 @@ impl Profile {
 /// The hop that ends the client's TLS; nothing where the client speaks none.
 #[must_use]
 pub(super) fn ends_client_tls(placement: &Placement) -> Option<Role> {
-    let is_tls = placement.links().first().is_some_and(|link| *link != Carried::Plain);
-    let ends = placement.hops.iter().find(|hop| hop.listen != Carried::Plain);
+    let is_tls = placement.links().first().is_some_and(|link| *link != LinkSecurity::Plain);
+    let ends = placement.hops.iter().find(|hop| hop.listen != LinkSecurity::Plain);
     ends.filter(|_| is_tls).map(|hop| hop.role)
 }
 
@@ -193,8 +193,8 @@ fn one() -> f64 {
     1.0
 }
 
-fn minute() -> Span {
-    Span(Nanos::from_millis(60_000))
+fn minute() -> SpanText {
+    SpanText(Nanos::from_millis(60_000))
 }
 
 /// A thousand times what the largest sites see in a second.

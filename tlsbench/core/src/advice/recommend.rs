@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Costing, Money, Placed, Profile};
+use super::{CoreEstimator, MonthlyCost, PlacementAdvice, Profile};
 use crate::compare::EFFECT_MIN;
 use crate::placement::Placement;
 use crate::stats::{Estimate, mean};
@@ -47,12 +47,12 @@ impl Confidence {
 /// The one that costs least of those that have TLS towards the client and are not ruled out; by money
 /// where that is told, else by cores. Of those that cannot be told from it, the one that gives up least.
 pub(super) fn among(
-    placed: &[Placed],
+    placed: &[PlacementAdvice],
     placements: &[&Placement],
     profile: &Profile,
-    costing: &Costing<'_>,
+    costing: &CoreEstimator<'_>,
 ) -> Option<Recommendation> {
-    let mut left: Vec<(&Placed, &Placement, f64)> = placed
+    let mut left: Vec<(&PlacementAdvice, &Placement, f64)> = placed
         .iter()
         .zip(placements.iter().copied())
         .filter(|(one, _)| one.ruled_out.is_empty() && one.keeps.tls_ends_at.is_some())
@@ -60,14 +60,14 @@ pub(super) fn among(
         .collect();
     left.sort_by(|(.., one), (.., other)| one.total_cmp(other));
     let (cheapest, its, _) = *left.first()?;
-    let alike: Vec<&(&Placed, &Placement, f64)> = left
+    let alike: Vec<&(&PlacementAdvice, &Placement, f64)> = left
         .iter()
         .skip(1)
         .filter(|(one, placement, _)| {
             !costs_more((one, placement), (cheapest, its), profile, costing)
         })
         .collect();
-    let given_up = |one: &Placed| {
+    let given_up = |one: &PlacementAdvice| {
         let keeps = &one.keeps;
         let lost =
             [keeps.client_identity, keeps.forwarded_headers, !keeps.paths_seen_by.is_empty()];
@@ -84,7 +84,8 @@ pub(super) fn among(
     let next = left.iter().map(|(one, ..)| *one).find(|one| one.placement != best.placement);
     // The cheapest is one of them, where another that gives up less is taken in its place.
     let alike = alike.iter().map(|(one, ..)| *one).chain([cheapest]);
-    let alike: Vec<&Placed> = alike.filter(|one| one.placement != best.placement).collect();
+    let alike: Vec<&PlacementAdvice> =
+        alike.filter(|one| one.placement != best.placement).collect();
     Some(Recommendation {
         placement: best.placement.clone(),
         balancer: best.cheapest().and_then(|money| money.balancer.clone()),
@@ -93,7 +94,7 @@ pub(super) fn among(
     })
 }
 
-fn price(one: &Placed) -> Option<f64> {
+fn price(one: &PlacementAdvice) -> Option<f64> {
     let money = one.cheapest().map(|money| money.per_month.value);
     money.or_else(|| one.cores.map(|cores| cores.value))
 }
@@ -101,12 +102,12 @@ fn price(one: &Placed) -> Option<f64> {
 /// Whether one costs more than another beyond doubt, and by 2 %: round by round, for what a round has
 /// both have. By money where that is told, which is so of all or of none.
 fn costs_more(
-    one: (&Placed, &Placement),
-    other: (&Placed, &Placement),
+    one: (&PlacementAdvice, &Placement),
+    other: (&PlacementAdvice, &Placement),
     profile: &Profile,
-    costing: &Costing<'_>,
+    costing: &CoreEstimator<'_>,
 ) -> bool {
-    let rounds = |(placed, placement): (&Placed, &Placement)| match placed.cheapest() {
+    let rounds = |(placed, placement): (&PlacementAdvice, &Placement)| match placed.cheapest() {
         Some(money) => Some(money.rounds.clone()),
         None => costing.cores(placement, profile).ok(),
     };
@@ -117,12 +118,12 @@ fn costs_more(
 }
 
 fn reasons(
-    best: &Placed,
-    next: Option<&Placed>,
-    alike: &[&Placed],
-    placed: &[Placed],
+    best: &PlacementAdvice,
+    next: Option<&PlacementAdvice>,
+    alike: &[&PlacementAdvice],
+    placed: &[PlacementAdvice],
 ) -> Vec<String> {
-    let cores = |one: &Placed| match one.cores {
+    let cores = |one: &PlacementAdvice| match one.cores {
         Some(Estimate { value, low, high, .. }) => {
             format!("{value:.3} cores ({low:.3} to {high:.3})")
         }
@@ -134,8 +135,8 @@ fn reasons(
         }
         None => format!("it takes {} on average, and no other is left", cores(best)),
     }];
-    if let Some((this, that)) = best.cheapest().zip(next.and_then(Placed::cheapest)) {
-        let month = |money: &Money| {
+    if let Some((this, that)) = best.cheapest().zip(next.and_then(PlacementAdvice::cheapest)) {
+        let month = |money: &MonthlyCost| {
             let Estimate { value, low, high, .. } = money.per_month;
             format!("{value:.2} ({low:.2} to {high:.2})")
         };

@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 
 use crate::calibration::{Calibration, Primitive};
-use crate::cost::{Counts, Term};
+use crate::cost::{Term, TermCounts};
 use crate::lab::Lab;
 use crate::record::Environment;
 use crate::scenario::{Group, KeyKind, Suite};
 
 /// How many times as long things take on the machine that is priced.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scale(BTreeMap<Term, f64>);
+pub struct MachineScale(BTreeMap<Term, f64>);
 
 /// Costs that cannot be scaled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +58,7 @@ pub enum ScaleError {
     },
 }
 
-impl Scale {
+impl MachineScale {
     /// The machine that was measured is the one that is priced.
     #[must_use]
     pub fn same() -> Self {
@@ -86,7 +86,7 @@ impl Scale {
             }
         }
         let provider = lab.provider.as_str();
-        let ratio = |parts: &[Part]| -> Result<f64, ScaleError> {
+        let ratio = |parts: &[ScaledPart]| -> Result<f64, ScaleError> {
             let sum = |of, calibration: &Calibration| -> Result<f64, ScaleError> {
                 parts.iter().map(|part| part.nanos(of, calibration, provider)).sum()
             };
@@ -94,9 +94,9 @@ impl Scale {
         };
         let (sign, verify) = signature(lab.key);
         let exchange = exchange(lab.groups.first().copied());
-        let record_of = |bytes| Part { name: sealing(lab.suites.first().copied()), bytes };
-        let (sign, verify) = (Part::of(sign), Part::of(verify));
-        let exchange = Part::of(exchange);
+        let record_of = |bytes| ScaledPart { name: sealing(lab.suites.first().copied()), bytes };
+        let (sign, verify) = (ScaledPart::of(sign), ScaledPart::of(verify));
+        let exchange = ScaledPart::of(exchange);
         let mut factors = BTreeMap::new();
         let mut set = |terms: &[Term], factor: f64| {
             factors.extend(terms.iter().map(|term| (*term, factor)));
@@ -106,7 +106,10 @@ impl Scale {
         set(&[Term::Resumed, Term::DialResumed], ratio(&[exchange])?);
         set(&[Term::TlsRequest], ratio(&[record_of(Some(1 << 10))])?);
         set(&[Term::TlsGbit], ratio(&[record_of(Some(16 << 10))])?);
-        set(&[Term::Connection, Term::Kept, Term::Dial], ratio(&[Part::of("tcp-connection")])?);
+        set(
+            &[Term::Connection, Term::Kept, Term::Dial],
+            ratio(&[ScaledPart::of("tcp-connection")])?,
+        );
         set(
             &[
                 Term::Request,
@@ -118,7 +121,7 @@ impl Scale {
                 Term::RelayWake,
                 Term::Rest,
             ],
-            ratio(&[Part::of("pipe")])?,
+            ratio(&[ScaledPart::of("pipe")])?,
         );
         Ok(Self(factors))
     }
@@ -126,7 +129,7 @@ impl Scale {
     /// Counts of things on the machine that was measured which take as long as these on the one that is
     /// priced. What a relay does in a handshake that it passes on is bytes, not cryptography.
     #[must_use]
-    pub fn apply(&self, counts: &Counts, is_relay: bool) -> Counts {
+    pub fn apply(&self, counts: &TermCounts, is_relay: bool) -> TermCounts {
         let factor = |term: &Term| {
             let like = match term {
                 Term::Full | Term::Resumed if is_relay => &Term::Request,
@@ -140,12 +143,12 @@ impl Scale {
 
 /// A primitive, and of how many bytes.
 #[derive(Clone, Copy)]
-struct Part {
+struct ScaledPart {
     name: &'static str,
     bytes: Option<u64>,
 }
 
-impl Part {
+impl ScaledPart {
     const fn of(name: &'static str) -> Self {
         Self { name, bytes: None }
     }

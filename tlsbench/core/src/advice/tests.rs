@@ -6,11 +6,11 @@ mod told;
 use super::scale::ScaleError;
 use super::*;
 use crate::calibration::{Calibration, Primitive};
-use crate::cost::Counts;
+use crate::cost::TermCounts;
 use crate::cost::tests::{World, checked, checked_in, shared, truth, woken};
 use crate::hop::HopKind;
 use crate::lab::Lab;
-use crate::placement::Known;
+use crate::placement::KnownPlacement;
 use crate::record::lab::{IdleHop, IdleRecord};
 use crate::record::{Environment, Measured};
 use crate::scenario::Version;
@@ -37,11 +37,11 @@ fn plain_profile() -> Profile {
 }
 
 fn advised(records: &[&LabRecord], profile: &Profile) -> Advice {
-    let scale = Ok(Scale::same());
-    advise(&Question { records, profile, prices: &prices(), scale: &scale })
+    let scale = Ok(MachineScale::same());
+    advise(&AdviceRequest { records, profile, prices: &prices(), scale: &scale })
 }
 
-fn placed(advice: &Advice, known: Known) -> &Placed {
+fn placed(advice: &Advice, known: KnownPlacement) -> &PlacementAdvice {
     advice.placements.iter().find(|placed| placed.placement == known.as_str()).unwrap()
 }
 
@@ -49,7 +49,7 @@ fn placed(advice: &Advice, known: Known) -> &Placed {
 fn the_examples_are_read() {
     let shop = profile(PROFILE);
     assert!(shop.requires.path_routing && !shop.requires.no_plaintext);
-    assert_eq!(shop.traffic(&Known::LbTerminate.placement()).requests, 3_600.0);
+    assert_eq!(shop.traffic(&KnownPlacement::LbTerminate.placement()).requests, 3_600.0);
     let devices = profile(include_str!("../../../../deploy/lab/devices.toml"));
     assert!(devices.requires.no_plaintext && devices.requires.client_identity);
     assert!(prices().balancer.iter().all(|balancer| !balancer.source.is_empty()));
@@ -142,7 +142,7 @@ fn units_are_those_of_the_dimension_that_needs_most() {
     assert!((month - 730.0 * (0.0225 + 0.006 * gb)).abs() < 1e-9, "{month}");
     // Little responses: TLS handshakes are what counts, and 50 of them fill a unit, or 800 or 25.
     let mut few = shop.clone();
-    (few.traffic.response_bytes, few.traffic.connection_time) = (1.0, Span(Nanos(1)));
+    (few.traffic.response_bytes, few.traffic.connection_time) = (1.0, SpanText(Nanos(1)));
     assert!((of("aws-nlb-tls", &few).0 - 300.0 / 50.0).abs() < 1e-9);
     assert!((of("aws-nlb-tcp", &few).0 - 300.0 / 800.0).abs() < 1e-9);
     assert!((of("aws-alb", &few).0 - 300.0 / 25.0).abs() < 1e-9);
@@ -154,44 +154,44 @@ fn units_are_those_of_the_dimension_that_needs_most() {
 #[test]
 fn servers_with_ticket_keys_of_their_own_divide_resumption() {
     let shop = profile(PROFILE);
-    let at = |known: Known| shop.effective_resumption(&known.placement());
-    assert!((at(Known::Passthrough) - 0.66 / 12.0).abs() < 1e-12);
-    assert!((at(Known::IngressTerminate) - 0.66).abs() < 1e-12, "three that share");
-    assert_eq!(at(Known::Plaintext), 0.0);
-    let traffic = shop.traffic(&Known::Passthrough.placement());
+    let at = |known: KnownPlacement| shop.effective_resumption(&known.placement());
+    assert!((at(KnownPlacement::Passthrough) - 0.66 / 12.0).abs() < 1e-12);
+    assert!((at(KnownPlacement::IngressTerminate) - 0.66).abs() < 1e-12, "three that share");
+    assert_eq!(at(KnownPlacement::Plaintext), 0.0);
+    let traffic = shop.traffic(&KnownPlacement::Passthrough.placement());
     assert!((traffic.full + traffic.resumed - 300.0).abs() < 1e-9);
 }
 
 #[test]
 fn what_a_placement_gives_up_follows_from_its_hops() {
-    let of = |known: Known| Keeps::of(&known.placement());
-    let ends = of(Known::LbTerminate);
+    let of = |known: KnownPlacement| Tradeoffs::of(&known.placement());
+    let ends = of(KnownPlacement::LbTerminate);
     assert_eq!((ends.tls_ends_at, ends.keys_at.as_slice()), (Some(Role::Lb), &[Role::Lb][..]));
     assert_eq!(ends.plaintext_to, [Role::Ingress, Role::Backend]);
     assert_eq!(ends.paths_seen_by, [Role::Lb, Role::Ingress]);
     assert!(ends.forwarded_headers && !ends.client_identity);
-    let through = of(Known::Passthrough);
+    let through = of(KnownPlacement::Passthrough);
     assert_eq!(through.tls_ends_at, Some(Role::Backend));
     assert!(through.paths_seen_by.is_empty() && !through.forwarded_headers);
     assert!(through.client_identity && through.plaintext_to.is_empty());
-    let twice = of(Known::IngressReencrypt);
+    let twice = of(KnownPlacement::IngressReencrypt);
     assert_eq!(twice.keys_at, [Role::Ingress, Role::Backend]);
     assert!(twice.plaintext_to.is_empty() && !twice.client_identity);
-    assert_eq!(of(Known::Mtls).keys_at, [Role::Lb, Role::Ingress, Role::Backend]);
-    assert!(of(Known::Mtls).client_identity);
-    let plain = of(Known::UpstreamTls);
+    assert_eq!(of(KnownPlacement::Mtls).keys_at, [Role::Lb, Role::Ingress, Role::Backend]);
+    assert!(of(KnownPlacement::Mtls).client_identity);
+    let plain = of(KnownPlacement::UpstreamTls);
     assert_eq!((plain.tls_ends_at, plain.plaintext_to.len()), (None, 2));
 }
 
 #[test]
 fn what_is_required_rules_placements_out_with_the_reason() {
-    let requires = |change: fn(&mut Requires)| {
-        let mut requires = Requires::default();
+    let requires = |change: fn(&mut Requirements)| {
+        let mut requires = Requirements::default();
         change(&mut requires);
-        let all = Known::PLACEMENTS.into_iter();
+        let all = KnownPlacement::PLACEMENTS.into_iter();
         let left =
-            all.filter(|known| Keeps::of(&known.placement()).ruled_out(&requires).is_empty());
-        left.map(Known::as_str).collect::<Vec<_>>()
+            all.filter(|known| Tradeoffs::of(&known.placement()).ruled_out(&requires).is_empty());
+        left.map(KnownPlacement::as_str).collect::<Vec<_>>()
     };
     assert_eq!(requires(|_| ()).len(), 8);
     assert_eq!(
@@ -201,8 +201,8 @@ fn what_is_required_rules_placements_out_with_the_reason() {
     assert_eq!(requires(|all| all.client_identity = true), ["passthrough", "mtls"]);
     assert_eq!(requires(|all| all.path_routing = true).len(), 7);
     assert!(!requires(|all| all.forwarded_headers = true).contains(&"passthrough"));
-    let all = Requires { no_plaintext: true, client_identity: true, ..Requires::default() };
-    let reasons = Keeps::of(&Known::LbTerminate.placement()).ruled_out(&all);
+    let all = Requirements { no_plaintext: true, client_identity: true, ..Requirements::default() };
+    let reasons = Tradeoffs::of(&KnownPlacement::LbTerminate.placement()).ruled_out(&all);
     assert_eq!(
         reasons,
         [
@@ -215,19 +215,19 @@ fn what_is_required_rules_placements_out_with_the_reason() {
 #[test]
 fn links_add_their_round_trips_as_the_protocols_take_them() {
     let shop = profile(PROFILE);
-    let of = |known: Known, version| Network::of(&known.placement(), &shop, version);
+    let of = |known: KnownPlacement, version| Network::of(&known.placement(), &shop, version);
     let micros = |time: Nanos| time.0 / 1_000;
     // 30 ms to the load balancer, 0.5 ms to the ingress, 0.3 ms to the backend.
-    let lb = of(Known::LbTerminate, Version::Tls13);
+    let lb = of(KnownPlacement::LbTerminate, Version::Tls13);
     assert_eq!((micros(lb.kept_ns), micros(lb.full_ns)), (30_800, 30_000 + 30_000 + 30_800));
     assert_eq!(lb.full_ns, lb.resumed_ns);
     // Relays dial on for each connection, and TLS goes all the way.
-    let through = of(Known::Passthrough, Version::Tls13);
+    let through = of(KnownPlacement::Passthrough, Version::Tls13);
     assert_eq!(micros(through.full_ns), 30_800 + 30_800 + 30_800);
-    let ingress = of(Known::IngressTerminate, Version::Tls12);
+    let ingress = of(KnownPlacement::IngressTerminate, Version::Tls12);
     assert_eq!(micros(ingress.full_ns), 30_500 + 2 * 30_500 + 30_800);
     assert_eq!(micros(ingress.resumed_ns), 30_500 + 30_500 + 30_800);
-    assert_eq!(micros(of(Known::Plaintext, Version::Tls13).full_ns), 30_000 + 30_800);
+    assert_eq!(micros(of(KnownPlacement::Plaintext, Version::Tls13).full_ns), 30_000 + 30_800);
 }
 
 fn calibration(model: &str, factor: f64) -> Calibration {
@@ -262,19 +262,20 @@ fn costs_are_scaled_by_the_primitives_of_both_machines() {
     let mut priced = calibration("other", 1.0);
     // Signatures take three times as long there, everything else as long.
     priced.primitives[0] = calibration("other", 3.0).primitives[0].clone();
-    let scale = Scale::between(&measured, &priced, &lab, &machine).unwrap();
-    let counts = Counts::from([(Term::Full, 10.0), (Term::Resumed, 10.0), (Term::Request, 10.0)]);
+    let scale = MachineScale::between(&measured, &priced, &lab, &machine).unwrap();
+    let counts =
+        TermCounts::from([(Term::Full, 10.0), (Term::Resumed, 10.0), (Term::Request, 10.0)]);
     let scaled = scale.apply(&counts, false);
     // A signature and a key exchange: (3 + 1) / (1 + 1).
     assert_eq!(
         scaled,
-        Counts::from([(Term::Full, 20.0), (Term::Resumed, 10.0), (Term::Request, 10.0)])
+        TermCounts::from([(Term::Full, 20.0), (Term::Resumed, 10.0), (Term::Request, 10.0)])
     );
     assert_eq!(scale.apply(&counts, true), counts, "a relay signs nothing");
-    assert_eq!(Scale::same().apply(&counts, false), counts);
+    assert_eq!(MachineScale::same().apply(&counts, false), counts);
 
     let refused = |measured: &Calibration, priced: &Calibration| {
-        Scale::between(measured, priced, &lab, &machine).unwrap_err()
+        MachineScale::between(measured, priced, &lab, &machine).unwrap_err()
     };
     let other = calibration("third", 1.0);
     assert!(matches!(refused(&other, &priced), ScaleError::OtherMachine { .. }));
@@ -296,10 +297,12 @@ fn cores_and_money_are_those_of_the_costs() {
     let profile = plain_profile();
     let advice = advised(&[&record], &profile);
     assert_eq!(advice.money_withheld, [""; 0]);
-    for known in [Known::LbTerminate, Known::Passthrough, Known::LbReencrypt] {
+    for known in
+        [KnownPlacement::LbTerminate, KnownPlacement::Passthrough, KnownPlacement::LbReencrypt]
+    {
         let placement = known.placement();
         let counts = flow(&placement, &profile.traffic(&placement));
-        let cost = |(hop, counts): (&crate::placement::Station, &Counts)| -> f64 {
+        let cost = |(hop, counts): (&crate::placement::PlacementHop, &TermCounts)| -> f64 {
             counts.iter().map(|(term, n)| n * truth(hop.role, hop.kind, *term)).sum()
         };
         let micros: f64 = placement.hops.iter().zip(&counts).map(cost).sum();
@@ -312,7 +315,7 @@ fn cores_and_money_are_those_of_the_costs() {
         assert!(own.low < own.value && own.value < own.high);
     }
     // With a managed load balancer only the other hops are one's own.
-    let through = placed(&advice, Known::Passthrough);
+    let through = placed(&advice, KnownPlacement::Passthrough);
     let managed = through.money.iter().find(|money| money.balancer.is_some()).unwrap();
     assert_eq!(managed.balancer.as_deref(), Some("aws-nlb-tcp"));
     let balancer = prices().balancer[0].per_month(&profile);
@@ -328,7 +331,10 @@ fn a_hop_is_woken_up_by_what_finds_it_idle() {
     let of = |busy: f64| {
         let mut profile = plain_profile();
         profile.target_utilisation = busy;
-        placed(&advised(&[&record], &profile), Known::Plaintext).hops[0].cores.unwrap().value
+        placed(&advised(&[&record], &profile), KnownPlacement::Plaintext).hops[0]
+            .cores
+            .unwrap()
+            .value
     };
     // A thousand connections of four requests: at 75 % rest three in four find it idle.
     let woken = |term: Term| truth(Role::Lb, HopKind::Http, term);
@@ -344,7 +350,7 @@ fn each_server_of_a_hop_takes_what_it_takes_at_rest() {
         let mut profile = plain_profile();
         profile.replicas.insert(Role::Ingress, servers);
         let advice = advised(&[record], &profile);
-        let hops = &placed(&advice, Known::Plaintext).hops;
+        let hops = &placed(&advice, KnownPlacement::Plaintext).hops;
         [0, 1].map(|hop: usize| hops[hop].cores.unwrap().value)
     };
     assert_eq!(of(&record, 1), of(&record, 3), "it was not read");
@@ -359,7 +365,7 @@ fn each_server_of_a_hop_takes_what_it_takes_at_rest() {
         };
         let busy = [(Role::Lb, 0), (Role::Ingress, 20), (Role::Backend, 0)];
         record.idle.push(IdleRecord {
-            placement: Known::Plaintext.as_str().to_owned(),
+            placement: KnownPlacement::Plaintext.as_str().to_owned(),
             round,
             connections: 1,
             hops: busy.map(|(role, millis)| hop(role, Nanos::from_millis(millis))).to_vec(),
@@ -382,7 +388,10 @@ fn money_is_withheld_with_every_reason() {
     let advice = advised(&[&broken], &profile);
     assert!(advice.money_withheld[0].contains("do not add up"), "{:?}", advice.money_withheld);
     assert!(advice.placements.iter().all(|placed| placed.money.is_empty()));
-    assert!(placed(&advice, Known::LbTerminate).cores.is_some(), "cores are told all the same");
+    assert!(
+        placed(&advice, KnownPlacement::LbTerminate).cores.is_some(),
+        "cores are told all the same"
+    );
     let taken = advice.recommendation.unwrap();
     assert_eq!(taken.confidence, Confidence::Low, "{taken:?}");
     assert!(taken.reasons.last().unwrap().contains("do not add up"), "{taken:?}");
@@ -398,12 +407,12 @@ fn money_is_withheld_with_every_reason() {
 
     let scale = Err("nobody knows the machine".to_owned());
     let question =
-        Question { records: &[&record], profile: &profile, prices: &prices(), scale: &scale };
+        AdviceRequest { records: &[&record], profile: &profile, prices: &prices(), scale: &scale };
     assert_eq!(advise(&question).money_withheld, ["nobody knows the machine"]);
 
     let mut busy = record.clone();
     let (top, top_ns) = ("cc1plus".to_owned(), Nanos(5));
-    busy.others = Some(crate::record::lab::Others { share: 0.2, top, top_ns });
+    busy.others = Some(crate::record::lab::OtherProcesses { share: 0.2, top, top_ns });
     let reasons = advised(&[&busy], &profile).money_withheld;
     assert!(reasons[0].contains("gate `others`"), "{reasons:?}");
 }
@@ -414,11 +423,14 @@ fn a_term_that_is_not_identified_leaves_cores_open_and_says_what_would_tell_it()
     let mut profile = plain_profile();
     profile.traffic.upstream_requests_per_connection = Some(40.0);
     let advice = advised(&[&record], &profile);
-    let lb = placed(&advice, Known::LbReencrypt);
+    let lb = placed(&advice, KnownPlacement::LbReencrypt);
     assert_eq!((lb.cores, lb.money.len()), (None, 0));
     let why = lb.hops[0].withheld.as_ref().unwrap();
     assert!(why.contains("`dial`") && why.contains("--upstream-pool 0"), "{why}");
-    assert!(placed(&advice, Known::Passthrough).cores.is_some(), "it dials nothing for requests");
+    assert!(
+        placed(&advice, KnownPlacement::Passthrough).cores.is_some(),
+        "it dials nothing for requests"
+    );
 }
 
 /// The backend's full handshakes are dear, its resumed ones cheap.
@@ -435,14 +447,14 @@ fn a_break_even_is_where_costs_are_the_same() {
     let record = World { cost: tipping, noise: 0.001, ..World::new() }.record();
     let profile = plain_profile();
     let advice = advised(&[&record], &profile);
-    let of = |one: Known, other: Known| {
+    let of = |one: KnownPlacement, other: KnownPlacement| {
         let mut all = advice.break_evens.iter();
         let is_it = |found: &&BreakEven| {
             (found.placement.as_str(), found.against.as_str()) == (one.as_str(), other.as_str())
         };
         all.find(is_it).unwrap()
     };
-    let cores = |known: Known, resumed: f64| {
+    let cores = |known: KnownPlacement, resumed: f64| {
         let mut profile = profile.clone();
         profile.traffic.resumed = resumed;
         let placement = known.placement();
@@ -453,9 +465,10 @@ fn a_break_even_is_where_costs_are_the_same() {
         });
         costs.sum::<f64>()
     };
-    let found = of(Known::Passthrough, Known::IngressTerminate);
-    let more =
-        |share: f64| cores(Known::Passthrough, share) - cores(Known::IngressTerminate, share);
+    let found = of(KnownPlacement::Passthrough, KnownPlacement::IngressTerminate);
+    let more = |share: f64| {
+        cores(KnownPlacement::Passthrough, share) - cores(KnownPlacement::IngressTerminate, share)
+    };
     assert!(more(0.0) > 0.0 && more(1.0) < 0.0, "{} {}", more(0.0), more(1.0));
     // It is a straight line.
     let want = more(0.0) / (more(0.0) - more(1.0));
@@ -465,7 +478,7 @@ fn a_break_even_is_where_costs_are_the_same() {
         format!("`passthrough` becomes cheaper than `ingress-terminate` above rho = {at:.2}");
     assert!(found.words.starts_with(&words), "{}", found.words);
     // Terminating twice never costs less than once, and dialling was not measured.
-    let found = of(Known::IngressReencrypt, Known::IngressTerminate);
+    let found = of(KnownPlacement::IngressReencrypt, KnownPlacement::IngressTerminate);
     assert_eq!(found.at, None);
     assert!(found.words.contains("where upstream connections are kept"), "{}", found.words);
 }
@@ -491,7 +504,7 @@ fn reencryption_is_small_from_the_kappa_on_at_which_it_is() {
     let extra = |kappa: f64| {
         let mut profile = profile.clone();
         profile.traffic.upstream_requests_per_connection = Some(kappa);
-        let cores = |known: Known| -> f64 {
+        let cores = |known: KnownPlacement| -> f64 {
             let placement = known.placement();
             let counts = flow(&placement, &profile.traffic(&placement));
             let hops = placement.hops.iter().zip(&counts);
@@ -500,7 +513,7 @@ fn reencryption_is_small_from_the_kappa_on_at_which_it_is() {
             })
             .sum()
         };
-        cores(Known::LbReencrypt) / cores(Known::LbTerminate) - 1.0
+        cores(KnownPlacement::LbReencrypt) / cores(KnownPlacement::LbTerminate) - 1.0
     };
     let at = found.at.unwrap_or_else(|| panic!("{}", found.words));
     assert!(at > 1.0 && extra(at) <= 0.055 && extra(at / 1.6) > 0.045, "{at}: {}", extra(at));

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::metric::NoMetric;
-use super::{Changes, Metric};
-use crate::compare::{Silence, Verdict};
+use super::{Metric, RecordChanges};
+use crate::compare::{InconclusiveReason, Verdict};
 use crate::stats::Estimate;
 
 /// A limit that a change must not pass: a metric, `>` or `<`, and a signed part in percent.
@@ -24,7 +24,7 @@ pub struct Condition {
 /// What a condition came to on one subject, or on all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum ConditionOutcome {
     /// The whole interval is on the right side of the limit.
     Holds,
     /// The interval has the limit within, or there may be no verdict.
@@ -50,17 +50,22 @@ pub enum ConditionError {
 impl Condition {
     /// What the condition came to on each subject that has its metric.
     #[must_use]
-    pub fn outcomes<'a>(&self, changes: &'a Changes) -> Vec<(&'a str, Outcome)> {
+    pub fn outcomes<'a>(&self, changes: &'a RecordChanges) -> Vec<(&'a str, ConditionOutcome)> {
         // Nothing meets a condition where nothing succeeds.
         let is_concerned = |metric| metric == self.metric || metric == Metric::Failed;
         let concerned = changes.changes.iter().filter(|change| is_concerned(change.metric));
         concerned
             .map(|change| {
                 let outcome = match (&change.ratio, change.verdict) {
-                    (None, Verdict::CostsMore) => Outcome::Fails,
-                    (None, Verdict::CostsLess) => Outcome::Holds,
-                    (Some(_), Verdict::None { why: Silence::Spoiled | Silence::TooLittle })
-                    | (None, _) => Outcome::CannotTell,
+                    (None, Verdict::CostsMore) => ConditionOutcome::Fails,
+                    (None, Verdict::CostsLess) => ConditionOutcome::Holds,
+                    (
+                        Some(_),
+                        Verdict::Inconclusive {
+                            reason: InconclusiveReason::Spoiled | InconclusiveReason::TooLittle,
+                        },
+                    )
+                    | (None, _) => ConditionOutcome::CannotTell,
                     (Some(ratio), _) => self.outcome(ratio),
                 };
                 (change.subject.as_str(), outcome)
@@ -68,16 +73,16 @@ impl Condition {
             .collect()
     }
 
-    fn outcome(&self, ratio: &Estimate) -> Outcome {
+    fn outcome(&self, ratio: &Estimate) -> ConditionOutcome {
         let limit = 1.0 + self.limit;
         let (inner, outer) = match self.above {
             true => (ratio.low - limit, ratio.high - limit),
             false => (limit - ratio.high, limit - ratio.low),
         };
         match (inner > 0.0, outer > 0.0) {
-            (true, _) => Outcome::Fails,
-            (false, true) => Outcome::CannotTell,
-            (false, false) => Outcome::Holds,
+            (true, _) => ConditionOutcome::Fails,
+            (false, true) => ConditionOutcome::CannotTell,
+            (false, false) => ConditionOutcome::Holds,
         }
     }
 }
@@ -110,7 +115,7 @@ impl fmt::Display for Condition {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for ConditionOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CannotTell => "cannot tell",

@@ -36,7 +36,7 @@ impl Observed {
     #[must_use]
     pub fn of_run(name: impl Into<String>, record: &RunRecord) -> Self {
         let scenario = record.scenario().ok();
-        let mut values = Values::default();
+        let mut values = MetricValues::default();
         for target in &record.targets {
             values.add_target(target, scenario.as_ref());
         }
@@ -55,7 +55,7 @@ impl Observed {
     /// A run over placements. Subjects are a placement and a workload, as `passthrough/full`.
     #[must_use]
     pub fn of_lab(name: impl Into<String>, record: &LabRecord) -> Self {
-        let mut values = Values::default();
+        let mut values = MetricValues::default();
         // The latency pass chooses its rate anew in each run, and costs choose a mix that is held out.
         let is_alike = |trial: &&TrialRecord| {
             trial.pass == Pass::Cpu
@@ -94,9 +94,9 @@ impl Observed {
 }
 
 #[derive(Default)]
-struct Values(BTreeMap<(String, Metric), f64>);
+struct MetricValues(BTreeMap<(String, Metric), f64>);
 
-impl Values {
+impl MetricValues {
     /// Keeps a figure; zero is none, for nothing can be a multiple of it.
     fn add(&mut self, subject: &str, metric: Metric, value: Option<f64>) {
         if let Some(value) = value.filter(|value| value.is_finite() && *value > 0.0) {

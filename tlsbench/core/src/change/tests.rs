@@ -28,7 +28,7 @@ fn side(name: &str, values: &[f64]) -> Vec<Observed> {
     values.iter().enumerate().map(one).collect()
 }
 
-fn only(these: &[Observed], against: &[Observed], pairing: Pairing) -> Change {
+fn only(these: &[Observed], against: &[Observed], pairing: Pairing) -> MetricChange {
     let mut changes = changes(these, against, &[], pairing).unwrap().changes;
     assert_eq!(changes.len(), 1);
     changes.remove(0)
@@ -49,7 +49,7 @@ fn the_record_is_the_unit_and_five_a_side_are_needed_for_a_word() {
     assert_eq!(found.difference.unwrap().runs, 10);
 
     let few = only(&side("a", &times(1.1)[..4]), &side("b", &BEFORE), Pairing::None);
-    assert_eq!(few.verdict, Verdict::None { why: Silence::TooLittle });
+    assert_eq!(few.verdict, Verdict::Inconclusive { reason: InconclusiveReason::TooLittle });
     assert!(few.ratio.unwrap().low > 1.05, "numbers without a verdict");
     assert_eq!(few.words(), "no verdict: fewer than 5 records on a side");
 
@@ -161,12 +161,18 @@ fn a_shut_gate_of_one_record_takes_the_word_from_its_family_and_subject() {
         let mut all = found.changes.iter();
         all.find(|one| one.subject == subject && one.metric == metric).unwrap().verdict
     };
-    assert_eq!(verdict("shop", Metric::Cpu), Verdict::None { why: Silence::Spoiled });
+    assert_eq!(
+        verdict("shop", Metric::Cpu),
+        Verdict::Inconclusive { reason: InconclusiveReason::Spoiled }
+    );
     assert_eq!(verdict("shop", Metric::Rate), Verdict::CostsMore);
     assert_eq!(verdict("other", Metric::Cpu), Verdict::CostsMore);
     let condition: Condition = "cpu > +5%".parse().unwrap();
     let outcomes = condition.outcomes(&found);
-    assert_eq!(outcomes, [("other", Outcome::Fails), ("shop", Outcome::CannotTell)]);
+    assert_eq!(
+        outcomes,
+        [("other", ConditionOutcome::Fails), ("shop", ConditionOutcome::CannotTell)]
+    );
 }
 
 #[test]
@@ -175,13 +181,13 @@ fn a_condition_fails_only_when_the_whole_interval_is_past_it() {
     let ratio = found.changes[0].ratio.unwrap();
     assert!(ratio.low < 1.09 && 1.11 < ratio.high, "{ratio:?}");
     for (text, wanted) in [
-        ("cpu > +5%", Outcome::Fails),
-        ("cpu>+10%", Outcome::CannotTell),
-        ("cpu > +20 %", Outcome::Holds),
-        ("cpu < +5%", Outcome::Holds),
-        ("cpu < +9.5%", Outcome::CannotTell),
-        ("cpu < +50%", Outcome::Fails),
-        ("cpu < -5%", Outcome::Holds),
+        ("cpu > +5%", ConditionOutcome::Fails),
+        ("cpu>+10%", ConditionOutcome::CannotTell),
+        ("cpu > +20 %", ConditionOutcome::Holds),
+        ("cpu < +5%", ConditionOutcome::Holds),
+        ("cpu < +9.5%", ConditionOutcome::CannotTell),
+        ("cpu < +50%", ConditionOutcome::Fails),
+        ("cpu < -5%", ConditionOutcome::Holds),
     ] {
         let condition: Condition = text.parse().unwrap();
         assert_eq!(condition.outcomes(&found), [("shop", wanted)], "{text}");
@@ -189,7 +195,7 @@ fn a_condition_fails_only_when_the_whole_interval_is_past_it() {
     let few =
         changes(&side("a", &times(3.0)[..4]), &side("b", &BEFORE), &[], Pairing::None).unwrap();
     let condition: Condition = "cpu > +5%".parse().unwrap();
-    assert_eq!(condition.outcomes(&few), [("shop", Outcome::CannotTell)]);
+    assert_eq!(condition.outcomes(&few), [("shop", ConditionOutcome::CannotTell)]);
 }
 
 #[test]
@@ -236,8 +242,9 @@ fn the_same_against_itself_seldom_is_said_to_differ() {
     let mut wrong = 0;
     for _ in 0..EXPERIMENTS {
         let found = changes(&side("x"), &side("y"), &[], Pairing::None).unwrap();
-        let differs =
-            |change: &Change| matches!(change.verdict, Verdict::CostsLess | Verdict::CostsMore);
+        let differs = |change: &MetricChange| {
+            matches!(change.verdict, Verdict::CostsLess | Verdict::CostsMore)
+        };
         wrong += u32::from(found.changes.iter().any(differs));
     }
     let share = f64::from(wrong) / f64::from(EXPERIMENTS);
@@ -457,19 +464,19 @@ fn a_side_where_nothing_succeeds_is_worse_however_few_records_there_are() {
         let condition: Condition = "cpu > +5%".parse().unwrap();
         condition.outcomes(&changes).iter().map(|(_, outcome)| *outcome).max()
     };
-    assert_eq!(outcome(&these, &against), Some(Outcome::Fails));
+    assert_eq!(outcome(&these, &against), Some(ConditionOutcome::Fails));
 
     let found = only(&against, &these, Pairing::None);
     assert_eq!(found.words(), "better");
-    assert_eq!(outcome(&against, &these), Some(Outcome::Holds));
+    assert_eq!(outcome(&against, &these), Some(ConditionOutcome::Holds));
 
     // Without a figure on either side nothing is told but that.
     let mut both = side("b", &[100.0]);
     both[0].values.clear();
     both[0].failed.insert("shop".to_owned(), 1.0);
     let found = only(&these, &both, Pairing::None);
-    assert_eq!(found.verdict, Verdict::None { why: Silence::Spoiled });
-    assert_eq!(outcome(&these, &both), Some(Outcome::CannotTell));
+    assert_eq!(found.verdict, Verdict::Inconclusive { reason: InconclusiveReason::Spoiled });
+    assert_eq!(outcome(&these, &both), Some(ConditionOutcome::CannotTell));
 }
 
 #[test]

@@ -46,19 +46,22 @@ fn equality_needs_the_whole_interval_and_a_margin() {
 fn nothing_is_said_of_what_was_not_asked_or_is_too_little_or_drifts() {
     let undeclared = Comparison { declared: false, ..comparison(rounds(1.5, 0.01)) };
     let finding = compare(&[undeclared], 1).remove(0);
-    assert_eq!(finding.verdict, Verdict::None { why: Silence::Undeclared });
+    assert_eq!(finding.verdict, Verdict::Inconclusive { reason: InconclusiveReason::Undeclared });
     assert_eq!(finding.chance, None);
     assert!(finding.ratio.unwrap().low > 1.4, "intervals are for all");
 
     let spoiled = Comparison { spoiled: true, ..comparison(rounds(1.5, 0.01)) };
-    assert_eq!(verdict(&spoiled), Verdict::None { why: Silence::Spoiled });
+    assert_eq!(verdict(&spoiled), Verdict::Inconclusive { reason: InconclusiveReason::Spoiled });
 
     let few = comparison(rounds(1.5, 0.01)[..5].to_vec());
-    assert_eq!(verdict(&few), Verdict::None { why: Silence::TooLittle });
+    assert_eq!(verdict(&few), Verdict::Inconclusive { reason: InconclusiveReason::TooLittle });
     let zero = comparison(vec![(0.0, 1.0); 8]);
-    assert_eq!(verdict(&zero), Verdict::None { why: Silence::TooLittle });
+    assert_eq!(verdict(&zero), Verdict::Inconclusive { reason: InconclusiveReason::TooLittle });
     let drifts = (0..12).map(|n| (100.0, 110.0 + 3.0 * f64::from(n))).collect();
-    assert_eq!(verdict(&comparison(drifts)), Verdict::None { why: Silence::Drifting });
+    assert_eq!(
+        verdict(&comparison(drifts)),
+        Verdict::Inconclusive { reason: InconclusiveReason::Drifting }
+    );
 }
 
 #[test]
@@ -88,7 +91,7 @@ fn findings_say_what_they_are_in_words_and_in_json() {
             r#"{"is":"cannot-tell","visible":0.123}"#,
         ),
         (
-            Verdict::None { why: Silence::Undeclared },
+            Verdict::Inconclusive { reason: InconclusiveReason::Undeclared },
             "no verdict: not declared before the run",
             r#"{"is":"none","why":"undeclared"}"#,
         ),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::flow::{Counts, Term, Traffic, flow};
+use super::flow::{Term, TermCounts, Traffic, flow};
 use super::rest::{AtRest, Readings};
 use crate::hop::HopKind;
 use crate::lab::{Lab, Workload};
@@ -13,16 +13,16 @@ use crate::units::Nanos;
 
 /// One equation: what a hop did for each operation, and what that took.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Row {
+pub(super) struct Observation {
     pub(super) role: Role,
     pub(super) kind: HopKind,
     /// What it did, on average over rounds.
-    pub(super) counts: Counts,
+    pub(super) counts: TermCounts,
     /// CPU time in microseconds, round by round.
     pub(super) micros: BTreeMap<u32, f64>,
 }
 
-impl Row {
+impl Observation {
     /// Takes cores to be so busy whenever the hop is woken up.
     pub(super) fn be_woken_up_at(&mut self, busy: f64) {
         let idle = (1.0 - busy) * self.counts.get(&Term::Wake).copied().unwrap_or_default();
@@ -36,15 +36,15 @@ impl Row {
 
 /// All that was measured of a sort of hop.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Equations {
-    pub(super) rows: Vec<Row>,
+pub(super) struct HopObservations {
+    pub(super) rows: Vec<Observation>,
     pub(super) rest: AtRest,
 }
 
 /// All equations of some records.
-pub(super) struct Rows(Vec<Row>);
+pub(super) struct Observations(Vec<Observation>);
 
-impl Rows {
+impl Observations {
     pub(super) fn of(records: &[&LabRecord]) -> Self {
         let mut rows = Vec::new();
         for record in records {
@@ -57,8 +57,8 @@ impl Rows {
     }
 
     /// Equations by sort of hop, in the order of roles.
-    pub(super) fn by_block(self, rests: &Readings) -> Vec<((Role, HopKind), Equations)> {
-        let mut blocks: BTreeMap<(Role, HopKind), Equations> = BTreeMap::new();
+    pub(super) fn by_block(self, rests: &Readings) -> Vec<((Role, HopKind), HopObservations)> {
+        let mut blocks: BTreeMap<(Role, HopKind), HopObservations> = BTreeMap::new();
         for row in self.0 {
             blocks.entry((row.role, row.kind)).or_default().rows.push(row);
         }
@@ -70,7 +70,7 @@ impl Rows {
 }
 
 /// The equations of one placement under one workload, one for each hop.
-pub(super) fn of_trial(record: &LabRecord, trial: &TrialRecord) -> Vec<Row> {
+pub(super) fn of_trial(record: &LabRecord, trial: &TrialRecord) -> Vec<Observation> {
     let Some(placement) = record.placement(&trial.placement) else { return Vec::new() };
     let Some(traffic) = traffic(&record.lab, trial) else { return Vec::new() };
     let busy = Cores::of(record, trial).busy(hops_cpu(trial));
@@ -93,7 +93,7 @@ pub(super) fn of_trial(record: &LabRecord, trial: &TrialRecord) -> Vec<Row> {
             Some((round.round, used.usage.cpu.total.as_micros_f64() / round.succeeded as f64))
         });
         let micros = micros.collect();
-        let mut row = Row { role: hop.role, kind: hop.kind, counts, micros };
+        let mut row = Observation { role: hop.role, kind: hop.kind, counts, micros };
         row.be_woken_up_at(busy);
         row
     })

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::hop::{Carried, HopKind};
+use crate::hop::{HopKind, LinkSecurity};
 use crate::placement::Placement;
 use crate::words::words;
 
@@ -56,7 +56,7 @@ pub enum Term {
 }
 
 /// How many of each thing.
-pub type Counts = BTreeMap<Term, f64>;
+pub type TermCounts = BTreeMap<Term, f64>;
 
 /// What clients do, in whatever span: for an operation, or in a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -126,15 +126,15 @@ struct Arriving {
 
 /// What each hop does for the traffic, from the client on.
 #[must_use]
-pub fn flow(placement: &Placement, traffic: &Traffic) -> Vec<Counts> {
+pub fn flow(placement: &Placement, traffic: &Traffic) -> Vec<TermCounts> {
     let links = placement.links();
     let Traffic { connections, full, resumed, requests, gbit, .. } = *traffic;
     let mut arriving = Arriving { connections, full, resumed };
     let mut all = Vec::with_capacity(placement.hops.len());
     for (index, hop) in placement.hops.iter().enumerate() {
-        let carried = links.get(index).copied().unwrap_or(Carried::Plain);
-        let beyond = links.get(index + 1).copied().unwrap_or(Carried::Plain);
-        let mut counts = Counts::new();
+        let carried = links.get(index).copied().unwrap_or(LinkSecurity::Plain);
+        let beyond = links.get(index + 1).copied().unwrap_or(LinkSecurity::Plain);
+        let mut counts = TermCounts::new();
         let mut add = |term: Term, count: f64| {
             if count > 0.0 {
                 *counts.entry(term).or_default() += count;
@@ -148,17 +148,17 @@ pub fn flow(placement: &Placement, traffic: &Traffic) -> Vec<Counts> {
         add(Term::Gbit, gbit.min(first));
         add(Term::Long, gbit.min(second) - first);
         add(Term::Bulk, gbit - second);
-        if carried != Carried::Plain {
+        if carried != LinkSecurity::Plain {
             add(Term::Full, arriving.full);
             add(Term::Resumed, arriving.resumed);
         }
         let is_http = hop.kind == HopKind::Http;
         if is_http || hop.kind == HopKind::Backend {
-            if carried == Carried::Mtls {
+            if carried == LinkSecurity::Mtls {
                 add(Term::Mutual, arriving.full);
             }
-            let dials_tls = is_http && beyond != Carried::Plain;
-            let sides = f64::from(u8::from(carried != Carried::Plain) + u8::from(dials_tls));
+            let dials_tls = is_http && beyond != LinkSecurity::Plain;
+            let sides = f64::from(u8::from(carried != LinkSecurity::Plain) + u8::from(dials_tls));
             add(Term::TlsRequest, sides * requests);
             add(Term::TlsGbit, sides * gbit);
         }
@@ -167,7 +167,7 @@ pub fn flow(placement: &Placement, traffic: &Traffic) -> Vec<Counts> {
             add(Term::Dial, arriving.connections);
             add(Term::DialFull, arriving.full);
             add(Term::DialResumed, arriving.resumed);
-            if beyond == Carried::Mtls {
+            if beyond == LinkSecurity::Mtls {
                 add(Term::DialMutual, arriving.full);
             }
         }
@@ -177,9 +177,9 @@ pub fn flow(placement: &Placement, traffic: &Traffic) -> Vec<Counts> {
 }
 
 /// The connections of an HTTP hop's pool.
-fn upstream(traffic: &Traffic, carried: Carried) -> Arriving {
+fn upstream(traffic: &Traffic, carried: LinkSecurity) -> Arriving {
     let connections = traffic.requests / traffic.kappa;
-    let handshakes = if carried == Carried::Plain { 0.0 } else { connections };
+    let handshakes = if carried == LinkSecurity::Plain { 0.0 } else { connections };
     let resumed = handshakes * traffic.upstream_resumed;
     Arriving { connections, full: handshakes - resumed, resumed }
 }

@@ -10,8 +10,8 @@ use std::fmt;
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
 
-use super::Fit;
-use super::design::{Cores, Row, of_trial};
+use super::CostFit;
+use super::design::{Cores, Observation, of_trial};
 use crate::lab::{Mix, Pass, Workload};
 use crate::placement::Role;
 use crate::random::SplitMix64;
@@ -21,16 +21,16 @@ use crate::units::NANOS_PER_MICRO;
 
 /// Predicted beside measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Check {
+pub struct HoldOutCheck {
     /// Hop by hop.
-    pub rows: Vec<CheckRow>,
+    pub rows: Vec<PredictionCheck>,
     /// Why no money may be told; nothing where the fit has stood the test.
-    pub unchecked: Option<Unchecked>,
+    pub unchecked: Option<UncheckedReason>,
 }
 
 /// One hop of one placement under the held-out mix.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct CheckRow {
+pub struct PredictionCheck {
     /// The placement.
     pub placement: String,
     /// The hop.
@@ -46,7 +46,7 @@ pub struct CheckRow {
 /// Why no money may be told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
-pub enum Unchecked {
+pub enum UncheckedReason {
     /// Another fit chose the mix.
     OtherFit,
     /// Nothing was held out.
@@ -69,7 +69,7 @@ pub enum Unchecked {
 /// has, how many of them are resumed, and but for 16 KiB in how long responses are.
 #[must_use]
 pub fn held_out(record: &LabRecord, from_round: u32) -> HeldOut {
-    let fit = Fit::of(&[&before(record, from_round)]);
+    let fit = CostFit::of(&[&before(record, from_round)]);
     let hash = digest(&SHA256, figures(&fit).as_bytes());
     let seed = hash.as_ref().iter().take(8).fold(0, |seed, byte| (seed << 8) | u64::from(*byte));
     let mut bits = SplitMix64::new(seed);
@@ -96,7 +96,7 @@ fn before(record: &LabRecord, round: u32) -> LabRecord {
 }
 
 /// The figures as a text: to four digits, for the last ones differ between machines.
-fn figures(fit: &Fit) -> String {
+fn figures(fit: &CostFit) -> String {
     let mut text = String::new();
     for block in &fit.blocks {
         for cost in &block.terms {
@@ -111,33 +111,33 @@ fn figures(fit: &Fit) -> String {
 
 /// Holds a fit against the mix that it chose, as a record of several measured it.
 #[must_use]
-pub fn check(fit: &Fit, records: &[&LabRecord]) -> Check {
-    let none = |unchecked| Check { rows: Vec::new(), unchecked: Some(unchecked) };
+pub fn check(fit: &CostFit, records: &[&LabRecord]) -> HoldOutCheck {
+    let none = |unchecked| HoldOutCheck { rows: Vec::new(), unchecked: Some(unchecked) };
     let found = records.iter().find_map(|record| Some((record, record.held_out.as_ref()?)));
-    let Some((record, chosen)) = found else { return none(Unchecked::NotMeasured) };
+    let Some((record, chosen)) = found else { return none(UncheckedReason::NotMeasured) };
     // Of the record itself: others may have been named beside it since.
     let own = held_out(record, chosen.from_round);
     if own != *chosen || record.lab.mix != chosen.mix {
-        return none(Unchecked::OtherFit);
+        return none(UncheckedReason::OtherFit);
     }
     let mixes = record.trials.iter().filter(|trial| trial.workload == Workload::Mix);
     let is_once = mixes.clone().all(|trial| trial.client.rounds.len() < 2);
-    let rows: Vec<CheckRow> = mixes.flat_map(|trial| rows(fit, record, trial)).collect();
-    let wrong: Vec<&CheckRow> = rows.iter().filter(|row| !row.holds).collect();
+    let rows: Vec<PredictionCheck> = mixes.flat_map(|trial| rows(fit, record, trial)).collect();
+    let wrong: Vec<&PredictionCheck> = rows.iter().filter(|row| !row.holds).collect();
     let worst = wrong.iter().max_by(|a, b| a.off().total_cmp(&b.off()));
     let unchecked = match worst {
-        _ if rows.is_empty() => Some(Unchecked::NotMeasured),
-        Some(_) if is_once => Some(Unchecked::TooFewRounds),
+        _ if rows.is_empty() => Some(UncheckedReason::NotMeasured),
+        Some(_) if is_once => Some(UncheckedReason::TooFewRounds),
         Some(worst) => {
             let (rows, of) = (wrong.len(), rows.len());
-            Some(Unchecked::Off { rows, of, worst: worst.to_string() })
+            Some(UncheckedReason::Off { rows, of, worst: worst.to_string() })
         }
         None => None,
     };
-    Check { rows, unchecked }
+    HoldOutCheck { rows, unchecked }
 }
 
-fn rows(fit: &Fit, record: &LabRecord, trial: &TrialRecord) -> Vec<CheckRow> {
+fn rows(fit: &CostFit, record: &LabRecord, trial: &TrialRecord) -> Vec<PredictionCheck> {
     let wall = trial.client.sum(|round| round.wall_ns.0) as f64;
     let rate = trial.client.sum(|round| round.succeeded) as f64 * 1e9 / wall;
     let operations = trial.client.sum(|round| round.succeeded) as f64;
@@ -163,19 +163,19 @@ fn rows(fit: &Fit, record: &LabRecord, trial: &TrialRecord) -> Vec<CheckRow> {
             (cores.value - measured).abs() <= (measured * OFF_MAX).max(OFF_CORES_MAX)
         });
         let placement = trial.placement.clone();
-        CheckRow { placement, role: row.role, predicted: cores, measured, holds }
+        PredictionCheck { placement, role: row.role, predicted: cores, measured, holds }
     })
     .collect()
 }
 
 /// CPU time of a hop for each operation in microseconds, by the figures of the rounds that it was seen in.
-fn predicted(fit: &Fit, row: &Row) -> Option<Estimate> {
+fn predicted(fit: &CostFit, row: &Observation) -> Option<Estimate> {
     let all = fit.rounds(row.role, row.kind, &row.counts).ok()?;
     let same = all.into_iter().filter(|(round, _)| row.micros.contains_key(round));
     mean(&same.map(|(_, micros)| micros).collect::<Vec<f64>>())
 }
 
-impl CheckRow {
+impl PredictionCheck {
     /// How far the prediction is off, as a part of what was measured.
     fn off(&self) -> f64 {
         let off = |cores: Estimate| (cores.value / self.measured - 1.0).abs();
@@ -183,7 +183,7 @@ impl CheckRow {
     }
 }
 
-impl fmt::Display for CheckRow {
+impl fmt::Display for PredictionCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { placement, role, measured, .. } = self;
         match &self.predicted {
@@ -195,7 +195,7 @@ impl fmt::Display for CheckRow {
     }
 }
 
-impl fmt::Display for Unchecked {
+impl fmt::Display for UncheckedReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotMeasured => f.write_str(

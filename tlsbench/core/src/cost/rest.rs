@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::flow::{Counts, Term};
+use super::flow::{Term, TermCounts};
 use crate::hop::HopKind;
 use crate::placement::Role;
 use crate::record::lab::LabRecord;
@@ -31,7 +31,7 @@ impl AtRest {
     }
 
     /// CPU time over the seconds of these counts in microseconds.
-    pub(super) fn over(&self, counts: &Counts) -> f64 {
+    pub(super) fn over(&self, counts: &TermCounts) -> f64 {
         self.each * counts.get(&Term::Rest).copied().unwrap_or_default()
     }
 }
@@ -71,7 +71,7 @@ fn per_second(rest: Rest) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::cost::tests::{World, shared, truth};
-    use crate::cost::{Fit, Withheld, check, held_out};
+    use crate::cost::{CostFit, Withheld, check, held_out};
     use crate::lab::Workload;
     use crate::record::lab::{IdleHop, IdleRecord, TrialRecord};
     use crate::units::Nanos;
@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn rest_is_read_by_itself_and_taken_out_of_what_hops_take_for_all_else() {
         let record = rested(3);
-        let fit = Fit::of(&[&record]);
-        let plain = Fit::of(&[&world().record()]);
+        let fit = CostFit::of(&[&record]);
+        let plain = CostFit::of(&[&world().record()]);
         assert!(fit.blocks.len() > 3 && fit.blocks.len() == plain.blocks.len());
         for (block, without) in fit.blocks.iter().zip(&plain.blocks) {
             let name = format!("{} {}", block.role, block.kind);
@@ -160,8 +160,8 @@ mod tests {
         // Where it was not read it is in all else, which then takes more.
         let mut unread = record.clone();
         unread.idle.clear();
-        let unread = Fit::of(&[&unread]);
-        let of = |fit: &Fit| fit.blocks[0].cost(Term::Full).unwrap().micros.unwrap().value;
+        let unread = CostFit::of(&[&unread]);
+        let of = |fit: &CostFit| fit.blocks[0].cost(Term::Full).unwrap().micros.unwrap().value;
         assert!(of(&unread) > 1.01 * of(&fit), "{} {}", of(&unread), of(&fit));
         let full = shared(8) * truth(fit.blocks[0].role, fit.blocks[0].kind, Term::Full);
         assert!((of(&fit) - full).abs() < 0.01 * full);
@@ -176,14 +176,14 @@ mod tests {
         let of_nothing = Rest { wall: Nanos(0), cpu: Nanos(7) };
         let mut empty = unread.clone();
         empty.idle[0].hops[0].rest = Some(of_nothing);
-        let fits = [&unread, &empty, &rested(1)].map(|record| Fit::of(&[record]));
+        let fits = [&unread, &empty, &rested(1)].map(|record| CostFit::of(&[record]));
         for (fit, why) in
             fits.iter().zip([Withheld::NotMeasured, Withheld::NotMeasured, Withheld::TooFewRounds])
         {
             for (block, first) in fit.blocks.iter().zip(&fits[0].blocks) {
                 let rest = block.cost(Term::Rest).unwrap();
                 assert_eq!((rest.micros, rest.withheld), (None, Some(why)));
-                let all = |block: &crate::cost::Block| {
+                let all = |block: &crate::cost::CostModel| {
                     let others = block.terms.iter().filter(|cost| cost.term != Term::Rest);
                     others.cloned().collect::<Vec<_>>()
                 };
@@ -195,8 +195,9 @@ mod tests {
     #[test]
     fn a_reading_is_of_all_placements_of_a_round_of_a_record() {
         let (one, other) = (rested(3), rested(2));
-        let fit = Fit::of(&[&one, &other]);
-        let runs = |block: &crate::cost::Block| block.cost(Term::Rest)?.micros.map(|of| of.runs);
+        let fit = CostFit::of(&[&one, &other]);
+        let runs =
+            |block: &crate::cost::CostModel| block.cost(Term::Rest)?.micros.map(|of| of.runs);
         assert!(fit.blocks.iter().all(|block| runs(block) == Some(5)));
 
         // One of several placements of a round took nothing, and one of them has no readings.
@@ -212,7 +213,7 @@ mod tests {
         assert!(left > 1.0);
         of_round[0].hops[0].rest = None;
         of_round[1].hops[0].rest = Some(Rest { wall: Nanos(1), cpu: Nanos(0) });
-        let fit = Fit::of(&[&uneven]);
+        let fit = CostFit::of(&[&uneven]);
         let lb = fit.block(Role::Lb, HopKind::Http).unwrap().cost(Term::Rest).unwrap();
         // The first reading strays to 0.99, the second to 1.
         let each = at_rest(Role::Lb, HopKind::Http);
@@ -233,7 +234,7 @@ mod tests {
             placements.map(|placement| world.trial(placement, Workload::Mix)).collect();
         burden(&mut mixed);
         record.trials.extend(mixed);
-        let found = check(&Fit::of(&[&record]), &[&record]);
+        let found = check(&CostFit::of(&[&record]), &[&record]);
         assert_eq!((found.unchecked, found.rows.len()), (None, 30));
         for row in found.rows {
             let predicted = row.predicted.unwrap().value;

@@ -12,17 +12,17 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use common::Common;
+use common::CommonTerms;
 use nalgebra::{DMatrix, DVector, Dyn, SVD};
 
 use super::Withheld;
-use super::design::{Equations, Row};
-use super::flow::{Counts, Term};
+use super::design::{HopObservations, Observation};
+use super::flow::{Term, TermCounts};
 use super::rest::AtRest;
 
 /// A sort of hop that is solved, round by round.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Solved {
+pub(super) struct Solution {
     /// Columns: terms of which something was measured and that are not held at zero.
     terms: Vec<Term>,
     /// Terms that are held at zero.
@@ -34,23 +34,23 @@ pub(super) struct Solved {
     /// Divided terms of each round.
     rounds: Vec<(u32, Vec<f64>)>,
     /// What all sorts of hop have in common.
-    common: Arc<Common>,
+    common: Arc<CommonTerms>,
     rest: AtRest,
     pub(super) rank: u32,
     pub(super) condition: Option<f64>,
 }
 
-impl Solved {
+impl Solution {
     /// Solves equations by sort of hop, in the rounds that most slices of a sort have.
-    pub(super) fn all(blocks: &[Equations]) -> Vec<Self> {
-        let mut designs: Vec<Design<'_>> = blocks.iter().map(Design::of).collect();
+    pub(super) fn all(blocks: &[HopObservations]) -> Vec<Self> {
+        let mut designs: Vec<DesignMatrix<'_>> = blocks.iter().map(DesignMatrix::of).collect();
         // Of the whole design: holding a term at zero tells nothing.
         let whole: Vec<(u32, Option<f64>)> =
             designs.iter().map(|design| (design.rank, design.condition())).collect();
         let mut at_bound: Vec<Vec<Term>> = vec![Vec::new(); blocks.len()];
         let mut common_at_bound = Vec::new();
         loop {
-            let common = Arc::new(Common::of(&designs, common_at_bound.clone()));
+            let common = Arc::new(CommonTerms::of(&designs, common_at_bound.clone()));
             if let Some(worst) = common.most_negative() {
                 common_at_bound.push(worst);
                 continue;
@@ -121,13 +121,13 @@ impl Solved {
         if term == Term::Rest {
             return self.rest.readings().to_vec();
         }
-        self.predict(&Counts::from([(term, 1.0)])).into_values().collect()
+        self.predict(&TermCounts::from([(term, 1.0)])).into_values().collect()
     }
 
     /// Terms of these counts that have no figure, and of which the counts are no combination that has
     /// one: where two always went together, both together can be predicted. Rest is never missing: where it
     /// was not read, what it comes to is in what the hop takes for all else.
-    pub(super) fn missing(&self, counts: &Counts) -> Vec<Term> {
+    pub(super) fn missing(&self, counts: &TermCounts) -> Vec<Term> {
         let is_unknown = |term: &Term| match self.withheld(*term) {
             Some(Withheld::Inseparable) => term.is_common(),
             withheld => withheld.is_some() && *term != Term::Rest,
@@ -147,7 +147,7 @@ impl Solved {
     }
 
     /// What counts take, by each round's figures.
-    pub(super) fn predict(&self, counts: &Counts) -> BTreeMap<u32, f64> {
+    pub(super) fn predict(&self, counts: &TermCounts) -> BTreeMap<u32, f64> {
         let divided = self.divided(counts);
         let rest = self.rest.over(counts);
         let of_round = |(round, terms): &(u32, Vec<f64>)| {
@@ -157,7 +157,7 @@ impl Solved {
     }
 
     /// Measured beside fitted.
-    pub(super) fn misfit(&self, rows: &[Row]) -> Option<f64> {
+    pub(super) fn misfit(&self, rows: &[Observation]) -> Option<f64> {
         let offs: Vec<f64> = rows
             .iter()
             .filter(|row| typical(row) > 0.0)
@@ -170,15 +170,15 @@ impl Solved {
         square.is_finite().then(|| square.sqrt())
     }
 
-    fn divided(&self, counts: &Counts) -> Vec<f64> {
+    fn divided(&self, counts: &TermCounts) -> Vec<f64> {
         let terms = self.terms.iter().zip(&self.scales);
         terms.map(|(term, scale)| counts.get(term).copied().unwrap_or_default() / scale).collect()
     }
 }
 
 /// The equations of a sort of hop, but for what is common to all.
-struct Design<'a> {
-    rows: Vec<&'a Row>,
+struct DesignMatrix<'a> {
+    rows: Vec<&'a Observation>,
     terms: Vec<Term>,
     /// Errors are relative: a megabyte takes a thousand times as long as a handshake.
     weights: Vec<f64>,
@@ -191,9 +191,9 @@ struct Design<'a> {
     rest: &'a AtRest,
 }
 
-impl<'a> Design<'a> {
-    fn of(all: &'a Equations) -> Self {
-        let rows: Vec<&Row> = all.rows.iter().filter(|row| typical(row) > 0.0).collect();
+impl<'a> DesignMatrix<'a> {
+    fn of(all: &'a HopObservations) -> Self {
+        let rows: Vec<&Observation> = all.rows.iter().filter(|row| typical(row) > 0.0).collect();
         let is_seen = |term: &Term| rows.iter().any(|row| row.counts.contains_key(term));
         let is_own = |term: &Term| !term.is_common() && *term != Term::Rest;
         let terms = Term::ALL.iter().copied().filter(is_own).filter(is_seen).collect();
@@ -205,7 +205,7 @@ impl<'a> Design<'a> {
         Self::with(self.rows.clone(), terms, self.rest)
     }
 
-    fn with(rows: Vec<&'a Row>, terms: Vec<Term>, rest: &'a AtRest) -> Self {
+    fn with(rows: Vec<&'a Observation>, terms: Vec<Term>, rest: &'a AtRest) -> Self {
         let weights: Vec<f64> = rows.iter().map(|row| 1.0 / typical(row)).collect();
         let rounds = common_rounds(&rows);
         if terms.is_empty() {
@@ -232,7 +232,7 @@ impl<'a> Design<'a> {
     }
 
     /// What one number of each row is beside the CPU time that the row took.
-    fn weighted(&self, of: impl Fn(&Row) -> f64) -> DVector<f64> {
+    fn weighted(&self, of: impl Fn(&Observation) -> f64) -> DVector<f64> {
         let all = self.rows.iter().zip(&self.weights).map(|(row, weight)| of(row) * weight);
         let all = DVector::from_iterator(self.rows.len(), all);
         all.resize_vertically(self.rows.len().max(self.terms.len()), 0.0)
@@ -244,7 +244,8 @@ impl<'a> Design<'a> {
 
     fn seen(&self, round: u32) -> DVector<f64> {
         // A slice that was not seen in a round is taken to be what it is on average.
-        let seen = |row: &Row| row.micros.get(&round).copied().unwrap_or_else(|| typical(row));
+        let seen =
+            |row: &Observation| row.micros.get(&round).copied().unwrap_or_else(|| typical(row));
         self.weighted(|row| seen(row) - self.rest.over(&row.counts))
     }
 
@@ -264,11 +265,11 @@ impl<'a> Design<'a> {
         left
     }
 
-    fn solve(&self, common: &Arc<Common>) -> Solved {
+    fn solve(&self, common: &Arc<CommonTerms>) -> Solution {
         let rounds = self.rounds.iter().filter_map(|round| {
             let mut seen = self.seen(*round);
             for term in &common.terms {
-                let each = common.predict(*round, &Counts::from([(*term, 1.0)]));
+                let each = common.predict(*round, &TermCounts::from([(*term, 1.0)]));
                 seen -= self.counts(*term) * each;
             }
             let terms = match &self.svd {
@@ -277,14 +278,14 @@ impl<'a> Design<'a> {
             };
             Some((*round, terms))
         });
-        Solved {
+        Solution {
             rounds: rounds.collect(),
             common: Arc::clone(common),
             terms: self.terms.clone(),
             scales: self.scales.clone(),
             blind: self.blind(),
             rest: self.rest.clone(),
-            ..Solved::default()
+            ..Solution::default()
         }
     }
 
@@ -308,12 +309,12 @@ fn blind(svd: &SVD<f64, Dyn, Dyn>, least: f64) -> Vec<Vec<f64>> {
 }
 
 /// The mean over rounds.
-fn typical(row: &Row) -> f64 {
+fn typical(row: &Observation) -> f64 {
     row.micros.values().sum::<f64>() / row.micros.len().max(1) as f64
 }
 
 /// Rounds in which at least half of the slices were seen.
-fn common_rounds(rows: &[&Row]) -> BTreeSet<u32> {
+fn common_rounds(rows: &[&Observation]) -> BTreeSet<u32> {
     let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
     for round in rows.iter().flat_map(|row| row.micros.keys()) {
         *seen.entry(*round).or_default() += 1;

@@ -7,7 +7,7 @@ pub(crate) use world::{World, shared, truth};
 
 use super::*;
 use crate::lab::{Mix, Pass, Workload};
-use crate::placement::Known;
+use crate::placement::KnownPlacement;
 use crate::record::lab::TrialRecord;
 use crate::units::Nanos;
 
@@ -23,7 +23,7 @@ fn traffic() -> Traffic {
     }
 }
 
-fn count(counts: &Counts, term: Term) -> f64 {
+fn count(counts: &TermCounts, term: Term) -> f64 {
     counts.get(&term).copied().unwrap_or_default()
 }
 
@@ -33,9 +33,9 @@ fn a_placement_switches_terms_of_its_hops_on() {
         Connection, Dial, DialFull, DialMutual, DialResumed, Full, Gbit, Kept, Mutual, Request,
         Resumed, TlsGbit, TlsRequest,
     };
-    let of = |known: Known| flow(&known.placement(), &traffic());
-    let exactly = |counts: &Counts, wanted: &[(Term, f64)]| {
-        let wanted: Counts = wanted.iter().copied().collect();
+    let of = |known: KnownPlacement| flow(&known.placement(), &traffic());
+    let exactly = |counts: &TermCounts, wanted: &[(Term, f64)]| {
+        let wanted: TermCounts = wanted.iter().copied().collect();
         assert_eq!(counts.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
         for (term, want) in &wanted {
             let seen = count(counts, *term);
@@ -45,7 +45,7 @@ fn a_placement_switches_terms_of_its_hops_on() {
     // 1,000 requests over upstream connections of 50 each.
     let body = [(Request, 1_000.0), (Gbit, 0.01)];
     let tls = |sides: f64| [(TlsRequest, sides * 1_000.0), (TlsGbit, sides * 0.01)];
-    let reencrypt = of(Known::LbReencrypt);
+    let reencrypt = of(KnownPlacement::LbReencrypt);
     // 1,000 requests over 100 connections go on on each of them.
     let edge = [(Connection, 100.0), (Kept, 100.0), (Full, 60.0), (Resumed, 40.0), (Dial, 20.0)];
     let dialled = [(DialFull, 5.0), (DialResumed, 15.0)];
@@ -54,23 +54,23 @@ fn a_placement_switches_terms_of_its_hops_on() {
     exactly(&reencrypt[1], &[&body[..], &tls(1.0), &inner].concat());
     exactly(&reencrypt[2], &[&body[..], &[(Connection, 20.0), (Kept, 20.0)]].concat());
 
-    let passthrough = of(Known::Passthrough);
+    let passthrough = of(KnownPlacement::Passthrough);
     let passed = [(Connection, 100.0), (Kept, 100.0), (Full, 60.0), (Resumed, 40.0)];
     exactly(&passthrough[0], &[&body[..], &passed].concat());
     exactly(&passthrough[1], &[&body[..], &passed].concat());
     exactly(&passthrough[2], &[&body[..], &passed, &tls(1.0)].concat());
 
-    let mutual = of(Known::Mtls);
+    let mutual = of(KnownPlacement::Mtls);
     assert_eq!((count(&mutual[0], Mutual), count(&mutual[0], DialMutual)), (60.0, 5.0));
     assert_eq!((count(&mutual[2], Mutual), count(&mutual[2], DialMutual)), (5.0, 0.0));
-    let plain = of(Known::PlaintextL4);
+    let plain = of(KnownPlacement::PlaintextL4);
     exactly(&plain[0], &[&body[..], &[(Connection, 100.0), (Kept, 100.0)]].concat());
     assert_eq!(count(&plain[1], Dial), 20.0);
 
     // Who makes one request goes on nowhere, and of three requests over two connections one does.
     let kept = |connections: f64, requests: f64| {
         let traffic = Traffic { connections, requests, kappa: 1.0, ..traffic() };
-        let all = flow(&Known::PlaintextL4.placement(), &traffic);
+        let all = flow(&KnownPlacement::PlaintextL4.placement(), &traffic);
         all.iter().map(|counts| count(counts, Kept)).collect::<Vec<_>>()
     };
     assert_eq!(kept(10.0, 10.0), [0.0, 0.0, 0.0]);
@@ -84,7 +84,7 @@ fn known_costs_are_recovered_within_their_intervals() {
     let mut fresh = World::new();
     fresh.lab.pool = 0;
     let (kept, fresh) = (kept.record(), fresh.record());
-    let fit = Fit::of(&[&kept, &fresh]);
+    let fit = CostFit::of(&[&kept, &fresh]);
     let by = shared(kept.lab.rounds);
     let (mut held, mut all) = (0, 0);
     for block in &fit.blocks {
@@ -110,14 +110,14 @@ fn known_costs_are_recovered_within_their_intervals() {
 #[test]
 fn what_the_placements_cannot_tell_apart_is_withheld() {
     let record = World::new().record();
-    let fit = Fit::of(&[&record]);
+    let fit = CostFit::of(&[&record]);
     let lb = fit.block(Role::Lb, HopKind::Http).unwrap();
     // Upstream connections were kept, so that none was dialled.
     for term in [Term::Dial, Term::DialFull, Term::DialResumed, Term::Rest] {
         let cost = lb.cost(term).unwrap();
         assert_eq!((cost.micros, cost.withheld), (None, Some(Withheld::NotMeasured)), "{term}");
     }
-    let predicted = fit.predict(&Known::LbReencrypt.placement(), &traffic());
+    let predicted = fit.predict(&KnownPlacement::LbReencrypt.placement(), &traffic());
     let error = predicted[0].1.clone().unwrap_err();
     assert!(
         error.to_string().contains("`dial`") && error.to_string().contains("--upstream-pool 0"),
@@ -128,7 +128,7 @@ fn what_the_placements_cannot_tell_apart_is_withheld() {
     // have a cost. What TLS adds is told by who speaks it on one side, and on two.
     let mut world = World::new();
     world.lab.workloads = vec![Workload::Full];
-    let fit = Fit::of(&[&world.record()]);
+    let fit = CostFit::of(&[&world.record()]);
     let lb = fit.block(Role::Lb, HopKind::Http).unwrap();
     for term in [Term::Connection, Term::Request, Term::Gbit, Term::TlsRequest, Term::TlsGbit] {
         let cost = lb.cost(term).unwrap();
@@ -150,15 +150,17 @@ fn what_the_placements_cannot_tell_apart_is_withheld() {
         kappa: f64::INFINITY,
         upstream_resumed: 1.0,
     };
-    let predicted = fit.predict(&Known::LbTerminate.placement(), &same)[0].1.clone().unwrap();
-    let counts = &flow(&Known::LbTerminate.placement(), &same)[0];
+    let predicted =
+        fit.predict(&KnownPlacement::LbTerminate.placement(), &same)[0].1.clone().unwrap();
+    let counts = &flow(&KnownPlacement::LbTerminate.placement(), &same)[0];
     let want: f64 =
         counts.iter().map(|(term, n)| n * truth(Role::Lb, HopKind::Http, *term)).sum::<f64>();
     let want = want * shared(8);
     assert!((predicted.value - want).abs() < 0.02 * want, "{predicted:?} {want}");
     let other = Traffic { requests: 70.0, ..same };
-    let error = fit.predict(&Known::LbTerminate.placement(), &other)[0].1.clone().unwrap_err();
-    assert!(matches!(error, Unpredictable::Terms { role: Role::Lb, .. }), "{error}");
+    let error =
+        fit.predict(&KnownPlacement::LbTerminate.placement(), &other)[0].1.clone().unwrap_err();
+    assert!(matches!(error, PredictionError::Terms { role: Role::Lb, .. }), "{error}");
 }
 
 #[test]
@@ -167,11 +169,11 @@ fn a_cost_below_zero_is_held_at_zero() {
         Term::TlsRequest => -3.0,
         _ => truth(role, kind, term),
     };
-    let fit = Fit::of(&[&World { cost, ..World::new() }.record()]);
+    let fit = CostFit::of(&[&World { cost, ..World::new() }.record()]);
     let tls = fit.block(Role::Lb, HopKind::Http).unwrap().cost(Term::TlsRequest).unwrap();
     assert!(tls.at_bound && tls.withheld.is_none(), "{tls:?}");
     assert_eq!(tls.micros.map(|micros| (micros.value, micros.high)), Some((0.0, 0.0)));
-    let fit = Fit::of(&[&World::new().record()]);
+    let fit = CostFit::of(&[&World::new().record()]);
     assert!(fit.blocks.iter().flat_map(|block| &block.terms).all(|cost| !cost.at_bound));
 }
 
@@ -179,13 +181,13 @@ fn a_cost_below_zero_is_held_at_zero() {
 fn one_round_gives_no_figure() {
     let mut world = World::new();
     world.lab.rounds = 1;
-    let fit = Fit::of(&[&world.record()]);
+    let fit = CostFit::of(&[&world.record()]);
     let lb = fit.block(Role::Lb, HopKind::Http).unwrap();
     assert_eq!(lb.cost(Term::Full).unwrap().withheld, Some(Withheld::TooFewRounds));
     let kept = Traffic { kappa: f64::INFINITY, ..traffic() };
-    let predicted = fit.predict(&Known::LbTerminate.placement(), &kept);
-    assert_eq!(predicted[0].1, Err(Unpredictable::TooFewRounds));
-    assert_eq!(Fit::of(&[]).blocks, []);
+    let predicted = fit.predict(&KnownPlacement::LbTerminate.placement(), &kept);
+    assert_eq!(predicted[0].1, Err(PredictionError::TooFewRounds));
+    assert_eq!(CostFit::of(&[]).blocks, []);
 }
 
 /// A world that chose its mix and measured it, at costs of its own.
@@ -223,7 +225,7 @@ pub(crate) fn checked_in(mut world: World, of_mix: fn(Role, HopKind, Term) -> f6
 #[test]
 fn a_fit_that_predicts_the_mix_stands_the_test() {
     let record = checked(truth, truth);
-    let found = check(&Fit::of(&[&record]), &[&record]);
+    let found = check(&CostFit::of(&[&record]), &[&record]);
     assert_eq!(found.unchecked, None, "{:?}", found.rows);
     assert_eq!(found.rows.len(), 30, "ten placements of three hops");
     let measured: f64 = found.rows.iter().map(|row| row.measured).sum();
@@ -237,7 +239,7 @@ fn a_machine_that_changes_does_not_make_a_model_wrong() {
     let pace = |round: u32| if round < 2 { 1.0 } else { 3.0 };
     let record = checked_in(World { pace, ..World::new() }, truth);
     assert_eq!(record.held_out.as_ref().map(|chosen| chosen.from_round), Some(2));
-    let fit = Fit::of(&[&record]);
+    let fit = CostFit::of(&[&record]);
     let found = check(&fit, &[&record]);
     assert_eq!((found.unchecked, found.rows.len()), (None, 30), "{:?}", found.rows);
     // Of rounds that were not fitted nothing is known.
@@ -259,8 +261,10 @@ fn a_model_that_does_not_hold_gives_no_money() {
         _ => truth(role, kind, term),
     };
     let record = checked(truth, dearer);
-    let found = check(&Fit::of(&[&record]), &[&record]);
-    let Some(Unchecked::Off { rows, of, worst }) = found.unchecked else { panic!("{found:?}") };
+    let found = check(&CostFit::of(&[&record]), &[&record]);
+    let Some(UncheckedReason::Off { rows, of, worst }) = found.unchecked else {
+        panic!("{found:?}")
+    };
     assert!(rows > 10 && of == 30, "{rows} of {of}");
     assert!(worst.contains("predicted"), "{worst}");
 }
@@ -269,12 +273,12 @@ fn a_model_that_does_not_hold_gives_no_money() {
 fn a_prediction_may_be_off_by_a_tenth_of_what_was_measured() {
     let of = |of_mix: fn(Role, HopKind, Term) -> f64| {
         let record = checked_without_noise(of_mix);
-        check(&Fit::of(&[&record]), &[&record]).unchecked
+        check(&CostFit::of(&[&record]), &[&record]).unchecked
     };
     // Predicted are 0.905 and 0.895 of it.
     assert_eq!(of(|role, kind, term| truth(role, kind, term) / 0.905), None);
     let found = of(|role, kind, term| truth(role, kind, term) / 0.895);
-    assert!(matches!(found, Some(Unchecked::Off { rows: 10.., .. })), "{found:?}");
+    assert!(matches!(found, Some(UncheckedReason::Off { rows: 10.., .. })), "{found:?}");
 }
 
 #[test]
@@ -286,23 +290,23 @@ fn a_mix_that_another_fit_chose_is_no_test() {
             round.usage.cpu.total.0 += 50_000 * OPERATIONS;
         }
     }
-    let of = |record: &LabRecord| check(&Fit::of(&[record]), &[record]).unchecked;
-    assert_eq!(of(&edited), Some(Unchecked::OtherFit));
+    let of = |record: &LabRecord| check(&CostFit::of(&[record]), &[record]).unchecked;
+    assert_eq!(of(&edited), Some(UncheckedReason::OtherFit));
     let mut other = record.clone();
     other.lab.mix = Mix { requests: 4, ..other.lab.mix };
-    assert_eq!(of(&other), Some(Unchecked::OtherFit));
+    assert_eq!(of(&other), Some(UncheckedReason::OtherFit));
     let mut none = record.clone();
     none.held_out = None;
-    assert_eq!(of(&none), Some(Unchecked::NotMeasured));
+    assert_eq!(of(&none), Some(UncheckedReason::NotMeasured));
     let mut once = record.clone();
     for mix in once.trials.iter_mut().filter(|trial| trial.workload == Workload::Mix) {
         mix.client.rounds.truncate(1);
         mix.hops.iter_mut().for_each(|hop| hop.rounds.truncate(1));
     }
-    assert_eq!(of(&once), Some(Unchecked::TooFewRounds));
+    assert_eq!(of(&once), Some(UncheckedReason::TooFewRounds));
     let mut unmeasured = record.clone();
     unmeasured.trials.retain(|trial| trial.workload != Workload::Mix);
-    assert_eq!(of(&unmeasured), Some(Unchecked::NotMeasured));
+    assert_eq!(of(&unmeasured), Some(UncheckedReason::NotMeasured));
 }
 
 #[test]
@@ -326,15 +330,15 @@ fn the_mix_follows_from_the_fit_and_is_none_of_what_was_fitted() {
 fn the_latency_pass_tells_what_being_woken_up_costs_on_an_idle_core() {
     let busy = World { wakes: true, ..World::new() };
     let mut record = busy.record();
-    let fit = Fit::of(&[&record]);
-    let of = |fit: &Fit, term: Term| fit.blocks[0].cost(term).unwrap().clone();
+    let fit = CostFit::of(&[&record]);
+    let of = |fit: &CostFit, term: Term| fit.blocks[0].cost(term).unwrap().clone();
     assert_eq!(of(&fit, Term::IdleWake).withheld, Some(Withheld::NotMeasured));
     let light = World { slack: 4.0, ..busy };
     for placement in &light.lab.placements {
         let trial = light.trial(placement, Workload::Full);
         record.trials.push(TrialRecord { pass: Pass::Latency, rate: Some(100.0), ..trial });
     }
-    let fit = Fit::of(&[&record]);
+    let fit = CostFit::of(&[&record]);
     for term in [Term::Wake, Term::IdleWake] {
         let micros = of(&fit, term).micros.unwrap();
         let want = shared(8) * truth(Role::Lb, HopKind::Http, term);
@@ -394,7 +398,7 @@ pub(crate) fn woken() -> LabRecord {
 #[test]
 fn what_being_woken_up_costs_is_told_from_the_rest() {
     let record = checked_in(World { wakes: true, ..World::new() }, truth);
-    let fit = Fit::of(&[&record]);
+    let fit = CostFit::of(&[&record]);
     for block in &fit.blocks {
         // Of hops with few slices, too: it costs all the same.
         let micros = block.cost(Term::Wake).unwrap().micros.unwrap();
@@ -410,7 +414,7 @@ fn what_being_woken_up_costs_is_told_from_the_rest() {
     }
     let found = check(&fit, &[&record]);
     assert_eq!(found.unchecked, None, "{:?}", found.rows);
-    let silent = Fit::of(&[&World::new().record()]);
+    let silent = CostFit::of(&[&World::new().record()]);
     let wake = silent.block(Role::Lb, HopKind::Http).unwrap().cost(Term::Wake).unwrap();
     assert_eq!(wake.withheld, Some(Withheld::NotMeasured));
 }
@@ -419,12 +423,12 @@ fn what_being_woken_up_costs_is_told_from_the_rest() {
 fn wakes_that_nothing_tells_from_the_rest_have_no_cost() {
     // A hop that was measured once has as many terms as figures.
     let mut world = World { wakes: true, ..World::new() };
-    world.lab.placements = vec![Known::Plaintext.placement()];
+    world.lab.placements = vec![KnownPlacement::Plaintext.placement()];
     world.lab.workloads = vec![Workload::Full];
-    let fit = Fit::of(&[&world.record()]);
+    let fit = CostFit::of(&[&world.record()]);
     let lb = fit.block(Role::Lb, HopKind::Http).unwrap();
     assert_eq!(lb.cost(Term::Wake).unwrap().withheld, Some(Withheld::Inseparable));
-    let woken = fit.rounds(Role::Lb, HopKind::Http, &Counts::from([(Term::Wake, 1.0)]));
+    let woken = fit.rounds(Role::Lb, HopKind::Http, &TermCounts::from([(Term::Wake, 1.0)]));
     assert!(woken.unwrap_err().to_string().contains("`wake`"));
 }
 
@@ -434,7 +438,7 @@ fn being_woken_up_costs_nothing_rather_than_less() {
         Term::Wake => -2.0,
         _ => truth(role, kind, term),
     };
-    let fit = Fit::of(&[&World { wakes: true, cost, ..World::new() }.record()]);
+    let fit = CostFit::of(&[&World { wakes: true, cost, ..World::new() }.record()]);
     for block in &fit.blocks {
         let wake = block.cost(Term::Wake).unwrap();
         assert!(wake.at_bound && wake.withheld.is_none(), "{wake:?}");
@@ -444,7 +448,7 @@ fn being_woken_up_costs_nothing_rather_than_less() {
 
 #[test]
 fn long_bodies_may_cost_more_or_less_for_each_bit() {
-    let fit = Fit::of(&[&World::new().record()]);
+    let fit = CostFit::of(&[&World::new().record()]);
     for block in &fit.blocks {
         let of = |term: Term| block.cost(term).unwrap().micros.unwrap().value;
         for term in [Term::Gbit, Term::Long, Term::Bulk] {
@@ -457,7 +461,7 @@ fn long_bodies_may_cost_more_or_less_for_each_bit() {
     let parts = |bytes: f64| {
         let gbit = 10.0 * bytes * 8.0 / 1e9;
         let traffic = Traffic { requests: 10.0, gbit, ..traffic() };
-        let counts = &flow(&Known::Plaintext.placement(), &traffic)[2];
+        let counts = &flow(&KnownPlacement::Plaintext.placement(), &traffic)[2];
         [Term::Gbit, Term::Long, Term::Bulk].map(|term| (count(counts, term) * 1e9 / 80.0).round())
     };
     assert_eq!(parts(120.0), [120.0, 0.0, 0.0]);

@@ -37,7 +37,7 @@ pub struct HopCounters {
 /// two processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Counted {
+pub struct EngineCounters {
     /// Connections: of a hop, those that it accepted.
     pub connections: u64,
     /// Full handshakes: of a hop, those as a server.
@@ -52,7 +52,7 @@ pub struct Counted {
     pub dialled_resumed: Option<u64>,
 }
 
-impl Add for Counted {
+impl Add for EngineCounters {
     type Output = Self;
 
     /// What was counted in both spans; nothing where it was not counted in one of them.
@@ -61,7 +61,7 @@ impl Add for Counted {
     }
 }
 
-impl Sub for Counted {
+impl Sub for EngineCounters {
     type Output = Self;
 
     /// What was counted between two readings.
@@ -70,7 +70,7 @@ impl Sub for Counted {
     }
 }
 
-impl Counted {
+impl EngineCounters {
     fn with(self, other: Self, both: fn(u64, u64) -> u64) -> Self {
         let known = |a: Option<u64>, b: Option<u64>| Some(both(a?, b?));
         Self {
@@ -87,8 +87,8 @@ impl Counted {
 impl HopCounters {
     /// What other engines can tell, too.
     #[must_use]
-    pub const fn counted(&self) -> Counted {
-        Counted {
+    pub const fn counted(&self) -> EngineCounters {
+        EngineCounters {
             connections: self.accepted,
             full: self.listened.full,
             resumed: self.listened.resumed,

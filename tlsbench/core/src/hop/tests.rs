@@ -44,7 +44,7 @@ fn keys(hop: &Hop) -> Vec<String> {
 #[test]
 fn the_least_that_must_be_said_of_a_hop_is_what_it_is_and_where() {
     let hop = Hop::from_json(LEAST).unwrap();
-    assert_eq!((hop.kind, hop.listen.carried()), (HopKind::Backend, Carried::Plain));
+    assert_eq!((hop.kind, hop.listen.carried()), (HopKind::Backend, LinkSecurity::Plain));
     assert_eq!((hop.workers.get(), hop.replicas.count.get()), (1, 1));
     assert_eq!((hop.forwarded, hop.response_bytes), (Forwarded::Keep, 0));
 }
@@ -67,8 +67,8 @@ fn a_hop_survives_the_way_to_its_process() {
     let text = serde_json::to_string(&hop).unwrap();
     assert_eq!(Hop::from_json(&text).unwrap(), hop, "{text}");
     assert!(!text.contains('\n'), "one line: {text}");
-    assert_eq!(hop.listen.carried(), Carried::Mtls);
-    assert_eq!(hop.dial.unwrap().carried(), Carried::Mtls);
+    assert_eq!(hop.listen.carried(), LinkSecurity::Mtls);
+    assert_eq!(hop.dial.unwrap().carried(), LinkSecurity::Mtls);
 }
 
 #[test]

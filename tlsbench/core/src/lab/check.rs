@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{EngineName, Lab};
-use crate::hop::{Carried, HopKind, POOL_MAX, RESPONSE_BYTES_MAX};
+use crate::hop::{HopKind, LinkSecurity, POOL_MAX, RESPONSE_BYTES_MAX};
 use crate::placement::Placement;
 use crate::problem::{Problem, Problems};
 use crate::scenario::{Group, Provider, Version};
@@ -124,7 +124,10 @@ impl Lab {
         let other = self.provider != Provider::AwsLcRs;
         problems.when(other && hybrid, "tls.groups", seen, "choose provider `aws-lc-rs`");
         let has_tls = |placement: &Placement| {
-            placement.links().iter().any(|link| matches!(link, Carried::Tls | Carried::Mtls))
+            placement
+                .links()
+                .iter()
+                .any(|link| matches!(link, LinkSecurity::Tls | LinkSecurity::Mtls))
         };
         let unequal = self.suites.is_empty() || self.groups.is_empty();
         let seen = "no suite or no group, so that each engine would choose its own";

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{EngineName, Pass, Workload};
-use crate::hop::{Carried, HopKind, TicketKeys};
+use crate::hop::{HopKind, LinkSecurity, TicketKeys};
 use crate::placement::Role;
 use crate::scenario::{KeyKind, ProtocolName, TimingDraft, TlsDraft};
 use crate::toml_file::{layered, span};
@@ -110,21 +110,21 @@ pub struct PlacementDraft {
     /// What it is called in tables: a-z, 0-9 and `-`. Required.
     pub name: String,
     /// Its hops, from the client on; the last is the backend. Required.
-    pub hops: Vec<StationDraft>,
+    pub hops: Vec<PlacementHopDraft>,
 }
 
 /// A hop: a table `[[placement.hops]]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StationDraft {
+pub struct PlacementHopDraft {
     /// What it is there for: `lb`, `ingress`, `sidecar` or `backend`, each once. Required.
     pub role: Role,
     /// What it does: `relay`, `sni-relay`, `http` or `backend`. Required.
     pub kind: HopKind,
     /// What it ends: `plain`, `tls` or `mtls`. Default: `plain`; a relay then passes on what it gets.
-    pub listen: Option<Carried>,
+    pub listen: Option<LinkSecurity>,
     /// What it begins: likewise. Default: `plain`.
-    pub dial: Option<Carried>,
+    pub dial: Option<LinkSecurity>,
     /// Whether a relay tells the next hop its client's address by the PROXY protocol. Default: false.
     pub proxy_protocol: Option<bool>,
     /// Equal servers that a builtin hop stands for. Default: 1.

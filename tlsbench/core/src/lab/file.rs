@@ -3,10 +3,10 @@
 
 use toml::de::DeTable;
 
-use super::draft::{LabDraft, LatencyDraft, MixDraft, PlacementDraft, StationDraft};
-use super::finish::Asked;
+use super::draft::{LabDraft, LatencyDraft, MixDraft, PlacementDraft, PlacementHopDraft};
+use super::finish::LabRequest;
 use super::{Lab, Pass};
-use crate::placement::{Known, Placement, Station};
+use crate::placement::{KnownPlacement, Placement, PlacementHop};
 use crate::problem::Problem;
 use crate::scenario::{TimingDraft, TlsDraft};
 use crate::toml_file::read_toml;
@@ -38,7 +38,7 @@ impl LabDraft {
     }
 }
 
-impl Asked {
+impl LabRequest {
     /// The scenario with every key said; `LabDraft::from_toml` and `LabDraft::finish` give it back.
     ///
     /// # Errors
@@ -48,12 +48,12 @@ impl Asked {
     }
 }
 
-impl From<&Asked> for LabDraft {
-    fn from(asked: &Asked) -> Self {
+impl From<&LabRequest> for LabDraft {
+    fn from(asked: &LabRequest) -> Self {
         let Lab { workloads, latency, mix, .. } = &asked.lab;
         let lab = &asked.lab;
         let is_own = |placement: &&Placement| {
-            let known = placement.name.parse().map(Known::placement);
+            let known = placement.name.parse().map(KnownPlacement::placement);
             known.as_ref() != Ok(*placement)
         };
         // Twins come along by themselves.
@@ -113,13 +113,13 @@ impl From<&Asked> for LabDraft {
 
 impl From<&Placement> for PlacementDraft {
     fn from(placement: &Placement) -> Self {
-        let hops = placement.hops.iter().map(StationDraft::from).collect();
+        let hops = placement.hops.iter().map(PlacementHopDraft::from).collect();
         Self { name: placement.name.clone(), hops }
     }
 }
 
-impl From<&Station> for StationDraft {
-    fn from(station: &Station) -> Self {
+impl From<&PlacementHop> for PlacementHopDraft {
+    fn from(station: &PlacementHop) -> Self {
         Self {
             role: station.role,
             kind: station.kind,

@@ -4,17 +4,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::draft::{LabDraft, LatencyDraft, MixDraft, PlacementDraft, StationDraft};
+use super::draft::{LabDraft, LatencyDraft, MixDraft, PlacementDraft, PlacementHopDraft};
 use super::{EngineName, Lab, LatencyPass, Mix, Pass, Workload};
-use crate::hop::{Carried, Replicas};
-use crate::placement::{Known, Placement, Role, Station};
+use crate::hop::{LinkSecurity, Replicas};
+use crate::placement::{KnownPlacement, Placement, PlacementHop, Role};
 use crate::problem::{self, Problem, Problems};
 use crate::scenario::{TimingDraft, TlsDraft, Versions};
 use crate::units::Nanos;
 
 /// A lab, and whose certificates it uses.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Asked {
+pub struct LabRequest {
     /// The lab.
     pub lab: Lab,
     /// A directory of `tlsbench pki`; nothing where certificates are made for the run.
@@ -28,7 +28,7 @@ impl LabDraft {
     ///
     /// # Errors
     /// Each problem says what to do about it.
-    pub fn finish(&self) -> Result<Asked, Vec<Problem>> {
+    pub fn finish(&self) -> Result<LabRequest, Vec<Problem>> {
         let mut problems = Problems::default();
         refuse(&self.tls, &self.timing, &mut problems);
         let seen = "a root of your own, which trusts no certificate that is made for this run";
@@ -82,7 +82,7 @@ impl LabDraft {
             all.iter().any(|problem| matches!(&*problem.key, "placement" | "placements"));
         all.extend(more.filter(|more| more.key != "placements" || !is_named));
         match all.is_empty() {
-            true => Ok(Asked { lab, pki: self.pki.clone(), ca_bundle }),
+            true => Ok(LabRequest { lab, pki: self.pki.clone(), ca_bundle }),
             false => Err(problem::first(all)),
         }
     }
@@ -120,20 +120,20 @@ impl LabDraft {
             let before = own.get(..index).unwrap_or_default();
             let is_taken = before.iter().any(same_name)
                 || twins.iter().any(|twin| same_name(twin) && twin.hops != placement.hops)
-                || placement.name.parse::<Known>().is_ok();
+                || placement.name.parse::<KnownPlacement>().is_ok();
             if is_taken {
                 let seen = format!("`{}` is another placement already", placement.name);
                 problems.add(key("name"), seen, "choose another name");
             }
         }
         let Some(names) = &self.placements else {
-            let known = || Known::PLACEMENTS.map(Known::placement).to_vec();
+            let known = || KnownPlacement::PLACEMENTS.map(KnownPlacement::placement).to_vec();
             return if own.is_empty() { known() } else { own };
         };
         let mut chosen = Vec::new();
         for name in names {
             let found = own.iter().find(|placement| placement.name == *name).cloned();
-            match found.map_or_else(|| name.parse().map(Known::placement), Ok) {
+            match found.map_or_else(|| name.parse().map(KnownPlacement::placement), Ok) {
                 Ok(placement) => chosen.push(placement),
                 Err(unknown) => {
                     let cure = "name one of these, or describe it as a `[[placement]]`";
@@ -187,18 +187,18 @@ impl MixDraft {
 
 impl From<&PlacementDraft> for Placement {
     fn from(draft: &PlacementDraft) -> Self {
-        Self { name: draft.name.clone(), hops: draft.hops.iter().map(Station::from).collect() }
+        Self { name: draft.name.clone(), hops: draft.hops.iter().map(PlacementHop::from).collect() }
     }
 }
 
-impl From<&StationDraft> for Station {
-    fn from(draft: &StationDraft) -> Self {
+impl From<&PlacementHopDraft> for PlacementHop {
+    fn from(draft: &PlacementHopDraft) -> Self {
         let usual = Replicas::default();
         Self {
             role: draft.role,
             kind: draft.kind,
-            listen: draft.listen.unwrap_or(Carried::Plain),
-            dial: draft.dial.unwrap_or(Carried::Plain),
+            listen: draft.listen.unwrap_or(LinkSecurity::Plain),
+            dial: draft.dial.unwrap_or(LinkSecurity::Plain),
             proxy_protocol: draft.proxy_protocol.unwrap_or(false),
             replicas: Replicas {
                 count: draft.replicas.unwrap_or(usual.count),

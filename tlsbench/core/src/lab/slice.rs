@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::span::PILOT_WARM_UP;
 use super::{Lab, LatencyPass, Workload};
-use crate::hop::Carried;
+use crate::hop::LinkSecurity;
 use crate::placement::{Placement, Role};
 use crate::problem::Problem;
 use crate::scenario::{
@@ -85,8 +85,8 @@ impl Lab {
         files: &ClientFiles,
         name: String,
     ) -> Draft {
-        let edge = placement.links().first().copied().unwrap_or(Carried::Plain);
-        let (is_tls, is_mtls) = (edge != Carried::Plain, edge == Carried::Mtls);
+        let edge = placement.links().first().copied().unwrap_or(LinkSecurity::Plain);
+        let (is_tls, is_mtls) = (edge != LinkSecurity::Plain, edge == LinkSecurity::Mtls);
         let first = placement.hops.first().map_or(Role::Backend, |hop| hop.role);
         let resume = match workload {
             Workload::Resumed => Some(1.0),

@@ -37,7 +37,7 @@ fn each_round_measures_everything_once_in_an_order_of_its_own() {
         for (index, workloads) in order {
             let mut sorted = workloads.clone();
             sorted.sort_unstable();
-            let is_plain = lab.placements[*index].links()[0] == Carried::Plain;
+            let is_plain = lab.placements[*index].links()[0] == LinkSecurity::Plain;
             let wanted = if is_plain { &Workload::DEFAULT[..2] } else { &Workload::DEFAULT };
             assert_eq!(sorted, wanted);
         }
@@ -142,7 +142,8 @@ fn the_latency_pass_lets_connections_arrive_evenly_at_its_rate() {
 
 #[test]
 fn twins_come_along_once() {
-    let chosen = [Known::LbTerminate, Known::Mtls, Known::Passthrough].map(Known::placement);
+    let chosen = [KnownPlacement::LbTerminate, KnownPlacement::Mtls, KnownPlacement::Passthrough]
+        .map(KnownPlacement::placement);
     let names: Vec<String> =
         Lab::with_twins(&chosen).into_iter().map(|placement| placement.name).collect();
     assert_eq!(names, ["lb-terminate", "mtls", "passthrough", "plaintext", "plaintext-l4l4"]);
@@ -177,16 +178,16 @@ fn what_cannot_be_measured_is_named() {
     assert_eq!(keys(&Lab { suites: Vec::new(), ..Lab::default() }), ["tls.suites"]);
     assert_eq!(keys(&Lab { idle_connections: 10_001, ..Lab::default() }), ["idle_connections"]);
     let mut twice = Lab::default();
-    twice.placements.push(Known::Mtls.placement());
+    twice.placements.push(KnownPlacement::Mtls.placement());
     assert_eq!(keys(&twice), ["placements"]);
-    let caddy = |role, known: Known| {
+    let caddy = |role, known: KnownPlacement| {
         let engines = [(role, EngineName::Caddy)].into();
         keys(&Lab { engines, placements: vec![known.placement()], ..Lab::default() })
     };
-    assert_eq!(caddy(Role::Lb, Known::LbTerminate), [""; 0]);
-    assert_eq!(caddy(Role::Lb, Known::Passthrough), ["engines.lb"]);
-    assert_eq!(caddy(Role::Ingress, Known::IngressTerminate), [""; 0]);
-    assert_eq!(caddy(Role::Ingress, Known::Passthrough), ["engines.ingress"]);
+    assert_eq!(caddy(Role::Lb, KnownPlacement::LbTerminate), [""; 0]);
+    assert_eq!(caddy(Role::Lb, KnownPlacement::Passthrough), ["engines.lb"]);
+    assert_eq!(caddy(Role::Ingress, KnownPlacement::IngressTerminate), [""; 0]);
+    assert_eq!(caddy(Role::Ingress, KnownPlacement::Passthrough), ["engines.ingress"]);
 }
 
 /// OpenSSL refuses certificates of other curves in TLS 1.2: `wrong curve`, or no cipher in common.

@@ -1,6 +1,6 @@
 //! What keeps a placement from being measured.
 
-use super::{Carried, Placement, Role, Station};
+use super::{LinkSecurity, Placement, PlacementHop, Role};
 use crate::hop::{DELAY_MAX, HopKind, REPLICAS_MAX};
 use crate::problem::{Problem, Problems};
 use crate::units::Nanos;
@@ -44,12 +44,12 @@ impl Placement {
     fn check_links(&self, problems: &mut Problems) {
         let links = self.links();
         for (index, (hop, next)) in self.hops.iter().zip(links.iter().skip(1)).enumerate() {
-            let is_through = hop.passes_on() && hop.dial == Carried::Plain;
+            let is_through = hop.passes_on() && hop.dial == LinkSecurity::Plain;
             if !is_through && hop.dial != *next {
                 let seen = format!("it dials {}, and the next hop gets {next}", hop.dial);
                 problems.add(format!("hops[{index}].dial"), seen, "let both say the same");
             }
-            if hop.kind == HopKind::SniRelay && *next == Carried::Plain {
+            if hop.kind == HopKind::SniRelay && *next == LinkSecurity::Plain {
                 let seen = "plaintext has no server name";
                 problems.add(format!("hops[{index}].kind"), seen, "make it a `relay`");
             }
@@ -62,13 +62,15 @@ impl Placement {
 }
 
 /// What only some kinds of hop have.
-fn check_kind(hop: &Station, key: &dyn Fn(&str) -> String, problems: &mut Problems) {
+fn check_kind(hop: &PlacementHop, key: &dyn Fn(&str) -> String, problems: &mut Problems) {
     let is_relay = matches!(hop.kind, HopKind::Relay | HopKind::SniRelay);
-    if hop.kind == HopKind::SniRelay && (hop.listen, hop.dial) != (Carried::Plain, Carried::Plain) {
+    if hop.kind == HopKind::SniRelay
+        && (hop.listen, hop.dial) != (LinkSecurity::Plain, LinkSecurity::Plain)
+    {
         let seen = "an `sni-relay` takes no part in TLS";
         problems.add(key("listen"), seen, "leave out `listen` and `dial`");
     }
-    if hop.kind == HopKind::Backend && (hop.dial != Carried::Plain || hop.proxy_protocol) {
+    if hop.kind == HopKind::Backend && (hop.dial != LinkSecurity::Plain || hop.proxy_protocol) {
         problems.add(
             key("dial"),
             "a backend dials nobody",

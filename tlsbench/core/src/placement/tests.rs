@@ -3,25 +3,25 @@ use std::num::NonZeroU32;
 use super::*;
 use crate::hop::{Cryptography, Forwarded, PemIdentity, PrivatePem};
 
-fn all() -> impl Iterator<Item = Known> {
-    Known::PLACEMENTS.into_iter().chain(Known::TWINS)
+fn all() -> impl Iterator<Item = KnownPlacement> {
+    KnownPlacement::PLACEMENTS.into_iter().chain(KnownPlacement::TWINS)
 }
 
 #[test]
 fn links_carry_what_the_table_says() {
-    use Carried::{Mtls, Plain, Tls};
+    use LinkSecurity::{Mtls, Plain, Tls};
     // `client → LB`, `LB → ingress`, `ingress → backend`.
     for (known, links) in [
-        (Known::Plaintext, [Plain, Plain, Plain]),
-        (Known::LbTerminate, [Tls, Plain, Plain]),
-        (Known::LbReencrypt, [Tls, Tls, Plain]),
-        (Known::IngressTerminate, [Tls, Tls, Plain]),
-        (Known::IngressReencrypt, [Tls, Tls, Tls]),
-        (Known::UpstreamTls, [Plain, Plain, Tls]),
-        (Known::Passthrough, [Tls, Tls, Tls]),
-        (Known::Mtls, [Mtls, Mtls, Mtls]),
-        (Known::PlaintextL4, [Plain; 3]),
-        (Known::PlaintextL4L4, [Plain; 3]),
+        (KnownPlacement::Plaintext, [Plain, Plain, Plain]),
+        (KnownPlacement::LbTerminate, [Tls, Plain, Plain]),
+        (KnownPlacement::LbReencrypt, [Tls, Tls, Plain]),
+        (KnownPlacement::IngressTerminate, [Tls, Tls, Plain]),
+        (KnownPlacement::IngressReencrypt, [Tls, Tls, Tls]),
+        (KnownPlacement::UpstreamTls, [Plain, Plain, Tls]),
+        (KnownPlacement::Passthrough, [Tls, Tls, Tls]),
+        (KnownPlacement::Mtls, [Mtls, Mtls, Mtls]),
+        (KnownPlacement::PlaintextL4, [Plain; 3]),
+        (KnownPlacement::PlaintextL4L4, [Plain; 3]),
     ] {
         assert_eq!(known.placement().links(), links, "{known}");
     }
@@ -30,26 +30,26 @@ fn links_carry_what_the_table_says() {
 #[test]
 fn each_has_the_twin_of_its_kinds_of_hop() {
     for (known, twin) in [
-        (Known::Plaintext, Known::Plaintext),
-        (Known::LbTerminate, Known::Plaintext),
-        (Known::LbReencrypt, Known::Plaintext),
-        (Known::IngressTerminate, Known::PlaintextL4),
-        (Known::IngressReencrypt, Known::PlaintextL4),
-        (Known::UpstreamTls, Known::Plaintext),
-        (Known::Passthrough, Known::PlaintextL4L4),
-        (Known::Mtls, Known::Plaintext),
-        (Known::PlaintextL4, Known::PlaintextL4),
-        (Known::PlaintextL4L4, Known::PlaintextL4L4),
+        (KnownPlacement::Plaintext, KnownPlacement::Plaintext),
+        (KnownPlacement::LbTerminate, KnownPlacement::Plaintext),
+        (KnownPlacement::LbReencrypt, KnownPlacement::Plaintext),
+        (KnownPlacement::IngressTerminate, KnownPlacement::PlaintextL4),
+        (KnownPlacement::IngressReencrypt, KnownPlacement::PlaintextL4),
+        (KnownPlacement::UpstreamTls, KnownPlacement::Plaintext),
+        (KnownPlacement::Passthrough, KnownPlacement::PlaintextL4L4),
+        (KnownPlacement::Mtls, KnownPlacement::Plaintext),
+        (KnownPlacement::PlaintextL4, KnownPlacement::PlaintextL4),
+        (KnownPlacement::PlaintextL4L4, KnownPlacement::PlaintextL4L4),
     ] {
         assert_eq!(known.placement().twin(), twin.placement(), "{known}");
         assert!(known.placement().twin().is_plain());
     }
-    let mut own = Known::LbTerminate.placement();
+    let mut own = KnownPlacement::LbTerminate.placement();
     own.name = "mine".to_owned();
     own.hops.remove(1);
     assert_eq!(own.twin().name, "mine-plain");
     // What has no TLS is its own, whatever it is called.
-    let mut plain = Known::Plaintext.placement();
+    let mut plain = KnownPlacement::Plaintext.placement();
     plain.name = "base".to_owned();
     assert_eq!(plain.twin(), plain);
 }
@@ -67,7 +67,7 @@ fn the_known_ones_have_no_problems_and_survive_a_scenario_file() {
 #[test]
 fn what_cannot_be_is_named_with_its_hop() {
     let change = |change: &dyn Fn(&mut Placement)| {
-        let mut placement = Known::LbReencrypt.placement();
+        let mut placement = KnownPlacement::LbReencrypt.placement();
         change(&mut placement);
         let problems: Vec<String> =
             placement.problems().into_iter().map(|problem| problem.key).collect();
@@ -77,8 +77,8 @@ fn what_cannot_be_is_named_with_its_hop() {
     assert_eq!(change(&|p| p.name = "a b".to_owned()), ["name"]);
     assert_eq!(change(&|p| p.hops.clear()), ["hops"]);
     assert_eq!(change(&|p| p.hops[1].role = Role::Lb), ["hops[1].role"]);
-    assert_eq!(change(&|p| p.hops[0].dial = Carried::Plain), ["hops[0].dial"]);
-    assert_eq!(change(&|p| p.hops[1].listen = Carried::Mtls), ["hops[0].dial"]);
+    assert_eq!(change(&|p| p.hops[0].dial = LinkSecurity::Plain), ["hops[0].dial"]);
+    assert_eq!(change(&|p| p.hops[1].listen = LinkSecurity::Mtls), ["hops[0].dial"]);
     assert_eq!(change(&|p| p.hops[0].proxy_protocol = true), ["hops[0].proxy_protocol"]);
     assert_eq!(
         change(&|p| p.hops[1].kind = HopKind::Backend),
@@ -86,36 +86,42 @@ fn what_cannot_be_is_named_with_its_hop() {
         "its dial is plain, as the backend's listen"
     );
     assert_eq!(change(&|p| p.name = "a".repeat(61)), ["name"]);
-    assert_eq!(change(&|p| p.hops[2].dial = Carried::Tls), ["hops[2].dial"]);
+    assert_eq!(change(&|p| p.hops[2].dial = LinkSecurity::Tls), ["hops[2].dial"]);
     assert_eq!(change(&|p| p.hops[0].delay = Nanos(1)), ["hops[0].delay"]);
     let many = NonZeroU32::new(65).unwrap();
     assert_eq!(change(&|p| p.hops[0].replicas.count = many), ["hops[0].replicas"]);
-    let mut relay = Known::PlaintextL4.placement();
-    relay.hops[0].dial = Carried::Tls;
+    let mut relay = KnownPlacement::PlaintextL4.placement();
+    relay.hops[0].dial = LinkSecurity::Tls;
     assert_eq!(relay.problems()[0].key, "hops[0].dial", "nobody ends what the relay begins");
-    relay.hops[1].listen = Carried::Tls;
+    relay.hops[1].listen = LinkSecurity::Tls;
     assert_eq!(relay.problems(), []);
     relay.hops[0].delay = Nanos::from_millis(1_001);
     assert_eq!(relay.problems()[0].key, "hops[0].delay");
-    let mut sni = Known::Passthrough.placement();
-    sni.hops[2].listen = Carried::Plain;
+    let mut sni = KnownPlacement::Passthrough.placement();
+    sni.hops[2].listen = LinkSecurity::Plain;
     assert_eq!(sni.problems()[0].key, "hops[1].kind");
-    sni = Known::Passthrough.placement();
-    sni.hops[1].listen = Carried::Tls;
+    sni = KnownPlacement::Passthrough.placement();
+    sni.hops[1].listen = LinkSecurity::Tls;
     assert_eq!(sni.problems()[0].key, "hops[1].listen");
 }
 
 #[test]
 fn a_picture_shows_who_ends_tls() {
     let lines = [
-        (Known::Plaintext, "client ──────▶ lb http ──────▶ ingress http ──────▶ backend"),
-        (Known::LbTerminate, "client ══TLS═▶ lb http ──────▶ ingress http ──────▶ backend"),
-        (Known::IngressTerminate, "client ══TLS═▶ (lb relay) ══TLS═▶ ingress http ──────▶ backend"),
+        (KnownPlacement::Plaintext, "client ──────▶ lb http ──────▶ ingress http ──────▶ backend"),
         (
-            Known::Passthrough,
+            KnownPlacement::LbTerminate,
+            "client ══TLS═▶ lb http ──────▶ ingress http ──────▶ backend",
+        ),
+        (
+            KnownPlacement::IngressTerminate,
+            "client ══TLS═▶ (lb relay) ══TLS═▶ ingress http ──────▶ backend",
+        ),
+        (
+            KnownPlacement::Passthrough,
             "client ══TLS═▶ (lb relay) ══TLS═▶ (ingress sni-relay) ══TLS═▶ backend",
         ),
-        (Known::Mtls, "client ═mTLS═▶ lb http ═mTLS═▶ ingress http ═mTLS═▶ backend"),
+        (KnownPlacement::Mtls, "client ═mTLS═▶ lb http ═mTLS═▶ ingress http ═mTLS═▶ backend"),
     ];
     for (known, line) in lines {
         assert_eq!(known.placement().to_string(), line);
@@ -172,14 +178,17 @@ fn wired_hops_are_valid_and_each_dials_the_next() {
 fn the_first_http_hop_sets_what_later_ones_append_to() {
     let addresses: Vec<std::net::SocketAddr> =
         [9001, 9002, 9003].map(|port| ([127, 0, 0, 1], port).into()).to_vec();
-    let forwarded = |known: Known| {
+    let forwarded = |known: KnownPlacement| {
         let hops = wire(&known.placement(), &addresses, &wiring());
         hops.iter().map(|hop| hop.forwarded).collect::<Vec<_>>()
     };
-    assert_eq!(forwarded(Known::LbTerminate), [Forwarded::Set, Forwarded::Append, Forwarded::Keep]);
     assert_eq!(
-        forwarded(Known::IngressTerminate),
+        forwarded(KnownPlacement::LbTerminate),
+        [Forwarded::Set, Forwarded::Append, Forwarded::Keep]
+    );
+    assert_eq!(
+        forwarded(KnownPlacement::IngressTerminate),
         [Forwarded::Keep, Forwarded::Set, Forwarded::Keep]
     );
-    assert_eq!(forwarded(Known::Passthrough), [Forwarded::Keep; 3]);
+    assert_eq!(forwarded(KnownPlacement::Passthrough), [Forwarded::Keep; 3]);
 }

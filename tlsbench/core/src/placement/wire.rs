@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
-use super::{Carried, Placement, Role, Station};
+use super::{LinkSecurity, Placement, PlacementHop, Role};
 use crate::hop::{
     Cryptography, Dial, DialTls, Forwarded, Hop, HopKind, Listen, ListenTls, PemIdentity,
 };
@@ -81,11 +81,11 @@ pub fn wire(placement: &Placement, addresses: &[SocketAddr], wiring: &Wiring) ->
         .collect()
 }
 
-fn listen_tls(station: &Station, faces_client: bool, wiring: &Wiring) -> Option<ListenTls> {
+fn listen_tls(station: &PlacementHop, faces_client: bool, wiring: &Wiring) -> Option<ListenTls> {
     let client_ca = match station.listen {
-        Carried::Plain => return None,
-        Carried::Tls => None,
-        Carried::Mtls => Some(wiring.root.clone()),
+        LinkSecurity::Plain => return None,
+        LinkSecurity::Tls => None,
+        LinkSecurity::Mtls => Some(wiring.root.clone()),
     };
     let speaks_http = matches!(station.kind, HopKind::Http | HopKind::Backend);
     Some(ListenTls {
@@ -101,12 +101,12 @@ fn listen_tls(station: &Station, faces_client: bool, wiring: &Wiring) -> Option<
     })
 }
 
-fn dial(station: &Station, next: &Station, address: SocketAddr, wiring: &Wiring) -> Dial {
+fn dial(station: &PlacementHop, next: &PlacementHop, address: SocketAddr, wiring: &Wiring) -> Dial {
     let identity = match station.dial {
-        Carried::Plain | Carried::Tls => None,
-        Carried::Mtls => Some(wiring.client.clone()),
+        LinkSecurity::Plain | LinkSecurity::Tls => None,
+        LinkSecurity::Mtls => Some(wiring.client.clone()),
     };
-    let tls = (station.dial != Carried::Plain).then(|| DialTls {
+    let tls = (station.dial != LinkSecurity::Plain).then(|| DialTls {
         name: next.role.host(),
         ca: wiring.root.clone(),
         verify: Verify::Every,

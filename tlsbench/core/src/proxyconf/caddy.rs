@@ -4,8 +4,8 @@
 use serde_json::{Value as Json, json};
 
 use super::{
-    BODY, CADDY_JSON, CLIENT_CA, CLIENT_PEM, Configuration, SERVER_PEM, UPSTREAM_CA, Unsupported,
-    add_files, body, check, verifies,
+    BODY, CADDY_JSON, CLIENT_CA, CLIENT_PEM, Configuration, SERVER_PEM, UPSTREAM_CA,
+    UnsupportedFeature, add_files, body, check, verifies,
 };
 use crate::hop::{Cryptography, Dial, DialTls, Forwarded, Hop, HopKind, ListenTls};
 use crate::scenario::{Group, ProtocolName, Suite, Version};
@@ -15,7 +15,7 @@ use crate::scenario::{Group, ProtocolName, Suite, Version};
 ///
 /// # Errors
 /// When Caddy cannot do what the hop does.
-pub fn caddy(hop: &Hop) -> Result<Configuration, Unsupported> {
+pub fn caddy(hop: &Hop) -> Result<Configuration, UnsupportedFeature> {
     check(ENGINE, hop)?;
     if !hop.speaks_http() {
         return Err(unsupported(
@@ -127,7 +127,11 @@ fn suites_of_12(suite: &Cryptography) -> Vec<String> {
     of_key("ECDSA").chain(of_key("RSA")).collect()
 }
 
-fn proxy(hop: &Hop, dial: &Dial, configuration: &mut Configuration) -> Result<Json, Unsupported> {
+fn proxy(
+    hop: &Hop,
+    dial: &Dial,
+    configuration: &mut Configuration,
+) -> Result<Json, UnsupportedFeature> {
     if dial.proxy_protocol {
         let cure = "use HAProxy or a builtin hop";
         return Err(unsupported("the PROXY protocol from an `http` hop".to_owned(), cure));
@@ -176,7 +180,7 @@ fn proxy(hop: &Hop, dial: &Dial, configuration: &mut Configuration) -> Result<Js
     Ok(Json::Array(routes))
 }
 
-fn dial_tls(tls: &DialTls, configuration: &mut Configuration) -> Result<Json, Unsupported> {
+fn dial_tls(tls: &DialTls, configuration: &mut Configuration) -> Result<Json, UnsupportedFeature> {
     configuration.notes.push("Caddy negotiates with the next hop whatever that one chooses");
     let mut fields = json!({ "server_name": tls.name });
     if verifies(ENGINE, tls)? {
@@ -215,8 +219,8 @@ fn insert(into: &mut Json, name: &str, value: Json) {
     }
 }
 
-fn unsupported(what: String, cure: &'static str) -> Unsupported {
-    Unsupported { engine: ENGINE, what, cure }
+fn unsupported(what: String, cure: &'static str) -> UnsupportedFeature {
+    UnsupportedFeature { engine: ENGINE, what, cure }
 }
 
 const ENGINE: &str = "Caddy";

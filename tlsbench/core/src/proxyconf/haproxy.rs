@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     BODY, CLIENT_CA, CLIENT_PEM, Configuration, HAPROXY_CFG, SERVER_PEM, STATS_SOCKET, UPSTREAM_CA,
-    Unsupported, add_files, body, check, verifies,
+    UnsupportedFeature, add_files, body, check, verifies,
 };
 use crate::hop::{Cryptography, Dial, DialTls, Forwarded, Hop, HopKind, Listen, ListenTls};
 use crate::scenario::Version;
@@ -13,7 +13,7 @@ use crate::scenario::Version;
 ///
 /// # Errors
 /// When HAProxy cannot do what the hop does.
-pub fn haproxy(hop: &Hop) -> Result<Configuration, Unsupported> {
+pub fn haproxy(hop: &Hop) -> Result<Configuration, UnsupportedFeature> {
     check(ENGINE, hop)?;
     if hop.response_bytes > RESPONSE_MAX {
         return Err(unsupported(
@@ -149,7 +149,7 @@ fn forwarded(forwarded: Forwarded, text: &mut String) {
     }
 }
 
-fn backends(hop: &Hop, dial: &Dial, text: &mut String) -> Result<(), Unsupported> {
+fn backends(hop: &Hop, dial: &Dial, text: &mut String) -> Result<(), UnsupportedFeature> {
     let mut options = String::new();
     if dial.proxy_protocol {
         options.push_str(" send-proxy-v2");
@@ -170,7 +170,7 @@ fn backends(hop: &Hop, dial: &Dial, text: &mut String) -> Result<(), Unsupported
     Ok(())
 }
 
-fn server_tls(tls: &DialTls) -> Result<String, Unsupported> {
+fn server_tls(tls: &DialTls) -> Result<String, UnsupportedFeature> {
     if tls.suite.curves().is_some() {
         return Err(unsupported(
             "`dial.tls.groups`",
@@ -197,8 +197,8 @@ fn line(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-fn unsupported(what: &str, cure: &'static str) -> Unsupported {
-    Unsupported { engine: ENGINE, what: what.to_owned(), cure }
+fn unsupported(what: &str, cure: &'static str) -> UnsupportedFeature {
+    UnsupportedFeature { engine: ENGINE, what: what.to_owned(), cure }
 }
 
 const ENGINE: &str = "HAProxy";

@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use super::{
     BODY, CHAIN_DEPTH, CLIENT_CA, CLIENT_PEM, Configuration, HANDSHAKE_LOG, NGINX_CONF, NGINX_PID,
-    SERVER_PEM, UPSTREAM_CA, Unsupported, add_files, body, check, verifies,
+    SERVER_PEM, UPSTREAM_CA, UnsupportedFeature, add_files, body, check, verifies,
 };
 use crate::hop::{Cryptography, Dial, DialTls, Forwarded, Hop, HopKind, Listen, ListenTls};
 use crate::scenario::{ProtocolName, Version};
 
 /// What an nginx is like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Build {
+pub struct NginxBuild {
     /// Its version.
     pub version: (u32, u32, u32),
     /// The file of its stream module, where that is not built in.
@@ -23,11 +23,15 @@ pub struct Build {
 ///
 /// # Errors
 /// When nginx cannot do what the hop does.
-pub fn nginx(hop: &Hop, build: &Build, counts: bool) -> Result<Configuration, Unsupported> {
+pub fn nginx(
+    hop: &Hop,
+    build: &NginxBuild,
+    counts: bool,
+) -> Result<Configuration, UnsupportedFeature> {
     check(ENGINE, hop)?;
     let mut configuration = Configuration::default();
     add_files(&mut configuration, hop);
-    let mut text = Text::default();
+    let mut text = IndentedText::default();
     // Without a master there is one process, and its CPU clock is the worker's.
     match hop.workers.get() {
         1 => text.line("master_process off;"),
@@ -51,11 +55,11 @@ pub fn nginx(hop: &Hop, build: &Build, counts: bool) -> Result<Configuration, Un
 
 fn http(
     hop: &Hop,
-    build: &Build,
+    build: &NginxBuild,
     counts: bool,
-    text: &mut Text,
+    text: &mut IndentedText,
     configuration: &mut Configuration,
-) -> Result<(), Unsupported> {
+) -> Result<(), UnsupportedFeature> {
     let mut failed = Ok(());
     text.block("http", |text| {
         for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
@@ -100,14 +104,14 @@ fn http(
 }
 
 /// A line for each handshake, or for each connection where there is none.
-fn log_handshakes(hop: &Hop, condition: &str, text: &mut Text) {
+fn log_handshakes(hop: &Hop, condition: &str, text: &mut IndentedText) {
     text.line("log_format handshakes $ssl_session_reused;");
     // Several processes would each have to write theirs, and nobody could see when all have.
     let buffer = if hop.workers.get() == 1 { " buffer=64k" } else { "" };
     text.line(&format!("access_log {HANDSHAKE_LOG} handshakes{buffer}{condition};"));
 }
 
-fn listen_http(listen: &Listen, build: &Build, text: &mut Text) {
+fn listen_http(listen: &Listen, build: &NginxBuild, text: &mut IndentedText) {
     let h2 = listen.tls.as_ref().is_some_and(|tls| tls.alpn.contains(&ProtocolName::Http2));
     let is_new = build.version >= HTTP2_DIRECTIVE;
     text.line(&format!(
@@ -130,7 +134,7 @@ fn listen_http(listen: &Listen, build: &Build, text: &mut Text) {
     }
 }
 
-fn listen_tls(tls: &ListenTls, text: &mut Text) {
+fn listen_tls(tls: &ListenTls, text: &mut IndentedText) {
     text.line(&format!("ssl_certificate {SERVER_PEM};"));
     text.line(&format!("ssl_certificate_key {SERVER_PEM};"));
     if tls.client_ca.is_some() {
@@ -149,7 +153,7 @@ fn listen_tls(tls: &ListenTls, text: &mut Text) {
     text.line("ssl_session_timeout 1h;");
 }
 
-fn proxy_http(hop: &Hop, dial: &Dial, text: &mut Text) -> Result<(), Unsupported> {
+fn proxy_http(hop: &Hop, dial: &Dial, text: &mut IndentedText) -> Result<(), UnsupportedFeature> {
     if dial.proxy_protocol {
         return Err(unsupported(
             "the PROXY protocol from an `http` hop",
@@ -187,7 +191,7 @@ fn proxy_http(hop: &Hop, dial: &Dial, text: &mut Text) -> Result<(), Unsupported
     failed
 }
 
-fn dial_tls(tls: &DialTls, text: &mut Text) -> Result<(), Unsupported> {
+fn dial_tls(tls: &DialTls, text: &mut IndentedText) -> Result<(), UnsupportedFeature> {
     text.line("proxy_ssl_server_name on;");
     text.line(&format!("proxy_ssl_name {};", tls.name));
     if verifies(ENGINE, tls)? {
@@ -212,7 +216,7 @@ fn dial_tls(tls: &DialTls, text: &mut Text) -> Result<(), Unsupported> {
 }
 
 /// Versions and suites, whose directives are named alike on both sides.
-fn cryptography(side: &str, suite: &Cryptography, text: &mut Text) {
+fn cryptography(side: &str, suite: &Cryptography, text: &mut IndentedText) {
     let versions = [(Version::Tls12, "TLSv1.2"), (Version::Tls13, "TLSv1.3")];
     let spoken: Vec<&str> = versions
         .iter()
@@ -228,7 +232,7 @@ fn cryptography(side: &str, suite: &Cryptography, text: &mut Text) {
     }
 }
 
-fn answer(hop: &Hop, text: &mut Text, configuration: &mut Configuration) {
+fn answer(hop: &Hop, text: &mut IndentedText, configuration: &mut Configuration) {
     let content = body(hop.response_bytes);
     if hop.response_bytes <= RETURNED_MAX {
         let line = content.replace('\n', "\\n");
@@ -245,9 +249,9 @@ fn answer(hop: &Hop, text: &mut Text, configuration: &mut Configuration) {
 fn stream(
     hop: &Hop,
     counts: bool,
-    text: &mut Text,
+    text: &mut IndentedText,
     configuration: &mut Configuration,
-) -> Result<(), Unsupported> {
+) -> Result<(), UnsupportedFeature> {
     let Some(dial) = &hop.dial else { return Ok(()) };
     let mut failed = Ok(());
     text.block("stream", |text| {
@@ -298,18 +302,18 @@ fn stream(
     failed
 }
 
-fn unsupported(what: &str, cure: &'static str) -> Unsupported {
-    Unsupported { engine: ENGINE, what: what.to_owned(), cure }
+fn unsupported(what: &str, cure: &'static str) -> UnsupportedFeature {
+    UnsupportedFeature { engine: ENGINE, what: what.to_owned(), cure }
 }
 
 /// Text of blocks within blocks.
 #[derive(Debug, Default)]
-struct Text {
+struct IndentedText {
     text: String,
     depth: usize,
 }
 
-impl Text {
+impl IndentedText {
     fn line(&mut self, line: &str) {
         // Writing to text cannot fail.
         let _ = writeln!(self.text, "{:indent$}{line}", "", indent = self.depth * 4);

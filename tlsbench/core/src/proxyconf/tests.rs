@@ -87,7 +87,7 @@ fn hops() -> Vec<(&'static str, Hop)> {
 }
 
 fn nginx_text(hop: &Hop, counts: bool) -> String {
-    let build = Build { version: (1, 22, 1), stream_module: Some("stream.so".to_owned()) };
+    let build = NginxBuild { version: (1, 22, 1), stream_module: Some("stream.so".to_owned()) };
     nginx(hop, &build, counts).unwrap().files.remove(NGINX_CONF).unwrap()
 }
 
@@ -148,7 +148,7 @@ fn files_hold_what_the_hop_holds() {
 fn newer_nginx_has_http2_as_a_directive() {
     let (_, backend) = hops().remove(0);
     assert!(nginx_text(&backend, false).contains(" ssl http2 backlog"));
-    let build = Build { version: (1, 25, 1), stream_module: None };
+    let build = NginxBuild { version: (1, 25, 1), stream_module: None };
     let text = nginx(&backend, &build, false).unwrap().files.remove(NGINX_CONF).unwrap();
     assert!(text.contains("http2 on;") && !text.contains("ssl http2"), "{text}");
 }
@@ -157,7 +157,7 @@ fn newer_nginx_has_http2_as_a_directive() {
 fn large_responses_of_nginx_come_from_a_file() {
     let (_, mut backend) = hops().remove(0);
     backend.response_bytes = 1 << 20;
-    let build = Build { version: (1, 22, 1), stream_module: None };
+    let build = NginxBuild { version: (1, 22, 1), stream_module: None };
     let files = nginx(&backend, &build, false).unwrap().files;
     assert_eq!(files[BODY].len(), 1 << 20);
     assert!(files[NGINX_CONF].contains("try_files /body.txt"));
@@ -166,7 +166,7 @@ fn large_responses_of_nginx_come_from_a_file() {
 #[test]
 fn what_a_proxy_does_its_own_way_is_noted() {
     let (_, relay) = hops().remove(3);
-    let build = Build { version: (1, 22, 1), stream_module: None };
+    let build = NginxBuild { version: (1, 22, 1), stream_module: None };
     assert_eq!(nginx(&relay, &build, false).unwrap().notes.len(), 1);
     assert_eq!(haproxy(&relay).unwrap().notes.len(), 0);
 }
@@ -181,7 +181,7 @@ fn what_a_proxy_cannot_do_is_refused_with_a_cure() {
         change(&mut hop);
         hop
     };
-    let build = Build { version: (1, 22, 1), stream_module: None };
+    let build = NginxBuild { version: (1, 22, 1), stream_module: None };
     let of_both = [
         changed(&terminate, &|hop| hop.listen.address.set_port(0)),
         changed(&terminate, &|hop| hop.delay = Nanos(1)),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Environment, Note, RecordError, SCHEMA, TargetRecord};
-use crate::hop::{Counted, HopKind};
+use crate::hop::{EngineCounters, HopKind};
 use crate::lab::{EngineName, Lab, Mix, Pass, Workload};
 use crate::placement::{Placement, Role};
 use crate::units::Nanos;
@@ -41,7 +41,7 @@ pub struct LabRecord {
     #[serde(default)]
     pub receiving: Receiving,
     /// Who else used the CPUs.
-    pub others: Option<Others>,
+    pub others: Option<OtherProcesses>,
     /// What was seen of each placement before the rounds.
     pub pilot: Vec<PilotRecord>,
     /// What was measured: each placement under each workload that suits it, and in the latency pass.
@@ -124,7 +124,7 @@ pub struct IdleHop {
 
 /// CPU time of other processes over the whole run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Others {
+pub struct OtherProcesses {
     /// All of it, as a part of what the machine had: 0 to 1.
     pub share: f64,
     /// The name of the process that used most.
@@ -184,7 +184,7 @@ pub struct HopRound {
     /// What its engine counted from the first connection to the last, the warm-up included; nothing
     /// where it does not count.
     #[serde(default)]
-    pub counted: Option<Counted>,
+    pub counted: Option<EngineCounters>,
 }
 
 /// What a client made in one round.
@@ -193,7 +193,7 @@ pub struct MadeRound {
     /// Which round, from 0.
     pub round: u32,
     /// Connections, handshakes and requests.
-    pub made: Counted,
+    pub made: EngineCounters,
     /// Operations that failed, of which a hop may have counted a part.
     pub failed: u64,
 }

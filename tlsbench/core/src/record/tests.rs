@@ -67,7 +67,7 @@ fn record_with(times: std::ops::Range<u64>, cpu: u64) -> RunRecord {
             versions: named("rustls"),
             sysctls: named("net.core.somaxconn"),
             command: vec!["tlsbench".into()],
-            meanwhile: Some(Meanwhile {
+            meanwhile: Some(HostEvents {
                 had_ns: Nanos(9),
                 stolen_ns: Some(Nanos(1)),
                 throttled: Some(2),

@@ -16,7 +16,7 @@ pub struct CurvePoint {
 }
 
 /// What a phase of a target timed, as values in ascending order with how many are no larger.
-pub(super) struct Steps {
+pub(super) struct CumulativeCounts {
     steps: Vec<(u64, Nanos)>,
     timed: u64,
     /// Of these, those that are not told from the longest wait or shorter.
@@ -25,7 +25,7 @@ pub(super) struct Steps {
     wait_max: Nanos,
 }
 
-impl Steps {
+impl CumulativeCounts {
     /// Nothing where nothing was timed or missed.
     pub(super) fn of(target: &TargetRecord, phase: Phase, wait_max: Nanos) -> Option<Self> {
         let mut steps = Vec::new();
@@ -135,7 +135,7 @@ mod tests {
             quantile in 0.0..=1.0,
         ) {
             let (target, wait_max) = (target(&times, missed), Nanos(100_000));
-            let seen = Steps::of(&target, Phase::Corrected, wait_max)
+            let seen = CumulativeCounts::of(&target, Phase::Corrected, wait_max)
                 .map(|steps| steps.quantile(quantile));
             prop_assert_eq!(seen, target.quantile(Phase::Corrected, quantile, wait_max));
         }
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn a_time_that_is_not_told_from_the_longest_wait_is_within_it() {
         let (target, wait_max) = (target(&[1, 1, 99_968], 1), Nanos(100_000));
-        let steps = Steps::of(&target, Phase::Corrected, wait_max).unwrap();
+        let steps = CumulativeCounts::of(&target, Phase::Corrected, wait_max).unwrap();
         assert_eq!(steps.quantile(0.75), Quantile::Is(Nanos(100_031)));
         assert_eq!(steps.quantile(1.0), Quantile::AtLeast(wait_max));
     }
@@ -152,7 +152,8 @@ mod tests {
     #[test]
     fn a_curve_rises_and_ends_where_values_end() {
         let times: Vec<u64> = (1..=1_000).map(|time| time * 1_000).collect();
-        let curve = Steps::of(&target(&times, 0), Phase::Corrected, Nanos(0)).unwrap().curve();
+        let curve =
+            CumulativeCounts::of(&target(&times, 0), Phase::Corrected, Nanos(0)).unwrap().curve();
         assert!(curve.windows(2).all(|pair| pair[0].ns <= pair[1].ns));
         assert!(curve.windows(2).all(|pair| pair[0].quantile < pair[1].quantile));
         let last = curve.last().unwrap();

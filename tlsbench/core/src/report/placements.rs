@@ -14,14 +14,14 @@ pub(in crate::report) mod tests;
 use serde::Serialize;
 
 use super::GateReport;
-use crate::hop::{Carried, HopKind};
+use crate::hop::{HopKind, LinkSecurity};
 use crate::lab::{EngineName, Pass, Workload};
 use crate::placement::{Placement, Role};
-use crate::record::lab::{LabRecord, Others, Receiving};
+use crate::record::lab::{LabRecord, OtherProcesses, Receiving};
 use crate::record::{Environment, Note};
 use crate::stats::Estimate;
 use crate::units::NANOS_PER_MICRO;
-use crate::verdicts::{Row, Verdicts, verdicts};
+use crate::verdicts::{Verdicts, WorkloadCost, verdicts};
 pub use effect::EffectReport;
 pub use idle::{BytesEach, IdleHopReport, IdleReport};
 pub use model::{ModelReport, PredictionReport};
@@ -47,7 +47,7 @@ pub struct LabReport {
     /// Whether no gate is shut: every figure may be judged.
     pub valid: bool,
     /// What the run says of where TLS should end, a sentence for each workload.
-    pub statements: Vec<Statement>,
+    pub statements: Vec<WorkloadStatement>,
     /// The gates that are shut.
     pub gates: Vec<GateReport>,
     /// What was measured, twins included.
@@ -71,14 +71,14 @@ pub struct LabReport {
     /// Who the kernel charged for the receiving of packets.
     pub receiving: Receiving,
     /// Who else used the CPUs.
-    pub others: Option<Others>,
+    pub others: Option<OtherProcesses>,
     /// What was asked for, TOML.
     pub lab: String,
 }
 
 /// What is said of one workload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Statement {
+pub struct WorkloadStatement {
     /// The workload.
     pub workload: Workload,
     /// Whether it is said of CPU time or of latency.
@@ -97,12 +97,12 @@ pub struct PlacementReport {
     /// Where TLS ends, in words.
     pub ends: String,
     /// Its hops, from the client on.
-    pub hops: Vec<StationReport>,
+    pub hops: Vec<PlacementHopReport>,
 }
 
 /// A hop as it stands in a placement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StationReport {
+pub struct PlacementHopReport {
     /// What it is there for.
     pub role: Role,
     /// What it does.
@@ -110,7 +110,7 @@ pub struct StationReport {
     /// What it is made of.
     pub engine: EngineName,
     /// What reaches it.
-    pub link: Carried,
+    pub link: LinkSecurity,
     /// Whether it passes that on as it is.
     pub passes_on: bool,
 }
@@ -127,8 +127,9 @@ impl LabReport {
             .chain(times.map(|finding| EffectReport::of_latency(finding, record)))
             .collect();
         let trials = record.trials.iter().map(|trial| {
-            let is_it =
-                |row: &&Row| row.placement == trial.placement && row.workload == trial.workload;
+            let is_it = |row: &&WorkloadCost| {
+                row.placement == trial.placement && row.workload == trial.workload
+            };
             let (row, times) = match trial.pass {
                 Pass::Cpu => (rows.iter().find(is_it).cloned(), None),
                 Pass::Latency => {
@@ -136,7 +137,12 @@ impl LabReport {
                     (None, times.find(|row| row.placement == trial.placement))
                 }
             };
-            TrialReport::new(trial, row.unwrap_or_else(|| Row::of(trial, record)), times, &gates)
+            TrialReport::new(
+                trial,
+                row.unwrap_or_else(|| WorkloadCost::of(trial, record)),
+                times,
+                &gates,
+            )
         });
         let trials: Vec<TrialReport> = trials.collect();
         let gates_told: Vec<GateReport> = gates.iter().map(GateReport::from).collect();
@@ -224,14 +230,15 @@ impl LabReport {
 
 impl PlacementReport {
     fn new(placement: &Placement, record: &LabRecord) -> Self {
-        let hops = placement.hops.iter().zip(placement.links()).map(|(hop, link)| StationReport {
-            role: hop.role,
-            kind: hop.kind,
-            engine: engine(record, &placement.name, hop.role),
-            link,
-            passes_on: hop.passes_on() && link != Carried::Plain,
-        });
-        let hops: Vec<StationReport> = hops.collect();
+        let hops =
+            placement.hops.iter().zip(placement.links()).map(|(hop, link)| PlacementHopReport {
+                role: hop.role,
+                kind: hop.kind,
+                engine: engine(record, &placement.name, hop.role),
+                link,
+                passes_on: hop.passes_on() && link != LinkSecurity::Plain,
+            });
+        let hops: Vec<PlacementHopReport> = hops.collect();
         Self {
             name: placement.name.clone(),
             twin: (!placement.is_plain()).then(|| placement.twin().name),

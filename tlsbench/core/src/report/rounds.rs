@@ -7,13 +7,13 @@ use crate::stats::{Estimate, mean, ratio_of_sums};
 use crate::units::Nanos;
 
 /// A target's rounds. Those that were not timed, or not by every generator, enter no estimate.
-pub(super) struct Rounds {
-    rounds: Vec<Round>,
+pub(super) struct TargetRounds {
+    rounds: Vec<RoundTotals>,
 }
 
 /// One round over all generators.
 #[derive(Default)]
-struct Round {
+struct RoundTotals {
     parts: usize,
     untimed: bool,
     operations_per_second: f64,
@@ -22,10 +22,10 @@ struct Round {
     succeeded: f64,
 }
 
-impl Rounds {
+impl TargetRounds {
     pub(super) fn of(target: &TargetRecord) -> Self {
         let generators: BTreeSet<u32> = target.rounds.iter().map(|round| round.generator).collect();
-        let mut by_round: BTreeMap<u32, Round> = BTreeMap::new();
+        let mut by_round: BTreeMap<u32, RoundTotals> = BTreeMap::new();
         for part in &target.rounds {
             by_round.entry(part.round).or_default().add(part);
         }
@@ -61,12 +61,12 @@ impl Rounds {
         ratio_of_sums(&pairs)
     }
 
-    fn timed(&self) -> impl Iterator<Item = &Round> {
+    fn timed(&self) -> impl Iterator<Item = &RoundTotals> {
         self.rounds.iter().filter(|round| !round.untimed)
     }
 }
 
-impl Round {
+impl RoundTotals {
     fn add(&mut self, part: &RoundRecord) {
         self.parts += 1;
         self.untimed |= part.wall_ns == Nanos(0);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::record::lab::{IdleHop, IdleRecord, Others};
+use crate::record::lab::{IdleHop, IdleRecord, OtherProcesses};
 use crate::record::{RoundRecord, Series};
 
 /// A round of a generator: so many operations in a second, 10 µs of CPU time each.
@@ -254,7 +254,7 @@ fn the_documentation_names_every_field_and_no_other() {
         IdleRecord { placement, round, connections: 2, hops }
     };
     lab.idle = vec![idle(0), idle(1)];
-    lab.others = Some(Others { share: 0.5, top: "cc".to_owned(), top_ns: Nanos(1) });
+    lab.others = Some(OtherProcesses { share: 0.5, top: "cc".to_owned(), top_ns: Nanos(1) });
     report.add_lab("b.json", &placements::tests::with_held_out(lab));
     let mut written = BTreeSet::new();
     paths(&serde_json::to_value(report).unwrap(), "", &mut written);

@@ -20,7 +20,7 @@ pub fn redact(args: &[String]) -> Vec<String> {
             let kind = awaited.take();
             match kind {
                 // A flag whose value may be left out was left without one.
-                Some(Kind::Shown | Kind::Unknown) if arg.starts_with('-') => {}
+                Some(FlagKind::Shown | FlagKind::Unknown) if arg.starts_with('-') => {}
                 Some(kind) => return kind.redact(arg),
                 None => {}
             }
@@ -29,7 +29,7 @@ pub fn redact(args: &[String]) -> Vec<String> {
                     Some((name, value)) => (name, Some(value)),
                     None => (flag, None),
                 };
-                let kind = Kind::of_flag(name);
+                let kind = FlagKind::of_flag(name);
                 return match value {
                     Some(value) => format!("--{name}={}", kind.redact(value)),
                     None => {
@@ -52,9 +52,9 @@ pub fn redact(args: &[String]) -> Vec<String> {
 
 /// Short flags in one argument, `-kd BODY` or `-kHname:value`: as shown, and the kind of the next argument
 /// if that is the last one's value.
-fn redact_letters(letters: &str) -> (String, Option<Kind>) {
+fn redact_letters(letters: &str) -> (String, Option<FlagKind>) {
     for (at, letter) in letters.char_indices() {
-        let Some(kind) = Kind::of_letter(letter) else { continue };
+        let Some(kind) = FlagKind::of_letter(letter) else { continue };
         let (before, value) = letters.split_at(at + letter.len_utf8());
         let (equals, value) = match value.strip_prefix('=') {
             Some(value) => ("=", value),
@@ -70,7 +70,7 @@ fn redact_letters(letters: &str) -> (String, Option<Kind>) {
 
 /// What a flag's value is.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum FlagKind {
     Body,
     Header,
     Shown,
@@ -78,7 +78,7 @@ enum Kind {
     Url,
 }
 
-impl Kind {
+impl FlagKind {
     fn of_flag(name: &str) -> Self {
         match name {
             "data" => Self::Body,

@@ -18,7 +18,7 @@ pub struct Goal {
 
 /// What came of a trial.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Seen {
+pub struct TrialResult {
     /// Operations that should have begun.
     pub scheduled: u64,
     /// Operations that succeeded.
@@ -64,7 +64,7 @@ pub enum Failing {
 impl Goal {
     /// How the goal was not met; nothing where it was.
     #[must_use]
-    pub fn failing(&self, seen: &Seen) -> Option<Failing> {
+    pub fn failing(&self, seen: &TrialResult) -> Option<Failing> {
         let ended = seen.succeeded.saturating_add(seen.failed);
         let errors = seen.failed as f64 / ended.max(1) as f64;
         if errors > ERRORS_MAX {
@@ -100,7 +100,7 @@ impl Goal {
     }
 }
 
-impl Seen {
+impl TrialResult {
     /// What came of a target under an open load.
     #[must_use]
     pub fn of(target: &TargetRecord, load: &Load) -> Self {

@@ -7,23 +7,26 @@ use crate::random::SplitMix64;
 use crate::scenario::{Arrivals, Load, Spread};
 use crate::units::Nanos;
 
-fn bounds(start: f64, most: f64) -> Bounds {
+fn bounds(start: f64, most: f64) -> RateBounds {
     let rate = |value| Rate::per_second(value).unwrap();
-    Bounds { start: rate(start), most: rate(most), resolution: 0.05 }
+    RateBounds { start: rate(start), most: rate(most), resolution: 0.05 }
 }
 
 /// Searches to the end; what was tried, and what came of it.
-fn searched(bounds: Bounds, mut meets: impl FnMut(f64, bool) -> bool) -> (Vec<(f64, bool)>, Found) {
+fn searched(
+    bounds: RateBounds,
+    mut meets: impl FnMut(f64, bool) -> bool,
+) -> (Vec<(f64, bool)>, SearchResult) {
     let mut search = Search::new(bounds);
     let mut tried = Vec::new();
     for _ in 0..1_000 {
         match search.next() {
-            Step::Try { rate, long } => {
+            SearchStep::Try { rate, long } => {
                 assert_eq!(search.next(), search.next());
                 tried.push((rate.as_f64(), long));
                 search.told(meets(rate.as_f64(), long));
             }
-            Step::Done(found) => return (tried, found),
+            SearchStep::Done(found) => return (tried, found),
         }
     }
     panic!("it does not end: {tried:?}")
@@ -53,7 +56,7 @@ fn it_goes_up_by_doubling_and_then_between() {
 #[test]
 fn what_may_not_be_asked_for_is_never_asked_for() {
     let (tried, found) = searched(bounds(100.0, 250.0), |_, _| true);
-    assert_eq!(found, Found { from: Some(250.0), to: None, trials: 4 });
+    assert_eq!(found, SearchResult { from: Some(250.0), to: None, trials: 4 });
     assert!(tried.iter().all(|(rate, _)| *rate <= 250.0), "{tried:?}");
     let (tried, _) = searched(bounds(500.0, 250.0), |_, _| true);
     assert!(tried.iter().all(|(rate, _)| *rate <= 250.0), "{tried:?}");
@@ -114,8 +117,8 @@ fn a_soft_knee_is_found_where_the_chance_turns() {
     }
 }
 
-fn seen() -> Seen {
-    Seen {
+fn seen() -> TrialResult {
+    TrialResult {
         scheduled: 10_000,
         succeeded: 10_000,
         failed: 0,
@@ -129,32 +132,35 @@ fn seen() -> Seen {
 fn a_goal_is_errors_achievement_and_the_tail() {
     let goal = Goal { p99: Nanos::from_millis(20) };
     assert_eq!(goal.failing(&seen()), None);
-    let slow = Seen { p99: Some(Nanos(20_000_001)), ..seen() };
+    let slow = TrialResult { p99: Some(Nanos(20_000_001)), ..seen() };
     assert_eq!(goal.failing(&slow), Some(Failing::Slow { p99_ns: Nanos(20_000_001) }));
     assert!(matches!(
-        goal.failing(&Seen { p99_at_least: true, ..seen() }),
+        goal.failing(&TrialResult { p99_at_least: true, ..seen() }),
         Some(Failing::Slow { .. })
     ));
-    assert!(matches!(goal.failing(&Seen { p99: None, ..seen() }), Some(Failing::Slow { .. })));
-    let lost = Seen { succeeded: 9_899, ..seen() };
+    assert!(matches!(
+        goal.failing(&TrialResult { p99: None, ..seen() }),
+        Some(Failing::Slow { .. })
+    ));
+    let lost = TrialResult { succeeded: 9_899, ..seen() };
     assert_eq!(goal.failing(&lost), Some(Failing::Achieved { share: 0.9899 }));
-    assert_eq!(goal.failing(&Seen { succeeded: 9_900, ..seen() }), None);
-    let failed = Seen { succeeded: 9_989, failed: 11, ..seen() };
+    assert_eq!(goal.failing(&TrialResult { succeeded: 9_900, ..seen() }), None);
+    let failed = TrialResult { succeeded: 9_989, failed: 11, ..seen() };
     assert_eq!(goal.failing(&failed), Some(Failing::Errors { share: 0.0011 }));
-    assert_eq!(goal.failing(&Seen { succeeded: 9_990, failed: 10, ..seen() }), None);
-    let nothing = Seen { scheduled: 0, succeeded: 0, ..seen() };
+    assert_eq!(goal.failing(&TrialResult { succeeded: 9_990, failed: 10, ..seen() }), None);
+    let nothing = TrialResult { scheduled: 0, succeeded: 0, ..seen() };
     assert!(matches!(goal.failing(&nothing), Some(Failing::Achieved { .. })));
     assert!(!seen().is_generator_busy());
-    assert!(Seen { generator_busy: 0.9, ..seen() }.is_generator_busy());
+    assert!(TrialResult { generator_busy: 0.9, ..seen() }.is_generator_busy());
 }
 
 #[test]
 fn halves_of_a_rate_at_which_nothing_comes_to_a_good_end_are_not_tried() {
     let rates = |dead_above: f64, met_below: f64| {
-        let bounds = Bounds { resolution: 1.0, ..bounds(100.0, 1e6) };
+        let bounds = RateBounds { resolution: 1.0, ..bounds(100.0, 1e6) };
         let mut search = Search::new(bounds);
         let mut tried = Vec::new();
-        while let Step::Try { rate, .. } = search.next() {
+        while let SearchStep::Try { rate, .. } = search.next() {
             tried.push(rate.as_f64());
             match rate.as_f64() {
                 rate if rate >= dead_above => search.told_dead(),

@@ -4,8 +4,8 @@
 //! The client is held against each hop that has its connections, and a hop that dials with TLS against
 //! the one that ends it.
 
-use crate::hop::{Carried, Counted};
-use crate::placement::{Placement, Station};
+use crate::hop::{EngineCounters, LinkSecurity};
+use crate::placement::{Placement, PlacementHop};
 use crate::record::lab::TrialRecord;
 use crate::scenario::{Load, Protocol, Scenario};
 use crate::warning::{Family, Gate, Warning};
@@ -17,7 +17,7 @@ pub(super) fn gate(
     scenario: &Scenario,
 ) -> Option<Gate> {
     let first = disagreement(trial, placement, scenario)?;
-    let Disagreement { what, one, other, allowed, rounds } = first;
+    let CountMismatch { what, one, other, allowed, rounds } = first;
     Some(Gate {
         name: "counts",
         target: Some(trial.client.name.clone()),
@@ -38,16 +38,16 @@ pub(super) fn gate(
 }
 
 /// Two that should have counted the same.
-struct Disagreement {
+struct CountMismatch {
     what: &'static str,
-    one: Side,
-    other: Side,
+    one: CountedSide,
+    other: CountedSide,
     allowed: u64,
     rounds: usize,
 }
 
 /// One of them.
-struct Side {
+struct CountedSide {
     who: String,
     count: u64,
 }
@@ -56,13 +56,13 @@ fn disagreement(
     trial: &TrialRecord,
     placement: &Placement,
     scenario: &Scenario,
-) -> Option<Disagreement> {
-    let counted = Pooled::of(trial)?;
+) -> Option<CountMismatch> {
+    let counted = PooledCounts::of(trial)?;
     let failed = trial.made.iter().fold(0, |sum: u64, made| sum.saturating_add(made.failed));
     let allowed = in_flight(scenario).saturating_mul(counted.rounds as u64).saturating_add(failed);
     counted.pairs(placement).into_iter().find_map(|pair| {
-        let Pair { what, one, other } = pair;
-        (one.count.abs_diff(other.count) > allowed).then_some(Disagreement {
+        let CountPair { what, one, other } = pair;
+        (one.count.abs_diff(other.count) > allowed).then_some(CountMismatch {
             what,
             one,
             other,
@@ -73,21 +73,21 @@ fn disagreement(
 }
 
 /// What each counted in all rounds of which everything is known.
-struct Pooled {
-    client: Counted,
+struct PooledCounts {
+    client: EngineCounters,
     /// From the client on; nothing for an engine that does not count.
-    hops: Vec<Option<Counted>>,
+    hops: Vec<Option<EngineCounters>>,
     rounds: usize,
 }
 
 /// A number that two have.
-struct Pair {
+struct CountPair {
     what: &'static str,
-    one: Side,
-    other: Side,
+    one: CountedSide,
+    other: CountedSide,
 }
 
-impl Pooled {
+impl PooledCounts {
     fn of(trial: &TrialRecord) -> Option<Self> {
         let hops = trial.hops.iter().map(|hop| {
             let of_round = |round: u32| hop.rounds.iter().find(|used| used.round == round);
@@ -99,18 +99,18 @@ impl Pooled {
         Some(Self { client, hops, rounds: trial.made.len() })
     }
 
-    fn pairs(&self, placement: &Placement) -> Vec<Pair> {
+    fn pairs(&self, placement: &Placement) -> Vec<CountPair> {
         let mut pairs = Vec::new();
-        let client = |count| Side { who: "client".to_owned(), count };
+        let client = |count| CountedSide { who: "client".to_owned(), count };
         for (index, station) in placement.hops.iter().enumerate() {
-            let side = |count| Side { who: station.role.to_string(), count };
+            let side = |count| CountedSide { who: station.role.to_string(), count };
             let counted = self.hops.get(index).copied().flatten();
             if let Some(counted) = counted {
                 let mut add = |what, one, other| {
-                    pairs.push(Pair { what, one: client(one), other: side(other) });
+                    pairs.push(CountPair { what, one: client(one), other: side(other) });
                 };
                 add("connections", self.client.connections, counted.connections);
-                if station.listen != Carried::Plain {
+                if station.listen != LinkSecurity::Plain {
                     add("full handshakes", self.client.full, counted.full);
                     add("resumed handshakes", self.client.resumed, counted.resumed);
                 }
@@ -119,26 +119,27 @@ impl Pooled {
                 }
             }
             // Behind it there are other connections, or other handshakes.
-            if !station.passes_on() || station.dial != Carried::Plain {
+            if !station.passes_on() || station.dial != LinkSecurity::Plain {
                 break;
             }
         }
         let links = placement.hops.iter().enumerate();
-        for (index, _) in links.filter(|(_, station)| station.dial != Carried::Plain) {
+        for (index, _) in links.filter(|(_, station)| station.dial != LinkSecurity::Plain) {
             pairs.extend(self.dialled(placement, index).into_iter().flatten());
         }
         pairs
     }
 
     /// Handshakes between a hop that dials with TLS and the next that ends it.
-    fn dialled(&self, placement: &Placement, from: usize) -> Option<[Pair; 2]> {
+    fn dialled(&self, placement: &Placement, from: usize) -> Option<[CountPair; 2]> {
         let mut behind = placement.hops.iter().enumerate().skip(from + 1);
-        let (to, ends) = behind.find(|(_, station)| station.listen != Carried::Plain)?;
+        let (to, ends) = behind.find(|(_, station)| station.listen != LinkSecurity::Plain)?;
         let (dials, begins) = (self.hops.get(from).copied().flatten()?, placement.hops.get(from)?);
         let listens = self.hops.get(to).copied().flatten()?;
-        let side = |station: &Station, count| Side { who: station.role.to_string(), count };
+        let side =
+            |station: &PlacementHop, count| CountedSide { who: station.role.to_string(), count };
         let pair =
-            |what, one, other| Pair { what, one: side(begins, one), other: side(ends, other) };
+            |what, one, other| CountPair { what, one: side(begins, one), other: side(ends, other) };
         Some([
             pair("full handshakes between them", dials.dialled_full?, listens.full),
             pair("resumed handshakes between them", dials.dialled_resumed?, listens.resumed),

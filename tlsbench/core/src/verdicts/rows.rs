@@ -12,7 +12,7 @@ use crate::units::{NANOS_PER_MICRO, Nanos};
 
 /// One placement under one workload. Times are microseconds of CPU time per operation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
+pub struct WorkloadCost {
     /// The placement.
     pub placement: String,
     /// The workload.
@@ -53,7 +53,7 @@ pub struct HopCost {
     pub busy: Option<f64>,
 }
 
-impl Row {
+impl WorkloadCost {
     /// What a trial of a run came to.
     #[must_use]
     pub fn of(trial: &TrialRecord, record: &LabRecord) -> Self {

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::compare::{Silence, Verdict};
-use crate::hop::Counted;
+use crate::compare::{InconclusiveReason, Verdict};
+use crate::hop::EngineCounters;
 use crate::lab::{ClientFiles, EngineName, Lab, LatencyPass};
 use crate::placement::{Placement, Role};
 use crate::random::SplitMix64;
 use crate::record::lab::{
-    HeldOut, HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, MadeRound, Others, PilotRecord,
-    Receiving,
+    HeldOut, HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, MadeRound, OtherProcesses,
+    PilotRecord, Receiving,
 };
 use crate::record::{Environment, Measured, SCHEMA, TargetRecord};
 use crate::tally::{Phase, Tally};
@@ -25,11 +25,11 @@ const OPERATIONS: u64 = 1_000;
 
 /// Microseconds per operation that a hop costs: TLS that it ends costs 100, and there is noise that all
 /// slices of a round share, and some that they do not.
-fn cost(known: Known, role: Role, round: u32) -> f64 {
+fn cost(known: KnownPlacement, role: Role, round: u32) -> f64 {
     let ends = match known {
-        Known::LbTerminate => role == Role::Lb,
-        Known::IngressTerminate => role == Role::Ingress,
-        Known::Passthrough => role == Role::Backend,
+        KnownPlacement::LbTerminate => role == Role::Lb,
+        KnownPlacement::IngressTerminate => role == Role::Ingress,
+        KnownPlacement::Passthrough => role == Role::Backend,
         _ => false,
     };
     let place = (u64::from(round) << 16) + ((known as u64) << 8) + role as u64;
@@ -46,15 +46,19 @@ fn files() -> ClientFiles {
 }
 
 fn record() -> LabRecord {
-    record_of(&[Known::LbTerminate, Known::IngressTerminate, Known::Passthrough])
+    record_of(&[
+        KnownPlacement::LbTerminate,
+        KnownPlacement::IngressTerminate,
+        KnownPlacement::Passthrough,
+    ])
 }
 
-fn record_of(chosen: &[Known]) -> LabRecord {
+fn record_of(chosen: &[KnownPlacement]) -> LabRecord {
     let chosen: Vec<_> = chosen.iter().map(|known| known.placement()).collect();
     let placements = Lab::with_twins(&chosen);
     let lab = Lab { placements, workloads: vec![Workload::Full], ..Lab::default() };
     let trials = lab.placements.iter().map(|placement| {
-        let known: Known = placement.name.parse().unwrap();
+        let known: KnownPlacement = placement.name.parse().unwrap();
         let scenario = lab.scenario(placement, Workload::Full, &files()).unwrap();
         let mut client = TargetRecord::new(format!("{known}/full"));
         let is_tls = scenario.targets[0].scheme == crate::scenario::Scheme::Https;
@@ -110,7 +114,7 @@ fn record_of(chosen: &[Known]) -> LabRecord {
 }
 
 /// What each hop used in each round.
-fn hop_records(placement: &Placement, known: Known, rounds: u32) -> Vec<HopRecord> {
+fn hop_records(placement: &Placement, known: KnownPlacement, rounds: u32) -> Vec<HopRecord> {
     let hops = placement.hops.iter().map(|hop| HopRecord {
         role: hop.role,
         kind: hop.kind,
@@ -261,7 +265,11 @@ fn what_tls_adds_to_each_phase_is_found_beside_the_twin() {
             let (difference, verdict) = added(name, twin, phase).unwrap();
             assert!((difference.value - micros).abs() < 9.0, "{name} {phase}: {difference:?}");
             assert!(difference.low <= difference.value && difference.value <= difference.high);
-            assert_eq!(verdict, Verdict::None { why: Silence::Undeclared }, "{phase}");
+            assert_eq!(
+                verdict,
+                Verdict::Inconclusive { reason: InconclusiveReason::Undeclared },
+                "{phase}"
+            );
         }
         let (difference, verdict) = added(name, twin, "corrected").unwrap();
         assert!((difference.value - 300.0).abs() < 9.0, "{difference:?}");
@@ -299,7 +307,7 @@ fn a_gate_of_the_latency_pass_silences_latency_only() {
     let judged = verdicts(&late);
     assert_eq!(judged.gates.iter().map(|gate| gate.name).collect::<Vec<_>>(), ["generator-busy"]);
     assert!(judged.gates[0].warning.cure.contains("`latency.share`"), "{:?}", judged.gates);
-    let silent = Verdict::None { why: Silence::Spoiled };
+    let silent = Verdict::Inconclusive { reason: InconclusiveReason::Spoiled };
     for found in judged.latency.as_ref().unwrap().findings.iter() {
         let finding = &found.finding;
         let is_of_it = finding.name == "passthrough" || finding.against == "passthrough";
@@ -311,7 +319,7 @@ fn a_gate_of_the_latency_pass_silences_latency_only() {
 
     // And one of the CPU pass does not silence latency.
     let mut busy = with_latency(record());
-    busy.others = Some(Others { share: 0.06, top: "cc1plus".to_owned(), top_ns: Nanos(5) });
+    busy.others = Some(OtherProcesses { share: 0.06, top: "cc1plus".to_owned(), top_ns: Nanos(5) });
     let judged = verdicts(&busy);
     assert_eq!(verdict_of_cpu(&judged), silent);
     let mut whole = judged.latency.iter().flat_map(|latency| &latency.findings);
@@ -367,17 +375,17 @@ fn a_gate_takes_the_word_away_from_what_it_spoils_only() {
     }
     let judged = verdicts(&one);
     assert_eq!(judged.gates.len(), 1);
-    let silent = Verdict::None { why: Silence::Spoiled };
+    let silent = Verdict::Inconclusive { reason: InconclusiveReason::Spoiled };
     assert_eq!(verdict(&judged, "passthrough", "plaintext-l4l4"), silent);
     assert_eq!(verdict(&judged, "passthrough", "lb-terminate"), silent);
     assert_eq!(verdict(&judged, "lb-terminate", "plaintext"), Verdict::CostsMore);
 
     let mut busy = record();
     let (share, top, top_ns) = (0.06, "cc1plus".to_owned(), Nanos(5));
-    busy.others = Some(Others { share, top, top_ns });
+    busy.others = Some(OtherProcesses { share, top, top_ns });
     let judged = verdicts(&busy);
     assert!(judged.findings.iter().all(|finding| finding.finding.verdict == silent));
-    busy.others = busy.others.map(|others| Others { share: 0.04, ..others });
+    busy.others = busy.others.map(|others| OtherProcesses { share: 0.04, ..others });
     assert_eq!(verdicts(&busy).gates, []);
 }
 
@@ -418,9 +426,9 @@ fn paths(value: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {
 fn the_page_names_every_field_and_no_other() {
     let mut full = record();
     full.lab.engines.insert(Role::Lb, EngineName::Nginx);
-    full.others = Some(Others { share: 0.1, top: "other".to_owned(), top_ns: Nanos(1) });
+    full.others = Some(OtherProcesses { share: 0.1, top: "other".to_owned(), top_ns: Nanos(1) });
     full.trials[0].hops[0].notes.push("its own way".to_owned());
-    let counted = Counted::default();
+    let counted = EngineCounters::default();
     full.trials[0].made.push(MadeRound { round: 0, made: counted, failed: 0 });
     full.trials[0].hops[0].rounds[0].counted = Some(counted);
     full.lab.latency = Some(LatencyPass::default());

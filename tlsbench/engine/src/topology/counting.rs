@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use thiserror::Error;
-use tlsbench_core::hop::Counted;
+use tlsbench_core::hop::EngineCounters;
 use tlsbench_core::proxyconf::{HANDSHAKE_LOG, NGINX_PID, STATS_SOCKET};
 
 use crate::process::{HopProcess, ProcessError};
@@ -22,7 +22,7 @@ pub(super) enum Counter {
     /// It is one of ours, and answers.
     Asked { speaks_http: bool },
     /// nginx: the lines of its log that were taken away, counted.
-    Log { folder: PathBuf, counted: Counted, is_single: bool },
+    Log { folder: PathBuf, counted: EngineCounters, is_single: bool },
     /// HAProxy: its statistics.
     Statistics { folder: PathBuf, speaks_http: bool },
     /// It counts nothing.
@@ -80,11 +80,11 @@ impl Counter {
         &mut self,
         process: &mut HopProcess,
         mut pids: impl Iterator<Item = u32>,
-    ) -> Result<Option<Counted>, CountError> {
+    ) -> Result<Option<EngineCounters>, CountError> {
         match self {
             Self::Asked { speaks_http } => {
                 let all = process.counters().map_err(CountError::Ask)?.counted();
-                Ok(Some(Counted { requests: all.requests.filter(|_| *speaks_http), ..all }))
+                Ok(Some(EngineCounters { requests: all.requests.filter(|_| *speaks_http), ..all }))
             }
             Self::Log { folder, counted, is_single: true } => {
                 *counted = *counted + taken_away(folder, |pid| pids.any(|other| other == pid))?;
@@ -101,7 +101,10 @@ impl Counter {
 
 /// Takes nginx's log away, lets it begin another, and counts what the first one holds: nginx writes all
 /// that it has of a file before it opens that anew.
-fn taken_away(folder: &Path, is_ours: impl FnOnce(u32) -> bool) -> Result<Counted, CountError> {
+fn taken_away(
+    folder: &Path,
+    is_ours: impl FnOnce(u32) -> bool,
+) -> Result<EngineCounters, CountError> {
     let (log, taken) = (folder.join(HANDSHAKE_LOG), folder.join(TAKEN));
     let path = folder.join(NGINX_PID);
     let begun = Instant::now();
@@ -145,10 +148,10 @@ fn number(path: &Path, begun: Instant) -> Result<String, CountError> {
 }
 
 /// What a log of handshakes holds.
-fn lines(log: &Path) -> Result<Counted, CountError> {
+fn lines(log: &Path) -> Result<EngineCounters, CountError> {
     let text = fs::read_to_string(log);
     let text = text.map_err(|source| CountError::Read { path: log.to_owned(), source })?;
-    let mut counted = Counted::default();
+    let mut counted = EngineCounters::default();
     for line in text.lines() {
         counted.connections += 1;
         counted.full += u64::from(line == ".");
@@ -190,7 +193,7 @@ fn connect(path: &str) -> io::Result<UnixStream> {
 }
 
 /// Reads the CSV of `show stat`. There is one frontend; handshakes as a client are its backends'.
-fn statistics(said: &str, speaks_http: bool) -> Result<Counted, CountError> {
+fn statistics(said: &str, speaks_http: bool) -> Result<EngineCounters, CountError> {
     let mut rows = said.lines().map(|line| line.trim_start_matches("# ").split(','));
     let columns: Vec<&str> = rows.next().into_iter().flatten().collect();
     let rows: Vec<Vec<&str>> = rows.map(Iterator::collect).collect();
@@ -210,7 +213,7 @@ fn statistics(said: &str, speaks_http: bool) -> Result<Counted, CountError> {
     let handshakes = |side| Ok((sum(side, "ssl_sess")?, sum(side, "ssl_reused_sess")?));
     let (full, resumed) = handshakes("FRONTEND")?;
     let (dialled_full, dialled_resumed) = handshakes("BACKEND")?;
-    Ok(Counted {
+    Ok(EngineCounters {
         connections: sum("FRONTEND", "conn_tot")?,
         full,
         resumed,
@@ -238,7 +241,7 @@ mod tests {
         let said = "# pxname,svname,stot,req_tot,conn_tot,-,ssl_sess,ssl_reused_sess,\n\
                     hop,FRONTEND,9,12,10,-,5,3,\nroute0,next,9,,,-,4,1,\nroute0,BACKEND,9,,,-,4,1,\n\
                     next,BACKEND,0,,,-,0,2,\n\n";
-        let wanted = Counted {
+        let wanted = EngineCounters {
             connections: 10,
             full: 5,
             resumed: 3,

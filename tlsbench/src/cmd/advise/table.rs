@@ -1,8 +1,8 @@
 //! What `advise` says to people.
 
 use comfy_table::{Table, presets};
-use tlsbench_core::advice::{Advice, Placed, Profile};
-use tlsbench_core::cost::{Block, Cost, Withheld};
+use tlsbench_core::advice::{Advice, PlacementAdvice, Profile};
+use tlsbench_core::cost::{CostModel, TermCost, Withheld};
 use tlsbench_core::stats::Estimate;
 use tlsbench_core::units::Nanos;
 
@@ -46,7 +46,7 @@ fn costs(advice: &Advice) -> Table {
     table.set_header(["hop", "thing", "µs of CPU time (95 %)", ""]);
     for block in &advice.fit.blocks {
         for cost in &block.terms {
-            let Cost { term, micros, at_bound, withheld } = cost;
+            let TermCost { term, micros, at_bound, withheld } = cost;
             let why = match withheld {
                 Some(Withheld::Inseparable) => "withheld: nothing tells it from others",
                 Some(Withheld::NotMeasured) => "withheld: not measured",
@@ -65,8 +65,8 @@ fn costs(advice: &Advice) -> Table {
     table
 }
 
-fn identified(block: &Block) -> String {
-    let Block { role, kind, rank, rows, rounds, .. } = block;
+fn identified(block: &CostModel) -> String {
+    let CostModel { role, kind, rank, rows, rounds, .. } = block;
     let condition = block.condition.map_or_else(|| "-".to_owned(), |of| format!("{of:.0}"));
     let misfit =
         block.misfit.map_or_else(|| "-".to_owned(), |misfit| format!("{:.1} %", misfit * 100.0));
@@ -139,7 +139,7 @@ fn placements(advice: &Advice) -> Table {
     table
 }
 
-fn price(placed: &Placed) -> String {
+fn price(placed: &PlacementAdvice) -> String {
     let all = placed.money.iter().map(|money| {
         let with = match &money.balancer {
             Some(name) => format!(" with {name}"),

@@ -1,14 +1,14 @@
 //! Facts against limits: each fact becomes a line, each line beyond its limit a warning.
 
 use tlsbench_core::units::{Nanos, Share};
-use tlsbench_core::warning::{Line, Verdict, Warning};
+use tlsbench_core::warning::{CheckLine, Fitness, Warning};
 use tlsbench_engine::clock::{Lateness, Quality};
 use tlsbench_engine::probe::{
     CpuTicks, Drift, Feature, Frequency, Load, Machine, Power, Proxy, Quota, Stream,
 };
 
 /// Judges what the machine is.
-pub(super) fn machine(machine: &Machine) -> Vec<Line> {
+pub(super) fn machine(machine: &Machine) -> Vec<CheckLine> {
     let cores = machine.cores.as_ref().map(|cores| {
         let warning = advice(
             "a CPU set or a small machine",
@@ -19,7 +19,7 @@ pub(super) fn machine(machine: &Machine) -> Vec<Line> {
         line("cores", value, at_least(CORES_MIN), cores.len() >= CORES_MIN, warning)
     });
     vec![
-        cores.unwrap_or_else(|| Line::unknown("cores", at_least(CORES_MIN))),
+        cores.unwrap_or_else(|| CheckLine::unknown("cores", at_least(CORES_MIN))),
         physical_cores(machine),
         features(machine),
         governor(machine),
@@ -28,10 +28,10 @@ pub(super) fn machine(machine: &Machine) -> Vec<Line> {
     ]
 }
 
-fn physical_cores(machine: &Machine) -> Line {
+fn physical_cores(machine: &Machine) -> CheckLine {
     const NAME: &str = "cores of hardware";
     let Some(count) = machine.physical_cores else {
-        return Line::unknown(NAME, at_least(CORES_MIN));
+        return CheckLine::unknown(NAME, at_least(CORES_MIN));
     };
     let threads = machine.cores.as_ref().map_or(0, Vec::len);
     let value = if threads > count { format!("{count} (SMT)") } else { count.to_string() };
@@ -43,9 +43,9 @@ fn physical_cores(machine: &Machine) -> Line {
     line(NAME, value, at_least(CORES_MIN), count >= CORES_MIN, warning)
 }
 
-fn features(machine: &Machine) -> Line {
+fn features(machine: &Machine) -> CheckLine {
     const NAME: &str = "CPU features";
-    let Some(cpu) = &machine.cpu else { return Line::unknown(NAME, FEATURES) };
+    let Some(cpu) = &machine.cpu else { return CheckLine::unknown(NAME, FEATURES) };
     let mut value: Vec<String> = cpu.features.iter().map(ToString::to_string).collect();
     if value.is_empty() {
         value.push("none for cryptography".to_owned());
@@ -63,9 +63,9 @@ fn features(machine: &Machine) -> Line {
     line(NAME, value, FEATURES.to_owned(), fit, warning)
 }
 
-fn boost(machine: &Machine) -> Line {
+fn boost(machine: &Machine) -> CheckLine {
     const NAME: &str = "turbo";
-    let Some(on) = machine.boost else { return Line::unknown(NAME, "off") };
+    let Some(on) = machine.boost else { return CheckLine::unknown(NAME, "off") };
     let warning = advice(
         "the CPU runs faster while it is cool and few cores are busy, which is no lasting speed",
         "`echo 1 > /sys/devices/system/cpu/intel_pstate/no_turbo`, elsewhere \
@@ -74,10 +74,10 @@ fn boost(machine: &Machine) -> Line {
     line(NAME, if on { "on" } else { "off" }.to_owned(), "off".to_owned(), !on, warning)
 }
 
-fn power(machine: &Machine) -> Line {
+fn power(machine: &Machine) -> CheckLine {
     const NAME: &str = "power";
     const LIMIT: &str = "not by battery";
-    let Some(power) = machine.power else { return Line::unknown(NAME, LIMIT) };
+    let Some(power) = machine.power else { return CheckLine::unknown(NAME, LIMIT) };
     let value = match power {
         Power::Battery => "battery",
         Power::Mains => "mains",
@@ -87,11 +87,11 @@ fn power(machine: &Machine) -> Line {
     line(NAME, value.to_owned(), LIMIT.to_owned(), power != Power::Battery, warning)
 }
 
-fn governor(machine: &Machine) -> Line {
+fn governor(machine: &Machine) -> CheckLine {
     const NAME: &str = "frequency governor";
     // A guest has none: the host decides, and nothing here can tell how.
     if machine.governors.is_empty() {
-        return Line::unknown(NAME, GOVERNOR);
+        return CheckLine::unknown(NAME, GOVERNOR);
     }
     let value: Vec<&str> = machine.governors.iter().map(String::as_str).collect();
     let warning = advice(
@@ -103,10 +103,10 @@ fn governor(machine: &Machine) -> Line {
 }
 
 /// Judges what else the machine is doing.
-pub(super) fn load(load: Option<Load>) -> Vec<Line> {
+pub(super) fn load(load: Option<Load>) -> Vec<CheckLine> {
     let limits = [("steal", STEAL_MAX), ("load of others", OTHERS_MAX)];
     let Some(load) = load else {
-        return limits.map(|(name, limit)| Line::unknown(name, at_most(limit))).into();
+        return limits.map(|(name, limit)| CheckLine::unknown(name, at_most(limit))).into();
     };
     let steal = advice(
         "other guests want the same host",
@@ -123,10 +123,10 @@ pub(super) fn load(load: Option<Load>) -> Vec<Line> {
 }
 
 /// Judges what the hypervisor took since boot: a host that is crowded now and then.
-pub(super) fn steal_since_boot(ticks: Option<&CpuTicks>) -> Line {
+pub(super) fn steal_since_boot(ticks: Option<&CpuTicks>) -> CheckLine {
     const NAME: &str = "steal since boot";
     let share = ticks.and_then(|ticks| Share::of(ticks.steal, ticks.total));
-    let Some(share) = share else { return Line::unknown(NAME, at_most(STEAL_MAX)) };
+    let Some(share) = share else { return CheckLine::unknown(NAME, at_most(STEAL_MAX)) };
     let warning = advice(
         "the host is crowded at times, now or not",
         "use a machine of its own, or repeat runs at different times of the day",
@@ -135,11 +135,15 @@ pub(super) fn steal_since_boot(ticks: Option<&CpuTicks>) -> Line {
 }
 
 /// Judges what control groups allow: before and after the look, and on so many CPUs.
-pub(super) fn quota(before: Option<Quota>, after: Option<Quota>, cores: usize) -> Vec<Line> {
+pub(super) fn quota(before: Option<Quota>, after: Option<Quota>, cores: usize) -> Vec<CheckLine> {
     const NAMES: [&str; 2] = ["CPU quota", "CPU throttling"];
     const LIMITS: [&str; 2] = ["none below the cores", "none while looking"];
     let Some((before, after)) = before.zip(after) else {
-        return NAMES.iter().zip(LIMITS).map(|(name, limit)| Line::unknown(name, limit)).collect();
+        return NAMES
+            .iter()
+            .zip(LIMITS)
+            .map(|(name, limit)| CheckLine::unknown(name, limit))
+            .collect();
     };
     let [name, throttling] = NAMES;
     let [below, none] = LIMITS.map(str::to_owned);
@@ -158,10 +162,10 @@ pub(super) fn quota(before: Option<Quota>, after: Option<Quota>, cores: usize) -
 }
 
 /// Judges whether the CPU keeps its speed. The frequency is shown where it is told.
-pub(super) fn drift(drift: Option<Drift>, frequency: Option<Frequency>) -> Line {
+pub(super) fn drift(drift: Option<Drift>, frequency: Option<Frequency>) -> CheckLine {
     const NAME: &str = "frequency drift";
     let limit = format!("at most {:.0} %", DRIFT_MAX * 100.0);
-    let Some(drift) = drift else { return Line::unknown(NAME, limit) };
+    let Some(drift) = drift else { return CheckLine::unknown(NAME, limit) };
     let mut value = format!("{:.1} %", drift.as_f64() * 100.0);
     if let Some(Frequency { current_khz, max_khz }) = frequency {
         let gigahertz = |khz: u64| khz as f64 / 1e6;
@@ -176,10 +180,10 @@ pub(super) fn drift(drift: Option<Drift>, frequency: Option<Frequency>) -> Line 
 }
 
 /// Judges the highest rate of plain requests that this machine can serve and send at once.
-pub(super) fn ceiling(per_second: Option<f64>) -> Line {
+pub(super) fn ceiling(per_second: Option<f64>) -> CheckLine {
     const NAME: &str = "loopback ceiling";
     let limit = format!("at least {CEILING_MIN:.0} requests/s");
-    let Some(rate) = per_second else { return Line::unknown(NAME, limit) };
+    let Some(rate) = per_second else { return CheckLine::unknown(NAME, limit) };
     let warning = advice(
         "few or slow cores, or a network stack in user space (a sandbox)",
         "stop what else runs, give the machine more cores, or run outside of the sandbox",
@@ -188,7 +192,7 @@ pub(super) fn ceiling(per_second: Option<f64>) -> Line {
 }
 
 /// Says which proxies are there. None is needed: hops can be built in.
-pub(super) fn proxies(found: &[Proxy]) -> Line {
+pub(super) fn proxies(found: &[Proxy]) -> CheckLine {
     let shown = |proxy: &Proxy| {
         let without = match proxy.stream {
             Some(Stream::Missing) => {
@@ -203,7 +207,7 @@ pub(super) fn proxies(found: &[Proxy]) -> Line {
     };
     let names: Vec<String> = found.iter().map(shown).collect();
     let value = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    Line { name: "proxies", value, limit: "none needed".to_owned(), verdict: Verdict::Fit }
+    CheckLine { name: "proxies", value, limit: "none needed".to_owned(), verdict: Fitness::Fit }
 }
 
 /// Judges how well time is told.
@@ -212,7 +216,7 @@ pub(super) fn clocks(
     monotonic: Quality,
     cpu: Quality,
     late: Lateness,
-) -> Vec<Line> {
+) -> Vec<CheckLine> {
     let source = source.map(|source| format!(" ({source})")).unwrap_or_default();
     let reading = advice(
         "the clock source is not the CPU's own, so each reading enters the kernel",
@@ -247,13 +251,13 @@ pub(super) fn clocks(
     ]
 }
 
-fn step(name: &'static str, quality: Quality, advice: Advice) -> Line {
-    let Some(step) = quality.step else { return Line::unknown(name, at_most(STEP_MAX)) };
+fn step(name: &'static str, quality: Quality, advice: Advice) -> CheckLine {
+    let Some(step) = quality.step else { return CheckLine::unknown(name, at_most(STEP_MAX)) };
     line(name, step.to_string(), at_most(STEP_MAX), step <= STEP_MAX, advice)
 }
 
 /// Judges what the kernel allows.
-pub(super) fn limits(machine: &Machine) -> Vec<Line> {
+pub(super) fn limits(machine: &Machine) -> Vec<CheckLine> {
     let files = machine.open_files.map(|files| {
         let value = files.soft.map_or("unlimited".to_owned(), |soft| soft.to_string());
         let cure = format!("`ulimit -n {OPEN_FILES_MIN}` (LimitNOFILE= for a service)");
@@ -277,9 +281,9 @@ pub(super) fn limits(machine: &Machine) -> Vec<Line> {
         line("TIME_WAIT reuse", mode.to_string(), TIME_WAIT_REUSE.to_owned(), mode != 0, warning)
     });
     vec![
-        files.unwrap_or_else(|| Line::unknown("open files", at_least(OPEN_FILES_MIN))),
-        ports.unwrap_or_else(|| Line::unknown("local ports", at_least(PORTS_MIN))),
-        reuse.unwrap_or_else(|| Line::unknown("TIME_WAIT reuse", TIME_WAIT_REUSE)),
+        files.unwrap_or_else(|| CheckLine::unknown("open files", at_least(OPEN_FILES_MIN))),
+        ports.unwrap_or_else(|| CheckLine::unknown("local ports", at_least(PORTS_MIN))),
+        reuse.unwrap_or_else(|| CheckLine::unknown("TIME_WAIT reuse", TIME_WAIT_REUSE)),
         number(
             "TIME_WAIT sockets",
             machine.time_wait_buckets,
@@ -299,18 +303,18 @@ pub(super) fn limits(machine: &Machine) -> Vec<Line> {
     ]
 }
 
-fn time_wait(machine: &Machine) -> Line {
+fn time_wait(machine: &Machine) -> CheckLine {
     const NAME: &str = "in TIME_WAIT now";
     let Some(count) = machine.time_wait else {
-        return Line::unknown(NAME, at_most(TIME_WAIT_NOW_MAX));
+        return CheckLine::unknown(NAME, at_most(TIME_WAIT_NOW_MAX));
     };
     let warning = advice("connections were made and closed just now", "wait for a minute");
     let fit = count <= TIME_WAIT_NOW_MAX;
     line(NAME, count.to_string(), at_most(TIME_WAIT_NOW_MAX), fit, warning)
 }
 
-fn number(name: &'static str, value: Option<u64>, min: u64, advice: Advice) -> Line {
-    let Some(value) = value else { return Line::unknown(name, at_least(min)) };
+fn number(name: &'static str, value: Option<u64>, min: u64, advice: Advice) -> CheckLine {
+    let Some(value) = value else { return CheckLine::unknown(name, at_least(min)) };
     line(name, value.to_string(), at_least(min), value >= min, advice)
 }
 
@@ -325,14 +329,14 @@ fn advice(cause: &str, cure: &str) -> Advice {
     Advice { cause: cause.to_owned(), cure: cure.to_owned() }
 }
 
-fn line(name: &'static str, value: String, limit: String, fit: bool, advice: Advice) -> Line {
+fn line(name: &'static str, value: String, limit: String, fit: bool, advice: Advice) -> CheckLine {
     let verdict = if fit {
-        Verdict::Fit
+        Fitness::Fit
     } else {
         let seen = format!("{name}: {value}, where {limit} is wanted");
-        Verdict::Unfit(Warning { seen, cause: advice.cause, cure: advice.cure })
+        Fitness::Unfit(Warning { seen, cause: advice.cause, cure: advice.cure })
     };
-    Line { name, value, limit, verdict }
+    CheckLine { name, value, limit, verdict }
 }
 
 fn at_least(min: impl std::fmt::Display) -> String {
@@ -402,11 +406,11 @@ mod tests {
         }
     }
 
-    fn judged(facts: &Machine) -> Vec<Line> {
+    fn judged(facts: &Machine) -> Vec<CheckLine> {
         [machine(facts), limits(facts)].concat()
     }
 
-    fn words(lines: &[Line], word: &str) -> Vec<&'static str> {
+    fn words(lines: &[CheckLine], word: &str) -> Vec<&'static str> {
         lines.iter().filter(|line| line.verdict.word() == word).map(|line| line.name).collect()
     }
 
@@ -440,7 +444,7 @@ mod tests {
             spoil(&mut facts);
             let lines = judged(&facts);
             assert_eq!(words(&lines, "unfit"), [name]);
-            let warning = lines.iter().find_map(Line::warning).unwrap();
+            let warning = lines.iter().find_map(CheckLine::warning).unwrap();
             assert!(warning.seen.starts_with(name), "{warning}");
         }
     }
@@ -497,15 +501,15 @@ mod tests {
     #[test]
     fn drift_and_ceiling_are_judged_at_their_limits() {
         let drift_to = |slowest| Some(Drift { fastest: Nanos(100), slowest: Nanos(slowest) });
-        assert_eq!(drift(drift_to(105), None).verdict, Verdict::Fit);
+        assert_eq!(drift(drift_to(105), None).verdict, Fitness::Fit);
         let frequency = Frequency { current_khz: 2_400_000, max_khz: 3_500_000 };
         let line = drift(drift_to(106), Some(frequency));
         assert_eq!(line.value, "6.0 % (at 2.40 of 3.50 GHz)");
         assert!(line.warning().is_some());
-        assert_eq!(drift(None, None).verdict, Verdict::Unknown);
-        assert_eq!(ceiling(Some(CEILING_MIN)).verdict, Verdict::Fit);
+        assert_eq!(drift(None, None).verdict, Fitness::Unknown);
+        assert_eq!(ceiling(Some(CEILING_MIN)).verdict, Fitness::Fit);
         assert!(ceiling(Some(CEILING_MIN - 1.0)).warning().is_some());
-        assert_eq!(ceiling(None).verdict, Verdict::Unknown);
+        assert_eq!(ceiling(None).verdict, Fitness::Unknown);
     }
 
     #[test]
@@ -518,7 +522,7 @@ mod tests {
         let value = proxies(&[nginx(Stream::Missing)]).value;
         assert!(value.starts_with("nginx 1.22.1 without its stream module"), "{value}");
         assert!(value.contains("libnginx-mod-stream"), "{value}");
-        assert_eq!((proxies(&[]).value.as_str(), proxies(&[]).verdict), ("none", Verdict::Fit));
+        assert_eq!((proxies(&[]).value.as_str(), proxies(&[]).verdict), ("none", Fitness::Fit));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tlsbench_core::record::{Meanwhile, Measured, Note, RunRecord, SCHEMA, TargetRecord};
+use tlsbench_core::record::{HostEvents, Measured, Note, RunRecord, SCHEMA, TargetRecord};
 use tlsbench_core::scenario::{Load, Scenario};
 use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::UnderWay;
@@ -84,7 +84,7 @@ impl Keeper {
     }
 
     /// Takes down what happened to this machine.
-    pub(super) fn note_meanwhile(&mut self, meanwhile: &Meanwhile) {
+    pub(super) fn note_meanwhile(&mut self, meanwhile: &HostEvents) {
         for environment in &mut self.record.environments {
             environment.meanwhile = Some(meanwhile.clone());
         }

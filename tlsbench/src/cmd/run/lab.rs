@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tlsbench_core::escape::printable;
-use tlsbench_core::lab::{Asked, Lab};
+use tlsbench_core::lab::{Lab, LabRequest};
 use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::verdicts::{Verdicts, verdicts};
 use tlsbench_engine::run::{CutShort, Stop};
@@ -67,7 +67,7 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
 }
 
 /// Measures a lab; its record, and where that is.
-pub(super) fn measured(asked: &Asked, settings: &Run) -> anyhow::Result<(LabRecord, PathBuf)> {
+pub(super) fn measured(asked: &LabRequest, settings: &Run) -> anyhow::Result<(LabRecord, PathBuf)> {
     let lab = &asked.lab;
     // It may be another than was asked for, as a verb needs it.
     let problems = lab.problems();
@@ -84,7 +84,7 @@ pub(super) fn measured(asked: &Asked, settings: &Run) -> anyhow::Result<(LabReco
 }
 
 fn measured_at(
-    asked: &Asked,
+    asked: &LabRequest,
     engines: Engines,
     place: &Place,
     started: jiff::Timestamp,

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread;
 
-use tlsbench_core::record::Meanwhile;
+use tlsbench_core::record::HostEvents;
 use tlsbench_core::units::Nanos;
 use tlsbench_engine::clock::Clock;
 use tlsbench_engine::probe::{self, CpuTicks, Others};
@@ -35,7 +35,7 @@ impl Watch {
     }
 
     /// What happened since. What cannot be read is unknown.
-    pub(super) fn end(&self) -> Meanwhile {
+    pub(super) fn end(&self) -> HostEvents {
         let root = Path::new("/");
         let wall = Clock::Monotonic.now() - self.began;
         let own = Clock::ProcessCpu.now() - self.used;
@@ -46,7 +46,7 @@ impl Watch {
         let load = load.and_then(|(before, now)| probe::load(before, now, wall, own));
         let pid = std::process::id();
         let others = self.others.as_ref().and_then(|others| others.since(|of| of == pid).ok());
-        Meanwhile {
+        HostEvents {
             had_ns,
             stolen_ns: load.map(|load| Nanos((load.steal.as_f64() * had_ns.0 as f64) as u64)),
             throttled: probe::quota(root)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use comfy_table::{Table, presets};
 use serde_json::json;
-use tlsbench_core::search::{Failing, Found};
+use tlsbench_core::search::{Failing, SearchResult};
 use tlsbench_core::tally::Failure;
 use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::UnderWay;
@@ -28,7 +28,7 @@ pub(super) struct Limits {
 #[derive(Clone, Debug)]
 pub(super) struct Searched {
     pub(super) name: String,
-    pub(super) found: Found,
+    pub(super) found: SearchResult,
     /// The highest rate that met the goal in a short trial.
     pub(super) met: Option<f64>,
     pub(super) tried: Vec<Tried>,
@@ -41,7 +41,7 @@ pub(super) struct Searched {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     /// Its answer is found.
-    Found,
+    SearchResult,
     /// It took as long as it may.
     Time,
     /// It made as many trials as it may.
@@ -123,7 +123,7 @@ impl Searched {
     /// Says why it ended before it was over, and what is known nevertheless.
     fn unfinished(&self, limits: Limits) -> Option<String> {
         let why = match self.ended {
-            Ended::Found => return None,
+            Ended::SearchResult => return None,
             Ended::Time if limits.is_asked => {
                 "the search took as long as `--max-time` allows".to_owned()
             }
@@ -153,7 +153,7 @@ pub(super) fn text(p99: Nanos, limits: Limits, all: &[Searched], names_endpoint:
         table(all).trim_fmt()
     );
     for searched in all {
-        if searched.failing().is_none() && searched.ended == Ended::Found {
+        if searched.failing().is_none() && searched.ended == Ended::SearchResult {
             continue;
         }
         // At the lowest rate nothing may have come to an end: an earlier trial then has the reason.
@@ -261,7 +261,7 @@ mod tests {
             Failing::Unanswered { operations: 5, longer_than_ns: Nanos::from_millis(100) };
         Searched {
             name: "shop".to_owned(),
-            found: Found { from: None, to: Some(80.0), trials: 3 },
+            found: SearchResult { from: None, to: Some(80.0), trials: 3 },
             met: Some(40.0),
             tried: vec![tried(80.0, Some(unanswered)), tried(40.0, None)],
             ended,
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_search_that_is_over_says_nothing_of_limits_and_one_without_more_trials_does() {
-        assert!(!said(searched(Ended::Found), LIMITS).contains("not over"));
+        assert!(!said(searched(Ended::SearchResult), LIMITS).contains("not over"));
         let mut one = searched(Ended::Trials);
         (one.met, one.found.to, one.unanswered) = (None, None, UnderWay::default());
         let text = said(one, LIMITS);

@@ -45,8 +45,9 @@ fn what_rounds_share_does_not_blur_which_placement_costs_less() {
     let pace = |round: u32| 1.0 + 0.4 * f64::from(round % 3);
     let record = checked_in(World { pace, ..World::new() }, truth);
     let advice = advised(&[&record], &plain_profile());
-    let month = |known: Known| placed(&advice, known).cheapest().unwrap().per_month;
-    let (edge, ingress) = (month(Known::LbTerminate), month(Known::IngressTerminate));
+    let month = |known: KnownPlacement| placed(&advice, known).cheapest().unwrap().per_month;
+    let (edge, ingress) =
+        (month(KnownPlacement::LbTerminate), month(KnownPlacement::IngressTerminate));
     assert!(edge.low < ingress.high && ingress.low < edge.high, "{edge:?} {ingress:?}");
     let recommended = advice.recommendation.as_ref().unwrap();
     assert_eq!(recommended.confidence, Confidence::High, "{recommended:?}");
@@ -59,10 +60,10 @@ fn the_cheapest_that_is_not_ruled_out_is_recommended() {
     let record = checked(truth, truth);
     let advice = advised(&[&record], &plain_profile());
     let recommended = advice.recommendation.unwrap();
-    let price = |known: Known| placed_price(&advised(&[&record], &plain_profile()), known);
-    let cheapest = Known::PLACEMENTS
+    let price = |known: KnownPlacement| placed_price(&advised(&[&record], &plain_profile()), known);
+    let cheapest = KnownPlacement::PLACEMENTS
         .into_iter()
-        .filter(|known| Keeps::of(&known.placement()).tls_ends_at.is_some())
+        .filter(|known| Tradeoffs::of(&known.placement()).tls_ends_at.is_some())
         .min_by(|one, other| price(*one).total_cmp(&price(*other)))
         .unwrap();
     assert_eq!(recommended.placement, cheapest.as_str());
@@ -76,7 +77,7 @@ fn the_cheapest_that_is_not_ruled_out_is_recommended() {
     assert_eq!(recommended.placement, "mtls");
     let out = recommended.reasons.iter().any(|reason| reason.contains("`lb-terminate`"));
     assert!(out, "{recommended:?}");
-    assert!(!placed(&advice, Known::LbTerminate).ruled_out.is_empty());
+    assert!(!placed(&advice, KnownPlacement::LbTerminate).ruled_out.is_empty());
 
     let unchecked = World::new().record();
     let recommended = advised(&[&unchecked], &plain_profile()).recommendation.unwrap();
@@ -91,9 +92,9 @@ fn the_cheapest_that_is_not_ruled_out_is_recommended() {
     assert_eq!(recommended.confidence, Confidence::Low);
     assert!(recommended.reasons.iter().any(|reason| reason.contains("cannot be told from")));
     let advice = advised(&[&noisy], &plain_profile());
-    let plaintext = |placed: &&Placed| placed.keeps.plaintext_to.len();
+    let plaintext = |placed: &&PlacementAdvice| placed.keeps.plaintext_to.len();
     let with_tls = advice.placements.iter().filter(|placed| placed.keeps.tls_ends_at.is_some());
-    let cores = |placed: &&Placed| placed.cores.unwrap().value;
+    let cores = |placed: &&PlacementAdvice| placed.cores.unwrap().value;
     let cheapest = with_tls.min_by(|a, b| cores(a).total_cmp(&cores(b))).unwrap();
     let taken = advice.placements.iter().find(|one| one.placement == recommended.placement);
     assert!(plaintext(&taken.unwrap()) < plaintext(&cheapest), "{recommended:?} {cheapest:?}");
@@ -104,6 +105,6 @@ fn the_cheapest_that_is_not_ruled_out_is_recommended() {
     assert_eq!(advised(&[], &plain_profile()).recommendation, None);
 }
 
-fn placed_price(advice: &Advice, known: Known) -> f64 {
+fn placed_price(advice: &Advice, known: KnownPlacement) -> f64 {
     placed(advice, known).cheapest().unwrap().per_month.value
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nalgebra::{DMatrix, DVector};
 
-use super::super::flow::{Counts, Term};
-use super::{Design, TELLING_MIN, blind};
+use super::super::flow::{Term, TermCounts};
+use super::{DesignMatrix, TELLING_MIN, blind};
 
 /// Terms that cost all sorts of hop the same, from what the terms of each leave unexplained.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Common {
+pub(super) struct CommonTerms {
     /// Those of which something was measured and that are not held at zero.
     pub(super) terms: Vec<Term>,
     pub(super) at_bound: Vec<Term>,
@@ -18,8 +18,8 @@ pub(super) struct Common {
     rounds: BTreeMap<u32, Vec<f64>>,
 }
 
-impl Common {
-    pub(super) fn of(designs: &[Design<'_>], at_bound: Vec<Term>) -> Self {
+impl CommonTerms {
+    pub(super) fn of(designs: &[DesignMatrix<'_>], at_bound: Vec<Term>) -> Self {
         let stacked = |parts: Vec<DVector<f64>>| -> DVector<f64> {
             let all: Vec<f64> = parts.iter().flat_map(|part| part.iter().copied()).collect();
             DVector::from_vec(all)
@@ -69,7 +69,7 @@ impl Common {
         below.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, term)| term)
     }
 
-    pub(super) fn predict(&self, round: u32, counts: &Counts) -> f64 {
+    pub(super) fn predict(&self, round: u32, counts: &TermCounts) -> f64 {
         let Some(found) = self.rounds.get(&round) else { return 0.0 };
         let each = self.terms.iter().zip(&self.scales).zip(found);
         each.map(|((term, scale), found)| {

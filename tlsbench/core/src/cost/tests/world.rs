@@ -2,7 +2,7 @@
 
 use super::super::*;
 use crate::lab::{EngineName, Lab, Pass, Workload};
-use crate::placement::Station;
+use crate::placement::PlacementHop;
 use crate::random::SplitMix64;
 use crate::record::lab::{HopRecord, HopRound, Receiving, TrialRecord};
 use crate::record::{Environment, Measured, RoundRecord, SCHEMA, TargetRecord};
@@ -115,7 +115,7 @@ impl World {
     }
 
     pub(crate) fn trial(&self, placement: &Placement, workload: Workload) -> TrialRecord {
-        let is_tls = placement.links()[0] != crate::hop::Carried::Plain;
+        let is_tls = placement.links()[0] != crate::hop::LinkSecurity::Plain;
         let (connections, resumed) = match workload {
             Workload::Full => (OPERATIONS, 0),
             Workload::Resumed => (OPERATIONS, OPERATIONS),
@@ -153,7 +153,7 @@ impl World {
         let wakes: Vec<f64> = placement.hops.iter().map(|hop| self.wakes(&trial, hop)).collect();
         let mut busy = 1.0;
         for _ in 0..50 {
-            let woken = |(hop, wakes): (&Station, &f64)| self.woken(hop, *wakes, busy);
+            let woken = |(hop, wakes): (&PlacementHop, &f64)| self.woken(hop, *wakes, busy);
             let woken: f64 = placement.hops.iter().zip(&wakes).map(woken).sum();
             busy = ((work + woken) / (work * self.slack)).min(1.0);
         }
@@ -180,18 +180,18 @@ impl World {
     }
 
     /// What a hop takes for so many things.
-    fn micros(&self, hop: &Station, counts: &Counts) -> f64 {
+    fn micros(&self, hop: &PlacementHop, counts: &TermCounts) -> f64 {
         counts.iter().map(|(term, n)| (self.cost)(hop.role, hop.kind, *term) * n).sum()
     }
 
     /// How often a hop is woken up for each operation.
-    fn wakes(&self, trial: &TrialRecord, hop: &Station) -> f64 {
+    fn wakes(&self, trial: &TrialRecord, hop: &PlacementHop) -> f64 {
         let name = format!("{} {}", trial.client.name, hop.role);
         if self.wakes { unit(&name) } else { 0.0 }
     }
 
     /// What being woken up so often takes where cores are so busy.
-    fn woken(&self, hop: &Station, wakes: f64, busy: f64) -> f64 {
+    fn woken(&self, hop: &PlacementHop, wakes: f64, busy: f64) -> f64 {
         let cost = |term: Term| (self.cost)(hop.role, hop.kind, term);
         let each = cost(Term::Wake) + cost(Term::RelayWake);
         wakes * (each + (1.0 - busy) * cost(Term::IdleWake))
@@ -201,7 +201,7 @@ impl World {
         &self,
         micros: f64,
         wakes: f64,
-        hop: &Station,
+        hop: &PlacementHop,
         trial: &TrialRecord,
         round: u32,
     ) -> HopRound {

@@ -1,6 +1,6 @@
 use super::super::{EngineName, LatencyPass, Workload};
 use super::*;
-use crate::hop::{Carried, HopKind, TicketKeys};
+use crate::hop::{HopKind, LinkSecurity, TicketKeys};
 use crate::placement::Role;
 use crate::scenario::{KeyKind, Version};
 use crate::units::Nanos;
@@ -50,7 +50,7 @@ replicas = 3
 ticket_keys = "own"
 "#;
 
-fn asked(text: &str) -> Result<Asked, Vec<String>> {
+fn asked(text: &str) -> Result<LabRequest, Vec<String>> {
     let draft = LabDraft::from_toml(text).map_err(|problem| vec![problem.to_string()])?;
     draft.finish().map_err(|problems| {
         let placed =
@@ -67,12 +67,15 @@ fn refused(text: &str) -> Vec<String> {
 
 #[test]
 fn a_file_says_what_flags_say_and_describes_placements() {
-    let Asked { lab, pki, ca_bundle } = asked(OWN).unwrap();
+    let LabRequest { lab, pki, ca_bundle } = asked(OWN).unwrap();
     assert_eq!((pki, ca_bundle), (None, None));
     let names: Vec<&str> = lab.placements.iter().map(|placement| &*placement.name).collect();
     assert_eq!(names, ["mine", "mtls", "mine-plain", "plaintext"]);
     let [lb, sidecar, backend] = lab.placements[0].hops.as_slice() else { panic!() };
-    assert_eq!((lb.kind, lb.listen, lb.dial), (HopKind::Http, Carried::Tls, Carried::Tls));
+    assert_eq!(
+        (lb.kind, lb.listen, lb.dial),
+        (HopKind::Http, LinkSecurity::Tls, LinkSecurity::Tls)
+    );
     assert_eq!((sidecar.delay, sidecar.proxy_protocol), (Nanos::from_millis(2), true));
     assert_eq!((backend.replicas.count.get(), backend.replicas.tickets), (3, TicketKeys::Own));
     assert_eq!(lab.workloads, [Workload::Full, Workload::Mix]);

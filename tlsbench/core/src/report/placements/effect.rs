@@ -93,6 +93,6 @@ const fn word(verdict: &Verdict) -> &'static str {
         Verdict::CostsLess => "costs-less",
         Verdict::CostsMore => "costs-more",
         Verdict::Equal { .. } => "equal",
-        Verdict::None { .. } => "none",
+        Verdict::Inconclusive { .. } => "none",
     }
 }

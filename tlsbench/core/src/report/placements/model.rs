@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::cost::{Check, CheckRow, Fit, check};
+use crate::cost::{CostFit, HoldOutCheck, PredictionCheck, check};
 use crate::placement::Role;
 use crate::record::lab::LabRecord;
 use crate::stats::Estimate;
@@ -39,7 +39,7 @@ impl ModelReport {
     /// Nothing where no mix was held out.
     pub(super) fn of(record: &LabRecord) -> Option<Self> {
         let chosen = record.held_out.as_ref()?;
-        let Check { rows, unchecked } = check(&Fit::of(&[record]), &[record]);
+        let HoldOutCheck { rows, unchecked } = check(&CostFit::of(&[record]), &[record]);
         let says = unchecked.as_ref().map_or_else(|| WELL.to_owned(), ToString::to_string);
         Some(Self {
             fit_sha256: chosen.fit_sha256.clone(),
@@ -50,9 +50,9 @@ impl ModelReport {
     }
 }
 
-impl From<CheckRow> for PredictionReport {
-    fn from(row: CheckRow) -> Self {
-        let CheckRow { placement, role, predicted, measured, holds } = row;
+impl From<PredictionCheck> for PredictionReport {
+    fn from(row: PredictionCheck) -> Self {
+        let PredictionCheck { placement, role, predicted, measured, holds } = row;
         Self { placement, role, predicted_cores: predicted, measured_cores: measured, holds }
     }
 }

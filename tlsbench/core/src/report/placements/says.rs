@@ -1,20 +1,20 @@
 //! A run over placements in sentences.
 
 use super::super::text::{number, ratio};
-use super::{EffectReport, GateReport, Statement, StationReport, TrialReport};
-use crate::hop::Carried;
+use super::{EffectReport, GateReport, PlacementHopReport, TrialReport, WorkloadStatement};
+use crate::hop::LinkSecurity;
 use crate::lab::{Pass, Workload};
-use crate::placement::{Known, Role};
+use crate::placement::{KnownPlacement, Role};
 use crate::stats::Estimate;
 use crate::warning::Family;
 
 /// Where TLS ends, and who passes it on.
-pub(super) fn ends(hops: &[StationReport]) -> String {
-    let with_tls = || hops.iter().filter(|hop| hop.link != Carried::Plain);
+pub(super) fn ends(hops: &[PlacementHopReport]) -> String {
+    let with_tls = || hops.iter().filter(|hop| hop.link != LinkSecurity::Plain);
     let ends: Vec<&str> =
         with_tls().filter(|hop| !hop.passes_on).map(|hop| name(hop.role)).collect();
     let Some((first, rest)) = ends.split_first() else { return "No TLS anywhere.".to_owned() };
-    let is_mutual = with_tls().all(|hop| hop.link == Carried::Mtls);
+    let is_mutual = with_tls().all(|hop| hop.link == LinkSecurity::Mtls);
     let what = if is_mutual { "TLS with certificates of both sides" } else { "TLS" };
     let mut text = format!("{what} ends at the {first}");
     if !rest.is_empty() {
@@ -27,7 +27,7 @@ pub(super) fn ends(hops: &[StationReport]) -> String {
     } else if !passing.is_empty() {
         text.push_str(&format!("; {} pass it on", listed(&passing)));
     }
-    if hops.first().is_some_and(|hop| hop.link == Carried::Plain) {
+    if hops.first().is_some_and(|hop| hop.link == LinkSecurity::Plain) {
         text.push_str("; clients come without it");
     }
     text + "."
@@ -55,7 +55,7 @@ pub(super) fn statements(
     trials: &[TrialReport],
     effects: &[EffectReport],
     gates: &[GateReport],
-) -> Vec<Statement> {
+) -> Vec<WorkloadStatement> {
     let mut statements = Vec::new();
     for pass in Pass::ALL {
         for workload in Workload::ALL {
@@ -66,7 +66,7 @@ pub(super) fn statements(
             let rate = rates.find_map(|trial| trial.rate);
             let text = sentence(*workload, rate, &told, gates);
             let (workload, pass) = (*workload, *pass);
-            statements.extend(text.map(|text| Statement { workload, pass, text }));
+            statements.extend(text.map(|text| WorkloadStatement { workload, pass, text }));
         }
     }
     statements
@@ -120,7 +120,7 @@ fn subject(workload: Workload) -> String {
 /// Where TLS ends with the least CPU time, if one of three places is borne out to be that.
 fn cheapest(told: &[&EffectReport]) -> Option<String> {
     // How many times as much CPU time as `known` the other place of a pair takes.
-    let over = |known: Known, other: Known| {
+    let over = |known: KnownPlacement, other: KnownPlacement| {
         let of = |name: &str, against: &str, word: &str| {
             let is_it = |effect: &&&EffectReport| {
                 (effect.placement.as_str(), effect.against.as_str(), effect.verdict)
@@ -160,10 +160,10 @@ fn clause(effect: &EffectReport) -> String {
 }
 
 /// Where TLS can end, in the words of a sentence.
-const PLACES: [(Known, &str); 3] = [
-    (Known::LbTerminate, "the load balancer"),
-    (Known::IngressTerminate, "the ingress"),
-    (Known::Passthrough, "the backend"),
+const PLACES: [(KnownPlacement, &str); 3] = [
+    (KnownPlacement::LbTerminate, "the load balancer"),
+    (KnownPlacement::IngressTerminate, "the ingress"),
+    (KnownPlacement::Passthrough, "the backend"),
 ];
 /// The word of a comparison of which nothing may be said.
 const SILENT: &str = "none";

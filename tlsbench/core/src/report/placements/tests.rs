@@ -60,28 +60,34 @@ fn each_placement_stands_beside_its_twin_and_a_twin_beside_none() {
 
 #[test]
 fn words_say_where_tls_ends_and_who_passes_it_on() {
-    use crate::placement::Known;
+    use crate::placement::KnownPlacement;
     let lab = crate::lab::Lab::default();
     let mut record = record();
     record.lab = lab;
     let report = LabReport::new("a.json", &record);
-    let says = |known: Known| {
+    let says = |known: KnownPlacement| {
         let found = report.placements.iter().find(|placement| placement.name == known.as_str());
         found.unwrap().ends.as_str()
     };
     for (known, text) in [
-        (Known::Plaintext, "No TLS anywhere."),
-        (Known::LbTerminate, "TLS ends at the load balancer."),
-        (Known::LbReencrypt, "TLS ends at the load balancer, and again at the ingress."),
-        (Known::IngressTerminate, "TLS ends at the ingress; the load balancer passes it on."),
+        (KnownPlacement::Plaintext, "No TLS anywhere."),
+        (KnownPlacement::LbTerminate, "TLS ends at the load balancer."),
+        (KnownPlacement::LbReencrypt, "TLS ends at the load balancer, and again at the ingress."),
         (
-            Known::IngressReencrypt,
+            KnownPlacement::IngressTerminate,
+            "TLS ends at the ingress; the load balancer passes it on.",
+        ),
+        (
+            KnownPlacement::IngressReencrypt,
             "TLS ends at the ingress, and again at the backend; the load balancer passes it on.",
         ),
-        (Known::UpstreamTls, "TLS ends at the backend; clients come without it."),
-        (Known::Passthrough, "TLS ends at the backend; load balancer and ingress pass it on."),
+        (KnownPlacement::UpstreamTls, "TLS ends at the backend; clients come without it."),
         (
-            Known::Mtls,
+            KnownPlacement::Passthrough,
+            "TLS ends at the backend; load balancer and ingress pass it on.",
+        ),
+        (
+            KnownPlacement::Mtls,
             "TLS with certificates of both sides ends at the load balancer, and again at the ingress \
              and backend.",
         ),
@@ -149,7 +155,7 @@ fn a_statement_names_each_pair_where_none_costs_least() {
 fn where_nothing_may_be_said_the_statement_says_why_and_what_to_do() {
     let mut record = record();
     record.others =
-        Some(Others { share: 0.5, top: "rustc".into(), top_ns: Nanos::from_millis(9_000) });
+        Some(OtherProcesses { share: 0.5, top: "rustc".into(), top_ns: Nanos::from_millis(9_000) });
     let report = LabReport::new("a.json", &record);
     assert!(!report.valid);
     let text = &report.statements[0].text;

@@ -11,7 +11,7 @@ use crate::record::lab::{HopRecord, TrialRecord};
 use crate::scenario::{Draft, Load};
 use crate::stats::Estimate;
 use crate::units::Nanos;
-use crate::verdicts::{HopCost, LatencyRow, PhaseTime, Row};
+use crate::verdicts::{HopCost, LatencyRow, PhaseTime, WorkloadCost};
 use crate::warning::Gate;
 
 /// One placement under one workload. CPU times are per operation that succeeded, in nanoseconds.
@@ -83,7 +83,7 @@ pub struct HopReport {
 impl TrialReport {
     pub(super) fn new(
         trial: &TrialRecord,
-        row: Row,
+        row: WorkloadCost,
         latency: Option<&LatencyRow>,
         gates: &[Gate],
     ) -> Self {

@@ -1,14 +1,14 @@
 //! Over records in which client and hops counted the same, or did not.
 
 use super::*;
-use crate::hop::Counted;
+use crate::hop::EngineCounters;
 use crate::record::lab::MadeRound;
 
 /// A record in which every side counted what the client made; `change` may change what a hop did.
-fn counted(known: Known, change: impl Fn(Role, &mut Counted)) -> LabRecord {
+fn counted(known: KnownPlacement, change: impl Fn(Role, &mut EngineCounters)) -> LabRecord {
     let mut record = record_of(&[known]);
     let trial = &mut record.trials[0];
-    let made = Counted {
+    let made = EngineCounters {
         connections: OPERATIONS,
         full: OPERATIONS,
         resumed: 0,
@@ -19,8 +19,9 @@ fn counted(known: Known, change: impl Fn(Role, &mut Counted)) -> LabRecord {
     trial.made = (0..8).map(|round| MadeRound { round, made, failed: 0 }).collect();
     for hop in &mut trial.hops {
         for used in &mut hop.rounds {
-            let mut counted = Counted { dialled_full: Some(0), dialled_resumed: Some(0), ..made };
-            if known == Known::LbReencrypt {
+            let mut counted =
+                EngineCounters { dialled_full: Some(0), dialled_resumed: Some(0), ..made };
+            if known == KnownPlacement::LbReencrypt {
                 match hop.role {
                     Role::Lb => {
                         (counted.dialled_full, counted.dialled_resumed) = (Some(50), Some(90));
@@ -46,10 +47,12 @@ fn disagreement(record: &LabRecord) -> Option<String> {
 
 #[test]
 fn counts_that_agree_but_for_what_is_under_way_at_the_end_shut_no_gate() {
-    for known in [Known::LbTerminate, Known::IngressTerminate, Known::Passthrough] {
+    for known in
+        [KnownPlacement::LbTerminate, KnownPlacement::IngressTerminate, KnownPlacement::Passthrough]
+    {
         assert_eq!(disagreement(&counted(known, |_, _| {})), None);
         // 16 connections in each of 8 rounds.
-        let late = |_: Role, counted: &mut Counted| {
+        let late = |_: Role, counted: &mut EngineCounters| {
             counted.full += 16;
             counted.connections -= 16;
             counted.requests = Some(OPERATIONS - 16);
@@ -57,7 +60,7 @@ fn counts_that_agree_but_for_what_is_under_way_at_the_end_shut_no_gate() {
         assert_eq!(disagreement(&counted(known, late)), None);
     }
     // A proxy that counts nothing is not judged, and neither is a record without counts.
-    let mut unknown = counted(Known::LbTerminate, |_, counted| counted.full = 0);
+    let mut unknown = counted(KnownPlacement::LbTerminate, |_, counted| counted.full = 0);
     for trial in &mut unknown.trials {
         trial.hops[0].rounds[3].counted = None;
     }
@@ -66,7 +69,7 @@ fn counts_that_agree_but_for_what_is_under_way_at_the_end_shut_no_gate() {
 
 #[test]
 fn a_hop_that_counts_otherwise_than_the_client_spoils_the_cpu_family() {
-    type Change = fn(&mut Counted);
+    type Change = fn(&mut EngineCounters);
     let changes: [(Change, &str); 5] = [
         (
             |counted| counted.full -= 17,
@@ -77,7 +80,8 @@ fn a_hop_that_counts_otherwise_than_the_client_spoils_the_cpu_family() {
         (|counted| counted.requests = Some(OPERATIONS - 17), "requests"),
         (|counted| (counted.full, counted.resumed) = (0, OPERATIONS), "full handshakes"),
     ];
-    for (known, ends) in [(Known::LbTerminate, Role::Lb), (Known::IngressTerminate, Role::Ingress)]
+    for (known, ends) in
+        [(KnownPlacement::LbTerminate, Role::Lb), (KnownPlacement::IngressTerminate, Role::Ingress)]
     {
         for (change, wanted) in changes {
             let record = counted(known, |role, counted| {
@@ -90,15 +94,15 @@ fn a_hop_that_counts_otherwise_than_the_client_spoils_the_cpu_family() {
             assert!(said.contains(&wanted) && said.contains(ends.as_str()), "{said}");
             let findings = verdicts(&record).findings;
             let of = |finding: &&WorkloadFinding| finding.finding.name == known.as_str();
-            let silent = findings
-                .iter()
-                .filter(of)
-                .all(|finding| finding.finding.verdict == Verdict::None { why: Silence::Spoiled });
+            let silent = findings.iter().filter(of).all(|finding| {
+                finding.finding.verdict
+                    == Verdict::Inconclusive { reason: InconclusiveReason::Spoiled }
+            });
             assert!(silent, "{findings:#?}");
         }
     }
     let upstream = |full, resumed| {
-        disagreement(&counted(Known::LbReencrypt, |role, counted| {
+        disagreement(&counted(KnownPlacement::LbReencrypt, |role, counted| {
             if role == Role::Ingress {
                 (counted.full, counted.resumed) = (full, resumed);
             }
@@ -108,13 +112,13 @@ fn a_hop_that_counts_otherwise_than_the_client_spoils_the_cpu_family() {
     let said = upstream(67, 73).unwrap();
     assert!(said.contains("the lb counted 400 full handshakes between them and the ingress 536"));
     // A relay counts connections, and what goes on behind where TLS ends is of no client.
-    let relay = counted(Known::IngressTerminate, |role, counted| match role {
+    let relay = counted(KnownPlacement::IngressTerminate, |role, counted| match role {
         Role::Lb => counted.full = 0,
         Role::Backend => counted.connections = 0,
         _ => {}
     });
     assert_eq!(disagreement(&relay), None);
-    let relay = counted(Known::IngressTerminate, |role, counted| {
+    let relay = counted(KnownPlacement::IngressTerminate, |role, counted| {
         counted.connections += if role == Role::Lb { 17 } else { 0 };
     });
     assert!(disagreement(&relay).unwrap().contains("lb"));

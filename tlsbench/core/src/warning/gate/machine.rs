@@ -74,11 +74,11 @@ const PERIOD: Nanos = Nanos::from_millis(100);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Meanwhile;
+    use crate::record::HostEvents;
 
-    fn names(meanwhile: Meanwhile) -> Vec<&'static str> {
+    fn names(meanwhile: HostEvents) -> Vec<&'static str> {
         let had_ns = Nanos::from_millis(20_000);
-        let meanwhile = Some(Meanwhile { had_ns, ..meanwhile });
+        let meanwhile = Some(HostEvents { had_ns, ..meanwhile });
         let environment = Environment { cores: 2, meanwhile, ..Environment::default() };
         judge(&[environment]).iter().map(|gate| gate.name).collect()
     }
@@ -87,14 +87,14 @@ mod tests {
     fn each_limit_shuts_its_gate_alone() {
         let millis = |n| Some(Nanos::from_millis(n));
         for (meanwhile, wanted) in [
-            (Meanwhile::default(), None),
-            (Meanwhile { stolen_ns: millis(200), ..Meanwhile::default() }, None),
-            (Meanwhile { stolen_ns: millis(201), ..Meanwhile::default() }, Some("steal")),
-            (Meanwhile { others_ns: millis(1_000), ..Meanwhile::default() }, None),
-            (Meanwhile { others_ns: millis(1_001), ..Meanwhile::default() }, Some("others")),
+            (HostEvents::default(), None),
+            (HostEvents { stolen_ns: millis(200), ..HostEvents::default() }, None),
+            (HostEvents { stolen_ns: millis(201), ..HostEvents::default() }, Some("steal")),
+            (HostEvents { others_ns: millis(1_000), ..HostEvents::default() }, None),
+            (HostEvents { others_ns: millis(1_001), ..HostEvents::default() }, Some("others")),
             // 10 s of wall clock.
-            (Meanwhile { throttled: Some(1), ..Meanwhile::default() }, None),
-            (Meanwhile { throttled: Some(2), ..Meanwhile::default() }, Some("throttled")),
+            (HostEvents { throttled: Some(1), ..HostEvents::default() }, None),
+            (HostEvents { throttled: Some(2), ..HostEvents::default() }, Some("throttled")),
         ] {
             assert_eq!(names(meanwhile.clone()), Vec::from_iter(wanted), "{meanwhile:?}");
         }

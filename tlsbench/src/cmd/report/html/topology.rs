@@ -1,9 +1,9 @@
 //! The picture of a placement: its hops in a row, what each link carries, and what each hop costs.
 
 use maud::{Markup, html};
-use tlsbench_core::hop::Carried;
+use tlsbench_core::hop::LinkSecurity;
 use tlsbench_core::lab::{Pass, Workload};
-use tlsbench_core::report::{LabReport, PlacementReport, StationReport};
+use tlsbench_core::report::{LabReport, PlacementHopReport, PlacementReport};
 use tlsbench_core::stats::Estimate;
 
 use super::figure::{Picture, WIDTH, short};
@@ -63,9 +63,9 @@ fn client(places: &Places) -> Markup {
     }
 }
 
-fn station(index: usize, hop: &StationReport, places: &Places) -> Markup {
+fn station(index: usize, hop: &PlacementHopReport, places: &Places) -> Markup {
     let (left, middle) = (places.left(index + 1), places.middle(index + 1));
-    let is_key = hop.link != Carried::Plain && !hop.passes_on;
+    let is_key = hop.link != LinkSecurity::Plain && !hop.passes_on;
     let class = match (is_key, hop.passes_on) {
         (true, _) => "box key",
         (_, true) => "box through",
@@ -74,9 +74,9 @@ fn station(index: usize, hop: &StationReport, places: &Places) -> Markup {
     let line = TOP + 20.0;
     let (from, to) = (places.left(index) + places.width + 2.0, left - 7.0);
     let (tls, word) = match hop.link {
-        Carried::Plain => ("", ""),
-        Carried::Tls => (" tls", "TLS"),
-        Carried::Mtls => (" tls", "mTLS"),
+        LinkSecurity::Plain => ("", ""),
+        LinkSecurity::Tls => (" tls", "TLS"),
+        LinkSecurity::Mtls => (" tls", "mTLS"),
     };
     html! {
         line class=(format!("link{tls}")) x1=(px(from)) x2=(px(to)) y1=(px(line)) y2=(px(line)) {}
@@ -129,9 +129,9 @@ fn says(placement: &PlacementReport) -> String {
     let mut text = "From the client".to_owned();
     for hop in &placement.hops {
         let by = match hop.link {
-            Carried::Plain => "without TLS",
-            Carried::Tls => "by TLS",
-            Carried::Mtls => "by TLS with certificates of both sides",
+            LinkSecurity::Plain => "without TLS",
+            LinkSecurity::Tls => "by TLS",
+            LinkSecurity::Mtls => "by TLS with certificates of both sides",
         };
         let passes = if hop.passes_on { ", which passes it on" } else { "" };
         text.push_str(&format!(" {by} to {} ({}){passes},", hop.role, hop.kind));

@@ -1,7 +1,7 @@
 //! What flags and a scenario file ask of placements.
 
 use anyhow::{Context as _, bail};
-use tlsbench_core::lab::{Asked, LabDraft};
+use tlsbench_core::lab::{LabDraft, LabRequest};
 use tlsbench_core::scenario::{Draft, TlsDraft};
 
 use super::super::refused;
@@ -9,7 +9,7 @@ use crate::settings::{LabRun, Run};
 use crate::store;
 
 /// What the settings ask for, flags over the file. Lines of the file are named where it is to blame.
-pub(crate) fn asked(settings: &Run) -> anyhow::Result<Asked> {
+pub(crate) fn asked(settings: &Run) -> anyhow::Result<LabRequest> {
     refuse(settings)?;
     let flags = draft(settings);
     let Some(path) = &settings.scenario else {

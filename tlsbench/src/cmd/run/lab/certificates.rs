@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use tlsbench_core::hop::{PemIdentity, PrivatePem};
-use tlsbench_core::lab::{Asked, ClientFiles, Lab};
+use tlsbench_core::lab::{ClientFiles, Lab, LabRequest};
 use tlsbench_core::placement::{Role, Wiring};
 use tlsbench_core::scenario::{KeyKind, ProtocolName};
 use tlsbench_engine::tls::{self, Purpose};
 
 /// What hops and clients trust and show.
-pub(super) fn wiring(asked: &Asked, folder: &Path) -> anyhow::Result<(Wiring, ClientFiles)> {
+pub(super) fn wiring(asked: &LabRequest, folder: &Path) -> anyhow::Result<(Wiring, ClientFiles)> {
     let (root, server, client, files) = match &asked.pki {
         Some(pki) => existing(asked, pki)?,
         None => made(folder, asked.lab.key)?,
@@ -41,7 +41,7 @@ type Certificates = (String, PemIdentity, PemIdentity, ClientFiles);
 
 /// Those of a directory that `tlsbench pki` made; the bundle may be another file that trusts them, such
 /// as what trustd made of its root.
-fn existing(asked: &Asked, pki: &Path) -> anyhow::Result<Certificates> {
+fn existing(asked: &LabRequest, pki: &Path) -> anyhow::Result<Certificates> {
     let kind = asked.lab.key;
     let read = |name: &str| {
         let path = pki.join(name);

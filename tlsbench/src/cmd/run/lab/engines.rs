@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use tlsbench_core::hop::HopKind;
 use tlsbench_core::lab::{EngineName, Lab};
 use tlsbench_core::placement::Role;
-use tlsbench_core::proxyconf::{Build, HAPROXY_RESPONSE_MAX};
+use tlsbench_core::proxyconf::{HAPROXY_RESPONSE_MAX, NginxBuild};
 use tlsbench_engine::probe::{Stream, proxies};
 use tlsbench_engine::topology::Engine;
 
@@ -116,7 +116,7 @@ fn program(path: &OsString, name: &str, package: &str) -> anyhow::Result<PathBuf
     })
 }
 
-fn build(path: &OsString) -> anyhow::Result<Build> {
+fn build(path: &OsString) -> anyhow::Result<NginxBuild> {
     let known = proxies(path).into_iter().find(|proxy| proxy.name == "nginx");
     let nginx = known.context("nginx is there no more")?;
     let version = nginx.version.context("nginx does not tell its version")?;
@@ -127,5 +127,5 @@ fn build(path: &OsString) -> anyhow::Result<Build> {
         Some(Stream::Module(file)) => Some(file.to_string_lossy().into_owned()),
         Some(Stream::BuiltIn | Stream::Missing) | None => None,
     };
-    Ok(Build { version, stream_module })
+    Ok(NginxBuild { version, stream_module })
 }

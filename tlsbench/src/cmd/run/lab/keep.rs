@@ -8,7 +8,7 @@ use tlsbench_core::cost::held_out;
 use tlsbench_core::lab::{EngineName, Lab, Mix, Pass, Workload};
 use tlsbench_core::placement::Placement;
 use tlsbench_core::record::lab::{
-    HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, MadeRound, Others, PilotRecord,
+    HopRecord, HopRound, IdleHop, IdleRecord, LabRecord, MadeRound, OtherProcesses, PilotRecord,
     TrialRecord,
 };
 use tlsbench_core::record::{Measured, Note, SCHEMA, TargetRecord};
@@ -206,7 +206,7 @@ impl Keeper {
         let had = passed * f64::from(self.record.environment.cores.max(1));
         let used: f64 = others.iter().map(|other| other.cpu.as_secs_f64()).sum();
         let share = if had > 0.0 { used / had } else { 0.0 };
-        self.record.others = Some(Others { share, top: top.name.clone(), top_ns: top.cpu });
+        self.record.others = Some(OtherProcesses { share, top: top.name.clone(), top_ns: top.cpu });
     }
 
     /// Writes what there is, where it can be written again later.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tlsbench_core::lab::{Asked, ClientFiles, Lab};
+use tlsbench_core::lab::{ClientFiles, Lab, LabRequest};
 use tlsbench_core::placement::{Placement, Wiring};
 use tlsbench_core::problem::Problem;
 use tlsbench_core::record::lab::Receiving;
@@ -38,7 +38,11 @@ pub(super) struct Site {
 
 impl Site {
     /// With a folder for what hops are told.
-    pub(super) fn prepare(asked: &Asked, folder: &Path, engines: Engines) -> anyhow::Result<Self> {
+    pub(super) fn prepare(
+        asked: &LabRequest,
+        folder: &Path,
+        engines: Engines,
+    ) -> anyhow::Result<Self> {
         let netns = asked.lab.netns;
         // Before anything is made: whether there can be such namespaces at all.
         let (receiving, why) = if netns { netns::charged()? } else { (Receiving::Sender, None) };

@@ -3,7 +3,7 @@
 use comfy_table::Table;
 use tlsbench_core::lab::Workload;
 use tlsbench_core::record::lab::LabRecord;
-use tlsbench_core::verdicts::{HopCost, Row, Verdicts, WorkloadFinding};
+use tlsbench_core::verdicts::{HopCost, Verdicts, WorkloadCost, WorkloadFinding};
 
 use super::cells::{NOTHING, micros, percent, ratio, table};
 
@@ -11,7 +11,8 @@ use super::cells::{NOTHING, micros, percent, ratio, table};
 pub(super) fn text(record: &LabRecord, judged: &Verdicts, columns: u16) -> String {
     let mut text = String::new();
     for workload in &record.lab.workloads {
-        let rows: Vec<&Row> = judged.rows.iter().filter(|row| row.workload == *workload).collect();
+        let rows: Vec<&WorkloadCost> =
+            judged.rows.iter().filter(|row| row.workload == *workload).collect();
         let Some(first) = rows.first() else { continue };
         text.push_str(&format!(
             "{workload}: CPU time per {}, µs, with 95 % intervals, and how busy each hop kept the \
@@ -35,7 +36,7 @@ pub(super) fn text(record: &LabRecord, judged: &Verdicts, columns: u16) -> Strin
 }
 
 /// What each hop costs.
-fn of_hops(rows: &[&Row], workload: Workload, columns: u16) -> Table {
+fn of_hops(rows: &[&WorkloadCost], workload: Workload, columns: u16) -> Table {
     let longest = rows.iter().max_by_key(|row| row.hops.len());
     let roles = longest.into_iter().flat_map(|row| row.hops.iter().map(|hop| hop.role.to_string()));
     let mut header = vec!["placement".to_owned()];
@@ -63,7 +64,12 @@ fn of_hops(rows: &[&Row], workload: Workload, columns: u16) -> Table {
 }
 
 /// What the client costs, and what TLS adds to all hops.
-fn beside_twins(rows: &[&Row], record: &LabRecord, judged: &Verdicts, columns: u16) -> Table {
+fn beside_twins(
+    rows: &[&WorkloadCost],
+    record: &LabRecord,
+    judged: &Verdicts,
+    columns: u16,
+) -> Table {
     let header = ["placement", "client", "TLS adds", "ratio", "verdict"];
     let mut table = table(header.map(str::to_owned).to_vec(), columns);
     for row in rows {
@@ -84,7 +90,7 @@ fn beside(cost: &str, busy: Option<f64>) -> String {
     format!("{cost} · {}", percent(busy))
 }
 
-fn adds(row: &Row, record: &LabRecord, judged: &Verdicts) -> [String; 3] {
+fn adds(row: &WorkloadCost, record: &LabRecord, judged: &Verdicts) -> [String; 3] {
     let twin = record.placement(&row.placement).map(|placement| placement.twin().name);
     let finding = judged.findings.iter().find(|finding| {
         finding.workload == row.workload

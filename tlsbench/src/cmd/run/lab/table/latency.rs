@@ -78,7 +78,7 @@ fn word(verdict: Verdict) -> String {
     match verdict {
         Verdict::CostsLess => "takes less time".to_owned(),
         Verdict::CostsMore => "takes longer".to_owned(),
-        Verdict::CannotTell { .. } | Verdict::Equal { .. } | Verdict::None { .. } => {
+        Verdict::CannotTell { .. } | Verdict::Equal { .. } | Verdict::Inconclusive { .. } => {
             verdict.to_string()
         }
     }
