@@ -26,8 +26,8 @@ use tlsbench_core::scenario::{
 use tlsbench_core::units::{Nanos, Share};
 use tlsbench_engine::calibrate::primitives;
 use tlsbench_engine::clock::Clock;
-use tlsbench_engine::fake::{Fake, FakeServer};
 use tlsbench_engine::run::{self, Inputs, Progress, Stop};
+use tlsbench_engine::testserver::{TestServer, TestServerConfig};
 use tlsbench_engine::tls::{Identity, Issuer, LabPki, Roots, Subject, TlsClient, crypto_provider};
 
 const NAME: &str = "lab.test";
@@ -361,7 +361,7 @@ fn handshakes(c: &mut Criterion) {
 
 /// The load engine against a server in this process: its thread's CPU time per handshake.
 struct Engine {
-    _server: FakeServer,
+    _server: TestServer,
     inputs: Inputs,
     scenario: Scenario,
 }
@@ -370,11 +370,11 @@ impl Engine {
     fn new(provider: Provider, verify: Verify) -> Self {
         let pki = LabPki::generate().unwrap();
         let subject = Subject { issuer: Issuer::Intermediate, ..Subject::server(NAME) };
-        let mut fake = Fake::tls(pki.issue(&subject).unwrap().identity, 0);
+        let mut fake = TestServerConfig::tls(pki.issue(&subject).unwrap().identity, 0);
         if let Some(tls) = &mut fake.tls {
             (tls.tickets, tls.resumes) = (0, false);
         }
-        let server = FakeServer::start(fake).unwrap();
+        let server = TestServer::start(fake).unwrap();
         let roots = Arc::new(Roots::from_pem(pki.root_pem().as_bytes()).unwrap());
         let inputs = Inputs {
             addresses: vec![vec![server.address()]],

@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 
-use tlsbench_engine::fake::{Fake, FakeServer};
+use tlsbench_engine::testserver::{TestServer, TestServerConfig};
 
 use crate::bench::Bench;
 
 #[test]
 fn failures_are_told_by_address() {
     let bench = Bench::new();
-    let server = FakeServer::start(Fake::tls(bench.certificate().identity, 10)).unwrap();
+    let server =
+        TestServer::start(TestServerConfig::tls(bench.certificate().identity, 10)).unwrap();
     let up = server.address();
     let down = SocketAddr::from(([127, 0, 0, 2], up.port()));
     let both = format!("{up},{down}");
@@ -35,7 +36,8 @@ fn failures_are_told_by_address() {
 #[test]
 fn one_version_of_ip_is_used_where_it_is_asked_for() {
     let bench = Bench::new();
-    let server = FakeServer::start(Fake::tls(bench.certificate().identity, 10)).unwrap();
+    let server =
+        TestServer::start(TestServerConfig::tls(bench.certificate().identity, 10)).unwrap();
     let run = |flags: &[&str]| {
         let mut command = bench.bare(&["--target"]);
         command.arg(format!("shop=https://localhost:{}/", server.address().port()));

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tlsbench_engine::fake::{Answer, Fake, FakeServer, Framing, Handshake};
+use tlsbench_engine::testserver::{Answer, BodyEncoding, Handshake, TestServer, TestServerConfig};
 
 use crate::bench::{Bench, Ran};
 use crate::servers::{Nginx, SServer, Served, free_address, within};
@@ -38,9 +38,9 @@ fn a_handshake_that_the_server_breaks_off_is_named_by_how() {
         (Handshake::Reset, "reset_in_handshake"),
     ] {
         let bench = Bench::new();
-        let mut fake = Fake::tls(bench.certificate().identity, 10);
+        let mut fake = TestServerConfig::tls(bench.certificate().identity, 10);
         fake.handshake = handshake;
-        let server = FakeServer::start(fake).unwrap();
+        let server = TestServer::start(fake).unwrap();
         for mode in [&[][..], &["--handshakes-only"]] {
             assert_only(&bench.run(server.address(), &[&FEW[..], mode].concat()), failure);
         }
@@ -71,7 +71,8 @@ fn plain(bench: &Bench, address: SocketAddr, flags: &[&str]) -> Ran {
 
 #[test]
 fn a_response_that_is_not_as_it_should_is_named_by_how() {
-    let body = |status| Answer::Body { status, bytes: 10, framing: Framing::Length, close: false };
+    let body =
+        |status| Answer::Body { status, bytes: 10, framing: BodyEncoding::Length, close: false };
     for (answer, flags, failure) in [
         (Answer::Garbage, &[][..], "response_malformed"),
         (Answer::Reset, &[], "response_truncated"),
@@ -82,9 +83,11 @@ fn a_response_that_is_not_as_it_should_is_named_by_how() {
     ] {
         let bench = Bench::new();
         let flags = [&FEW[..], flags].concat();
-        let fake = Fake { answer, ..Fake::tls(bench.certificate().identity, 10) };
-        assert_only(&bench.run(FakeServer::start(fake).unwrap().address(), &flags), failure);
-        let server = FakeServer::start(Fake { answer, ..Fake::plain(10) }).unwrap();
+        let fake =
+            TestServerConfig { answer, ..TestServerConfig::tls(bench.certificate().identity, 10) };
+        assert_only(&bench.run(TestServer::start(fake).unwrap().address(), &flags), failure);
+        let server =
+            TestServer::start(TestServerConfig { answer, ..TestServerConfig::plain(10) }).unwrap();
         assert_only(&plain(&bench, server.address(), &flags), failure);
     }
 }
@@ -153,8 +156,12 @@ fn a_server_that_never_answers_spoils_a_run_that_still_ends() {
         [(Handshake::Silent, Answer::Stall), (Handshake::Complete, Answer::Stall)]
     {
         let bench = Bench::new();
-        let fake = Fake { answer, handshake, ..Fake::tls(bench.certificate().identity, 10) };
-        let server = FakeServer::start(fake).unwrap();
+        let fake = TestServerConfig {
+            answer,
+            handshake,
+            ..TestServerConfig::tls(bench.certificate().identity, 10)
+        };
+        let server = TestServer::start(fake).unwrap();
         let ran = bench.run(server.address(), &["--round", "200ms"]);
         assert_eq!((ran.code, ran.succeeded()), (Some(1), 0), "{ran:#?}");
         assert!(ran.out.contains("invalid of localhost"), "{ran:#?}");
@@ -165,9 +172,9 @@ fn a_server_that_never_answers_spoils_a_run_that_still_ends() {
 #[test]
 fn ctrl_c_ends_a_run_that_waits_for_a_mute_server() {
     let bench = Bench::new();
-    let mut fake = Fake::tls(bench.certificate().identity, 10);
+    let mut fake = TestServerConfig::tls(bench.certificate().identity, 10);
     fake.answer = Answer::Stall;
-    let server = FakeServer::start(fake).unwrap();
+    let server = TestServer::start(fake).unwrap();
     let running = bench.start(bench.command(server.address(), &["--round-count", "1000"]));
     assert_eq!(server.wait_until(|seen| seen.requests == 4).requests, 4);
     running.interrupt();
@@ -208,7 +215,8 @@ fn a_run_that_ends_in_its_warm_up_keeps_and_tells_why() {
 #[test]
 fn ctrl_c_over_and_over_loses_no_record() {
     let bench = Bench::new();
-    let server = FakeServer::start(Fake::tls(bench.certificate().identity, 10)).unwrap();
+    let server =
+        TestServer::start(TestServerConfig::tls(bench.certificate().identity, 10)).unwrap();
     let flags = ["--round", "60s", "--threads", "2"];
     let mut running = bench.start(bench.command(server.address(), &flags));
     server.wait_until(|seen| seen.requests > 50);

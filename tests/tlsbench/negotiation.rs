@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 use tlsbench_core::scenario::{Group, Provider};
-use tlsbench_engine::fake::{Fake, FakeServer};
+use tlsbench_engine::testserver::{TestServer, TestServerConfig};
 use tlsbench_engine::tls::{KeyKind, Subject};
 
 use crate::bench::{Bench, Ran};
@@ -138,10 +138,10 @@ const HYBRID: [&str; 4] = ["--round-count", "10", "--provider", "aws-lc-rs"];
 #[test]
 fn the_hybrid_group_is_negotiated_where_the_server_has_it() {
     let bench = Bench::new();
-    let mut fake = Fake::tls(bench.certificate().identity, 10);
+    let mut fake = TestServerConfig::tls(bench.certificate().identity, 10);
     let tls = fake.tls.as_mut().unwrap();
     (tls.provider, tls.groups) = (Provider::AwsLcRs, vec![Group::X25519MlKem768, Group::X25519]);
-    let server = FakeServer::start(fake).unwrap();
+    let server = TestServer::start(fake).unwrap();
     for groups in ["x25519mlkem768", "x25519mlkem768,x25519"] {
         let ran = bench.run(server.address(), &[&HYBRID[..], &["--groups", groups]].concat());
         ran.assert_all_succeeded(20);

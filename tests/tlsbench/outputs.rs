@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value as Json;
-use tlsbench_engine::fake::{Fake, FakeServer};
+use tlsbench_engine::testserver::{TestServer, TestServerConfig};
 
 use crate::bench::Bench;
 
@@ -35,7 +35,7 @@ fn beside_devices(folder: &Path, words: &str) -> Option<Output> {
 #[test]
 fn a_device_stays_a_device_whoever_writes_to_it() {
     let bench = Bench::new();
-    let server = FakeServer::start(Fake::plain(10)).unwrap();
+    let server = TestServer::start(TestServerConfig::plain(10)).unwrap();
     let target = format!("http://{}/", server.address());
     let load = "--rounds 1 --round-count 5 --warm-up 0s -n 1";
     let placements = "--placement plaintext --workload full --pass cpu";
@@ -58,7 +58,7 @@ fn a_device_stays_a_device_whoever_writes_to_it() {
 #[test]
 fn a_document_on_standard_output_is_alone_there() {
     let bench = Bench::new();
-    let server = FakeServer::start(Fake::plain(10)).unwrap();
+    let server = TestServer::start(TestServerConfig::plain(10)).unwrap();
     let target = format!("http://{}/", server.address());
     let run =
         ["run", "--rounds", "1", "--round-count", "5", "--warm-up", "0s", "--target", &target];

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use tlsbench_engine::fake::{Fake, FakeServer};
+use tlsbench_engine::testserver::{TestServer, TestServerConfig};
 
 use crate::bench::Bench;
 use crate::servers::{installed, skip};
@@ -37,7 +37,8 @@ fn connections_without_a_local_port_are_counted_and_the_cure_is_said() {
 #[test]
 fn too_few_open_files_have_a_name_and_the_soft_limit_is_raised() {
     let bench = Bench::new();
-    let server = FakeServer::start(Fake::tls(bench.certificate().identity, 10)).unwrap();
+    let server =
+        TestServer::start(TestServerConfig::tls(bench.certificate().identity, 10)).unwrap();
     let limited = |limit: &str| {
         let run = bench.command(server.address(), &["--round-count", "40", "-n", "40"]);
         let mut command = Command::new("sh");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use tlsbench_engine::fake::{Fake, FakeServer};
+use tlsbench_engine::testserver::{TestServer, TestServerConfig};
 
 use crate::bench::Bench;
 use crate::servers::installed;
@@ -118,7 +118,8 @@ fn both_tls_versions_between_placements_are_refused() {
 #[test]
 fn one_certificate_of_a_bundle_that_is_none_is_told_and_the_others_are_used() {
     let bench = Bench::new();
-    let server = FakeServer::start(Fake::tls(bench.certificate().identity, 10)).unwrap();
+    let server =
+        TestServer::start(TestServerConfig::tls(bench.certificate().identity, 10)).unwrap();
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     bench.write("mixed.crt", &format!("\u{feff}{broken}{}", bench.pki.root_pem()));
     let flags = ["--ca-bundle", "mixed.crt", "--round-count", "5"];
@@ -134,7 +135,7 @@ fn one_certificate_of_a_bundle_that_is_none_is_told_and_the_others_are_used() {
 #[test]
 fn a_record_that_cannot_be_written_is_named_before_anything_is_measured() {
     let bench = Bench::new();
-    let server = FakeServer::start(Fake::plain(10)).unwrap();
+    let server = TestServer::start(TestServerConfig::plain(10)).unwrap();
     let target = format!("http://{}/", server.address());
     bench.write("file", "");
     fs::create_dir(bench.file("folder")).unwrap();

@@ -5,23 +5,23 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use tlsbench_engine::fake::{Answer, Fake, FakeServer};
+use tlsbench_engine::testserver::{Answer, TestServer, TestServerConfig};
 use tlsbench_engine::tls::{LabPki, Roots, Subject};
 
 /// A server, the root that its chain leads to, and a folder for files.
 struct Stage {
-    server: FakeServer,
+    server: TestServer,
     pki: LabPki,
     folder: tempfile::TempDir,
 }
 
 impl Stage {
-    fn new(change: impl FnOnce(&mut Fake, &LabPki)) -> Self {
+    fn new(change: impl FnOnce(&mut TestServerConfig, &LabPki)) -> Self {
         let pki = LabPki::generate().unwrap();
         let issued = pki.issue(&Subject::server("localhost")).unwrap();
-        let mut fake = Fake::tls(issued.identity, 100);
+        let mut fake = TestServerConfig::tls(issued.identity, 100);
         change(&mut fake, &pki);
-        let server = FakeServer::start(fake).unwrap();
+        let server = TestServer::start(fake).unwrap();
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("ca-bundle.crt"), pki.root_pem()).unwrap();
         Self { server, pki, folder }

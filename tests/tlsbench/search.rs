@@ -5,16 +5,16 @@ use std::process::{Command, Output};
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
-use tlsbench_engine::fake::{Fake, FakeServer};
+use tlsbench_engine::testserver::{TestServer, TestServerConfig};
 use tlsbench_engine::tls::{LabPki, Subject};
 
 use crate::servers::free_address;
 
 /// A server that anything can ask, and a folder with the root of its certificate.
-fn stage() -> (FakeServer, TempDir) {
+fn stage() -> (TestServer, TempDir) {
     let pki = LabPki::generate().unwrap();
     let issued = pki.issue(&Subject::server("localhost")).unwrap();
-    let server = FakeServer::start(Fake::tls(issued.identity, 100)).unwrap();
+    let server = TestServer::start(TestServerConfig::tls(issued.identity, 100)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("ca-bundle.crt"), pki.root_pem()).unwrap();
     (server, folder)
@@ -29,7 +29,7 @@ fn search(folder: &TempDir, flags: &[&str]) -> Output {
     output
 }
 
-fn endpoint(server: &FakeServer) -> Vec<String> {
+fn endpoint(server: &TestServer) -> Vec<String> {
     let address = server.address();
     vec![
         "--target".to_owned(),

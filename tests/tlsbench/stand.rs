@@ -18,7 +18,7 @@ use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::Usage;
 use tlsbench_engine::run::{Inputs, Progress, Stop, run};
 use tlsbench_engine::tls::{KeyKind, Lab, Purpose};
-use tlsbench_engine::topology::{Engine, Ground, Network, Topology, TopologyError};
+use tlsbench_engine::topology::{Engine, Network, Topology, TopologyConfig, TopologyError};
 use tlsbench_engine::trial::{Trial, TrialError, measure};
 
 use crate::bench::Bench;
@@ -124,7 +124,7 @@ impl Stand {
         engines: &BTreeMap<Role, Engine>,
         folder: &str,
     ) -> Result<Topology, TopologyError> {
-        let ground = Ground {
+        let config = TopologyConfig {
             tlsbench: Path::new(env!("CARGO_BIN_EXE_tlsbench")),
             engines,
             folder: &self.bench.file(folder),
@@ -132,7 +132,7 @@ impl Stand {
             counts: true,
             network,
         };
-        Topology::start(placement, &self.wiring, &ground)
+        Topology::start(placement, &self.wiring, &config)
     }
 
     /// What a client of this placement is told.

@@ -4,14 +4,14 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
-use tlsbench_engine::fake::{Answer, Fake, FakeServer};
+use tlsbench_engine::testserver::{Answer, TestServer, TestServerConfig};
 
 use crate::bench::Bench;
 use crate::servers::{free_address, installed};
 
 /// A server that answers by a few bytes.
-fn server(bench: &Bench) -> FakeServer {
-    FakeServer::start(Fake::tls(bench.certificate().identity, 10)).unwrap()
+fn server(bench: &Bench) -> TestServer {
+    TestServer::start(TestServerConfig::tls(bench.certificate().identity, 10)).unwrap()
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn a_run_without_a_success_is_a_no_and_spoiled_however_few_failed() {
 #[test]
 fn a_record_goes_to_the_folder_runs_unless_it_is_told_where() {
     let bench = Bench::new();
-    let server = FakeServer::start(Fake::plain(10)).unwrap();
+    let server = TestServer::start(TestServerConfig::plain(10)).unwrap();
     let target = format!("http://{}/", server.address());
     let mut command = bench.anywhere();
     command.args(["--target", &target, "--round-count", "5", "--rounds", "1", "--warm-up", "0s"]);
@@ -181,9 +181,9 @@ fn rounds_have_their_time_and_what_the_generator_used_of_it() {
 #[test]
 fn missed_starts_are_quantiles_of_at_least_the_longest_wait() {
     let bench = Bench::new();
-    let mut fake = Fake::tls(bench.certificate().identity, 10);
+    let mut fake = TestServerConfig::tls(bench.certificate().identity, 10);
     fake.answer = Answer::Stall;
-    let server = FakeServer::start(fake).unwrap();
+    let server = TestServer::start(fake).unwrap();
     let load = ["--rate", "100", "--pool", "1", "--max-wait", "50ms", "--keep-alive"];
     let ran = bench.run(server.address(), &[&load[..], &["--round", "500ms"]].concat());
     assert_eq!((ran.code, ran.succeeded()), (Some(1), 0), "{ran:#?}");

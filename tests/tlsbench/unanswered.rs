@@ -4,20 +4,20 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
-use tlsbench_engine::fake::{Answer, Fake, FakeServer, Script};
+use tlsbench_engine::testserver::{Answer, Script, TestServer, TestServerConfig};
 use tlsbench_engine::tls::Alpn;
 
 use crate::bench::{Bench, Ran};
 
 /// A server that leaves each fifth request unanswered, and says so in whichever protocol.
-fn mute_now_and_then(bench: &Bench, protocol: &str) -> FakeServer {
-    let mut fake = Fake::tls(bench.certificate().identity, 10);
+fn mute_now_and_then(bench: &Bench, protocol: &str) -> TestServer {
+    let mut fake = TestServerConfig::tls(bench.certificate().identity, 10);
     fake.answer = Answer::StallEvery(5);
     if protocol == "h2" {
         fake.tls.as_mut().unwrap().alpn = vec![Alpn::Http2];
         fake.answer = Answer::Http2(Script { silent_every: 5, ..Script::plain() });
     }
-    FakeServer::start(fake).unwrap()
+    TestServer::start(fake).unwrap()
 }
 
 fn gates(ran: &Ran) -> Vec<&str> {
@@ -66,8 +66,11 @@ fn a_limit_turns_the_unanswered_into_failures_and_the_rest_goes_on() {
 #[test]
 fn a_body_that_drips_for_ever_is_given_up() {
     let bench = Bench::new();
-    let fake = Fake { answer: Answer::Drip, ..Fake::tls(bench.certificate().identity, 10) };
-    let server = FakeServer::start(fake).unwrap();
+    let fake = TestServerConfig {
+        answer: Answer::Drip,
+        ..TestServerConfig::tls(bench.certificate().identity, 10)
+    };
+    let server = TestServer::start(fake).unwrap();
     let flags = ["--round-count", "4", "--timeout", "300ms", "--first-byte-timeout", "300ms"];
     let ran = bench.run(server.address(), &flags);
     assert_eq!((ran.succeeded(), ran.failures()), (0, vec!["timeout".to_owned()]), "{ran:#?}");
@@ -90,9 +93,11 @@ fn a_run_ends_when_its_time_is_over_and_keeps_what_it_has() {
 #[test]
 fn a_server_that_closes_late_holds_up_no_connection() {
     let bench = Bench::new();
-    let fake =
-        Fake { answer: Answer::LateClose(300), ..Fake::tls(bench.certificate().identity, 10) };
-    let server = FakeServer::start(fake).unwrap();
+    let fake = TestServerConfig {
+        answer: Answer::LateClose(300),
+        ..TestServerConfig::tls(bench.certificate().identity, 10)
+    };
+    let server = TestServer::start(fake).unwrap();
     let ran = bench.run(server.address(), &["--close", "server", "--round", "600ms"]);
     // Four connections that waited for it would make four operations in 300 ms.
     assert!(ran.failures().is_empty() && ran.succeeded() > 32, "{ran:#?}");
@@ -101,7 +106,8 @@ fn a_server_that_closes_late_holds_up_no_connection() {
     assert!(closing["p50_ns"].as_u64() >= Some(299_000_000), "{closing:#}");
     assert!(ran.out.contains("were not closed by the server within 5.00 ms"), "{ran:#?}");
     // Who closes at once is not meant.
-    let server = FakeServer::start(Fake::tls(bench.certificate().identity, 10)).unwrap();
+    let server =
+        TestServer::start(TestServerConfig::tls(bench.certificate().identity, 10)).unwrap();
     let ran = bench.run(server.address(), &["--close", "fin", "--round-count", "20"]);
     ran.assert_all_succeeded(40);
     assert_eq!(ran.sum(&["closed_by_client"]), 0, "{ran:#?}");
@@ -118,7 +124,11 @@ fn a_limit_of_a_part_above_that_of_the_whole_is_refused() {
 
 #[test]
 fn a_search_against_a_server_that_hangs_ends_within_its_own_bound() {
-    let server = FakeServer::start(Fake { answer: Answer::Stall, ..Fake::plain(10) }).unwrap();
+    let server = TestServer::start(TestServerConfig {
+        answer: Answer::Stall,
+        ..TestServerConfig::plain(10)
+    })
+    .unwrap();
     let target = format!("mute=http://{}/", server.address());
     let search = |flags: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
@@ -145,13 +155,13 @@ fn a_search_against_a_server_that_hangs_ends_within_its_own_bound() {
 /// Searches a server that never answers each 50th request, over one or the other protocol.
 fn searched_past_the_mute(protocol: &str) {
     let bench = Bench::new();
-    let mut fake = Fake::tls(bench.certificate().identity, 10);
+    let mut fake = TestServerConfig::tls(bench.certificate().identity, 10);
     fake.answer = Answer::StallEvery(50);
     if protocol == "h2" {
         fake.tls.as_mut().unwrap().alpn = vec![Alpn::Http2];
         fake.answer = Answer::Http2(Script { silent_every: 50, ..Script::plain() });
     }
-    let server = FakeServer::start(fake).unwrap();
+    let server = TestServer::start(fake).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
     command.args(["search", "-o", "json", "--keep-alive", "--protocol", protocol, "--ca-bundle"]);
     command.arg(bench.file("ca-bundle.crt")).arg("--connect-to").arg(server.address().to_string());

@@ -42,14 +42,14 @@ use limits::{DESCRIPTORS_MAX, Limits};
 
 /// A hop that runs until it is dropped.
 #[derive(Debug)]
-pub struct RunningHop {
+pub struct HopServer {
     address: SocketAddr,
     counters: Vec<Arc<WorkerCounters>>,
     stop: Option<watch::Sender<()>>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl RunningHop {
+impl HopServer {
     /// Binds its address and serves it. The hop must have been checked.
     ///
     /// # Errors
@@ -113,7 +113,7 @@ pub fn raise_descriptor_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-impl Drop for RunningHop {
+impl Drop for HopServer {
     /// Ends every connection and waits for every thread.
     fn drop(&mut self) {
         drop(self.stop.take());

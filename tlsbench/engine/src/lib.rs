@@ -13,13 +13,13 @@ pub mod tls;
 mod http1;
 pub mod wire;
 mod session;
-mod drive;
+mod load;
 pub mod hop;
 pub mod probe;
 pub mod process;
 pub mod topology;
 pub mod calibrate;
-pub mod fake;
+pub mod testserver;
 pub mod run;
 pub mod trial;
 #[cfg(feature = "fuzzing")]

@@ -10,6 +10,7 @@ use rustix::thread::{CpuSet, sched_getaffinity};
 
 pub use self::cgroup::Quota;
 pub use self::drift::{Drift, drift};
+use self::files::{number, text};
 pub use self::group::{Group, GroupError};
 pub use self::parse::{Cpu, CpuTicks, Feature, PortRange};
 pub use self::power::{Frequency, Power, frequency};
@@ -17,6 +18,7 @@ pub use self::proxies::{Proxy, Stream, proxies};
 pub use self::tree::{Other, Others, Processes, Reading, Tree, TreeError};
 use tlsbench_core::units::{Nanos, Share};
 
+mod files;
 mod cgroup;
 mod drift;
 mod parse;
@@ -136,14 +138,6 @@ fn governors(root: &Path, cores: &[usize]) -> BTreeSet<String> {
     let of =
         |core| text(root, &format!("sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor"));
     cores.iter().filter_map(of).map(|text| text.trim().to_owned()).collect()
-}
-
-fn number(root: &Path, path: &str) -> Option<u64> {
-    text(root, path)?.trim().parse().ok()
-}
-
-fn text(root: &Path, path: &str) -> Option<String> {
-    std::fs::read_to_string(root.join(path)).ok()
 }
 
 const CLOCK_SOURCE: &str = "sys/devices/system/clocksource/clocksource0/current_clocksource";

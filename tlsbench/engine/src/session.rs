@@ -10,7 +10,7 @@ use tlsbench_core::units::Nanos;
 
 use crate::clock::Clock;
 use crate::tls::Wanted;
-use crate::wire::Reader;
+use crate::wire::ResponseReader;
 
 mod closing;
 mod connection;
@@ -21,25 +21,25 @@ mod http2;
 mod link;
 mod streams;
 
-pub(crate) use connection::{Connection, Hands, Route, Step};
-pub(crate) use streams::places;
+pub(crate) use connection::{Connection, Route, Step, StepContext};
+pub(crate) use streams::slot_count;
 
-use link::{Fed, Link, Unasked};
+use link::{FedBytes, Transport, Unasked};
 use streams::Streams;
 
 /// A connection over a socket, or the place of one.
 #[derive(Debug)]
 pub(crate) struct Session {
     stage: Stage,
-    link: Option<Link>,
-    reader: Reader,
+    link: Option<Transport>,
+    reader: ResponseReader,
     /// What HTTP/2 has instead of a reader.
     streams: Option<Box<Streams>>,
     wanted: Wanted,
     began: Nanos,
     connected: Nanos,
     sent: Nanos,
-    moment: Nanos,
+    last_response_at: Nanos,
     deadline: Nanos,
     /// When the operation under way has taken too long as a whole; where there are several, each has
     /// its own.
@@ -91,13 +91,13 @@ impl Session {
         Self {
             stage: Stage::Vacant,
             link: None,
-            reader: Reader::new(),
+            reader: ResponseReader::new(),
             streams: None,
             wanted: Wanted::Full,
             began: Nanos(0),
             connected: Nanos(0),
             sent: Nanos(0),
-            moment: Nanos(0),
+            last_response_at: Nanos(0),
             deadline: NEVER,
             until: NEVER,
             fresh: false,
@@ -118,9 +118,13 @@ impl Session {
     }
 
     /// Begins to connect. The socket is then to be watched for everything, by edges.
-    pub(crate) fn open(&mut self, route: Route, hands: &mut Hands<'_>) -> Result<(), Failure> {
+    pub(crate) fn open(
+        &mut self,
+        route: Route,
+        context: &mut StepContext<'_>,
+    ) -> Result<(), Failure> {
         let now = Clock::Monotonic.now();
-        let (tls, wanted) = match &mut hands.tls {
+        let (tls, wanted) = match &mut context.tls {
             Some(client) => {
                 let (tls, wanted) = client.connect(route.resume).map_err(|_| Failure::TlsOther)?;
                 (Some(Box::new(tls)), wanted)
@@ -130,20 +134,20 @@ impl Session {
         let socket = dial::dial(route.to, route.from)?;
         let mut streams = self.streams.take();
         if let Some((rendered, wanted)) =
-            hands.request.and_then(|rendered| Some((rendered, rendered.streams()?)))
+            context.request.and_then(|rendered| Some((rendered, rendered.streams()?)))
         {
             let streams = streams.get_or_insert_with(|| Box::new(Streams::new()));
             streams.begin(wanted, rendered.head);
         }
-        let until = now + hands.timeout.operation;
+        let until = now + context.timeout.operation;
         *self = Self {
             stage: Stage::Connecting,
-            link: Some(Link { socket, tls }),
+            link: Some(Transport { socket, tls }),
             reader: std::mem::take(&mut self.reader),
             streams,
             wanted,
             began: now,
-            deadline: until.min(now + hands.timeout.connect),
+            deadline: until.min(now + context.timeout.connect),
             until,
             fresh: true,
             last: route.last,
@@ -165,23 +169,23 @@ impl Session {
     }
 
     /// Gives bytes that were read to TLS, and what they hold to whoever reads the protocol.
-    fn feed(&mut self, input: &[u8], hands: &Hands<'_>) -> Result<Fed, Failed> {
-        let Some(link) = &mut self.link else { return Ok(Fed::default()) };
+    fn feed(&mut self, input: &[u8], context: &StepContext<'_>) -> Result<FedBytes, Failed> {
+        let Some(link) = &mut self.link else { return Ok(FedBytes::default()) };
         let fed = match &mut self.streams {
-            _ if hands.request.is_none() => link.feed(input, &mut Unasked),
+            _ if context.request.is_none() => link.feed(input, &mut Unasked),
             Some(streams) => link.feed(input, &mut **streams),
             None => link.feed(input, &mut self.reader),
         };
         fed.map_err(|failed| {
-            let refusal = hands.tls.as_ref().and_then(|client| client.take_refusal());
+            let refusal = context.tls.as_ref().and_then(|client| client.take_refusal());
             Failed { reason: refusal.map(Reason::Detail).or(failed.reason), ..failed }
         })
     }
 
     /// Notes whether a reading emptied the socket. Readiness comes by edges, so what was left there
     /// has to be read without being told, and so has an end that was announced already.
-    fn is_drained(&mut self, length: usize, hands: &Hands<'_>) -> bool {
-        self.drained = length < hands.buffer.len() && !self.hung_up;
+    fn is_drained(&mut self, length: usize, context: &StepContext<'_>) -> bool {
+        self.drained = length < context.buffer.len() && !self.hung_up;
         self.drained
     }
 }
@@ -206,20 +210,20 @@ impl Connection for Session {
         }
     }
 
-    fn place(&self) -> Option<u32> {
+    fn free_slot(&self) -> Option<u32> {
         match (self.stage, &self.streams) {
             (Stage::Idle, None) => Some(0),
-            (Stage::Streaming, Some(streams)) if !self.hung_up => streams.place(),
+            (Stage::Streaming, Some(streams)) if !self.hung_up => streams.free_slot(),
             _ => None,
         }
     }
 
-    fn due(&self) -> Option<u32> {
-        self.streams.as_ref().and_then(|streams| streams.due())
+    fn completed_slot(&self) -> Option<u32> {
+        self.streams.as_ref().and_then(|streams| streams.completed_slot())
     }
 
-    fn moment(&self) -> Nanos {
-        self.moment
+    fn last_response_at(&self) -> Nanos {
+        self.last_response_at
     }
 
     fn deadline(&self) -> Nanos {
@@ -234,56 +238,61 @@ impl Connection for Session {
         reusable && !self.hung_up
     }
 
-    fn step(&mut self, hung_up: bool, hands: &mut Hands<'_>) -> Step {
+    fn step(&mut self, hung_up: bool, context: &mut StepContext<'_>) -> Step {
         self.hung_up |= hung_up;
         let result = match self.stage {
             Stage::Vacant => Ok(Step::Waits),
-            Stage::Connecting => self.on_connect(hands),
-            Stage::Handshaking => self.on_handshake(hands),
-            Stage::Confirming => self.on_confirming(hands),
-            Stage::Idle => self.on_idle(hands),
-            Stage::Requesting => self.on_response(hands),
+            Stage::Connecting => self.on_connect(context),
+            Stage::Handshaking => self.on_handshake(context),
+            Stage::Confirming => self.on_confirming(context),
+            Stage::Idle => self.on_idle(context),
+            Stage::Requesting => self.on_response(context),
             Stage::Streaming => {
                 self.drained = false;
-                self.on_streams(hands)
+                self.on_streams(context)
             }
-            Stage::Closing => Ok(self.on_closing(hands)),
+            Stage::Closing => Ok(self.on_closing(context)),
         };
         self.or_failed(result)
     }
 
-    fn resume(&mut self, hands: &mut Hands<'_>) -> Option<Step> {
+    fn resume(&mut self, context: &mut StepContext<'_>) -> Option<Step> {
         if self.stage != Stage::Streaming {
             return None;
         }
-        let result = self.on_streams(hands);
+        let result = self.on_streams(context);
         Some(self.or_failed(result))
     }
 
-    fn expire(&mut self, hands: &mut Hands<'_>) -> Step {
+    fn expire(&mut self, context: &mut StepContext<'_>) -> Step {
         if self.stage == Stage::Streaming {
-            self.expire_streams(hands.timeout);
+            self.expire_streams(context.timeout);
             return Step::Waits;
         }
         if self.stage == Stage::Closing {
-            return self.close_first(hands);
+            return self.close_first(context);
         }
         self.drop_link();
         Step::Failed(Failure::Timeout.into())
     }
 
-    fn request(&mut self, last: bool, now: Nanos, hands: &mut Hands<'_>) -> Result<(), Step> {
+    fn request(
+        &mut self,
+        last: bool,
+        now: Nanos,
+        context: &mut StepContext<'_>,
+    ) -> Result<(), Step> {
         if self.streams.is_none() {
-            return self.request_next(last, now, hands);
+            return self.request_next(last, now, context);
         }
         if self.stage != Stage::Streaming {
             (self.stage, self.deadline) = (Stage::Streaming, NEVER);
         }
-        self.request_stream(now, hands);
+        self.request_stream(now, context);
         Ok(())
     }
 
-    fn rest(&mut self, hands: &mut Hands<'_>) {
+    fn rest(&mut self, context: &mut StepContext<'_>) {
         if self.stage == Stage::Streaming {
             return;
         }
@@ -291,22 +300,22 @@ impl Connection for Session {
         self.deadline = NEVER;
         if let Some(link) = &mut self.link {
             // A connection that broke here shows it when it is read.
-            let _ = link.flush(hands.tally);
+            let _ = link.flush(context.tally);
         }
     }
 
-    fn close(&mut self, hands: &mut Hands<'_>) -> Step {
-        self.begin_to_close(hands)
+    fn close(&mut self, context: &mut StepContext<'_>) -> Step {
+        self.begin_to_close(context)
     }
 
     fn abandon(&mut self) {
         self.drop_link();
     }
 
-    fn leave(&mut self, hands: &mut Hands<'_>) {
-        self.say_goaway(hands);
+    fn leave(&mut self, context: &mut StepContext<'_>) {
+        self.say_goaway(context);
         if let Some(link) = &mut self.link {
-            link.say_goodbye(hands.tally);
+            link.say_goodbye(context.tally);
         }
         self.drop_link();
     }

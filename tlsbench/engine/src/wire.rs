@@ -12,12 +12,12 @@ mod response;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 
-pub use response::{Answer, Malformed, Reader};
+pub use response::{Malformed, ResponseReader, ResponseSummary};
 
 /// A request as bytes, ready to be sent any number of times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
-    pub(crate) words: Words,
+    pub(crate) bytes: RequestBytes,
     /// Whether the method is HEAD, whose response has no body.
     pub head: bool,
     /// Whether sending it twice does what sending it once does (RFC 9110, section 9.2.2).
@@ -28,7 +28,7 @@ pub struct Rendered {
 
 /// The bytes of a request, in the protocol that it is sent by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Words {
+pub(crate) enum RequestBytes {
     Http1 {
         /// As it is sent while the connection goes on.
         keep: Box<[u8]>,
@@ -36,7 +36,7 @@ pub(crate) enum Words {
         last: Box<[u8]>,
     },
     Http2 {
-        form: Box<http2::Form>,
+        form: Box<http2::RequestTemplate>,
         /// Requests at a time on a connection, as the scenario has it.
         streams: u32,
     },
@@ -64,18 +64,18 @@ impl Rendered {
     /// Renders a request to a target.
     #[must_use]
     pub fn new(request: &Request, target: &Target) -> Self {
-        let words = match request.protocol {
-            Protocol::Http1 => Words::Http1 {
+        let bytes = match request.protocol {
+            Protocol::Http1 => RequestBytes::Http1 {
                 keep: render(request, target, false),
                 last: render(request, target, true),
             },
-            Protocol::Http2 { streams } => Words::Http2 {
-                form: Box::new(http2::Form::new(request, target, &host(target), AGENT)),
+            Protocol::Http2 { streams } => RequestBytes::Http2 {
+                form: Box::new(http2::RequestTemplate::new(request, target, &host(target), AGENT)),
                 streams: streams.get(),
             },
         };
         Self {
-            words,
+            bytes,
             head: request.method == "HEAD",
             idempotent: IDEMPOTENT.contains(&request.method.as_str()),
             expect_status: request.expect_status,
@@ -86,9 +86,9 @@ impl Rendered {
     /// Requests at a time on a connection, by HTTP/2; nothing by HTTP/1.1.
     #[must_use]
     pub(crate) fn streams(&self) -> Option<u32> {
-        match self.words {
-            Words::Http1 { .. } => None,
-            Words::Http2 { streams, .. } => Some(streams),
+        match self.bytes {
+            RequestBytes::Http1 { .. } => None,
+            RequestBytes::Http2 { streams, .. } => Some(streams),
         }
     }
 
@@ -96,7 +96,7 @@ impl Rendered {
     ///
     /// # Errors
     /// Fails when its status or its length is another than the request expects.
-    pub fn judge(&self, answer: &Answer) -> Result<(), Unexpected> {
+    pub fn judge(&self, answer: &ResponseSummary) -> Result<(), Unexpected> {
         let status = match self.expect_status {
             Some(expected) => answer.status == expected,
             None => (200..400).contains(&answer.status),
@@ -116,7 +116,7 @@ impl Rendered {
     ///
     /// # Errors
     /// As [`Rendered::judge`], with the status.
-    pub(crate) fn outcome(&self, answer: &Answer) -> Result<u16, Failed> {
+    pub(crate) fn outcome(&self, answer: &ResponseSummary) -> Result<u16, Failed> {
         let status = answer.status;
         let failed = |unexpected| Failed::new(Failure::from(unexpected), Reason::Status(status));
         self.judge(answer).map(|()| status).map_err(failed)
@@ -190,7 +190,7 @@ mod tests {
 
     /// The request, and the last one of a connection.
     fn texts(rendered: &Rendered) -> (String, String) {
-        let Words::Http1 { keep, last } = &rendered.words else { panic!("{rendered:?}") };
+        let RequestBytes::Http1 { keep, last } = &rendered.bytes else { panic!("{rendered:?}") };
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         (text(keep), text(last))
     }
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn success_is_a_status_below_400_unless_one_is_named() {
-        let answer = |status, body_bytes| Answer { status, body_bytes, reusable: true };
+        let answer = |status, body_bytes| ResponseSummary { status, body_bytes, reusable: true };
         let mut named = request("GET");
         let any = Rendered::new(&named, &target("h", 1));
         named.expect_status = Some(404);

@@ -13,7 +13,7 @@ use std::thread;
 
 use anyhow::Context as _;
 use tlsbench_core::hop::Hop;
-use tlsbench_engine::hop::{RunningHop, raise_descriptor_limit};
+use tlsbench_engine::hop::{HopServer, raise_descriptor_limit};
 use tlsbench_engine::process::supervise;
 
 use crate::exit::Exit;
@@ -59,7 +59,7 @@ fn serve(out: &mut impl Write) -> anyhow::Result<()> {
         }
     };
     raise_descriptor_limit();
-    let running = RunningHop::start(&hop)?;
+    let running = HopServer::start(&hop)?;
     say(out, &format!("ready {}", running.address()))?;
     for event in events {
         match event {
@@ -75,7 +75,7 @@ fn serve(out: &mut impl Write) -> anyhow::Result<()> {
     say_counters(out, &running)
 }
 
-fn say_counters(out: &mut impl Write, running: &RunningHop) -> anyhow::Result<()> {
+fn say_counters(out: &mut impl Write, running: &HopServer) -> anyhow::Result<()> {
     say(out, &serde_json::to_string(&running.counters())?)
 }
 

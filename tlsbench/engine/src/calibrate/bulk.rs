@@ -3,7 +3,7 @@
 
 use tlsbench_core::scenario::Provider;
 
-use super::{CalibrateError, Failed, Primitive};
+use super::primitive::{BoxError, CalibrateError, Primitive};
 
 pub(super) fn primitives(provider: Provider) -> Result<Vec<Primitive>, CalibrateError> {
     let made = match provider {
@@ -26,9 +26,9 @@ macro_rules! primitives_of {
             };
             use $library::digest::{SHA256, digest};
 
-            use super::{Failed, LARGE, Primitive, SMALL};
+            use super::{BoxError, LARGE, Primitive, SMALL};
 
-            pub(super) fn primitives() -> Result<Vec<Primitive>, Failed> {
+            pub(super) fn primitives() -> Result<Vec<Primitive>, BoxError> {
                 let mut all = Vec::new();
                 for bytes in [SMALL, LARGE] {
                     all.push(seal("aes-128-gcm-seal", &AES_128_GCM, bytes)?);
@@ -43,7 +43,7 @@ macro_rules! primitives_of {
                 name: &'static str,
                 algorithm: &'static Algorithm,
                 bytes: u32,
-            ) -> Result<Primitive, Failed> {
+            ) -> Result<Primitive, BoxError> {
                 let key = vec![7; algorithm.key_len()];
                 let key = UnboundKey::new(algorithm, &key).map_err(|_| "a key was refused")?;
                 let key = LessSafeKey::new(key);
@@ -57,7 +57,7 @@ macro_rules! primitives_of {
                     let _ = std::hint::black_box(tag.map_err(|_| "sealing was refused")?);
                     Ok(())
                 });
-                Ok(Primitive { bytes: Some(bytes), ..seal })
+                Ok(seal.with_bytes(bytes))
             }
 
             fn hash() -> Primitive {
@@ -66,7 +66,7 @@ macro_rules! primitives_of {
                     std::hint::black_box(digest(&SHA256, &data));
                     Ok(())
                 });
-                Primitive { bytes: Some(LARGE), ..hash }
+                hash.with_bytes(LARGE)
             }
         }
     };

@@ -8,7 +8,7 @@ use tlsbench_core::scenario::{Group, Provider, Version};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use super::{CalibrateError, Failed, Primitive};
+use super::primitive::{BoxError, CalibrateError, Primitive};
 use crate::tls::{KeyKind, LabPki, PkiError, Subject, crypto_provider};
 
 /// Keys that all providers sign with.
@@ -70,7 +70,7 @@ fn signatures(
     crypto: &CryptoProvider,
     scheme: Scheme,
     key: &PrivateKeyDer<'static>,
-) -> Result<Vec<Primitive>, Failed> {
+) -> Result<Vec<Primitive>, BoxError> {
     let key = crypto.key_provider.load_private_key(key.clone_key())?;
     let signer: Box<dyn Signer> = key.choose_scheme(&[scheme.id]).ok_or("a scheme is missing")?;
     let signature = signer.sign(&SIGNED)?;
@@ -100,7 +100,7 @@ fn key_exchange(
     provider: Provider,
     group: Group,
     kx: &'static dyn SupportedKxGroup,
-) -> Result<Vec<Primitive>, Failed> {
+) -> Result<Vec<Primitive>, BoxError> {
     let theirs = kx.start()?.pub_key().to_vec();
     let one_side = |name, share: Vec<u8>| {
         Primitive::new(name, provider, move || {

@@ -3,7 +3,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-use super::{CalibrateError, Primitive};
+use super::primitive::{CalibrateError, Primitive};
 
 pub(super) fn primitives() -> Result<Vec<Primitive>, CalibrateError> {
     let of = |name| move |source| CalibrateError::Kernel { name, source };
@@ -42,7 +42,7 @@ fn tcp_connection() -> io::Result<Primitive> {
         drop(server);
         Ok(())
     });
-    Ok(Primitive { most: CONNECTIONS_MAX, ..connection })
+    Ok(connection.with_most(CONNECTIONS_MAX))
 }
 
 /// Each has 28,000 ports of its own to be connected from.

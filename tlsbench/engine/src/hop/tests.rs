@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::RunningHop;
+use super::HopServer;
 use crate::tls::{Issued, LabPki, Subject};
 
 mod details;
@@ -115,9 +115,9 @@ fn hop(kind: HopKind, to: SocketAddr) -> Hop {
     }
 }
 
-fn start(hop: &Hop) -> RunningHop {
+fn start(hop: &Hop) -> HopServer {
     assert_eq!(hop.problems(), []);
-    RunningHop::start(hop).unwrap()
+    HopServer::start(hop).unwrap()
 }
 
 /// Runs a test, and fails it when it hangs.
@@ -133,7 +133,7 @@ async fn listen() -> (TcpListener, SocketAddr) {
 }
 
 /// What a hop counted once it is as it should be.
-fn counted(hop: &RunningHop, wanted: impl Fn(&HopCounters) -> bool) -> HopCounters {
+fn counted(hop: &HopServer, wanted: impl Fn(&HopCounters) -> bool) -> HopCounters {
     let until = Instant::now() + COUNT_MAX;
     loop {
         let counters = hop.counters();

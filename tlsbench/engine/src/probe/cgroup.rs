@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::text;
+use super::files::text;
 
 /// What control groups allow.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{number, text};
+use super::files::{number, text};
 
 /// Where the machine has its power from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use tlsbench_core::tally::Tally;
 use tlsbench_core::usage::Lap;
 
-use super::Slice;
+use super::progress::Slice;
 use super::stage::Stage;
 
 /// A round of one shard; rounds of a stage count from 1.
-pub(super) struct Part {
+pub(super) struct RoundPart {
     pub(super) round: u32,
     pub(super) tally: Tally,
     pub(super) lap: Lap,
@@ -20,10 +20,10 @@ pub(super) struct Part {
 pub(super) struct Collector {
     stage: Stage,
     shards: usize,
-    to: Sender<Part>,
-    from: Receiver<Part>,
+    to: Sender<RoundPart>,
+    from: Receiver<RoundPart>,
     /// Rounds that some shards have given, with how many.
-    waiting: BTreeMap<u32, (usize, Part)>,
+    waiting: BTreeMap<u32, (usize, RoundPart)>,
 }
 
 impl Collector {
@@ -34,7 +34,7 @@ impl Collector {
     }
 
     /// Where a shard gives its parts to.
-    pub(super) fn sender(&self) -> Sender<Part> {
+    pub(super) fn sender(&self) -> Sender<RoundPart> {
         self.to.clone()
     }
 
@@ -56,7 +56,7 @@ impl Collector {
         if !ended && first.get().0 < self.shards {
             return None;
         }
-        let (_, Part { round, tally, lap }) = first.remove();
+        let (_, RoundPart { round, tally, lap }) = first.remove();
         let round = self.stage.first + round.saturating_sub(1);
         Some(Slice { target: self.stage.target, round, tally, lap })
     }
@@ -84,7 +84,7 @@ mod tests {
             let mut tally = Tally::new();
             tally.succeeded = succeeded;
             let lap = Lap { wall: Nanos(succeeded), ..Lap::default() };
-            collector.sender().send(Part { round, tally, lap }).unwrap();
+            collector.sender().send(RoundPart { round, tally, lap }).unwrap();
         };
         for (round, succeeded) in [(1, 4), (2, 5), (1, 6)] {
             give(round, succeeded);

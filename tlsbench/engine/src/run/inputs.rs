@@ -11,7 +11,7 @@ use tlsbench_core::scenario::{
     ClientCertificate, IpVersion, Scenario, Scheme, Target, without_root,
 };
 
-use super::reach::{self, LeftOut};
+use super::reach::{self, UnreachableAddress};
 use crate::clock::Clock;
 use crate::tls::{Identity, ReloadingRoots, Roots, TlsError};
 
@@ -21,7 +21,7 @@ pub struct Inputs {
     /// The addresses of each target, in the scenario's order; never none.
     pub addresses: Vec<Vec<SocketAddr>>,
     /// Those of each target that are no part of these, because they do not answer.
-    pub left_out: Vec<Vec<LeftOut>>,
+    pub left_out: Vec<Vec<UnreachableAddress>>,
     /// Roots, where there is TLS.
     pub roots: Option<Arc<Roots>>,
     /// The file that they came from, where it is one: it is read again when it was replaced.
@@ -141,13 +141,19 @@ impl Inputs {
 }
 
 /// What is said of an address when it is left out.
-pub(super) fn is_left_out(target: &str, LeftOut { address, why }: &LeftOut) -> String {
+pub(super) fn is_left_out(
+    target: &str,
+    UnreachableAddress { address, why }: &UnreachableAddress,
+) -> String {
     format!("{target}: {address} does not answer ({}) and is left out", why.as_str())
 }
 
 /// Takes out what does not answer where a name has other addresses. Those that the scenario names
 /// itself are kept: they are what is to be measured.
-fn leave_out(scenario: &Scenario, addresses: &mut [Vec<SocketAddr>]) -> Vec<Vec<LeftOut>> {
+fn leave_out(
+    scenario: &Scenario,
+    addresses: &mut [Vec<SocketAddr>],
+) -> Vec<Vec<UnreachableAddress>> {
     let is_name_of_several =
         |target: &Target, found: &[SocketAddr]| target.connect_to.is_empty() && found.len() > 1;
     let mut several = BTreeSet::new();

@@ -14,7 +14,7 @@ use crate::session::dial;
 
 /// An address of a name that no connection is made to, because it does not answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct UnreachableAddress {
     /// The address.
     pub address: SocketAddr,
     /// Why connecting to it failed.
@@ -36,13 +36,13 @@ pub(super) fn unreachable(
 pub(super) fn leave_out(
     addresses: &mut Vec<SocketAddr>,
     unreachable: &BTreeMap<SocketAddr, Failure>,
-) -> Vec<LeftOut> {
+) -> Vec<UnreachableAddress> {
     if addresses.iter().all(|address| unreachable.contains_key(address)) {
         return Vec::new();
     }
     let of = |address: &SocketAddr| {
         let why = *unreachable.get(address)?;
-        Some(LeftOut { address: *address, why })
+        Some(UnreachableAddress { address: *address, why })
     };
     let left_out = addresses.iter().filter_map(of).collect();
     addresses.retain(|address| !unreachable.contains_key(address));

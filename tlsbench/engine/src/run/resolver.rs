@@ -13,7 +13,7 @@ use tlsbench_core::units::Nanos;
 
 use super::inputs::{Inputs, is_left_out, resolve};
 use super::reach;
-use crate::drive::AddressBook;
+use crate::load::AddressBook;
 use crate::shard::Stop;
 
 /// Keeps the addresses of targets up to date until it is dropped.
@@ -34,7 +34,7 @@ impl Resolver {
         for (index, (target, book)) in scenario.targets.iter().zip(&resolver.books).enumerate() {
             if is_named(target) {
                 let left_out = inputs.left_out.get(index).into_iter().flatten();
-                let mut name = Named {
+                let mut name = ResolvedName {
                     target: target.clone(),
                     version: scenario.effective_ip_version(),
                     sources: scenario.sources.clone(),
@@ -74,7 +74,7 @@ impl Drop for Resolver {
 }
 
 /// A target with a name, and what is known of its addresses.
-struct Named {
+struct ResolvedName {
     target: Target,
     version: Option<IpVersion>,
     sources: Vec<IpAddr>,
@@ -84,7 +84,7 @@ struct Named {
     notes: Sender<String>,
 }
 
-impl Named {
+impl ResolvedName {
     fn keep(&mut self, done: &Stop) {
         loop {
             thread::park_timeout(EVERY);
@@ -142,7 +142,7 @@ mod tests {
         let scenario = Draft::from_toml("[[target]]\nname = 'a'\nurl = 'http://a.test/'").unwrap();
         let (to, notes) = channel();
         let book = Arc::new(AddressBook::new(vec![up]));
-        let mut name = Named {
+        let mut name = ResolvedName {
             target: scenario.finish().unwrap().targets.remove(0),
             version: None,
             sources: Vec::new(),

@@ -7,7 +7,7 @@ use tlsbench_core::pace::Shard;
 use tlsbench_core::scenario::{Length, Load, Scenario};
 use tlsbench_core::units::Nanos;
 
-use crate::drive::{AddressBook, Course, Work};
+use crate::load::{AddressBook, ShardPlan, Work};
 use crate::tls::ReloadingRoots;
 use crate::wire::Rendered;
 
@@ -47,14 +47,14 @@ pub(super) fn stages(scenario: &Scenario) -> Vec<Stage> {
 
 /// One shard's part of a stage that begins at a moment. Nothing when nothing is left for it: there
 /// are fewer connections, or operations, than shards.
-pub(super) fn course(
+pub(super) fn shard_plan(
     scenario: &Scenario,
     addresses: &Arc<AddressBook>,
     ca_bundle: Option<&Arc<ReloadingRoots>>,
     stage: Stage,
     shard: Shard,
     begin: Nanos,
-) -> Option<Course> {
+) -> Option<ShardPlan> {
     let target = scenario.targets.get(stage.target)?;
     let work = match scenario.load {
         Load::Closed { connections, requests_per_connection } => {
@@ -70,7 +70,7 @@ pub(super) fn course(
         Length::Count(count) => Length::Count(NonZeroU64::new(shard.part(count.get()))?),
         Length::Time(span) => Length::Time(span),
     };
-    Some(Course {
+    Some(ShardPlan {
         addresses: Arc::clone(addresses),
         ca_bundle: ca_bundle.map(Arc::clone),
         sources: scenario.sources.clone(),

@@ -12,8 +12,10 @@ use tlsbench_core::scenario::{
 };
 use tlsbench_core::tally::{ErrorCode, Failure, Phase, Reason, Tally};
 use tlsbench_core::units::{Nanos, Rate, Share};
+use tlsbench_core::usage::Lap;
 
 use super::*;
+use crate::load::{AddressBook, LoadCounts, LoadLoop, Monitor, ShardContext, Sockets};
 
 mod addresses;
 mod handshakes;
@@ -21,20 +23,21 @@ mod http2;
 mod rates;
 mod samples;
 
-use crate::fake::{Answer, Fake, FakeServer, Framing, Handshake};
+use crate::testserver::{Answer, BodyEncoding, Handshake, TestServer, TestServerConfig};
 use crate::tls::{LabPki, Roots, Subject};
 
 /// A lab's authority, what trusts it, and a server's certificate of it.
 struct Lab {
     pki: LabPki,
     roots: Arc<Roots>,
-    fake: Fake,
+    fake: TestServerConfig,
 }
 
 fn lab() -> Lab {
     let pki = LabPki::generate().unwrap();
     let roots = Arc::new(Roots::from_pem(pki.root_pem().as_bytes()).unwrap());
-    let fake = Fake::tls(pki.issue(&Subject::server("localhost")).unwrap().identity, 100);
+    let fake =
+        TestServerConfig::tls(pki.issue(&Subject::server("localhost")).unwrap().identity, 100);
     Lab { pki, roots, fake }
 }
 
@@ -152,13 +155,13 @@ fn measure(scenario: &Scenario, lab: Option<&Lab>) -> Tally {
     total(&outcome(scenario, lab))
 }
 
-fn answering(answer: Answer) -> FakeServer {
-    FakeServer::start(Fake { answer, ..Fake::plain(0) }).unwrap()
+fn answering(answer: Answer) -> TestServer {
+    TestServer::start(TestServerConfig { answer, ..TestServerConfig::plain(0) }).unwrap()
 }
 
 #[test]
 fn counts_are_the_server_s_own_with_connections_kept() {
-    let server = FakeServer::start(Fake::plain(100)).unwrap();
+    let server = TestServer::start(TestServerConfig::plain(100)).unwrap();
     let outcome = outcome(&scenario(server.address(), Scheme::Http), None);
     let counts: Vec<_> = outcome.slices.iter().map(|slice| slice.tally.succeeded).collect();
     assert_eq!(counts, [60, 60]);
@@ -174,7 +177,7 @@ fn counts_are_the_server_s_own_with_connections_kept() {
 #[test]
 fn counts_are_the_server_s_own_with_a_connection_for_each_request() {
     for close in [Close::Server, Close::Fin, Close::Rst] {
-        let server = FakeServer::start(Fake::plain(100)).unwrap();
+        let server = TestServer::start(TestServerConfig::plain(100)).unwrap();
         let mut scenario = scenario(server.address(), Scheme::Http);
         scenario.load = closed(4, Some(1));
         scenario.close = close;
@@ -189,11 +192,11 @@ fn counts_are_the_server_s_own_with_a_connection_for_each_request() {
 #[test]
 fn bodies_of_every_framing_are_read_to_their_end() {
     for (framing, bytes) in [
-        (Framing::Chunks(7), 1_000),
-        (Framing::Chunks(65_536), 300_000),
-        (Framing::Close, 300_000),
-        (Framing::Length, 300_000),
-        (Framing::Length, 0),
+        (BodyEncoding::Chunks(7), 1_000),
+        (BodyEncoding::Chunks(65_536), 300_000),
+        (BodyEncoding::Close, 300_000),
+        (BodyEncoding::Length, 300_000),
+        (BodyEncoding::Length, 0),
     ] {
         let server = answering(Answer::Body { status: 200, bytes, framing, close: false });
         let mut scenario = scenario(server.address(), Scheme::Http);
@@ -207,7 +210,8 @@ fn bodies_of_every_framing_are_read_to_their_end() {
 
 #[test]
 fn bad_responses_are_named() {
-    let status = Answer::Body { status: 500, bytes: 1, framing: Framing::Length, close: false };
+    let status =
+        Answer::Body { status: 500, bytes: 1, framing: BodyEncoding::Length, close: false };
     for (answer, failure) in [
         (Answer::Garbage, Failure::ResponseMalformed),
         (Answer::Reset, Failure::ResponseTruncated),
@@ -250,7 +254,7 @@ fn an_error_share_above_the_limit_ends_the_run() {
 
 #[test]
 fn a_stopped_run_keeps_what_was_measured() {
-    let server = FakeServer::start(Fake::plain(100)).unwrap();
+    let server = TestServer::start(TestServerConfig::plain(100)).unwrap();
     let mut scenario = scenario(server.address(), Scheme::Http);
     scenario.timing.round = Length::Time(Nanos::from_millis(60_000));
     let inputs = Inputs {
@@ -274,7 +278,7 @@ fn a_stopped_run_keeps_what_was_measured() {
 
 #[test]
 fn rounds_are_told_as_they_end_and_say_how_long_they_took() {
-    let server = FakeServer::start(Fake::plain(100)).unwrap();
+    let server = TestServer::start(TestServerConfig::plain(100)).unwrap();
     let mut scenario = scenario(server.address(), Scheme::Http);
     let inputs = Inputs::gather(&scenario).unwrap();
     for load in [closed(4, None), open(Arrivals::Requests, 500.0, 8, 1_000)] {
@@ -330,7 +334,7 @@ fn operations_that_end_in_a_later_round_are_in_the_round_that_they_began_in() {
 #[test]
 fn a_ca_bundle_that_is_replaced_is_taken_while_the_run_goes_on() {
     let (lab, other) = (lab(), lab());
-    let server = FakeServer::start(lab.fake.clone()).unwrap();
+    let server = TestServer::start(lab.fake.clone()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("ca-bundle.crt");
     std::fs::write(&bundle, lab.pki.root_pem()).unwrap();
@@ -383,8 +387,10 @@ fn pausing(pause: impl Fn() -> Duration + Clone + Send + 'static) -> SocketAddr 
 
 #[test]
 fn targets_take_turns() {
-    let (one, two) =
-        (FakeServer::start(Fake::plain(10)).unwrap(), FakeServer::start(Fake::plain(10)).unwrap());
+    let (one, two) = (
+        TestServer::start(TestServerConfig::plain(10)).unwrap(),
+        TestServer::start(TestServerConfig::plain(10)).unwrap(),
+    );
     let mut scenario = scenario(one.address(), Scheme::Http);
     let mut second = scenario.targets[0].clone();
     second.connect_to = vec![two.address()];
@@ -429,8 +435,8 @@ fn a_host_without_addresses_is_refused() {
 #[derive(Default)]
 struct Kept(Tally);
 
-impl Watch for Kept {
-    fn look(&mut self, _: u32, _: Counts) -> bool {
+impl Monitor for Kept {
+    fn look(&mut self, _: u32, _: LoadCounts) -> bool {
         true
     }
 
@@ -440,7 +446,11 @@ impl Watch for Kept {
 }
 
 /// Works with what the only shard of a scenario of one round has; when its load begins.
-fn on_a_shard(scenario: &Scenario, lab: Option<&Lab>, work: impl FnOnce(Kit<'_>)) -> Nanos {
+fn on_a_shard(
+    scenario: &Scenario,
+    lab: Option<&Lab>,
+    work: impl FnOnce(ShardContext<'_>),
+) -> Nanos {
     let mut scenario = scenario.clone();
     scenario.timing.rounds = NonZeroU32::MIN;
     scenario.shards = NonZeroU32::MIN;
@@ -455,8 +465,8 @@ fn on_a_shard(scenario: &Scenario, lab: Option<&Lab>, work: impl FnOnce(Kit<'_>)
     let begin = Clock::Monotonic.now();
     let stage = stage::stages(&scenario)[0];
     let book = Arc::new(AddressBook::new(inputs.addresses[0].clone()));
-    let course = stage::course(&scenario, &book, None, stage, states[0].shard, begin).unwrap();
-    work(Kit::new(&course, states[0].tls[0].as_mut()));
+    let plan = stage::shard_plan(&scenario, &book, None, stage, states[0].shard, begin).unwrap();
+    work(ShardContext::new(&plan, states[0].tls[0].as_mut()));
     begin
 }
 
@@ -465,9 +475,9 @@ fn allocations(scenario: &Scenario, lab: Option<&Lab>, requests: u64) -> u64 {
     let mut scenario = scenario.clone();
     scenario.timing.round = Length::Count(NonZeroU64::new(requests).unwrap());
     let (mut kept, mut allocations) = (Kept::default(), 0);
-    on_a_shard(&scenario, lab, |kit| {
-        let mut drive = Drive::new(kit, Sockets::new().unwrap());
-        let info = allocation_counter::measure(|| drive.run(&mut kept).unwrap());
+    on_a_shard(&scenario, lab, |context| {
+        let mut load = LoadLoop::new(context, Sockets::new().unwrap());
+        let info = allocation_counter::measure(|| load.run(&mut kept).unwrap());
         allocations = info.count_total;
     });
     assert_eq!(kept.0.succeeded, requests);
@@ -477,10 +487,10 @@ fn allocations(scenario: &Scenario, lab: Option<&Lab>, requests: u64) -> u64 {
 #[test]
 fn a_request_allocates_nothing_and_over_tls_at_most_what_rustls_does() {
     let lab = lab();
-    let server = FakeServer::start(Fake::plain(100)).unwrap();
+    let server = TestServer::start(TestServerConfig::plain(100)).unwrap();
     let plain = scenario(server.address(), Scheme::Http);
     assert_eq!(allocations(&plain, None, 1_100), allocations(&plain, None, 100));
-    let server = FakeServer::start(lab.fake.clone()).unwrap();
+    let server = TestServer::start(lab.fake.clone()).unwrap();
     let tls = scenario(server.address(), Scheme::Https);
     let many = allocations(&tls, Some(&lab), 1_100);
     let few = allocations(&tls, Some(&lab), 100);
@@ -529,8 +539,8 @@ fn large_requests_are_sent_whole() {
     let lab = lab();
     for scheme in [Scheme::Http, Scheme::Https] {
         let tls = scheme == Scheme::Https;
-        let fake = if tls { lab.fake.clone() } else { Fake::plain(10) };
-        let server = FakeServer::start(fake).unwrap();
+        let fake = if tls { lab.fake.clone() } else { TestServerConfig::plain(10) };
+        let server = TestServer::start(fake).unwrap();
         let mut scenario = scenario(server.address(), scheme);
         let request = scenario.request.as_mut().unwrap();
         (request.method, request.body) = ("POST".to_owned(), vec![b'x'; 1 << 20]);

@@ -3,29 +3,29 @@
 use tlsbench_core::scenario::{Close, SERVER_CLOSE_MAX};
 use tlsbench_core::units::Nanos;
 
-use super::link::{Got, Unasked};
-use super::{Hands, NEVER, Session, Stage, Step, dial};
+use super::link::{Received, Unasked};
+use super::{NEVER, Session, Stage, Step, StepContext, dial};
 use crate::clock::Clock;
 
 impl Session {
     /// Begins to close as the run closes.
-    pub(super) fn begin_to_close(&mut self, hands: &mut Hands<'_>) -> Step {
-        if hands.close == Close::Fin {
-            self.say_goaway(hands);
+    pub(super) fn begin_to_close(&mut self, context: &mut StepContext<'_>) -> Step {
+        if context.close == Close::Fin {
+            self.say_goaway(context);
         }
         let Some(link) = &mut self.link else { return Step::Over };
-        match hands.close {
+        match context.close {
             Close::Rst => {
                 dial::reset_on_close(&link.socket);
                 return self.over();
             }
             Close::Fin if !self.parted => {
-                link.say_goodbye(hands.tally);
+                link.say_goodbye(context.tally);
                 link.shut();
                 self.shut = true;
             }
             // Without TLS and without a request there is nothing to ask the server by.
-            Close::Server if hands.request.is_none() && link.tls.is_none() => {
+            Close::Server if context.request.is_none() && link.tls.is_none() => {
                 link.shut();
                 self.shut = true;
             }
@@ -36,26 +36,26 @@ impl Session {
         self.stage = Stage::Closing;
         let patience = if self.shut { CLOSE_MAX } else { SERVER_CLOSE_MAX };
         self.deadline = Clock::Monotonic.now() + patience;
-        if self.drained && !self.hung_up { Step::Waits } else { self.on_closing(hands) }
+        if self.drained && !self.hung_up { Step::Waits } else { self.on_closing(context) }
     }
 
     /// Waits for the server's end; what comes before it is of no interest any more.
-    pub(super) fn on_closing(&mut self, hands: &mut Hands<'_>) -> Step {
+    pub(super) fn on_closing(&mut self, context: &mut StepContext<'_>) -> Step {
         loop {
             let Some(link) = &mut self.link else { return Step::Over };
-            match link.recv(hands.buffer, hands.tally) {
-                Got::Nothing => {
+            match link.recv(context.buffer, context.tally) {
+                Received::Nothing => {
                     // OpenSSL's servers may wait for our goodbye between theirs and the end.
                     if self.goodbye && !self.parted {
-                        link.say_goodbye(hands.tally);
+                        link.say_goodbye(context.tally);
                         self.parted = true;
                     }
                     return Step::Waits;
                 }
-                Got::End | Got::Reset => return self.over(),
-                Got::Bytes(length) => {
+                Received::End | Received::Reset => return self.over(),
+                Received::Bytes(length) => {
                     // Tickets that come late are taken all the same.
-                    let input = hands.buffer.get(..length).unwrap_or_default();
+                    let input = context.buffer.get(..length).unwrap_or_default();
                     let fed = link.feed(input, &mut Unasked);
                     self.goodbye |= fed.is_ok_and(|fed| fed.goodbye);
                 }
@@ -65,11 +65,11 @@ impl Session {
 
     /// The server has not closed in time: the client does, and then waits for the server's end only so
     /// that nothing of it is answered by a reset.
-    pub(super) fn close_first(&mut self, hands: &mut Hands<'_>) -> Step {
+    pub(super) fn close_first(&mut self, context: &mut StepContext<'_>) -> Step {
         let Some(link) = self.link.as_mut().filter(|_| !self.shut) else { return self.over() };
-        hands.tally.closed_by_client += 1;
+        context.tally.closed_by_client += 1;
         if !std::mem::replace(&mut self.parted, true) {
-            link.say_goodbye(hands.tally);
+            link.say_goodbye(context.tally);
         }
         link.shut();
         self.shut = true;

@@ -27,47 +27,52 @@ pub(crate) trait Connection {
     fn is_reusable(&self) -> bool;
 
     /// Where a request can be made now; nothing when it would have to wait.
-    fn place(&self) -> Option<u32>;
+    fn free_slot(&self) -> Option<u32>;
 
     /// The place of the request whose outcome the next step tells, where there may be several.
-    fn due(&self) -> Option<u32>;
+    fn completed_slot(&self) -> Option<u32>;
 
     /// When the last response ended.
-    fn moment(&self) -> Nanos;
+    fn last_response_at(&self) -> Nanos;
 
     /// When the current stage has taken too long.
     fn deadline(&self) -> Nanos;
 
     /// Goes on as far as it can; `hung_up` when it is known that no more will come.
-    fn step(&mut self, hung_up: bool, hands: &mut Hands<'_>) -> Step;
+    fn step(&mut self, hung_up: bool, context: &mut StepContext<'_>) -> Step;
 
     /// Goes on where there may be more to do although nothing new came: outcomes that came
     /// together, requests that are to go out together.
-    fn resume(&mut self, hands: &mut Hands<'_>) -> Option<Step>;
+    fn resume(&mut self, context: &mut StepContext<'_>) -> Option<Step>;
 
     /// The stage took too long. Where there are several requests, those that did are due; where the
     /// server should have closed, the client does, and waits a little more.
-    fn expire(&mut self, hands: &mut Hands<'_>) -> Step;
+    fn expire(&mut self, context: &mut StepContext<'_>) -> Step;
 
-    /// Makes a request, at `now`, in the place that [`Connection::place`] says; the last of the
+    /// Makes a request, at `now`, in the place that [`Connection::free_slot`] says; the last of the
     /// connection says so when the server is to close. An error is the step that it ended in.
-    fn request(&mut self, last: bool, now: Nanos, hands: &mut Hands<'_>) -> Result<(), Step>;
+    fn request(
+        &mut self,
+        last: bool,
+        now: Nanos,
+        context: &mut StepContext<'_>,
+    ) -> Result<(), Step>;
 
     /// Nothing is to be asked for the time being.
-    fn rest(&mut self, hands: &mut Hands<'_>);
+    fn rest(&mut self, context: &mut StepContext<'_>);
 
     /// Closes as the run closes; what is left to wait for, if anything, comes by `step`.
-    fn close(&mut self, hands: &mut Hands<'_>) -> Step;
+    fn close(&mut self, context: &mut StepContext<'_>) -> Step;
 
     /// Drops a connection at once.
     fn abandon(&mut self);
 
     /// Leaves a connection on which nothing is under way.
-    fn leave(&mut self, hands: &mut Hands<'_>);
+    fn leave(&mut self, context: &mut StepContext<'_>);
 }
 
 /// What a connection works with, lent for each step.
-pub(crate) struct Hands<'h> {
+pub(crate) struct StepContext<'h> {
     /// Where bytes are read into; its contents mean nothing between steps.
     pub(crate) buffer: &'h mut [u8],
     /// Where text is made.
@@ -103,7 +108,7 @@ pub(crate) enum Step {
     /// A request has its outcome; the connection goes on.
     Answered {
         /// The request's place on the connection.
-        place: u32,
+        slot: u32,
         /// The status of a response that counts as success.
         result: Result<u16, Failed>,
     },
@@ -120,7 +125,7 @@ pub(crate) enum Step {
     /// The server did not take a request, which may be sent again on another connection.
     Untaken {
         /// The request's place on this connection, which goes on unless it is vacant.
-        place: u32,
+        slot: u32,
         /// The failure that it is where it is not sent again.
         failed: Failed,
         /// Whether the server took others on this connection, so that sending again comes to an

@@ -6,33 +6,33 @@ use tlsbench_core::scenario::Close;
 use tlsbench_core::tally::{Failed, Failure, Phase};
 use tlsbench_core::units::Nanos;
 
-use super::http1::wording;
+use super::http1::request_bytes;
 use super::http2::form;
-use super::link::{Got, Unasked};
-use super::{Connection as _, Hands, Session, Stage, Step, dial};
+use super::link::{Received, Unasked};
+use super::{Connection as _, Session, Stage, Step, StepContext, dial};
 use crate::clock::Clock;
 use crate::tls::{Alpn, Kind, Wanted};
 
 impl Session {
-    pub(super) fn on_connect(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failed> {
+    pub(super) fn on_connect(&mut self, context: &mut StepContext<'_>) -> Result<Step, Failed> {
         let Some(link) = &mut self.link else { return Ok(Step::Over) };
         dial::outcome(&link.socket)?;
         self.connected = Clock::Monotonic.now();
-        hands.tally.connections += 1;
-        hands.tally.record(Phase::Connect, self.connected - self.began);
+        context.tally.connections += 1;
+        context.tally.record(Phase::Connect, self.connected - self.began);
         let Some(tls) = &mut link.tls else {
             self.confirmed = true;
-            return Ok(if hands.request.is_some() { Step::Ready } else { Step::Confirmed });
+            return Ok(if context.request.is_some() { Step::Ready } else { Step::Confirmed });
         };
-        if let (Some(client), Some(rendered)) = (&hands.tls, hands.request)
+        if let (Some(client), Some(rendered)) = (&context.tls, context.request)
             && let Some(mut early) = client.early_data(tls)
         {
-            let bytes = match (&mut self.streams, form(hands)) {
+            let bytes = match (&mut self.streams, form(context)) {
                 (Some(streams), Some(form)) => {
                     streams.request_since(form, self.connected, self.began);
                     streams.unsent(&[])
                 }
-                _ => wording(rendered, self.last, hands.close),
+                _ => request_bytes(rendered, self.last, context.close),
             };
             if early.bytes_left() >= bytes.len() {
                 let taken = std::io::Write::write_all(&mut early, bytes);
@@ -41,38 +41,38 @@ impl Session {
             }
         }
         self.stage = Stage::Handshaking;
-        self.deadline = self.until.min(self.connected + hands.timeout.handshake);
-        link.flush(hands.tally).map_err(|_| Failure::ResetInHandshake)?;
+        self.deadline = self.until.min(self.connected + context.timeout.handshake);
+        link.flush(context.tally).map_err(|_| Failure::ResetInHandshake)?;
         Ok(Step::Waits)
     }
 
-    pub(super) fn on_handshake(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failed> {
+    pub(super) fn on_handshake(&mut self, context: &mut StepContext<'_>) -> Result<Step, Failed> {
         loop {
             let Some(link) = &mut self.link else { return Ok(Step::Over) };
-            let length = match link.recv(hands.buffer, hands.tally) {
-                Got::Nothing => return Ok(Step::Waits),
+            let length = match link.recv(context.buffer, context.tally) {
+                Received::Nothing => return Ok(Step::Waits),
                 // A server that only closes has not said why: the handshake was not confirmed.
-                Got::End => return Err(Failure::Unconfirmed.into()),
-                Got::Reset => return Err(Failure::ResetInHandshake.into()),
-                Got::Bytes(length) => length,
+                Received::End => return Err(Failure::Unconfirmed.into()),
+                Received::Reset => return Err(Failure::ResetInHandshake.into()),
+                Received::Bytes(length) => length,
             };
-            let input = hands.buffer.get(..length).unwrap_or_default();
-            let fed = self.feed(input, hands)?;
+            let input = context.buffer.get(..length).unwrap_or_default();
+            let fed = self.feed(input, context)?;
             let Some(link) = &mut self.link else { return Ok(Step::Over) };
             let done = link.tls.as_ref().is_some_and(|tls| !tls.is_handshaking());
-            let drained = self.is_drained(length, hands);
+            let drained = self.is_drained(length, context);
             if done {
                 let now = Clock::Monotonic.now();
-                hands.tally.record(Phase::Handshake, now - self.connected);
-                self.note_shape(hands);
+                context.tally.record(Phase::Handshake, now - self.connected);
+                self.note_shape(context);
                 if self.streams.is_some() && !self.agreed_on(Alpn::Http2) {
                     // Nothing was asked, so nothing can be answered in HTTP/1.1.
                     return Err(Failure::Alpn.into());
                 }
-                return Ok(self.after_handshake(fed.goodbye, now, hands));
+                return Ok(self.after_handshake(fed.goodbye, now, context));
             }
             let Some(link) = &mut self.link else { return Ok(Step::Over) };
-            link.flush(hands.tally).map_err(|_| Failure::ResetInHandshake)?;
+            link.flush(context.tally).map_err(|_| Failure::ResetInHandshake)?;
             if drained {
                 return Ok(Step::Waits);
             }
@@ -80,42 +80,52 @@ impl Session {
     }
 
     /// The client's part is done; in TLS 1.2 that is also the server's word.
-    fn after_handshake(&mut self, goodbye: bool, now: Nanos, hands: &mut Hands<'_>) -> Step {
+    fn after_handshake(
+        &mut self,
+        goodbye: bool,
+        now: Nanos,
+        context: &mut StepContext<'_>,
+    ) -> Step {
         let Some(link) = &mut self.link else { return Step::Over };
         let tls12 = link.tls.as_ref().and_then(|tls| tls.protocol_version())
             == Some(rustls::ProtocolVersion::TLSv1_2);
         let word = tls12 || link.tickets() > 0 || goodbye;
-        if hands.request.is_some() {
-            self.confirm(word, now, hands);
+        if context.request.is_some() {
+            self.confirm(word, now, context);
             return Step::Ready;
         }
-        if hands.close == Close::Rst && word {
+        if context.close == Close::Rst && word {
             // Finished has to be out before the reset.
-            let _ = link.flush(hands.tally);
+            let _ = link.flush(context.tally);
         } else {
-            link.say_goodbye(hands.tally);
+            link.say_goodbye(context.tally);
         }
-        if hands.close == Close::Fin {
+        if context.close == Close::Fin {
             link.shut();
         }
         self.parted = true;
         self.stage = Stage::Confirming;
-        if self.confirm(word, now, hands) {
+        if self.confirm(word, now, context) {
             Step::Confirmed
         } else if self.drained {
             Step::Waits
         } else {
-            self.step(false, hands)
+            self.step(false, context)
         }
     }
 
     /// Notes the server's word when it is the first; whether it was.
-    pub(super) fn confirm(&mut self, word: bool, now: Nanos, hands: &mut Hands<'_>) -> bool {
+    pub(super) fn confirm(
+        &mut self,
+        word: bool,
+        now: Nanos,
+        context: &mut StepContext<'_>,
+    ) -> bool {
         if !word || self.confirmed {
             return false;
         }
         self.confirmed = true;
-        hands.tally.record(Phase::Confirmed, now - self.connected);
+        context.tally.record(Phase::Confirmed, now - self.connected);
         true
     }
 
@@ -124,11 +134,11 @@ impl Session {
         tls.and_then(|tls| tls.alpn_protocol()) == Some(alpn.as_str().as_bytes())
     }
 
-    fn note_shape(&self, hands: &mut Hands<'_>) {
+    fn note_shape(&self, context: &mut StepContext<'_>) {
         let Some(tls) = self.link.as_ref().and_then(|link| link.tls.as_deref()) else { return };
-        let shape = &mut hands.tally.shape;
+        let shape = &mut context.tally.shape;
         shape.wanted_ticket += u64::from(self.wanted == Wanted::NoTicket);
-        let Some(found) = hands.tls.as_ref().and_then(|client| client.negotiated(tls)) else {
+        let Some(found) = context.tls.as_ref().and_then(|client| client.negotiated(tls)) else {
             return;
         };
         match found.kind {
@@ -140,27 +150,27 @@ impl Session {
             }
         }
         shape.early_data += u64::from(found.early_data_accepted);
-        hands.text.clear();
-        if write!(hands.text, "{found}").is_ok() {
-            shape.negotiated(hands.text);
+        context.text.clear();
+        if write!(context.text, "{found}").is_ok() {
+            shape.negotiated(context.text);
         }
     }
 
-    pub(super) fn on_confirming(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failed> {
+    pub(super) fn on_confirming(&mut self, context: &mut StepContext<'_>) -> Result<Step, Failed> {
         loop {
             let Some(link) = &mut self.link else { return Ok(Step::Over) };
-            link.flush(hands.tally).map_err(|_| Failure::ResetInHandshake)?;
-            let length = match link.recv(hands.buffer, hands.tally) {
-                Got::Nothing => return Ok(Step::Waits),
-                Got::End => return Err(Failure::Unconfirmed.into()),
-                Got::Reset => return Err(Failure::ResetInHandshake.into()),
-                Got::Bytes(length) => length,
+            link.flush(context.tally).map_err(|_| Failure::ResetInHandshake)?;
+            let length = match link.recv(context.buffer, context.tally) {
+                Received::Nothing => return Ok(Step::Waits),
+                Received::End => return Err(Failure::Unconfirmed.into()),
+                Received::Reset => return Err(Failure::ResetInHandshake.into()),
+                Received::Bytes(length) => length,
             };
-            let input = hands.buffer.get(..length).unwrap_or_default();
+            let input = context.buffer.get(..length).unwrap_or_default();
             let fed = link.feed(input, &mut Unasked)?;
             let word = fed.goodbye || fed.data || link.tickets() > 0;
-            let drained = self.is_drained(length, hands);
-            if self.confirm(word, Clock::Monotonic.now(), hands) {
+            let drained = self.is_drained(length, context);
+            if self.confirm(word, Clock::Monotonic.now(), context) {
                 return Ok(Step::Confirmed);
             }
             if drained {

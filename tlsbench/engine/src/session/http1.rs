@@ -6,10 +6,10 @@ use tlsbench_core::scenario::Close;
 use tlsbench_core::tally::{Detail, Failed, Failure, Phase, Reason, Tally};
 use tlsbench_core::units::Nanos;
 
-use super::link::Got;
-use super::{Hands, NEVER, Session, Stage, Step};
+use super::link::Received;
+use super::{NEVER, Session, Stage, Step, StepContext};
 use crate::clock::Clock;
-use crate::wire::{Answer, Rendered, Words};
+use crate::wire::{Rendered, RequestBytes, ResponseSummary};
 
 impl Session {
     /// Sends a request, at `now`; the last of the connection says so when the server is to close.
@@ -17,9 +17,9 @@ impl Session {
         &mut self,
         last: bool,
         now: Nanos,
-        hands: &mut Hands<'_>,
+        context: &mut StepContext<'_>,
     ) -> Result<(), Step> {
-        let Some(rendered) = hands.request else { return Ok(()) };
+        let Some(rendered) = context.request else { return Ok(()) };
         let early = std::mem::take(&mut self.early) && self.accepted_early();
         self.reader.begin(rendered.head);
         self.stage = Stage::Requesting;
@@ -28,82 +28,82 @@ impl Session {
         self.first_byte = false;
         self.reusable = false;
         if !std::mem::take(&mut self.fresh) {
-            self.until = now + hands.timeout.operation;
+            self.until = now + context.timeout.operation;
         }
-        self.deadline = self.until.min(now + hands.timeout.first_byte);
+        self.deadline = self.until.min(now + context.timeout.first_byte);
         if !early {
             self.sent = now;
         }
-        let bytes = wording(rendered, self.last, hands.close);
-        self.send(bytes, early, hands.tally).map_err(|failure| {
+        let bytes = request_bytes(rendered, self.last, context.close);
+        self.send(bytes, early, context.tally).map_err(|failure| {
             let lost = self.lost(failure, rendered);
             self.or_failed(lost)
         })
     }
 
-    pub(super) fn on_idle(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failed> {
+    pub(super) fn on_idle(&mut self, context: &mut StepContext<'_>) -> Result<Step, Failed> {
         loop {
             let Some(link) = &mut self.link else { return Ok(Step::Over) };
-            let length = match link.recv(hands.buffer, hands.tally) {
-                Got::Nothing => return Ok(Step::Waits),
+            let length = match link.recv(context.buffer, context.tally) {
+                Received::Nothing => return Ok(Step::Waits),
                 // A server may close what is not used.
-                Got::End | Got::Reset => return Ok(self.over()),
-                Got::Bytes(length) => length,
+                Received::End | Received::Reset => return Ok(self.over()),
+                Received::Bytes(length) => length,
             };
-            let input = hands.buffer.get(..length).unwrap_or_default();
+            let input = context.buffer.get(..length).unwrap_or_default();
             let fed = link.feed(input, &mut self.reader)?;
             let word = fed.goodbye || link.tickets() > 0;
-            self.confirm(word, Clock::Monotonic.now(), hands);
+            self.confirm(word, Clock::Monotonic.now(), context);
             if fed.goodbye {
                 return Ok(self.over());
             }
-            if self.is_drained(length, hands) {
+            if self.is_drained(length, context) {
                 return Ok(Step::Waits);
             }
         }
     }
 
-    pub(super) fn on_response(&mut self, hands: &mut Hands<'_>) -> Result<Step, Failed> {
-        let Some(rendered) = hands.request else { return Ok(Step::Waits) };
-        if self.has_unsent(rendered, hands.close)
+    pub(super) fn on_response(&mut self, context: &mut StepContext<'_>) -> Result<Step, Failed> {
+        let Some(rendered) = context.request else { return Ok(Step::Waits) };
+        if self.has_unsent(rendered, context.close)
             && let Err(failure) =
-                self.send(wording(rendered, self.last, hands.close), false, hands.tally)
+                self.send(request_bytes(rendered, self.last, context.close), false, context.tally)
         {
             return self.lost(failure, rendered);
         }
         loop {
             let Some(link) = &mut self.link else { return Ok(Step::Over) };
-            let length = match link.recv(hands.buffer, hands.tally) {
-                Got::Nothing => return Ok(Step::Waits),
+            let length = match link.recv(context.buffer, context.tally) {
+                Received::Nothing => return Ok(Step::Waits),
                 // TLS has an end of its own; without it anybody may have cut the response short.
-                Got::End if link.tls.is_some() && self.confirmed => {
+                Received::End if link.tls.is_some() && self.confirmed => {
                     return self.lost(Failure::ResponseTruncated, rendered);
                 }
-                Got::End => return self.on_end(rendered, hands),
-                Got::Reset if self.confirmed => {
+                Received::End => return self.on_end(rendered, context),
+                Received::Reset if self.confirmed => {
                     return self.lost(Failure::ResponseTruncated, rendered);
                 }
-                Got::Reset => return Err(Failure::ResetInHandshake.into()),
-                Got::Bytes(length) => length,
+                Received::Reset => return Err(Failure::ResetInHandshake.into()),
+                Received::Bytes(length) => length,
             };
             let now = Clock::Monotonic.now();
-            let input = hands.buffer.get(..length).unwrap_or_default();
+            let input = context.buffer.get(..length).unwrap_or_default();
             let fed = link.feed(input, &mut self.reader)?;
             let word = fed.data || fed.goodbye || link.tickets() > 0;
             self.goodbye |= fed.goodbye;
-            let drained = self.is_drained(length, hands);
-            self.confirm(word, now, hands);
+            let drained = self.is_drained(length, context);
+            self.confirm(word, now, context);
             if fed.data && !self.first_byte {
                 self.first_byte = true;
                 self.deadline = self.until;
-                hands.tally.record(Phase::FirstByte, now - self.sent);
+                context.tally.record(Phase::FirstByte, now - self.sent);
             }
             if let Some(answer) = fed.answer {
                 self.hung_up |= fed.goodbye;
-                return Ok(self.answered(answer, now, rendered, hands));
+                return Ok(self.answered(answer, now, rendered, context));
             }
             if fed.goodbye {
-                return self.on_end(rendered, hands);
+                return self.on_end(rendered, context);
             }
             if drained {
                 return Ok(Step::Waits);
@@ -112,13 +112,19 @@ impl Session {
     }
 
     /// The server closed while a response was awaited.
-    fn on_end(&mut self, rendered: &Rendered, hands: &mut Hands<'_>) -> Result<Step, Failed> {
+    fn on_end(
+        &mut self,
+        rendered: &Rendered,
+        context: &mut StepContext<'_>,
+    ) -> Result<Step, Failed> {
         self.hung_up = true;
         if !self.confirmed {
             return Err(Failure::Unconfirmed.into());
         }
         match self.reader.end() {
-            Ok(Some(answer)) => Ok(self.answered(answer, Clock::Monotonic.now(), rendered, hands)),
+            Ok(Some(answer)) => {
+                Ok(self.answered(answer, Clock::Monotonic.now(), rendered, context))
+            }
             Ok(None) => self.lost(Failure::ResponseTruncated, rendered),
             Err(malformed) => Err(malformed.into()),
         }
@@ -139,30 +145,30 @@ impl Session {
             return Err(Failed::of(failure, Detail::NotSentAgain));
         }
         self.drop_link();
-        Ok(Step::Untaken { place: 0, failed, progressed: false })
+        Ok(Step::Untaken { slot: 0, failed, progressed: false })
     }
 
     fn answered(
         &mut self,
-        answer: Answer,
+        answer: ResponseSummary,
         now: Nanos,
         rendered: &Rendered,
-        hands: &mut Hands<'_>,
+        context: &mut StepContext<'_>,
     ) -> Step {
-        hands.tally.record(Phase::LastByte, now - self.sent);
+        context.tally.record(Phase::LastByte, now - self.sent);
         self.stage = Stage::Idle;
-        self.moment = now;
+        self.last_response_at = now;
         self.deadline = NEVER;
         self.reusable = answer.reusable;
         self.answered = true;
-        Step::Answered { place: 0, result: rendered.outcome(&answer) }
+        Step::Answered { slot: 0, result: rendered.outcome(&answer) }
     }
 
     /// Whether something of the request is still ours to send.
     fn has_unsent(&self, rendered: &Rendered, close: Close) -> bool {
         match self.link.as_ref().and_then(|link| link.tls.as_ref()) {
             Some(tls) if tls.wants_write() => true,
-            _ => self.taken < wording(rendered, self.last, close).len(),
+            _ => self.taken < request_bytes(rendered, self.last, close).len(),
         }
     }
 
@@ -205,10 +211,10 @@ impl Session {
 }
 
 /// The bytes of a request: the last one asks the server to close when that is its part.
-pub(super) fn wording(rendered: &Rendered, last: bool, close: Close) -> &[u8] {
-    match &rendered.words {
-        Words::Http1 { last: words, .. } if last && close == Close::Server => words,
-        Words::Http1 { keep, .. } => keep,
-        Words::Http2 { .. } => &[],
+pub(super) fn request_bytes(rendered: &Rendered, last: bool, close: Close) -> &[u8] {
+    match &rendered.bytes {
+        RequestBytes::Http1 { last: bytes, .. } if last && close == Close::Server => bytes,
+        RequestBytes::Http1 { keep, .. } => keep,
+        RequestBytes::Http2 { .. } => &[],
     }
 }

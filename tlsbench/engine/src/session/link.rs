@@ -8,18 +8,18 @@ use tlsbench_core::tally::{Failed, Failure, Tally};
 
 use super::dial::is_blocked;
 use crate::tls::{failure_of, failure_of_io};
-use crate::wire::{Answer, Reader};
+use crate::wire::{ResponseReader, ResponseSummary};
 
 /// What stands between us and the server.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct Transport {
     pub(super) socket: TcpStream,
     pub(super) tls: Option<Box<ClientConnection>>,
 }
 
 /// What one reading of the socket brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Got {
+pub(super) enum Received {
     /// So many bytes, in the buffer.
     Bytes(usize),
     /// The server's side is shut.
@@ -32,34 +32,38 @@ pub(super) enum Got {
 
 /// What bytes that were read came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Fed {
+pub(super) struct FedBytes {
     /// The response that ended.
-    pub(super) answer: Option<Answer>,
+    pub(super) answer: Option<ResponseSummary>,
     /// Whether data came at all.
     pub(super) data: bool,
     /// Whether the server said close_notify.
     pub(super) goodbye: bool,
 }
 
-impl Link {
-    pub(super) fn recv(&self, buffer: &mut [u8], tally: &mut Tally) -> Got {
+impl Transport {
+    pub(super) fn recv(&self, buffer: &mut [u8], tally: &mut Tally) -> Received {
         loop {
             match (&self.socket).read(buffer) {
-                Ok(0) => return Got::End,
+                Ok(0) => return Received::End,
                 Ok(length) => {
                     tally.bytes_read += length as u64;
-                    return Got::Bytes(length);
+                    return Received::Bytes(length);
                 }
-                Err(error) if is_blocked(&error) => return Got::Nothing,
+                Err(error) if is_blocked(&error) => return Received::Nothing,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Got::Reset,
+                Err(_) => return Received::Reset,
             }
         }
     }
 
     /// Gives bytes that were read to TLS and what they hold to the reader.
-    pub(super) fn feed(&mut self, mut input: &[u8], reader: &mut impl Sink) -> Result<Fed, Failed> {
-        let mut fed = Fed::default();
+    pub(super) fn feed(
+        &mut self,
+        mut input: &[u8],
+        reader: &mut impl Sink,
+    ) -> Result<FedBytes, Failed> {
+        let mut fed = FedBytes::default();
         let Some(tls) = &mut self.tls else {
             fed.data = true;
             fed.answer = reader.push(input)?;
@@ -149,20 +153,20 @@ impl Link {
 /// Who reads what TLS has decrypted.
 pub(super) trait Sink {
     /// Takes a piece; the answer, where there can be only one and this is its end.
-    fn push(&mut self, piece: &[u8]) -> Result<Option<Answer>, Failed>;
+    fn push(&mut self, piece: &[u8]) -> Result<Option<ResponseSummary>, Failed>;
 }
 
 /// Lets go what a server says though nothing was asked.
 pub(super) struct Unasked;
 
 impl Sink for Unasked {
-    fn push(&mut self, _: &[u8]) -> Result<Option<Answer>, Failed> {
+    fn push(&mut self, _: &[u8]) -> Result<Option<ResponseSummary>, Failed> {
         Ok(None)
     }
 }
 
-impl Sink for Reader {
-    fn push(&mut self, piece: &[u8]) -> Result<Option<Answer>, Failed> {
+impl Sink for ResponseReader {
+    fn push(&mut self, piece: &[u8]) -> Result<Option<ResponseSummary>, Failed> {
         // Its own method, not this one.
         Self::push(self, piece).map_err(Failed::from)
     }

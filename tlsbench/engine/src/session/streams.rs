@@ -10,10 +10,10 @@ use tlsbench_core::tally::{ErrorCode, Failed, Failure, Reason};
 use tlsbench_core::units::Nanos;
 
 use super::link::Sink;
-use crate::wire::Answer;
+use crate::wire::ResponseSummary;
 use crate::wire::http2::{
-    BYTES_PER_FRAME, Decoder, Dictionary, Fault, Form, Frames, HEADER_LIST_MAX, PER_REQUEST,
-    PER_SECOND, frame,
+    BYTES_PER_FRAME, Dictionary, Fault, Frames, HEADER_LIST_MAX, HpackDecoder, PER_REQUEST,
+    PER_SECOND, RequestTemplate, frame,
 };
 
 mod receive;
@@ -29,9 +29,9 @@ pub(super) struct Streams {
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Outcome {
-    pub(super) place: u32,
-    pub(super) result: Result<Answer, Lost>,
+pub(super) struct StreamOutcome {
+    pub(super) slot: u32,
+    pub(super) result: Result<ResponseSummary, Lost>,
     /// From its first byte sent to the first of its response, and to the last.
     pub(super) first_byte: Option<Nanos>,
     pub(super) last_byte: Option<Nanos>,
@@ -60,7 +60,7 @@ impl From<Failed> for Lost {
 
 /// Why no more will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// The server broke the protocol.
     Fault(Fault),
     /// The server closed the connection.
@@ -69,13 +69,13 @@ pub(super) enum End {
 
 #[derive(Debug)]
 struct State {
-    hpack: Decoder,
+    hpack: HpackDecoder,
     dictionary: Dictionary,
     /// What is to be sent, and how much of it has been.
     out: Vec<u8>,
     taken: usize,
     /// By half the stream's number, in a ring: the next number whose place is free is taken.
-    table: Vec<Stream>,
+    table: Vec<StreamSlot>,
     next: u32,
     /// Requests at a time: what is wanted, and what the server takes once it has said so.
     wanted: u32,
@@ -100,11 +100,11 @@ struct State {
     farewell: Option<ErrorCode>,
     /// How many requests may be made has changed.
     has_news: bool,
-    end: Option<End>,
+    end: Option<ConnectionEnd>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Stream {
+struct StreamSlot {
     /// 0 for a free place.
     id: u32,
     /// When its operation began, which for the first may have been with the connection.
@@ -122,7 +122,7 @@ struct Stream {
     /// What we may send, and what there is to send.
     window: i64,
     unsent: usize,
-    result: Option<Result<Answer, Lost>>,
+    result: Option<Result<ResponseSummary, Lost>>,
 }
 
 impl Streams {
@@ -137,12 +137,12 @@ impl Streams {
     }
 
     /// Where another request could be made now; nothing when the server would not take it.
-    pub(super) fn place(&self) -> Option<u32> {
-        self.state.free().map(|id| self.state.place_of(id))
+    pub(super) fn free_slot(&self) -> Option<u32> {
+        self.state.free().map(|id| self.state.slot_of(id))
     }
 
     /// Makes a request in the place that is free, of an operation that began then.
-    pub(super) fn request_since(&mut self, form: &Form, now: Nanos, began: Nanos) {
+    pub(super) fn request_since(&mut self, form: &RequestTemplate, now: Nanos, began: Nanos) {
         self.frames.earn(PER_REQUEST);
         self.state.request(form, now, began);
     }
@@ -159,19 +159,19 @@ impl Streams {
     }
 
     /// The place whose outcome is taken next.
-    pub(super) fn due(&self) -> Option<u32> {
+    pub(super) fn completed_slot(&self) -> Option<u32> {
         self.state.due.front().copied()
     }
 
     /// Takes an outcome, and frees its place.
-    pub(super) fn take(&mut self) -> Option<Outcome> {
-        let place = self.state.due.pop_front()?;
-        let stream = self.state.table.get_mut(place as usize)?;
+    pub(super) fn take(&mut self) -> Option<StreamOutcome> {
+        let slot = self.state.due.pop_front()?;
+        let stream = self.state.table.get_mut(slot as usize)?;
         stream.id = 0;
         self.state.open -= 1;
         let since = |moment: Option<Nanos>| moment.map(|moment| moment - stream.sent);
-        Some(Outcome {
-            place,
+        Some(StreamOutcome {
+            slot,
             result: stream.result.take()?,
             first_byte: since(stream.first),
             last_byte: since(stream.last),
@@ -185,7 +185,7 @@ impl Streams {
     }
 
     /// Why no more will come, if that is so.
-    pub(super) const fn end(&self) -> Option<End> {
+    pub(super) const fn end(&self) -> Option<ConnectionEnd> {
         self.state.end
     }
 
@@ -195,7 +195,7 @@ impl Streams {
     }
 
     /// No more will come.
-    pub(super) fn finish(&mut self, end: End) {
+    pub(super) fn finish(&mut self, end: ConnectionEnd) {
         self.state.end.get_or_insert(end);
     }
 
@@ -224,8 +224,8 @@ impl Streams {
 
     /// Requests that were made since the last time are sent now.
     pub(super) fn stamp(&mut self, now: Nanos) {
-        for place in self.state.unstamped.drain(..) {
-            if let Some(stream) = self.state.table.get_mut(place as usize) {
+        for slot in self.state.unstamped.drain(..) {
+            if let Some(stream) = self.state.table.get_mut(slot as usize) {
                 (stream.sent, stream.active) = (now, now);
             }
         }
@@ -252,16 +252,16 @@ impl Streams {
 }
 
 impl Sink for Streams {
-    fn push(&mut self, mut input: &[u8]) -> Result<Option<Answer>, Failed> {
+    fn push(&mut self, mut input: &[u8]) -> Result<Option<ResponseSummary>, Failed> {
         while self.state.end.is_none() {
             match self.frames.next(&mut input) {
                 Ok(None) => break,
                 Ok(Some(piece)) => {
                     if let Err(fault) = self.state.receive(piece) {
-                        self.state.end = Some(End::Fault(fault));
+                        self.state.end = Some(ConnectionEnd::Fault(fault));
                     }
                 }
-                Err(fault) => self.state.end = Some(End::Fault(fault)),
+                Err(fault) => self.state.end = Some(ConnectionEnd::Fault(fault)),
             }
         }
         Ok(None)
@@ -271,7 +271,7 @@ impl Sink for Streams {
 impl State {
     fn new() -> Self {
         Self {
-            hpack: Decoder::new(),
+            hpack: HpackDecoder::new(),
             dictionary: Dictionary::new(),
             out: Vec::new(),
             taken: 0,
@@ -300,7 +300,7 @@ impl State {
         self.hpack.reset();
         self.dictionary = Dictionary::new();
         self.table.clear();
-        self.table.resize(places(wanted), Stream::FREE);
+        self.table.resize(slot_count(wanted), StreamSlot::FREE);
         (self.next, self.wanted, self.limit, self.open) = (1, wanted, None, 0);
         self.head_only = head_only;
         self.due.clear();
@@ -321,7 +321,7 @@ impl State {
         frame::put_window(0, CONNECTION_WINDOW - frame::WINDOW_DEFAULT, &mut self.out);
     }
 
-    const fn place_of(&self, id: u32) -> u32 {
+    const fn slot_of(&self, id: u32) -> u32 {
         // The table's length is a power of two, which fits.
         (id >> 1) & (self.table.len() as u32 - 1)
     }
@@ -340,7 +340,7 @@ impl State {
         }
         let mut id = self.next;
         for _ in 0..self.table.len() {
-            let stream = self.table.get(self.place_of(id) as usize)?;
+            let stream = self.table.get(self.slot_of(id) as usize)?;
             if stream.id == 0 {
                 return (id <= frame::STREAM_MAX).then_some(id);
             }
@@ -349,24 +349,24 @@ impl State {
         None
     }
 
-    fn request(&mut self, form: &Form, now: Nanos, began: Nanos) {
+    fn request(&mut self, form: &RequestTemplate, now: Nanos, began: Nanos) {
         let Some(id) = self.free() else { return };
-        let place = self.place_of(id);
-        let Some(stream) = self.table.get_mut(place as usize) else { return };
-        *stream = Stream {
+        let slot = self.slot_of(id);
+        let Some(stream) = self.table.get_mut(slot as usize) else { return };
+        *stream = StreamSlot {
             id,
             began,
             sent: now,
             active: now,
             window: self.stream_window,
             unsent: form.body.len(),
-            ..Stream::FREE
+            ..StreamSlot::FREE
         };
         self.next = id.saturating_add(2);
         self.open += 1;
-        self.unstamped.push(place);
+        self.unstamped.push(slot);
         if !form.body.is_empty() {
-            self.senders.push_back(place);
+            self.senders.push_back(slot);
         }
         form.put(id, &mut self.dictionary, &mut self.out);
     }
@@ -375,8 +375,8 @@ impl State {
     fn pump(&mut self, body: &[u8]) -> usize {
         let mut bytes = 0;
         for _ in 0..self.senders.len() {
-            let Some(place) = self.senders.pop_front() else { return bytes };
-            let Some(stream) = self.table.get_mut(place as usize) else { continue };
+            let Some(slot) = self.senders.pop_front() else { return bytes };
+            let Some(stream) = self.table.get_mut(slot as usize) else { continue };
             while stream.id != 0 && stream.unsent > 0 && self.out.len() < OUT_ENOUGH {
                 let window = usize::try_from(stream.window.min(self.window)).unwrap_or_default();
                 let length = stream.unsent.min(window).min(frame::PAYLOAD_MAX);
@@ -393,7 +393,7 @@ impl State {
                 frame::put(frame::DATA, flags, stream.id, part, &mut self.out);
             }
             if stream.id != 0 && stream.unsent > 0 {
-                self.senders.push_back(place);
+                self.senders.push_back(slot);
             }
         }
         bytes
@@ -401,8 +401,8 @@ impl State {
 
     fn expire(&mut self, now: Nanos, timeout: Timeout) -> Option<Nanos> {
         let mut next: Option<Nanos> = None;
-        for place in 0..self.table.len() as u32 {
-            let Some(stream) = self.table.get(place as usize) else { break };
+        for slot in 0..self.table.len() as u32 {
+            let Some(stream) = self.table.get(slot as usize) else { break };
             if stream.id == 0 || stream.result.is_some() {
                 continue;
             }
@@ -413,7 +413,7 @@ impl State {
             };
             if until <= now {
                 self.now = now;
-                self.fail(place, Failed::from(Failure::Timeout), Some(frame::CANCEL));
+                self.fail(slot, Failed::from(Failure::Timeout), Some(frame::CANCEL));
             } else {
                 next = Some(next.map_or(until, |next| next.min(until)));
             }
@@ -422,19 +422,19 @@ impl State {
     }
 
     /// A stream ends without a response, and the server is told if it has to be.
-    fn fail(&mut self, place: u32, lost: impl Into<Lost>, code: Option<u32>) {
-        let Some(stream) = self.table.get_mut(place as usize) else { return };
+    fn fail(&mut self, slot: u32, lost: impl Into<Lost>, code: Option<u32>) {
+        let Some(stream) = self.table.get_mut(slot as usize) else { return };
         if let Some(code) = code {
             frame::put_reset(stream.id, code, &mut self.out);
         }
         stream.unsent = 0;
         stream.active = self.now;
         stream.result = Some(Err(lost.into()));
-        self.due.push_back(place);
+        self.due.push_back(slot);
     }
 }
 
-impl Stream {
+impl StreamSlot {
     const FREE: Self = Self {
         id: 0,
         began: Nanos(0),
@@ -454,7 +454,7 @@ impl Stream {
 
 /// Places of a connection with so many requests at a time: twice as many, so that one that takes
 /// long is rarely in the way of a number.
-pub(crate) fn places(wanted: u32) -> usize {
+pub(crate) fn slot_count(wanted: u32) -> usize {
     (wanted as usize).saturating_mul(2).next_power_of_two()
 }
 

@@ -13,8 +13,13 @@ use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 use tlsbench_core::hop::{Cryptography, DialTls, ListenTls, PrivatePem};
 use tlsbench_core::scenario::{Provider, Version};
 
+use super::alpn::Alpn;
+use super::error::TlsError;
+use super::pem;
+use super::provider::{self, crypto_provider};
+use super::roots::Roots;
+use super::server_name::server_name;
 use super::verify::Verifier;
-use super::{Alpn, Roots, TlsError, crypto_provider, pem, provider, server_name};
 
 /// What a hop listens with, with the keys that its session tickets are made by.
 ///

@@ -5,7 +5,7 @@ use std::fmt;
 use rustls::{ClientConnection, HandshakeKind, ProtocolVersion, SignatureScheme};
 use tlsbench_core::scenario::{Group, Suite, Version};
 
-use super::Alpn;
+use super::alpn::Alpn;
 use super::provider::{ids_of_suite, name_of_group};
 
 /// How a handshake was made.

@@ -14,21 +14,21 @@ use x509_parser::prelude::FromDer as _;
 /// Certificates of a file, in its order.
 #[derive(Debug, Default)]
 pub(super) struct Certificates {
-    pub(super) found: Vec<(Position, CertificateDer<'static>)>,
+    pub(super) found: Vec<(BlockPosition, CertificateDer<'static>)>,
     /// Blocks that hold no certificate.
-    pub(super) left_out: Vec<LeftOut>,
+    pub(super) left_out: Vec<SkippedBlock>,
 }
 
 /// Where a block is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Position {
+pub(super) struct BlockPosition {
     /// Which of the blocks with certificates, from 1.
     pub(super) number: usize,
     /// The line that it begins in, from 1.
     pub(super) line: usize,
 }
 
-impl fmt::Display for Position {
+impl fmt::Display for BlockPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "certificate {} (line {})", self.number, self.line)
     }
@@ -36,12 +36,12 @@ impl fmt::Display for Position {
 
 /// A block that was left out, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOut {
-    pub(super) at: Position,
+pub struct SkippedBlock {
+    pub(super) at: BlockPosition,
     pub(super) why: String,
 }
 
-impl fmt::Display for LeftOut {
+impl fmt::Display for SkippedBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is left out: {}", self.at, self.why)
     }
@@ -63,7 +63,7 @@ pub(super) enum PemError {
     #[error("the key of line {line} is broken")]
     Key { line: usize, source: pem::Error },
     #[error("{0}")]
-    LeftOut(LeftOut),
+    LeftOut(SkippedBlock),
     #[error(
         "line {line}: a marker that does not stand in a line of its own, or not at its beginning; \
          break or unindent the line"
@@ -103,10 +103,10 @@ pub(super) fn certificates(text: &[u8]) -> Result<Certificates, PemError> {
             continue;
         }
         number += 1;
-        let at = Position { number, line: block.line };
+        let at = BlockPosition { number, line: block.line };
         match if is_trusted { Err(TRUSTED.to_owned()) } else { block.certificate() } {
             Ok(certificate) => all.found.push((at, certificate)),
-            Err(why) => all.left_out.push(LeftOut { at, why }),
+            Err(why) => all.left_out.push(SkippedBlock { at, why }),
         }
     }
     match (all.found.as_slice(), all.left_out.first()) {
@@ -144,13 +144,13 @@ pub(super) fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, PemErro
 }
 
 /// From a BEGIN to its END.
-struct Block<'t> {
+struct PemBlock<'t> {
     label: &'t [u8],
     line: usize,
     text: &'t [u8],
 }
 
-impl Block<'_> {
+impl PemBlock<'_> {
     /// The certificate in it, whatever the label says of it.
     fn certificate(&self) -> Result<CertificateDer<'static>, String> {
         let begin = self.text.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
@@ -177,7 +177,7 @@ impl Block<'_> {
 }
 
 /// Blocks of a text, by lines: one pass over it.
-fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, PemError> {
+fn blocks(text: &[u8]) -> Result<Vec<PemBlock<'_>>, PemError> {
     if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
         return Err(PemError::Utf16);
     }
@@ -197,7 +197,7 @@ fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, PemError> {
             (None, Some(ended), Some((line, from, label))) if ended == label => {
                 let text = text.get(from..at).unwrap_or_default();
                 let text = text.strip_prefix(MARK).unwrap_or(text);
-                found.push(Block { label, line, text });
+                found.push(PemBlock { label, line, text });
                 open = None;
             }
             (None, Some(_), Some((line, ..))) => return Err(PemError::NoEnd { line }),

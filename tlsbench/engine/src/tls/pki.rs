@@ -10,7 +10,7 @@ use rcgen::{
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
 
-use super::Identity;
+use super::identity::Identity;
 
 pub use tlsbench_core::scenario::KeyKind;
 
@@ -82,10 +82,10 @@ impl LabPki {
         Ok(Issued {
             chain_pem,
             key_pem: key.serialize_pem(),
-            identity: Identity {
+            identity: Identity::new(
                 chain,
-                key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
-            },
+                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+            ),
         })
     }
 }

@@ -6,7 +6,7 @@ use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
 use rustls::{CipherSuite, NamedGroup, SupportedCipherSuite, SupportedProtocolVersion};
 use tlsbench_core::scenario::{Group, Provider, Suite, Version};
 
-use super::TlsError;
+use super::error::TlsError;
 
 /// A provider with the suites and groups of these versions, in the order that was asked for; none
 /// named means AES-128-GCM, AES-256-GCM and ChaCha20, or X25519, P-256 and P-384.
@@ -49,9 +49,9 @@ pub fn crypto_provider(
     Ok(Arc::new(CryptoProvider { cipher_suites, kx_groups, ..whole }))
 }
 
-type Groups = &'static [&'static dyn SupportedKxGroup];
-
-fn whole(provider: Provider) -> Result<(CryptoProvider, Groups), TlsError> {
+fn whole(
+    provider: Provider,
+) -> Result<(CryptoProvider, &'static [&'static dyn SupportedKxGroup]), TlsError> {
     match provider {
         Provider::Ring => Ok((ring::default_provider(), ring::ALL_KX_GROUPS)),
         #[cfg(feature = "aws-lc")]

@@ -11,8 +11,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use tlsbench_core::units::Nanos;
 
-use super::TlsError;
-use super::pem::{self, Certificates, LeftOut};
+use super::error::TlsError;
+use super::pem::{self, Certificates, SkippedBlock};
 
 /// Loaded roots.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Roots {
     store: Arc<RootCertStore>,
     generation: u64,
     unusable: usize,
-    left_out: Vec<LeftOut>,
+    left_out: Vec<SkippedBlock>,
 }
 
 impl Roots {
@@ -34,7 +34,7 @@ impl Roots {
         let mut store = RootCertStore::empty();
         for (at, certificate) in found {
             if let Err(error) = store.add(certificate) {
-                left_out.push(LeftOut { at, why: error.to_string() });
+                left_out.push(SkippedBlock { at, why: error.to_string() });
             }
         }
         left_out.sort_by_key(|left_out| left_out.at.number);
@@ -70,7 +70,7 @@ impl Roots {
         Ok(Self::new(store, unusable, Vec::new()))
     }
 
-    fn new(store: RootCertStore, unusable: usize, left_out: Vec<LeftOut>) -> Self {
+    fn new(store: RootCertStore, unusable: usize, left_out: Vec<SkippedBlock>) -> Self {
         let generation = NEXT_GENERATION.fetch_add(1, Ordering::Relaxed);
         Self { store: Arc::new(store), generation, unusable, left_out }
     }
@@ -95,7 +95,7 @@ impl Roots {
 
     /// Blocks of the PEM text that were left out, each with its position and why.
     #[must_use]
-    pub fn left_out(&self) -> &[LeftOut] {
+    pub fn left_out(&self) -> &[SkippedBlock] {
         &self.left_out
     }
 
@@ -120,20 +120,20 @@ pub struct ReloadingRoots {
     path: PathBuf,
     generation: AtomicU64,
     look_due: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<ReloadState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct ReloadState {
     roots: Arc<Roots>,
     text: Vec<u8>,
-    stamp: Option<Stamp>,
+    stamp: Option<FileStamp>,
     warning: Option<String>,
 }
 
 /// What changes when a file is replaced, wherever a symlink leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -158,7 +158,7 @@ impl ReloadingRoots {
             path: path.to_owned(),
             generation: AtomicU64::new(roots.generation()),
             look_due: AtomicU64::new(now.0.saturating_add(LOOK_EVERY.0)),
-            state: Mutex::new(State { roots, text, stamp, warning: None }),
+            state: Mutex::new(ReloadState { roots, text, stamp, warning: None }),
         })
     }
 
@@ -238,14 +238,14 @@ impl ReloadingRoots {
         text
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ReloadState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn stamp(path: &Path) -> io::Result<Stamp> {
+fn stamp(path: &Path) -> io::Result<FileStamp> {
     let found = fs::metadata(path)?;
-    Ok(Stamp {
+    Ok(FileStamp {
         device: found.dev(),
         inode: found.ino(),
         size: found.size(),

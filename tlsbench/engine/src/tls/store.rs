@@ -10,10 +10,10 @@ use rustls::pki_types::ServerName;
 
 /// The sessions of one target. rustls asks while a connection is made and at no other time, so
 /// what that connection wants is said just before. One shard uses it: the lock is never waited for.
-pub(super) struct SessionStore(Mutex<State>);
+pub(super) struct SessionStore(Mutex<StoreState>);
 
 #[derive(Default)]
-struct State {
+struct StoreState {
     handing_out: bool,
     handed_out: bool,
     hint: Option<NamedGroup>,
@@ -23,9 +23,9 @@ struct State {
 
 impl SessionStore {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State {
+        Self(Mutex::new(StoreState {
             tickets: VecDeque::with_capacity(TICKETS_MAX),
-            ..State::default()
+            ..StoreState::default()
         }))
     }
 
@@ -60,7 +60,7 @@ impl SessionStore {
         state.tickets.clear();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, StoreState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

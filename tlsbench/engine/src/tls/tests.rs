@@ -2,14 +2,19 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 
-use rustls::SignatureScheme;
-use scenario::{Group, Provider, Suite, Verify, Version};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, SignatureScheme};
+use tlsbench_core::scenario;
+use tlsbench_core::scenario::{Group, Provider, Suite, Verify, Version};
 use tlsbench_core::tally::Failure;
 use tlsbench_core::units::Share;
 
+use super::server_name::server_name;
 use super::*;
-use crate::fake::{Fake, FakeServer, FakeTls, Handshake, Seen};
+use crate::testserver::{Handshake, Seen, TestServer, TestServerConfig, TestServerTls};
 
 const NAME: &str = "lab.test";
 
@@ -25,12 +30,12 @@ impl Lab {
         Self { pki, roots }
     }
 
-    fn server_tls(&self, key: KeyKind) -> FakeTls {
+    fn server_tls(&self, key: KeyKind) -> TestServerTls {
         let subject = Subject { key, ..Subject::server(NAME) };
-        FakeTls::new(self.pki.issue(&subject).unwrap().identity)
+        TestServerTls::new(self.pki.issue(&subject).unwrap().identity)
     }
 
-    fn start(&self, tls: FakeTls) -> FakeServer {
+    fn start(&self, tls: TestServerTls) -> TestServer {
         start(tls, Handshake::Complete)
     }
 
@@ -39,8 +44,9 @@ impl Lab {
     }
 }
 
-fn start(tls: FakeTls, handshake: Handshake) -> FakeServer {
-    FakeServer::start(Fake { tls: Some(tls), handshake, ..Fake::plain(5) }).unwrap()
+fn start(tls: TestServerTls, handshake: Handshake) -> TestServer {
+    TestServer::start(TestServerConfig { tls: Some(tls), handshake, ..TestServerConfig::plain(5) })
+        .unwrap()
 }
 
 fn asked(version: impl Into<scenario::Versions>) -> scenario::Tls {
@@ -74,7 +80,7 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: lab.test\r\nConnection: close\r
 /// One connection with one request, to the orderly end.
 fn talk(
     client: &mut TlsClient,
-    server: &FakeServer,
+    server: &TestServer,
     resume: bool,
 ) -> Result<(Negotiated, Wanted), (Failure, bool)> {
     let (mut tls, wanted) = client.connect(resume).unwrap();
@@ -99,7 +105,7 @@ fn talk(
     Ok((negotiated, wanted))
 }
 
-fn failure(lab: &Lab, tls: &scenario::Tls, server: &FakeServer) -> Failure {
+fn failure(lab: &Lab, tls: &scenario::Tls, server: &TestServer) -> Failure {
     talk(&mut lab.client(tls), server, false).unwrap_err().0
 }
 
@@ -119,7 +125,7 @@ fn every_version_suite_group_and_provider_is_negotiated_as_asked() {
         if provider == Provider::AwsLcRs {
             groups.push(Group::X25519MlKem768);
         }
-        let server = lab.start(FakeTls {
+        let server = lab.start(TestServerTls {
             provider,
             groups: groups.clone(),
             ..lab.server_tls(KeyKind::EcdsaP256)
@@ -159,7 +165,7 @@ fn every_version_suite_group_and_provider_is_negotiated_as_asked() {
 #[test]
 fn the_default_is_aes_128_and_x25519_on_both_versions() {
     let lab = Lab::new();
-    let server = lab.start(FakeTls {
+    let server = lab.start(TestServerTls {
         alpn: vec![Alpn::Http2, Alpn::Http1],
         ..lab.server_tls(KeyKind::EcdsaP256)
     });
@@ -204,7 +210,8 @@ fn a_connection_resumes_when_that_is_wanted_and_not_otherwise() {
     let lab = Lab::new();
     for version in [Version::Tls12, Version::Tls13] {
         for provider in providers() {
-            let server = lab.start(FakeTls { provider, ..lab.server_tls(KeyKind::EcdsaP256) });
+            let server =
+                lab.start(TestServerTls { provider, ..lab.server_tls(KeyKind::EcdsaP256) });
             let mut client = lab.client(&scenario::Tls { provider, ..asked(version) });
             let (found, wanted) = talk(&mut client, &server, true).unwrap();
             assert_eq!((found.kind, wanted), (Kind::Full, Wanted::NoTicket));
@@ -228,7 +235,7 @@ fn a_connection_resumes_when_that_is_wanted_and_not_otherwise() {
 #[test]
 fn a_tls_13_ticket_is_used_once() {
     let lab = Lab::new();
-    let server = lab.start(FakeTls { tickets: 1, ..lab.server_tls(KeyKind::EcdsaP256) });
+    let server = lab.start(TestServerTls { tickets: 1, ..lab.server_tls(KeyKind::EcdsaP256) });
     let mut client = lab.client(&asked(Version::Tls13));
     talk(&mut client, &server, false).unwrap();
     assert_eq!(client.sessions(), 1);
@@ -241,8 +248,8 @@ fn a_tls_13_ticket_is_used_once() {
 #[test]
 fn a_server_without_tickets_is_seen_as_such() {
     let lab = Lab::new();
-    let none = lab.start(FakeTls { tickets: 0, ..lab.server_tls(KeyKind::EcdsaP256) });
-    let off = lab.start(FakeTls { resumes: false, ..lab.server_tls(KeyKind::EcdsaP256) });
+    let none = lab.start(TestServerTls { tickets: 0, ..lab.server_tls(KeyKind::EcdsaP256) });
+    let off = lab.start(TestServerTls { resumes: false, ..lab.server_tls(KeyKind::EcdsaP256) });
     for (server, version) in
         [(&none, Version::Tls13), (&off, Version::Tls13), (&off, Version::Tls12)]
     {
@@ -269,8 +276,8 @@ fn a_refused_ticket_is_wanted_and_full() {
 #[test]
 fn each_full_handshake_is_retried_where_the_server_wants_another_group_and_none_that_resumes() {
     let lab = Lab::new();
-    let server =
-        lab.start(FakeTls { groups: vec![Group::P384], ..lab.server_tls(KeyKind::EcdsaP256) });
+    let server = lab
+        .start(TestServerTls { groups: vec![Group::P384], ..lab.server_tls(KeyKind::EcdsaP256) });
     let mut client = lab.client(&asked(Version::Tls13));
     let kinds: Vec<Kind> = [false, false, true, false]
         .into_iter()
@@ -294,7 +301,7 @@ fn a_client_certificate_is_shown_to_a_server_that_asks() {
     if cfg!(feature = "aws-lc") {
         kinds.push(KeyKind::Rsa2048);
     }
-    let server = lab.start(FakeTls {
+    let server = lab.start(TestServerTls {
         client_roots: Some(Arc::clone(&lab.roots)),
         ..lab.server_tls(KeyKind::EcdsaP256)
     });
@@ -318,7 +325,7 @@ fn a_client_certificate_is_shown_to_a_server_that_asks() {
 #[test]
 fn a_missing_client_certificate_fails_when_the_confirmation_is_awaited() {
     let lab = Lab::new();
-    let server = lab.start(FakeTls {
+    let server = lab.start(TestServerTls {
         client_roots: Some(Arc::clone(&lab.roots)),
         ..lab.server_tls(KeyKind::EcdsaP256)
     });
@@ -334,7 +341,8 @@ fn a_missing_client_certificate_fails_when_the_confirmation_is_awaited() {
 #[test]
 fn early_data_is_accepted_when_asked_for_and_counted() {
     let lab = Lab::new();
-    let server = lab.start(FakeTls { early_data: 1024, ..lab.server_tls(KeyKind::EcdsaP256) });
+    let server =
+        lab.start(TestServerTls { early_data: 1024, ..lab.server_tls(KeyKind::EcdsaP256) });
     for (asks, accepted) in [(false, 0), (true, 3)] {
         let tls = scenario::Tls { early_data: asks, ..asked(Version::Tls13) };
         let mut client = lab.client(&tls);
@@ -367,7 +375,7 @@ fn bad_certificates_fail_under_their_own_names() {
         (Subject::server(NAME), &other.pki, Failure::CertificateUnknownCa),
         (Subject::client(NAME), &lab.pki, Failure::CertificateOther),
     ] {
-        let server = lab.start(FakeTls::new(pki.issue(&subject).unwrap().identity));
+        let server = lab.start(TestServerTls::new(pki.issue(&subject).unwrap().identity));
         for version in [Version::Tls12, Version::Tls13] {
             for verify in [Verify::Every, Verify::First, Verify::SameChain] {
                 let tls = scenario::Tls { verify, ..asked(version) };
@@ -391,7 +399,7 @@ fn faults_of_the_handshake_fail_under_their_own_names() {
         let server = start(tls.clone(), fault);
         assert_eq!(failure(&lab, &asked(Version::Tls13), &server), expected);
     }
-    let only_12 = lab.start(FakeTls { versions: vec![Version::Tls12], ..tls });
+    let only_12 = lab.start(TestServerTls { versions: vec![Version::Tls12], ..tls });
     assert_eq!(failure(&lab, &asked(Version::Tls13), &only_12), Failure::Alert);
 }
 
@@ -428,7 +436,7 @@ fn a_provider_that_is_not_in_the_build_is_refused_with_a_cure() {
 fn a_host_may_be_an_address() {
     let lab = Lab::new();
     let issued = lab.pki.issue(&Subject::server("127.0.0.1")).unwrap();
-    let server = lab.start(FakeTls::new(issued.identity));
+    let server = lab.start(TestServerTls::new(issued.identity));
     let by_address = scenario::Target { host: "127.0.0.1".to_owned(), ..target() };
     let mut client =
         TlsClient::new(&asked(Version::Tls13), &by_address, &lab.roots, None, None).unwrap();
@@ -560,13 +568,13 @@ fn a_connection_allocates_nothing_beyond_what_rustls_does() {
     drop(client.connect(true).unwrap());
     let name = ServerName::try_from(NAME).unwrap();
     let theirs = allocation_counter::measure(|| {
-        drop(ClientConnection::new(Arc::clone(&client.made.config), name.clone()).unwrap());
+        drop(ClientConnection::new(Arc::clone(&client.parts.config), name.clone()).unwrap());
     });
     let ours = allocation_counter::measure(|| drop(client.connect(true).unwrap()));
     assert_eq!(ours.count_total, theirs.count_total);
     let owned = ServerName::try_from(NAME.to_owned()).unwrap();
     let with_owned_name = allocation_counter::measure(|| {
-        drop(ClientConnection::new(Arc::clone(&client.made.config), owned.clone()).unwrap());
+        drop(ClientConnection::new(Arc::clone(&client.parts.config), owned.clone()).unwrap());
     });
     assert!(ours.count_total < with_owned_name.count_total);
 }
@@ -575,7 +583,7 @@ fn a_connection_allocates_nothing_beyond_what_rustls_does() {
 fn no_provider_becomes_the_process_s_own() {
     let lab = Lab::new();
     for provider in providers() {
-        let server = lab.start(FakeTls { provider, ..lab.server_tls(KeyKind::EcdsaP256) });
+        let server = lab.start(TestServerTls { provider, ..lab.server_tls(KeyKind::EcdsaP256) });
         let tls = scenario::Tls { provider, ..asked(Version::Tls13) };
         talk(&mut lab.client(&tls), &server, false).unwrap();
     }
@@ -585,7 +593,7 @@ fn no_provider_becomes_the_process_s_own() {
 #[test]
 fn tickets_beyond_the_limit_push_out_the_oldest() {
     let lab = Lab::new();
-    let server = lab.start(FakeTls { tickets: 60, ..lab.server_tls(KeyKind::EcdsaP256) });
+    let server = lab.start(TestServerTls { tickets: 60, ..lab.server_tls(KeyKind::EcdsaP256) });
     let mut client = lab.client(&asked(Version::Tls13));
     for _ in 0..9 {
         talk(&mut client, &server, false).unwrap();

@@ -25,7 +25,7 @@ pub(super) struct Verifier {
     provider: Provider,
     algorithms: WebPkiSupportedAlgorithms,
     first_done: AtomicBool,
-    memory: Mutex<Memory>,
+    memory: Mutex<VerifiedChains>,
     chains_verified: AtomicU64,
     last_scheme: AtomicU16,
     /// What the certificates told of the last chain that was refused.
@@ -45,7 +45,7 @@ impl Verifier {
             provider,
             algorithms: crypto.signature_verification_algorithms,
             first_done: AtomicBool::new(false),
-            memory: Mutex::new(Memory::default()),
+            memory: Mutex::new(VerifiedChains::default()),
             chains_verified: AtomicU64::new(0),
             last_scheme: AtomicU16::new(NO_SCHEME),
             refused: Mutex::new(None),
@@ -78,8 +78,8 @@ impl Verifier {
         self.chains_verified.load(Ordering::Relaxed)
     }
 
-    /// Chain and name, anew.
-    fn verify_chain(&self, chain: &Chain<'_>, now: UnixTime) -> Result<(), Error> {
+    /// The chain and the name are verified from scratch.
+    fn verify_chain(&self, chain: &ServerChain<'_>, now: UnixTime) -> Result<(), Error> {
         self.chains_verified.fetch_add(1, Ordering::Relaxed);
         let leaf = ParsedCertificate::try_from(chain.leaf)?;
         verify_server_cert_signed_by_trust_anchor(
@@ -101,7 +101,11 @@ impl Verifier {
         verify_server_name(&leaf, chain.name)
     }
 
-    fn verify_unless_remembered(&self, chain: &Chain<'_>, now: UnixTime) -> Result<(), Error> {
+    fn verify_unless_remembered(
+        &self,
+        chain: &ServerChain<'_>,
+        now: UnixTime,
+    ) -> Result<(), Error> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         if memory.knows(chain, now) {
             return Ok(());
@@ -168,7 +172,7 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let chain = Chain {
+        let chain = ServerChain {
             leaf: end_entity,
             intermediates,
             name: server_name,
@@ -220,7 +224,7 @@ impl ServerCertVerifier for Verifier {
 
 /// All that a verdict on a chain rests on, but the time.
 #[derive(Clone, Copy)]
-struct Chain<'a> {
+struct ServerChain<'a> {
     leaf: &'a CertificateDer<'a>,
     intermediates: &'a [CertificateDer<'a>],
     name: &'a ServerName<'a>,
@@ -230,10 +234,10 @@ struct Chain<'a> {
 
 /// Chains that were verified, the newest last.
 #[derive(Debug, Default)]
-struct Memory(Vec<Verified>);
+struct VerifiedChains(Vec<VerifiedChain>);
 
 #[derive(Debug)]
-struct Verified {
+struct VerifiedChain {
     leaf: CertificateDer<'static>,
     intermediates: Vec<CertificateDer<'static>>,
     name: ServerName<'static>,
@@ -243,8 +247,8 @@ struct Verified {
     until: u64,
 }
 
-impl Verified {
-    fn is(&self, chain: &Chain<'_>) -> bool {
+impl VerifiedChain {
+    fn is(&self, chain: &ServerChain<'_>) -> bool {
         self.leaf == *chain.leaf
             && self.intermediates == chain.intermediates
             && self.name == *chain.name
@@ -253,19 +257,19 @@ impl Verified {
     }
 }
 
-impl Memory {
-    fn knows(&self, chain: &Chain<'_>, now: UnixTime) -> bool {
+impl VerifiedChains {
+    fn knows(&self, chain: &ServerChain<'_>, now: UnixTime) -> bool {
         self.0.iter().any(|known| now.as_secs() <= known.until && known.is(chain))
     }
 
     /// Remembers a chain; not one whose end cannot be read.
-    fn keep(&mut self, chain: &Chain<'_>) {
+    fn keep(&mut self, chain: &ServerChain<'_>) {
         let Some(until) = earliest_end(chain) else { return };
         self.0.retain(|known| !known.is(chain));
         if self.0.len() >= CHAINS_MAX {
             self.0.remove(0);
         }
-        self.0.push(Verified {
+        self.0.push(VerifiedChain {
             leaf: chain.leaf.clone().into_owned(),
             intermediates: chain
                 .intermediates
@@ -280,7 +284,7 @@ impl Memory {
     }
 }
 
-fn earliest_end(chain: &Chain<'_>) -> Option<u64> {
+fn earliest_end(chain: &ServerChain<'_>) -> Option<u64> {
     std::iter::once(chain.leaf)
         .chain(chain.intermediates)
         .map(|certificate| {
@@ -414,18 +418,18 @@ mod tests {
         let world = World::new(Verify::SameChain);
         let chain = world.chain(&two_names());
         let name = ServerName::try_from("a.test").unwrap();
-        let known = Chain {
+        let known = ServerChain {
             leaf: &chain[0],
             intermediates: &chain[1..],
             name: &name,
             generation: 7,
             provider: Provider::Ring,
         };
-        let mut memory = Memory::default();
+        let mut memory = VerifiedChains::default();
         memory.keep(&known);
         assert!(memory.knows(&known, NOW));
-        assert!(!memory.knows(&Chain { generation: 8, ..known }, NOW));
-        assert!(!memory.knows(&Chain { provider: Provider::AwsLcRs, ..known }, NOW));
+        assert!(!memory.knows(&ServerChain { generation: 8, ..known }, NOW));
+        assert!(!memory.knows(&ServerChain { provider: Provider::AwsLcRs, ..known }, NOW));
     }
 
     #[test]
@@ -435,7 +439,7 @@ mod tests {
         let name = ServerName::try_from("a.test").unwrap();
         let end_of = |leaf, intermediates| {
             let (generation, provider) = (1, Provider::Ring);
-            earliest_end(&Chain { leaf, intermediates, name: &name, generation, provider })
+            earliest_end(&ServerChain { leaf, intermediates, name: &name, generation, provider })
         };
         // The intermediate outlives the leaf, whichever stands first.
         assert_eq!(end_of(&chain[0], &chain[1..]), Some(END));

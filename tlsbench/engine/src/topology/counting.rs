@@ -18,7 +18,7 @@ use crate::process::{HopProcess, ProcessError};
 
 /// Where a hop's counts are.
 #[derive(Debug)]
-pub(super) enum Counter {
+pub(super) enum CounterSource {
     /// It is one of ours, and answers.
     Asked { speaks_http: bool },
     /// nginx: the lines of its log that were taken away, counted.
@@ -73,7 +73,7 @@ pub enum CountError {
     },
 }
 
-impl Counter {
+impl CounterSource {
     /// What the hop has counted since it started; nothing where it does not count. `pids` are the
     /// processes that may be sent signals.
     pub(super) fn counted(

@@ -4,7 +4,7 @@
 
 use super::http2::fuzzing::frames;
 pub use super::http2::fuzzing::{hpack, huffman};
-use super::response::{Answer, Malformed, Reader};
+use super::response::{Malformed, ResponseReader, ResponseSummary};
 
 /// Responses by HTTP/1.1: read whole and in pieces they give the same answer, or are refused both ways.
 /// The first byte is the size of the pieces, and whether the response is to HEAD.
@@ -12,7 +12,7 @@ pub fn http1_response(input: &[u8]) {
     let Some((&first, input)) = input.split_first() else { return };
     let (is_head, size) = (first & 0x80 != 0, usize::from(first & 0x7f).max(1));
     let read = |size: usize| {
-        let mut reader = Reader::new();
+        let mut reader = ResponseReader::new();
         reader.begin(is_head);
         let mut answer = None;
         for piece in input.chunks(size) {
@@ -22,7 +22,7 @@ pub fn http1_response(input: &[u8]) {
                 Err(why) => return Err(why),
             }
         }
-        Ok::<Option<Answer>, Malformed>(match answer {
+        Ok::<Option<ResponseSummary>, Malformed>(match answer {
             None => reader.end()?,
             whole => whole,
         })

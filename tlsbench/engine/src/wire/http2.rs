@@ -17,9 +17,9 @@ pub(crate) mod doubling;
 pub(super) mod fuzzing;
 
 pub(crate) use budget::{BYTES_PER_FRAME, PER_REQUEST, PER_SECOND};
-pub(crate) use frames::{Frames, Piece};
-pub(crate) use hpack::Decoder;
-pub(crate) use request::{Dictionary, Form};
+pub(crate) use frames::{FramePiece, Frames};
+pub(crate) use hpack::HpackDecoder;
+pub(crate) use request::{Dictionary, RequestTemplate};
 
 /// What a server may not do, so that the connection cannot go on (RFC 9113, section 5.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

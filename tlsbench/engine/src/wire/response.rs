@@ -9,7 +9,7 @@ use crate::http1::{BadChunk, BodyDecoder, BodyPiece, ChunkRules, Framing};
 
 /// A response that was read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct ResponseSummary {
     /// The status.
     pub status: u16,
     /// Bytes of the body, without its encoding.
@@ -67,7 +67,7 @@ impl From<Malformed> for Failed {
 
 /// Reads one response after the other. Memory for a head that comes in pieces is kept.
 #[derive(Debug)]
-pub struct Reader {
+pub struct ResponseReader {
     state: ReaderState,
     partial: Vec<u8>,
     /// How much of `partial` was parsed and found to be no whole head.
@@ -87,13 +87,13 @@ enum ReaderState {
     Head,
 }
 
-impl Default for Reader {
+impl Default for ResponseReader {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Reader {
+impl ResponseReader {
     /// A reader that waits for nothing.
     #[must_use]
     pub const fn new() -> Self {
@@ -122,7 +122,7 @@ impl Reader {
     ///
     /// # Errors
     /// Fails when the bytes are no HTTP response, or more than one.
-    pub fn push(&mut self, mut input: &[u8]) -> Result<Option<Answer>, Malformed> {
+    pub fn push(&mut self, mut input: &[u8]) -> Result<Option<ResponseSummary>, Malformed> {
         while !input.is_empty() {
             match &mut self.state {
                 ReaderState::Done => return Err(Malformed::Surplus),
@@ -158,7 +158,7 @@ impl Reader {
     ///
     /// # Errors
     /// Fails when what came is not even the beginning of a head.
-    pub fn end(&mut self) -> Result<Option<Answer>, Malformed> {
+    pub fn end(&mut self) -> Result<Option<ResponseSummary>, Malformed> {
         match &self.state {
             ReaderState::Body(body) if body.may_end() => {
                 self.state = ReaderState::Done;
@@ -184,8 +184,12 @@ impl Reader {
         }
     }
 
-    const fn answer(&self) -> Answer {
-        Answer { status: self.status, body_bytes: self.body_bytes, reusable: self.reusable }
+    const fn answer(&self) -> ResponseSummary {
+        ResponseSummary {
+            status: self.status,
+            body_bytes: self.body_bytes,
+            reusable: self.reusable,
+        }
     }
 
     /// Takes a piece of a head: from the input when it is whole there, else by way of `partial`.
@@ -219,7 +223,7 @@ impl Reader {
         Ok(input.get(head.length.saturating_sub(before)..).unwrap_or_default())
     }
 
-    fn enter(&mut self, head: &Head) {
+    fn enter(&mut self, head: &ResponseHead) {
         if (100..200).contains(&head.status) && head.status != 101 {
             return;
         }
@@ -237,7 +241,7 @@ impl Reader {
     }
 }
 
-struct Head {
+struct ResponseHead {
     length: usize,
     status: u16,
     body: Framing,
@@ -253,7 +257,7 @@ fn has_end(bytes: &[u8]) -> bool {
 }
 
 /// Parses a head; nothing while it is not whole. Most have few headers, which need no memory.
-fn parse(input: &[u8]) -> Result<Option<Head>, Malformed> {
+fn parse(input: &[u8]) -> Result<Option<ResponseHead>, Malformed> {
     match parse_with(input, &mut [const { MaybeUninit::uninit() }; HEADERS_FEW]) {
         Err(Malformed::TooManyHeaders) => {
             parse_with(input, &mut vec![MaybeUninit::uninit(); HEADERS_MAX])
@@ -265,7 +269,7 @@ fn parse(input: &[u8]) -> Result<Option<Head>, Malformed> {
 fn parse_with<'i>(
     input: &'i [u8],
     headers: &mut [MaybeUninit<httparse::Header<'i>>],
-) -> Result<Option<Head>, Malformed> {
+) -> Result<Option<ResponseHead>, Malformed> {
     let window = input.get(..HEAD_MAX).unwrap_or(input);
     let mut response = httparse::Response::new(&mut []);
     let mut config = httparse::ParserConfig::default();
@@ -299,7 +303,7 @@ fn parse_with<'i>(
         }
     }
     let status = response.code.filter(|status| *status >= 100).ok_or(Malformed::NotHttp)?;
-    Ok(Some(Head { length, status, body, reusable }))
+    Ok(Some(ResponseHead { length, status, body, reusable }))
 }
 
 fn connection(value: &[u8], reusable: bool) -> bool {
@@ -354,8 +358,12 @@ mod tests {
     use super::*;
 
     /// What a response comes to when it arrives in pieces cut at these places, and then ends.
-    fn read(input: &[u8], cuts: &[usize], head_only: bool) -> Result<Option<Answer>, Malformed> {
-        let mut reader = Reader::new();
+    fn read(
+        input: &[u8],
+        cuts: &[usize],
+        head_only: bool,
+    ) -> Result<Option<ResponseSummary>, Malformed> {
+        let mut reader = ResponseReader::new();
         reader.begin(head_only);
         let mut from = 0;
         let mut found = None;
@@ -369,12 +377,16 @@ mod tests {
         Ok(found.or(end))
     }
 
-    fn whole(text: &str) -> Result<Option<Answer>, Malformed> {
+    fn whole(text: &str) -> Result<Option<ResponseSummary>, Malformed> {
         read(text.as_bytes(), &[], false)
     }
 
-    fn answer(status: u16, body_bytes: u64, reusable: bool) -> Result<Option<Answer>, Malformed> {
-        Ok(Some(Answer { status, body_bytes, reusable }))
+    fn answer(
+        status: u16,
+        body_bytes: u64,
+        reusable: bool,
+    ) -> Result<Option<ResponseSummary>, Malformed> {
+        Ok(Some(ResponseSummary { status, body_bytes, reusable }))
     }
 
     const GOOD: &[(&str, u16, u64, bool)] = &[
@@ -485,7 +497,7 @@ mod tests {
 
     #[test]
     fn a_head_that_comes_line_by_line_is_parsed_a_bounded_number_of_times() {
-        let mut reader = Reader::new();
+        let mut reader = ResponseReader::new();
         reader.begin(false);
         let (mut parsed, mut times) = (0, 0);
         reader.push(b"HTTP/1.1 200 OK\r\n").unwrap();

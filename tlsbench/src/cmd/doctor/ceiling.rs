@@ -2,13 +2,13 @@
 
 use tlsbench_core::scenario::Draft;
 use tlsbench_core::units::Nanos;
-use tlsbench_engine::fake::{Fake, FakeServer};
 use tlsbench_engine::run::{self, Inputs, Progress, Stop};
+use tlsbench_engine::testserver::{TestServer, TestServerConfig};
 
 /// Requests per second of the generator against a server of this process, for half a second.
 /// Nothing where that cannot be run, or nothing succeeds.
 pub(super) fn requests_per_second() -> Option<f64> {
-    let server = FakeServer::start(Fake::plain(BODY_BYTES)).ok()?;
+    let server = TestServer::start(TestServerConfig::plain(BODY_BYTES)).ok()?;
     let scenario = format!("{SCENARIO}url = 'http://{}/'\n", server.address());
     let scenario = Draft::from_toml(&scenario).ok()?.finish().ok()?;
     let inputs = Inputs::gather(&scenario).ok()?;

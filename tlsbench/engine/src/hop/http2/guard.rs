@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::scan::{FrameScanner, ScanItem};
 use crate::hop::stream::Stream;
-use crate::wire::http2::{Decoder, frame};
+use crate::wire::http2::{HpackDecoder, frame};
 
 /// A connection whose frames are counted on their way to and from `h2`.
 pub(in crate::hop) struct Guard {
@@ -169,7 +169,7 @@ impl FloodBudget {
 /// are decompressed, for what a block means depends on those before it.
 struct HeaderBlocks {
     /// `None` once it is out of step with the client's.
-    decoder: Option<Decoder>,
+    decoder: Option<HpackDecoder>,
     /// The frame that is coming.
     header: frame::Header,
     /// Pieces of the block that is coming, and where the present frame's begin.
@@ -184,7 +184,7 @@ struct HeaderBlocks {
 impl HeaderBlocks {
     fn new() -> Self {
         Self {
-            decoder: Some(Decoder::new()),
+            decoder: Some(HpackDecoder::new()),
             header: frame::Header { length: 0, kind: frame::DATA, flags: 0, stream: 0 },
             block: Vec::new(),
             begin: 0,

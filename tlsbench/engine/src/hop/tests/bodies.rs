@@ -91,7 +91,7 @@ async fn read_line(from: &mut Incoming<'_>, line: &mut String) {
 /// Sends large bodies both ways at the same time, so that each side holds the other back now and
 /// then.
 async fn move_bodies(
-    hop: &RunningHop,
+    hop: &HopServer,
     listener: &TcpListener,
     tls: Option<(&TlsConnector, &TlsAcceptor)>,
 ) {

@@ -71,7 +71,7 @@ fn newer_minor_versions_are_taken_for_the_best_that_is_known() {
 }
 
 /// A hop that agrees on HTTP/2, and a connection on which nothing was said.
-async fn begin(pki: &Pki, kind: HopKind) -> (RunningHop, TcpListener, Peer) {
+async fn begin(pki: &Pki, kind: HopKind) -> (HopServer, TcpListener, Peer) {
     let (listener, to) = listen().await;
     let mut hop = hop(kind, to);
     hop.listen.tls = Some(ListenTls { alpn: vec![ProtocolName::Http2], ..pki.listen_tls() });

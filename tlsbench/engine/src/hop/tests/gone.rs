@@ -158,7 +158,7 @@ fn request(method: Method) -> Request<()> {
 async fn begin_http2(
     pki: &Pki,
     to: SocketAddr,
-) -> (RunningHop, h2::client::SendRequest<Bytes>, tokio::task::JoinHandle<()>) {
+) -> (HopServer, h2::client::SendRequest<Bytes>, tokio::task::JoinHandle<()>) {
     let mut hop = hop(HopKind::Http, to);
     hop.listen.tls = Some(ListenTls { alpn: vec![ProtocolName::Http2], ..pki.listen_tls() });
     let hop = start(&hop);

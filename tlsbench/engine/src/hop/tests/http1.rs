@@ -5,7 +5,7 @@ use tokio::join;
 use super::*;
 
 /// A proxy that keeps connections, and where its next hop listens.
-async fn proxy(change: impl FnOnce(&mut Hop)) -> (RunningHop, TcpListener) {
+async fn proxy(change: impl FnOnce(&mut Hop)) -> (HopServer, TcpListener) {
     let (listener, to) = listen().await;
     let mut hop = hop(HopKind::Http, to);
     hop.dial.as_mut().unwrap().pool = 4;

@@ -12,7 +12,7 @@ use super::*;
 use crate::tls::Alpn;
 
 /// A hop that agrees on HTTP/2, and a client of it.
-async fn begin(pki: &Pki, mut hop: Hop) -> (RunningHop, SendRequest<Bytes>) {
+async fn begin(pki: &Pki, mut hop: Hop) -> (HopServer, SendRequest<Bytes>) {
     hop.listen.tls = Some(ListenTls {
         alpn: vec![ProtocolName::Http2, ProtocolName::Http1],
         ..pki.listen_tls()
@@ -25,7 +25,7 @@ async fn begin(pki: &Pki, mut hop: Hop) -> (RunningHop, SendRequest<Bytes>) {
     (hop, client.ready().await.unwrap())
 }
 
-async fn proxy(pki: &Pki) -> (RunningHop, SendRequest<Bytes>, TcpListener) {
+async fn proxy(pki: &Pki) -> (HopServer, SendRequest<Bytes>, TcpListener) {
     let (listener, to) = listen().await;
     let mut hop = hop(HopKind::Http, to);
     hop.dial.as_mut().unwrap().pool = 4;

@@ -29,11 +29,11 @@ const LONG: Limits = {
 const SHORT: Duration = Duration::from_millis(50);
 
 /// A hop of which only one limit is short, and where it goes on to.
-async fn with(kind: HopKind, limits: Limits) -> (RunningHop, TcpListener) {
+async fn with(kind: HopKind, limits: Limits) -> (HopServer, TcpListener) {
     let (listener, to) = listen().await;
     let hop = hop(kind, to);
     assert_eq!(hop.problems(), []);
-    (RunningHop::start_within(&hop, limits).unwrap(), listener)
+    (HopServer::start_within(&hop, limits).unwrap(), listener)
 }
 
 /// What comes until a connection ends, whichever way it does.
@@ -199,11 +199,11 @@ fn a_relayed_connection_in_which_nothing_moves_is_ended_on_both_sides() {
     });
 }
 
-async fn begin_http2(pki: &Pki, kind: HopKind, limits: Limits) -> (RunningHop, TcpListener, Peer) {
+async fn begin_http2(pki: &Pki, kind: HopKind, limits: Limits) -> (HopServer, TcpListener, Peer) {
     let (listener, to) = listen().await;
     let mut hop = hop(kind, to);
     hop.listen.tls = Some(ListenTls { alpn: vec![ProtocolName::Http2], ..pki.listen_tls() });
-    let hop = RunningHop::start_within(&hop, limits).unwrap();
+    let hop = HopServer::start_within(&hop, limits).unwrap();
     let (config, _) = crate::tls::client_config(&pki.dial_tls(), Some(Alpn::Http2)).unwrap();
     let peer = connect(hop.address(), Some(&TlsConnector::from(config))).await.unwrap();
     (hop, listener, peer)

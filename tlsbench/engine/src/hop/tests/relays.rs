@@ -43,7 +43,7 @@ async fn exchange(peer: Peer, out: (u64, u64), input: (u64, u64), seed: u64) {
 
 /// Moves bytes both ways through a hop, which end at different times: first one half, then the other.
 async fn move_all(
-    hop: &RunningHop,
+    hop: &HopServer,
     listener: &TcpListener,
     tls: (Option<&TlsConnector>, Option<&TlsAcceptor>),
 ) {

@@ -8,7 +8,7 @@ use tokio::join;
 use super::*;
 
 /// Connects so often, one after the other, and reads once so that tickets are taken.
-async fn connect_times(hop: &RunningHop, tls: &TlsConnector, listener: &TcpListener, times: u64) {
+async fn connect_times(hop: &HopServer, tls: &TlsConnector, listener: &TcpListener, times: u64) {
     for _ in 0..times {
         let (client, server) = join!(connect(hop.address(), Some(tls)), accept(listener, None));
         let (mut client, mut server) = (client.unwrap(), server.unwrap());
@@ -121,7 +121,7 @@ fn what_cannot_be_started_is_named_by_field_and_cause() {
     let error = |change: &dyn Fn(&mut Hop)| {
         let mut hop = relay.clone();
         change(&mut hop);
-        let error = RunningHop::start(&hop).unwrap_err();
+        let error = HopServer::start(&hop).unwrap_err();
         let source = error.source().unwrap().to_string();
         format!("{error}: {source}")
     };

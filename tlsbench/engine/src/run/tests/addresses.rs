@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::*;
 
 /// A server, its address, and one of its port where nothing listens.
-fn one_of_two() -> (FakeServer, SocketAddr, SocketAddr) {
-    let server = FakeServer::start(Fake::plain(100)).unwrap();
+fn one_of_two() -> (TestServer, SocketAddr, SocketAddr) {
+    let server = TestServer::start(TestServerConfig::plain(100)).unwrap();
     let up = server.address();
     (server, up, ([127, 0, 0, 2], up.port()).into())
 }

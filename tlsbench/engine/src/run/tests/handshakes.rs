@@ -7,7 +7,7 @@ fn handshakes_are_counted_as_the_server_counts_them() {
     let lab = lab();
     for version in [Version::Tls12, Version::Tls13] {
         for close in [Close::Server, Close::Fin, Close::Rst] {
-            let server = FakeServer::start(lab.fake.clone()).unwrap();
+            let server = TestServer::start(lab.fake.clone()).unwrap();
             let mut scenario = scenario(server.address(), Scheme::Https);
             scenario.request = None;
             scenario.tls.version = version.into();
@@ -28,7 +28,7 @@ fn a_handshake_is_confirmed_by_a_server_without_tickets_too() {
     let mut lab = lab();
     lab.fake.tls.as_mut().unwrap().tickets = 0;
     for close in [Close::Server, Close::Fin, Close::Rst] {
-        let server = FakeServer::start(lab.fake.clone()).unwrap();
+        let server = TestServer::start(lab.fake.clone()).unwrap();
         let mut scenario = scenario(server.address(), Scheme::Https);
         scenario.request = None;
         scenario.close = close;
@@ -42,7 +42,7 @@ fn a_rejected_client_is_no_success() {
     let mut lab = lab();
     lab.fake.tls.as_mut().unwrap().client_roots = Some(Arc::clone(&lab.roots));
     for with_request in [false, true] {
-        let server = FakeServer::start(lab.fake.clone()).unwrap();
+        let server = TestServer::start(lab.fake.clone()).unwrap();
         let mut scenario = scenario(server.address(), Scheme::Https);
         if !with_request {
             scenario.request = None;
@@ -71,7 +71,7 @@ fn bad_handshakes_are_named() {
     for (handshake, failure) in
         [(Handshake::Alert, Failure::Alert), (Handshake::Reset, Failure::ResetInHandshake)]
     {
-        let server = FakeServer::start(Fake { handshake, ..lab.fake.clone() }).unwrap();
+        let server = TestServer::start(TestServerConfig { handshake, ..lab.fake.clone() }).unwrap();
         let mut scenario = scenario(server.address(), Scheme::Https);
         scenario.timing.round = Length::Count(NonZeroU64::new(4).unwrap());
         let tally = measure(&scenario, Some(&lab));
@@ -84,7 +84,7 @@ fn the_share_of_resumption_is_the_one_asked_for() {
     let lab = lab();
     for version in [Version::Tls12, Version::Tls13] {
         for request in [false, true] {
-            let server = FakeServer::start(lab.fake.clone()).unwrap();
+            let server = TestServer::start(lab.fake.clone()).unwrap();
             let mut scenario = scenario(server.address(), Scheme::Https);
             scenario.load = closed(1, Some(1));
             scenario.shards = NonZeroU32::MIN;
@@ -107,7 +107,7 @@ fn the_share_of_resumption_is_the_one_asked_for() {
 fn requests_over_tls_are_counted_as_the_server_counts_them() {
     let lab = lab();
     for each in [None, Some(1), Some(7)] {
-        let server = FakeServer::start(lab.fake.clone()).unwrap();
+        let server = TestServer::start(lab.fake.clone()).unwrap();
         let mut scenario = scenario(server.address(), Scheme::Https);
         scenario.load = closed(4, each);
         let tally = measure(&scenario, Some(&lab));
@@ -120,7 +120,7 @@ fn requests_over_tls_are_counted_as_the_server_counts_them() {
 fn early_data_is_sent_and_accepted() {
     let mut lab = lab();
     lab.fake.tls.as_mut().unwrap().early_data = 16_384;
-    let server = FakeServer::start(lab.fake.clone()).unwrap();
+    let server = TestServer::start(lab.fake.clone()).unwrap();
     let mut scenario = scenario(server.address(), Scheme::Https);
     scenario.load = closed(1, Some(1));
     scenario.shards = NonZeroU32::MIN;
@@ -138,7 +138,7 @@ fn a_retry_is_paid_by_every_full_handshake_also_after_a_warm_up() {
     let mut lab = lab();
     lab.fake.tls.as_mut().unwrap().groups = vec![Group::P384];
     for resume in [Share::ZERO, Share::ONE] {
-        let server = FakeServer::start(lab.fake.clone()).unwrap();
+        let server = TestServer::start(lab.fake.clone()).unwrap();
         let mut scenario = scenario(server.address(), Scheme::Https);
         scenario.load = closed(4, Some(1));
         scenario.timing.warm_up = Nanos::from_millis(50);

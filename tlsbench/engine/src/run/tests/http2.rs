@@ -1,7 +1,7 @@
 //! HTTP/2 against a server that follows a script, in the clear.
 
 use super::*;
-use crate::fake::Script;
+use crate::testserver::Script;
 
 /// A response without a body: `:status: 200`, the end of the stream.
 const GOOD: &[u8] = b"\x00\x00\x01\x01\x05\x7f\xff\xff\xff\x88";
@@ -15,7 +15,7 @@ fn with(address: SocketAddr, scheme: Scheme, streams: u32) -> Scenario {
     scenario
 }
 
-fn scripted(script: Script) -> FakeServer {
+fn scripted(script: Script) -> TestServer {
     answering(Answer::Http2(script))
 }
 
@@ -202,7 +202,7 @@ fn a_server_that_agrees_on_http1_is_a_failure_of_its_own_name() {
     for agreed in [vec![], vec![Alpn::Http1]] {
         let mut lab = lab();
         lab.fake.tls.as_mut().unwrap().alpn = agreed;
-        let server = FakeServer::start(lab.fake.clone()).unwrap();
+        let server = TestServer::start(lab.fake.clone()).unwrap();
         let mut scenario = with(server.address(), Scheme::Https, 2);
         scenario.timing.round = Length::Count(NonZeroU64::new(4).unwrap());
         let tally = measure(&scenario, Some(&lab));
@@ -216,7 +216,7 @@ fn early_data_carries_the_first_request() {
     lab.fake.answer = Answer::Http2(Script::plain());
     let tls = lab.fake.tls.as_mut().unwrap();
     (tls.early_data, tls.alpn) = (16_384, vec![Alpn::Http2]);
-    let server = FakeServer::start(lab.fake.clone()).unwrap();
+    let server = TestServer::start(lab.fake.clone()).unwrap();
     let mut scenario = with(server.address(), Scheme::Https, 2);
     (scenario.load, scenario.shards) = (closed(1, Some(2)), NonZeroU32::MIN);
     scenario.timing.round = Length::Count(NonZeroU64::new(10).unwrap());

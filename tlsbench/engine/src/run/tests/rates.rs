@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn an_open_loop_begins_what_its_rate_says() {
-    let server = FakeServer::start(Fake::plain(100)).unwrap();
+    let server = TestServer::start(TestServerConfig::plain(100)).unwrap();
     for (arrivals, each) in [
         (Arrivals::Requests, 1),
         (Arrivals::Connections { requests: NonZeroU64::new(3).unwrap() }, 3),
@@ -66,7 +66,7 @@ fn starts_that_wait_too_long_are_missed() {
 
 #[test]
 fn more_shards_than_connections_lose_nothing_of_the_rate() {
-    let server = FakeServer::start(Fake::plain(100)).unwrap();
+    let server = TestServer::start(TestServerConfig::plain(100)).unwrap();
     let mut scenario = scenario(server.address(), Scheme::Http);
     scenario.shards = NonZeroU32::new(4).unwrap();
     scenario.load = open(Arrivals::Requests, 200.0, 2, 60_000);
@@ -78,8 +78,9 @@ fn more_shards_than_connections_lose_nothing_of_the_rate() {
 
 #[test]
 fn a_trial_ends_once_its_goal_is_out_of_reach_and_waits_for_no_timeout() {
-    let fake = Fake { answer: Answer::StallEvery(50), ..Fake::plain(100) };
-    let server = FakeServer::start(fake).unwrap();
+    let config =
+        TestServerConfig { answer: Answer::StallEvery(50), ..TestServerConfig::plain(100) };
+    let server = TestServer::start(config).unwrap();
     let mut scenario = scenario(server.address(), Scheme::Http);
     scenario.load = open(Arrivals::Requests, 200.0, 64, 60_000);
     scenario.timing.round = Length::Time(Nanos::from_millis(1_000));

@@ -1,13 +1,14 @@
 //! Histograms of a run held against the samples of the same run, each kept as it was taken.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 
 use tlsbench_core::pace::Starts;
 
 use super::*;
-use crate::drive::{Name, Outside, Wake};
-use crate::session::{Connection, Hands, Route, Session, Step};
+use crate::load::{ConnectionId, Io, Wake};
+use crate::session::{Connection, Route, Session, Step, StepContext};
 
 /// When requests were made, in that order, and when their responses ended.
 type Samples = Rc<RefCell<Vec<(Nanos, Option<Nanos>)>>>;
@@ -25,7 +26,7 @@ struct Noted {
     asked: usize,
 }
 
-impl Outside for Overheard {
+impl Io for Overheard {
     type Connection = Noted;
 
     fn now(&self) -> Nanos {
@@ -35,12 +36,12 @@ impl Outside for Overheard {
     fn open(
         &mut self,
         connection: &mut Noted,
-        name: Name,
+        name: ConnectionId,
         route: Route,
-        hands: &mut Hands<'_>,
+        context: &mut StepContext<'_>,
     ) -> Result<(), Failure> {
         connection.samples = Rc::clone(&self.samples);
-        self.sockets.open(&mut connection.session, name, route, hands)
+        self.sockets.open(&mut connection.session, name, route, context)
     }
 
     fn wake_at(&mut self, moment: Nanos) -> io::Result<()> {
@@ -81,59 +82,64 @@ impl Connection for Noted {
         self.session.is_reusable()
     }
 
-    fn place(&self) -> Option<u32> {
-        self.session.place()
+    fn free_slot(&self) -> Option<u32> {
+        self.session.free_slot()
     }
 
-    fn due(&self) -> Option<u32> {
-        self.session.due()
+    fn completed_slot(&self) -> Option<u32> {
+        self.session.completed_slot()
     }
 
-    fn moment(&self) -> Nanos {
-        self.session.moment()
+    fn last_response_at(&self) -> Nanos {
+        self.session.last_response_at()
     }
 
     fn deadline(&self) -> Nanos {
         self.session.deadline()
     }
 
-    fn step(&mut self, hung_up: bool, hands: &mut Hands<'_>) -> Step {
-        let step = self.session.step(hung_up, hands);
+    fn step(&mut self, hung_up: bool, context: &mut StepContext<'_>) -> Step {
+        let step = self.session.step(hung_up, context);
         if matches!(step, Step::Answered { .. }) {
-            self.samples.borrow_mut()[self.asked].1 = Some(self.session.moment());
+            self.samples.borrow_mut()[self.asked].1 = Some(self.session.last_response_at());
         }
         step
     }
 
-    fn resume(&mut self, hands: &mut Hands<'_>) -> Option<Step> {
-        self.session.resume(hands)
+    fn resume(&mut self, context: &mut StepContext<'_>) -> Option<Step> {
+        self.session.resume(context)
     }
 
-    fn expire(&mut self, hands: &mut Hands<'_>) -> Step {
-        self.session.expire(hands)
+    fn expire(&mut self, context: &mut StepContext<'_>) -> Step {
+        self.session.expire(context)
     }
 
-    fn request(&mut self, last: bool, now: Nanos, hands: &mut Hands<'_>) -> Result<(), Step> {
+    fn request(
+        &mut self,
+        last: bool,
+        now: Nanos,
+        context: &mut StepContext<'_>,
+    ) -> Result<(), Step> {
         let mut samples = self.samples.borrow_mut();
         self.asked = samples.len();
         samples.push((now, None));
-        self.session.request(last, now, hands)
+        self.session.request(last, now, context)
     }
 
-    fn rest(&mut self, hands: &mut Hands<'_>) {
-        self.session.rest(hands);
+    fn rest(&mut self, context: &mut StepContext<'_>) {
+        self.session.rest(context);
     }
 
-    fn close(&mut self, hands: &mut Hands<'_>) -> Step {
-        self.session.close(hands)
+    fn close(&mut self, context: &mut StepContext<'_>) -> Step {
+        self.session.close(context)
     }
 
     fn abandon(&mut self) {
         self.session.abandon();
     }
 
-    fn leave(&mut self, hands: &mut Hands<'_>) {
-        self.session.leave(hands);
+    fn leave(&mut self, context: &mut StepContext<'_>) {
+        self.session.leave(context);
     }
 }
 
@@ -143,10 +149,10 @@ fn overheard(
     lab: Option<&Lab>,
 ) -> (Tally, Nanos, Vec<(Nanos, Option<Nanos>)>) {
     let (samples, mut kept) = (Samples::default(), Kept::default());
-    let begin = on_a_shard(scenario, lab, |kit| {
+    let begin = on_a_shard(scenario, lab, |context| {
         let sockets = Sockets::new().unwrap();
-        let outside = Overheard { sockets, samples: Rc::clone(&samples) };
-        Drive::new(kit, outside).run(&mut kept).unwrap();
+        let io = Overheard { sockets, samples: Rc::clone(&samples) };
+        LoadLoop::new(context, io).run(&mut kept).unwrap();
     });
     let samples = samples.take();
     assert_eq!(kept.0.failures(), 0, "{:?}", kept.0.failed);
@@ -175,7 +181,7 @@ fn assert_same(tally: &Tally, phase: Phase, mut samples: Vec<Nanos>) {
 #[test]
 fn a_closed_loop_s_quantiles_are_those_of_its_samples() {
     let lab = lab();
-    let server = FakeServer::start(lab.fake.clone()).unwrap();
+    let server = TestServer::start(lab.fake.clone()).unwrap();
     let mut scenario = scenario(server.address(), Scheme::Https);
     scenario.load = closed(4, None);
     // Long enough for every connection's first request, which begins with the connection.
@@ -193,7 +199,7 @@ fn a_closed_loop_s_quantiles_are_those_of_its_samples() {
 
 #[test]
 fn an_open_loop_s_quantiles_are_those_of_its_samples_from_when_they_should_have_begun() {
-    let server = FakeServer::start(Fake::plain(100)).unwrap();
+    let server = TestServer::start(TestServerConfig::plain(100)).unwrap();
     let mut scenario = scenario(server.address(), Scheme::Http);
     // One connection, so that requests are made in the order of their starts.
     let (rate, spread) = (Rate::per_second(2_000.0).unwrap(), Spread::Poisson { seed: 3 });

@@ -2,17 +2,17 @@
 
 use tlsbench_core::tally::{Detail, ErrorCode, Failed, Failure, Reason};
 
-use super::{CONNECTION_WINDOW, Lost, STREAM_WINDOW, State, Stream};
-use crate::wire::Answer;
+use super::{CONNECTION_WINDOW, Lost, STREAM_WINDOW, State, StreamSlot};
+use crate::wire::ResponseSummary;
 use crate::wire::http2::frame::{self, Header};
-use crate::wire::http2::{Fault, Piece};
+use crate::wire::http2::{Fault, FramePiece};
 
 impl State {
-    pub(super) fn receive(&mut self, piece: Piece<'_>) -> Result<(), Fault> {
+    pub(super) fn receive(&mut self, piece: FramePiece<'_>) -> Result<(), Fault> {
         match piece {
-            Piece::Block { stream, end, block } => self.on_block(stream, end, block),
-            Piece::Data { stream, data, flow, end } => self.on_data(stream, data, flow, end),
-            Piece::Frame(header, payload) => match header.kind {
+            FramePiece::Block { stream, end, block } => self.on_block(stream, end, block),
+            FramePiece::Data { stream, data, flow, end } => self.on_data(stream, data, flow, end),
+            FramePiece::Frame(header, payload) => match header.kind {
                 frame::SETTINGS => self.on_settings(header, payload),
                 frame::WINDOW_UPDATE => self.on_window(header, payload),
                 frame::PING => self.on_ping(header, payload),
@@ -32,16 +32,16 @@ impl State {
         if id.is_multiple_of(2) || id >= self.next {
             return Err(Fault::Protocol);
         }
-        let place = self.place_of(id);
-        let stream = self.table.get(place as usize);
-        Ok(stream.is_some_and(|it| it.id == id && it.result.is_none()).then_some(place))
+        let slot = self.slot_of(id);
+        let stream = self.table.get(slot as usize);
+        Ok(stream.is_some_and(|it| it.id == id && it.result.is_none()).then_some(slot))
     }
 
     fn on_block(&mut self, id: u32, end: bool, block: &[u8]) -> Result<(), Fault> {
         // The table has to stay in step whatever becomes of the stream.
         let head = self.hpack.decode(block)?;
-        let Some(place) = self.find(id)? else { return Ok(()) };
-        let Some(stream) = self.table.get_mut(place as usize) else { return Ok(()) };
+        let Some(slot) = self.find(id)? else { return Ok(()) };
+        let Some(stream) = self.table.get_mut(slot as usize) else { return Ok(()) };
         stream.active = self.now;
         stream.first.get_or_insert(self.now);
         let is_good = match (stream.status, head.status) {
@@ -58,9 +58,9 @@ impl State {
             (_, status) => status.is_none() && end,
         };
         if !is_good {
-            self.malformed(place, Detail::Header, frame::PROTOCOL_ERROR);
+            self.malformed(slot, Detail::Header, frame::PROTOCOL_ERROR);
         } else if end {
-            self.complete(place);
+            self.complete(slot);
         }
         Ok(())
     }
@@ -74,8 +74,8 @@ impl State {
             frame::put_window(0, self.received, &mut self.out);
             self.received = 0;
         }
-        let Some(place) = self.find(id)? else { return Ok(()) };
-        let Some(stream) = self.table.get_mut(place as usize) else { return Ok(()) };
+        let Some(slot) = self.find(id)? else { return Ok(()) };
+        let Some(stream) = self.table.get_mut(slot as usize) else { return Ok(()) };
         stream.active = self.now;
         stream.body += u64::from(data);
         stream.received = stream.received.saturating_add(flow);
@@ -88,26 +88,26 @@ impl State {
         }
         let is_bodiless = self.head_only || matches!(stream.status, 204 | 304);
         if stream.status == 0 {
-            self.malformed(place, Detail::BodyWithoutHead, frame::PROTOCOL_ERROR);
+            self.malformed(slot, Detail::BodyWithoutHead, frame::PROTOCOL_ERROR);
         } else if is_bodiless && data > 0 {
-            self.malformed(place, Detail::BodyNotAllowed, frame::PROTOCOL_ERROR);
+            self.malformed(slot, Detail::BodyNotAllowed, frame::PROTOCOL_ERROR);
         } else if end {
-            self.complete(place);
+            self.complete(slot);
         }
         Ok(())
     }
 
     /// A response that is none: the server hears of it, and the connection goes on.
-    fn malformed(&mut self, place: u32, detail: Detail, code: u32) {
-        self.fail(place, Failed::of(Failure::ResponseMalformed, detail), Some(code));
+    fn malformed(&mut self, slot: u32, detail: Detail, code: u32) {
+        self.fail(slot, Failed::of(Failure::ResponseMalformed, detail), Some(code));
     }
 
     /// The server has said all of a response.
-    fn complete(&mut self, place: u32) {
-        let Some(stream) = self.table.get_mut(place as usize) else { return };
+    fn complete(&mut self, slot: u32) {
+        let Some(stream) = self.table.get_mut(slot as usize) else { return };
         let is_bodiless = self.head_only || matches!(stream.status, 204 | 304);
         if !is_bodiless && stream.length.is_some_and(|length| length != stream.body) {
-            self.malformed(place, Detail::ContentLength, frame::PROTOCOL_ERROR);
+            self.malformed(slot, Detail::ContentLength, frame::PROTOCOL_ERROR);
             return;
         }
         if stream.unsent > 0 {
@@ -117,8 +117,8 @@ impl State {
         }
         stream.last = Some(self.now);
         let (status, body_bytes) = (stream.status, stream.body);
-        stream.result = Some(Ok(Answer { status, body_bytes, reusable: true }));
-        self.due.push_back(place);
+        stream.result = Some(Ok(ResponseSummary { status, body_bytes, reusable: true }));
+        self.due.push_back(slot);
     }
 
     fn on_settings(&mut self, header: Header, payload: &[u8]) -> Result<(), Fault> {
@@ -155,7 +155,8 @@ impl State {
                 }
                 let more = i64::from(value) - self.stream_window;
                 self.stream_window = i64::from(value);
-                let under_way = |stream: &&mut Stream| stream.id != 0 && stream.result.is_none();
+                let under_way =
+                    |stream: &&mut StreamSlot| stream.id != 0 && stream.result.is_none();
                 for stream in self.table.iter_mut().filter(under_way) {
                     stream.window += more;
                     if stream.window > i64::from(frame::STREAM_MAX) {
@@ -183,13 +184,13 @@ impl State {
                 false => Ok(()),
             };
         }
-        let Some(place) = self.find(header.stream)? else { return Ok(()) };
-        let Some(stream) = self.table.get_mut(place as usize) else { return Ok(()) };
+        let Some(slot) = self.find(header.stream)? else { return Ok(()) };
+        let Some(stream) = self.table.get_mut(slot as usize) else { return Ok(()) };
         stream.window += more;
         if more == 0 {
-            self.malformed(place, Detail::Protocol, frame::PROTOCOL_ERROR);
+            self.malformed(slot, Detail::Protocol, frame::PROTOCOL_ERROR);
         } else if stream.window > most {
-            self.malformed(place, Detail::FlowControl, frame::FLOW_CONTROL_ERROR);
+            self.malformed(slot, Detail::FlowControl, frame::FLOW_CONTROL_ERROR);
         }
         Ok(())
     }
@@ -222,10 +223,10 @@ impl State {
         (self.leaving, self.farewell) = (true, Some(code));
         let failed = Failed::new(Failure::StreamRefused, Reason::ErrorCode(code));
         let lost = Lost::Untaken { failed, progressed: last > 0 };
-        for place in 0..self.table.len() as u32 {
-            let stream = self.table.get(place as usize);
+        for slot in 0..self.table.len() as u32 {
+            let stream = self.table.get(slot as usize);
             if stream.is_some_and(|it| it.id > last && it.result.is_none()) {
-                self.fail(place, lost, None);
+                self.fail(slot, lost, None);
             }
         }
         Ok(())
@@ -233,7 +234,7 @@ impl State {
 
     fn on_reset(&mut self, header: Header, payload: &[u8]) -> Result<(), Fault> {
         let code = number(payload)?;
-        let Some(place) = self.find(header.stream)? else { return Ok(()) };
+        let Some(slot) = self.find(header.stream)? else { return Ok(()) };
         let reason = Reason::ErrorCode(ErrorCode::from_wire(code));
         let lost = match code {
             frame::REFUSED_STREAM => {
@@ -242,7 +243,7 @@ impl State {
             }
             _ => Lost::Failed(Failed::new(Failure::StreamReset, reason)),
         };
-        self.fail(place, lost, None);
+        self.fail(slot, lost, None);
         Ok(())
     }
 

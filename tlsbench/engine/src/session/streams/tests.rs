@@ -5,7 +5,7 @@ use tlsbench_core::tally::Detail;
 
 use super::*;
 
-fn form(body: usize) -> Form {
+fn form(body: usize) -> RequestTemplate {
     let request = Request {
         protocol: Protocol::Http1,
         method: "GET".to_owned(),
@@ -23,7 +23,7 @@ fn form(body: usize) -> Form {
         sni: None,
         connect_to: vec![],
     };
-    Form::new(&request, &target, "h", "tlsbench")
+    RequestTemplate::new(&request, &target, "h", "tlsbench")
 }
 
 /// A connection on which the server said SETTINGS, with what went out taken.
@@ -82,26 +82,26 @@ fn respond(streams: &mut Streams, id: u32) {
 fn only_the_first_request_goes_out_before_the_server_has_said_its_settings() {
     let mut streams = Streams::new();
     streams.begin(8, false);
-    assert_eq!((streams.place(), streams.news()), (Some(0), None));
+    assert_eq!((streams.free_slot(), streams.news()), (Some(0), None));
     streams.request_since(&form(0), Nanos(0), Nanos(0));
-    assert_eq!(streams.place(), None);
+    assert_eq!(streams.free_slot(), None);
     feed(&mut streams, &frames(|out| frame::put_settings(&[], out)));
     assert_eq!((streams.news(), streams.news()), (Some(8), None));
-    assert_eq!(streams.place(), Some(1));
+    assert_eq!(streams.free_slot(), Some(1));
 }
 
 #[test]
 fn a_lower_limit_of_the_server_is_obeyed_and_a_higher_one_used() {
     let mut streams = streams(8, &[(frame::MAX_CONCURRENT_STREAMS, 2)]);
     assert_eq!(streams.news(), Some(2));
-    while streams.place().is_some() {
+    while streams.free_slot().is_some() {
         streams.request_since(&form(0), Nanos(0), Nanos(0));
     }
     assert_eq!(streams.open(), 2);
     let more = frames(|out| frame::put_settings(&[(frame::MAX_CONCURRENT_STREAMS, 100)], out));
     feed(&mut streams, &more);
     assert_eq!(streams.news(), Some(8));
-    while streams.place().is_some() {
+    while streams.free_slot().is_some() {
         streams.request_since(&form(0), Nanos(0), Nanos(0));
     }
     assert_eq!(streams.open(), 8);
@@ -123,7 +123,7 @@ fn a_window_that_overflows_is_an_error_of_flow_control() {
     feed(&mut one, &more(1));
     assert_eq!(one.end(), None);
     feed(&mut one, &more(0));
-    assert_eq!(one.end(), Some(End::Fault(Fault::FlowControl)));
+    assert_eq!(one.end(), Some(ConnectionEnd::Fault(Fault::FlowControl)));
 }
 
 #[test]
@@ -144,17 +144,17 @@ fn numbers_whose_place_is_taken_are_skipped() {
     streams.request_since(&form(0), Nanos(0), Nanos(0));
     let mut numbers = Vec::new();
     for _ in 0..6 {
-        let place = streams.place().unwrap();
+        let slot = streams.free_slot().unwrap();
         let id = streams.state.next.max(streams.state.free().unwrap());
         streams.request_since(&form(0), Nanos(0), Nanos(0));
-        numbers.push((id, place));
+        numbers.push((id, slot));
         respond(&mut streams, id);
         let outcome = streams.take().unwrap();
-        assert_eq!((outcome.place, outcome.result.map(|answer| answer.status)), (place, Ok(200)));
+        assert_eq!((outcome.slot, outcome.result.map(|answer| answer.status)), (slot, Ok(200)));
     }
     assert_eq!(numbers, [(3, 1), (5, 2), (7, 3), (11, 1), (13, 2), (15, 3)]);
     respond(&mut streams, 1);
-    assert_eq!(streams.take().unwrap().place, 0);
+    assert_eq!(streams.take().unwrap().slot, 0);
 }
 
 #[test]
@@ -162,9 +162,9 @@ fn a_place_is_taken_until_its_outcome_was() {
     let mut streams = streams(1, &[]);
     streams.request_since(&form(0), Nanos(0), Nanos(0));
     respond(&mut streams, 1);
-    assert_eq!((streams.place(), streams.due(), streams.open()), (None, Some(0), 1));
+    assert_eq!((streams.free_slot(), streams.completed_slot(), streams.open()), (None, Some(0), 1));
     streams.take().unwrap();
-    assert_eq!((streams.place(), streams.due(), streams.open()), (Some(1), None, 0));
+    assert_eq!((streams.free_slot(), streams.completed_slot(), streams.open()), (Some(1), None, 0));
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn windows_are_given_back_in_batches_and_not_overrun() {
     // As if nothing had been given back.
     streams.state.table[0].received = STREAM_WINDOW;
     feed(&mut streams, &chunk);
-    assert_eq!(streams.end(), Some(End::Fault(Fault::FlowControl)));
+    assert_eq!(streams.end(), Some(ConnectionEnd::Fault(Fault::FlowControl)));
 }
 
 #[test]
@@ -230,14 +230,18 @@ fn a_server_that_asks_and_does_not_read_is_left() {
     }
     assert_eq!(streams.end(), None);
     feed(&mut streams, &ping);
-    assert_eq!(streams.end(), Some(End::Fault(Fault::Excess)));
+    assert_eq!(streams.end(), Some(ConnectionEnd::Fault(Fault::Excess)));
 }
 
 /// Writes a frame.
 type Put = Box<dyn Fn(&mut Vec<u8>)>;
 
 /// How many of these frames end the connection, each of whose answers is read, and by what.
-fn taken(streams: &mut Streams, body: &[u8], put: impl Fn(&mut Vec<u8>)) -> (usize, Option<End>) {
+fn taken(
+    streams: &mut Streams,
+    body: &[u8],
+    put: impl Fn(&mut Vec<u8>),
+) -> (usize, Option<ConnectionEnd>) {
     let one = frames(put);
     for count in 1..=100_000 {
         feed(streams, &one);
@@ -281,19 +285,19 @@ fn a_server_that_sends_frames_that_nothing_asked_for_is_left() {
         feed(&mut one, &frames(|out| frame::put(frame::HEADERS, frame::END_HEADERS, 1, OK, out)));
         sent(&mut one, b"");
         let (count, end) = taken(&mut one, b"", flood);
-        assert_eq!(end, Some(End::Fault(Fault::Excess)), "{name}");
+        assert_eq!(end, Some(ConnectionEnd::Fault(Fault::Excess)), "{name}");
         assert_eq!(count, 9_999, "{name}: two heads came before, and the last is too much");
     }
     // Each setting counts, because each may change the window of every stream.
     let many = [(frame::INITIAL_WINDOW_SIZE, 1); 99];
     let (count, end) = taken(&mut streams(4, &[]), b"", |out| frame::put_settings(&many, out));
-    assert_eq!((count, end), (101, Some(End::Fault(Fault::Excess))));
+    assert_eq!((count, end), (101, Some(ConnectionEnd::Fault(Fault::Excess))));
     // A block in pieces of a byte each, long before it is too long.
     let mut one = streams(1, &[]);
     one.request_since(&form(0), Nanos(0), Nanos(0));
     feed(&mut one, &frames(|out| frame::put(frame::HEADERS, 0, 1, OK, out)));
     let (count, end) = taken(&mut one, b"", put(frame::CONTINUATION, 0, 1, b"\x88"));
-    assert_eq!((count, end), (10_000, Some(End::Fault(Fault::Excess))));
+    assert_eq!((count, end), (10_000, Some(ConnectionEnd::Fault(Fault::Excess))));
 }
 
 #[test]
@@ -347,7 +351,7 @@ fn what_has_no_first_byte_is_given_up_before_what_has_one() {
     assert_eq!(streams.expire(Nanos(99), timeout), Some(Nanos(100)));
     assert_eq!(streams.expire(Nanos(100), timeout), Some(Nanos(210)));
     let given_up: Vec<_> = std::iter::from_fn(|| streams.take()).collect();
-    let of = |outcome: &Outcome| (outcome.place, outcome.result.is_err(), outcome.first_byte);
+    let of = |outcome: &StreamOutcome| (outcome.slot, outcome.result.is_err(), outcome.first_byte);
     assert_eq!(given_up.iter().map(of).collect::<Vec<_>>(), [(0, true, None), (2, true, None)]);
     let resets = [(frame::RST_STREAM, 1, 4), (frame::RST_STREAM, 5, 4)];
     assert_eq!(outline(&sent(&mut streams, &[])), resets);

@@ -6,11 +6,11 @@ use super::frame::{self, Header};
 
 /// Frames that a server may still send on one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Budget {
+pub(super) struct FrameBudget {
     left: u32,
 }
 
-impl Budget {
+impl FrameBudget {
     pub(super) const fn new() -> Self {
         Self { left: FRAMES_MAX }
     }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::super::response::Reader;
+use super::super::response::ResponseReader;
 use super::frame;
-use super::frames::{Frames, Piece};
-use super::hpack::Decoder;
+use super::frames::{FramePiece, Frames};
+use super::hpack::HpackDecoder;
 
 fn work(f: impl FnOnce()) -> Duration {
     let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
@@ -41,7 +41,7 @@ const NOISE: Duration = Duration::from_millis(20);
 
 fn read_response(pieces: usize) -> impl Fn(&[u8]) {
     move |bytes| {
-        let mut reader = Reader::new();
+        let mut reader = ResponseReader::new();
         reader.begin(false);
         for piece in bytes.chunks(pieces) {
             if reader.push(piece).is_err() {
@@ -77,11 +77,11 @@ fn responses() {
 
 fn read_frames(pieces: usize) -> impl Fn(&[u8]) {
     move |bytes| {
-        let (mut frames, mut decoder) = (Frames::new(), Decoder::new());
+        let (mut frames, mut decoder) = (Frames::new(), HpackDecoder::new());
         for mut piece in bytes.chunks(pieces) {
             loop {
                 match frames.next(&mut piece) {
-                    Ok(Some(Piece::Block { block, .. })) => {
+                    Ok(Some(FramePiece::Block { block, .. })) => {
                         if decoder.decode(block).is_err() {
                             return;
                         }
@@ -134,7 +134,7 @@ fn frames_and_their_header_blocks() {
 #[test]
 fn header_blocks() {
     let decode = |bytes: &[u8]| {
-        let _ = Decoder::new().decode(bytes);
+        let _ = HpackDecoder::new().decode(bytes);
     };
     let kept = b"\x40\x01a\x01b";
     for (name, part) in [

@@ -1,12 +1,12 @@
 //! Frames from pieces of any size: data is counted as it comes, anything else is put together.
 
-use super::budget::Budget;
+use super::budget::FrameBudget;
 use super::frame::{self, Header};
 use super::{BLOCK_MAX, Fault};
 
 /// What came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Piece<'p> {
+pub(crate) enum FramePiece<'p> {
     /// A whole header block, however many frames it came in.
     Block {
         /// The stream.
@@ -44,7 +44,7 @@ pub(crate) struct Frames {
     block: Vec<u8>,
     continued: Option<Continued>,
     is_first: bool,
-    budget: Budget,
+    budget: FrameBudget,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Frames {
             block: Vec::new(),
             continued: None,
             is_first: true,
-            budget: Budget::new(),
+            budget: FrameBudget::new(),
         }
     }
 
@@ -88,7 +88,7 @@ impl Frames {
     pub(crate) fn reset(&mut self) {
         (self.at, self.have, self.continued) = (At::Header, 0, None);
         self.is_first = true;
-        self.budget = Budget::new();
+        self.budget = FrameBudget::new();
         self.partial.clear();
         self.block.clear();
     }
@@ -103,7 +103,7 @@ impl Frames {
     pub(crate) fn next<'p, 'i: 'p>(
         &'p mut self,
         input: &mut &'i [u8],
-    ) -> Result<Option<Piece<'p>>, Fault> {
+    ) -> Result<Option<FramePiece<'p>>, Fault> {
         loop {
             match self.at {
                 At::Header => {
@@ -121,7 +121,7 @@ impl Frames {
                     let (stream, end) = (header.stream, header.has(frame::END_STREAM));
                     self.at = At::Data(Data { stream, end, data, padding });
                     // The length itself counts as well.
-                    return Ok(Some(Piece::Data { stream, data: 0, flow: 1, end: false }));
+                    return Ok(Some(FramePiece::Data { stream, data: 0, flow: 1, end: false }));
                 }
                 At::Data(Data { stream, end, data, padding }) => {
                     if input.is_empty() && data + padding > 0 {
@@ -138,7 +138,7 @@ impl Frames {
                     };
                     let flow = (here + pad_here) as u32;
                     let end = end && is_over;
-                    return Ok(Some(Piece::Data { stream, data: here as u32, flow, end }));
+                    return Ok(Some(FramePiece::Data { stream, data: here as u32, flow, end }));
                 }
                 At::Payload(header) => {
                     let missing = header.length - self.partial.len();
@@ -238,18 +238,18 @@ impl Frames {
         Ok(header.has(frame::END_HEADERS))
     }
 
-    fn whole_block(&mut self) -> Option<Piece<'_>> {
+    fn whole_block(&mut self) -> Option<FramePiece<'_>> {
         let Continued { stream, end } = self.continued.take()?;
-        Some(Piece::Block { stream, end, block: &self.block })
+        Some(FramePiece::Block { stream, end, block: &self.block })
     }
 }
 
-fn finish(header: Header, payload: &[u8]) -> Result<Piece<'_>, Fault> {
+fn finish(header: Header, payload: &[u8]) -> Result<FramePiece<'_>, Fault> {
     if header.kind != frame::HEADERS {
-        return Ok(Piece::Frame(header, payload));
+        return Ok(FramePiece::Frame(header, payload));
     }
     let (stream, end) = (header.stream, header.has(frame::END_STREAM));
-    Ok(Piece::Block { stream, end, block: fragment(header, payload)? })
+    Ok(FramePiece::Block { stream, end, block: fragment(header, payload)? })
 }
 
 /// What a HEADERS frame holds of a block.
@@ -286,13 +286,13 @@ mod tests {
     }
 
     impl Came {
-        fn take(&mut self, piece: Piece<'_>) {
+        fn take(&mut self, piece: FramePiece<'_>) {
             match piece {
-                Piece::Block { stream, end, block } => {
+                FramePiece::Block { stream, end, block } => {
                     self.blocks.push((stream, end, block.to_vec()));
                 }
-                Piece::Frame(header, payload) => self.frames.push((header, payload.to_vec())),
-                Piece::Data { stream, data, flow, end } => match self.data.last_mut() {
+                FramePiece::Frame(header, payload) => self.frames.push((header, payload.to_vec())),
+                FramePiece::Data { stream, data, flow, end } => match self.data.last_mut() {
                     Some(last) if last.0 == stream && !last.3 => {
                         (last.1, last.2, last.3) = (last.1 + data, last.2 + flow, end);
                     }

@@ -3,7 +3,7 @@
 #![allow(clippy::panic, reason = "a property that does not hold is a panic")]
 
 pub use super::hpack::fuzzing::huffman;
-use super::{Decoder, Frames, Piece};
+use super::{FramePiece, Frames, HpackDecoder};
 
 /// Reads frames in pieces of `size` bytes: a line for each, data of one frame added up.
 pub(in crate::wire) fn frames(input: &[u8], size: usize) -> (Vec<String>, bool) {
@@ -15,7 +15,7 @@ pub(in crate::wire) fn frames(input: &[u8], size: usize) -> (Vec<String>, bool) 
         loop {
             match frames.next(&mut rest) {
                 Ok(None) => break,
-                Ok(Some(Piece::Data { stream, data: bytes, flow, end })) => {
+                Ok(Some(FramePiece::Data { stream, data: bytes, flow, end })) => {
                     data.push((stream, bytes, flow, end));
                 }
                 Ok(Some(other)) => {
@@ -53,7 +53,7 @@ fn flush(data: &mut Vec<(u32, u32, u32, bool)>, seen: &mut Vec<String>) {
 
 /// Header blocks of one connection: the first byte of each is its length. No panic, whatever is in them.
 pub fn hpack(mut input: &[u8]) {
-    let mut decoder = Decoder::new();
+    let mut decoder = HpackDecoder::new();
     while let Some((&length, rest)) = input.split_first() {
         let (block, rest) = rest.split_at(rest.len().min(length.into()));
         input = rest;

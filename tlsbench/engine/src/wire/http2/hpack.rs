@@ -15,7 +15,7 @@ pub(super) use put::{Indexing, dynamic, put_field, put_indexed, put_table_size};
 
 /// What a header block of a response says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct DecodedHead {
     /// `:status`.
     pub(crate) status: Option<u16>,
     /// `content-length`.
@@ -26,7 +26,7 @@ pub(crate) struct Head {
 
 /// Decompresses the header blocks of one connection.
 #[derive(Debug)]
-pub(crate) struct Decoder {
+pub(crate) struct HpackDecoder {
     /// A ring: `newest` and the `count - 1` places after it.
     entries: Box<[Entry; ENTRIES]>,
     newest: usize,
@@ -41,12 +41,12 @@ pub(crate) struct Decoder {
 struct Entry {
     size: u32,
     name_length: u32,
-    name: Name,
-    field: Field,
+    name: KnownName,
+    field: KnownField,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Name {
+enum KnownName {
     /// Of a request, of another protocol, or none at all.
     Bad,
     Length,
@@ -55,14 +55,14 @@ enum Name {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
+enum KnownField {
     Bad,
     Length(u64),
     Other,
     Status(u16),
 }
 
-impl Decoder {
+impl HpackDecoder {
     pub(crate) fn new() -> Self {
         Self {
             entries: Box::new([Entry::NONE; ENTRIES]),
@@ -79,8 +79,8 @@ impl Decoder {
     }
 
     /// Decompresses a whole block.
-    pub(crate) fn decode(&mut self, mut block: &[u8]) -> Result<Head, Fault> {
-        let mut head = Head::default();
+    pub(crate) fn decode(&mut self, mut block: &[u8]) -> Result<DecodedHead, Fault> {
+        let mut head = DecodedHead::default();
         let (mut list, mut is_begin, mut regular) = (0, true, false);
         while let Some(&first) = block.first() {
             let entry = if first & 0x80 != 0 {
@@ -130,10 +130,10 @@ impl Decoder {
     fn find(&self, index: usize) -> Result<Entry, Fault> {
         if let Some((name, value)) = fixed::field(index) {
             let known = match index {
-                STATUS_FIRST..=STATUS_LAST => Name::Status,
-                LENGTH => Name::Length,
-                1..STATUS_FIRST | TRANSFER_ENCODING => Name::Bad,
-                _ => Name::Other,
+                STATUS_FIRST..=STATUS_LAST => KnownName::Status,
+                LENGTH => KnownName::Length,
+                1..STATUS_FIRST | TRANSFER_ENCODING => KnownName::Bad,
+                _ => KnownName::Other,
             };
             let size = (name.len() + value.len() + OVERHEAD) as u32;
             let field = Text::of(value.as_bytes()).field(known);
@@ -169,27 +169,28 @@ impl Decoder {
     }
 }
 
-impl Head {
-    fn take(&mut self, field: Field, regular: &mut bool) {
+impl DecodedHead {
+    fn take(&mut self, field: KnownField, regular: &mut bool) {
         match field {
-            Field::Status(status) => {
+            KnownField::Status(status) => {
                 self.malformed |= *regular || self.status.is_some();
                 self.status = Some(status);
                 return;
             }
-            Field::Bad => self.malformed = true,
-            Field::Length(length) => {
+            KnownField::Bad => self.malformed = true,
+            KnownField::Length(length) => {
                 self.malformed |= self.length.is_some_and(|other| other != length);
                 self.length = Some(length);
             }
-            Field::Other => {}
+            KnownField::Other => {}
         }
         *regular = true;
     }
 }
 
 impl Entry {
-    const NONE: Self = Self { size: 0, name_length: 0, name: Name::Other, field: Field::Other };
+    const NONE: Self =
+        Self { size: 0, name_length: 0, name: KnownName::Other, field: KnownField::Other };
 }
 
 /// A string as far as it matters: its length, its beginning, and what it may not hold.
@@ -235,23 +236,23 @@ impl Text {
         self.length += 1;
     }
 
-    fn name(&self) -> Name {
+    fn name(&self) -> KnownName {
         match self.begin.get(..self.length) {
-            _ if self.no_name => Name::Bad,
-            Some(b":status") => Name::Status,
-            Some(b"content-length") => Name::Length,
+            _ if self.no_name => KnownName::Bad,
+            Some(b":status") => KnownName::Status,
+            Some(b"content-length") => KnownName::Length,
             // RFC 9113, section 8.2.2.
             Some(
                 b"" | b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding"
                 | b"upgrade",
             )
-            | Some([b':', ..]) => Name::Bad,
-            _ if self.begin.starts_with(b":") => Name::Bad,
-            _ => Name::Other,
+            | Some([b':', ..]) => KnownName::Bad,
+            _ if self.begin.starts_with(b":") => KnownName::Bad,
+            _ => KnownName::Other,
         }
     }
 
-    fn field(&self, name: Name) -> Field {
+    fn field(&self, name: KnownName) -> KnownField {
         let digits = || {
             let text = self.begin.get(..self.length).filter(|text| !text.is_empty())?;
             text.iter().try_fold(0_u64, |sum, digit| {
@@ -260,15 +261,15 @@ impl Text {
             })
         };
         match name {
-            _ if self.no_value => Field::Bad,
-            Name::Bad => Field::Bad,
-            Name::Other => Field::Other,
-            Name::Length => digits().map_or(Field::Bad, Field::Length),
-            Name::Status => digits()
+            _ if self.no_value => KnownField::Bad,
+            KnownName::Bad => KnownField::Bad,
+            KnownName::Other => KnownField::Other,
+            KnownName::Length => digits().map_or(KnownField::Bad, KnownField::Length),
+            KnownName::Status => digits()
                 .filter(|_| self.length == 3)
                 .and_then(|status| u16::try_from(status).ok())
                 .filter(|&status| status >= 100)
-                .map_or(Field::Bad, Field::Status),
+                .map_or(KnownField::Bad, KnownField::Status),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::hpack::{Indexing, dynamic, put_field, put_indexed, put_table_size};
 
 /// A request as it is sent over HTTP/2, any number of times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Form {
+pub(crate) struct RequestTemplate {
     /// The header block that puts its fields into the server's table.
     first: Box<[u8]>,
     /// The one that names them there.
@@ -23,7 +23,7 @@ pub(crate) struct Form {
     pub(crate) body: Box<[u8]>,
 }
 
-impl Form {
+impl RequestTemplate {
     /// Renders a request to a target; `authority` is what HTTP/1.1 calls Host.
     pub(crate) fn new(request: &Request, target: &Target, authority: &str, agent: &str) -> Self {
         let scheme = match target.scheme {
@@ -96,13 +96,13 @@ impl Form {
         let end = if self.body.is_empty() { frame::END_STREAM } else { 0 };
         let size = dictionary.changed.take();
         let block = match dictionary.state {
-            State::Empty if self.kept <= dictionary.limit => {
-                dictionary.state = State::Filled;
+            TableState::Empty if self.kept <= dictionary.limit => {
+                dictionary.state = TableState::Filled;
                 &self.first
             }
-            State::Filled if self.kept <= dictionary.limit => &self.again,
-            State::Empty | State::Filled | State::Lost => {
-                dictionary.state = State::Lost;
+            TableState::Filled if self.kept <= dictionary.limit => &self.again,
+            TableState::Empty | TableState::Filled | TableState::Lost => {
+                dictionary.state = TableState::Lost;
                 &self.plain
             }
         };
@@ -129,7 +129,7 @@ impl Form {
 /// What the server's table holds of our request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dictionary {
-    state: State,
+    state: TableState,
     /// The smallest size that the server ever gave its table.
     limit: usize,
     /// A smaller size that the next block has to begin with (RFC 7541, section 4.2).
@@ -137,7 +137,7 @@ pub(crate) struct Dictionary {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum TableState {
     Empty,
     Filled,
     /// What it holds is not known any more, and not used.
@@ -146,7 +146,7 @@ enum State {
 
 impl Dictionary {
     pub(crate) const fn new() -> Self {
-        Self { state: State::Empty, limit: TABLE_DEFAULT, changed: None }
+        Self { state: TableState::Empty, limit: TABLE_DEFAULT, changed: None }
     }
 
     /// The server says how large its table may be; we make no use of a larger one.
@@ -173,7 +173,7 @@ const FIELD_OVERHEAD: usize = 32;
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Decoder, Frames, Piece};
+    use super::super::{FramePiece, Frames, HpackDecoder};
     use super::*;
 
     fn fields(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -190,7 +190,7 @@ mod tests {
     ];
 
     /// The blocks that so many requests are sent with, read back.
-    fn sent(form: &Form, dictionary: &mut Dictionary, requests: u32) -> Vec<Vec<u8>> {
+    fn sent(form: &RequestTemplate, dictionary: &mut Dictionary, requests: u32) -> Vec<Vec<u8>> {
         let (mut out, mut frames) = (Vec::new(), Frames::new());
         frame::put_settings(&[], &mut out);
         for stream in 0..requests {
@@ -199,7 +199,7 @@ mod tests {
         let mut input = out.as_slice();
         let mut blocks = Vec::new();
         while let Some(piece) = frames.next(&mut input).unwrap() {
-            if let Piece::Block { block, end, .. } = piece {
+            if let FramePiece::Block { block, end, .. } = piece {
                 assert_eq!(end, form.body.is_empty());
                 blocks.push(block.to_vec());
             }
@@ -209,13 +209,13 @@ mod tests {
 
     #[test]
     fn the_first_request_fills_the_table_and_the_others_name_what_is_there() {
-        let form = Form::render(&fields(GET));
+        let form = RequestTemplate::render(&fields(GET));
         let blocks = sent(&form, &mut Dictionary::new(), 3);
         let secret = [&b"\x1f\x08\x84"[..], &[0x41, 0x49, 0x61, 0x53]].concat();
         assert_eq!(blocks[1], [&b"\x82\x87\xc0\xbf\xbe"[..], &secret].concat());
         assert_eq!(blocks[2], blocks[1]);
         // As a decoder of ours sees it: the table is the same after each.
-        let mut decoder = Decoder::new();
+        let mut decoder = HpackDecoder::new();
         for block in &blocks {
             decoder.decode(block).unwrap();
         }
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_smaller_table_is_acknowledged_and_used_only_if_all_fits() {
-        let form = Form::render(&fields(GET));
+        let form = RequestTemplate::render(&fields(GET));
         let mut dictionary = Dictionary::new();
         let filled = sent(&form, &mut dictionary, 2);
         dictionary.resize(form.kept);
@@ -241,7 +241,7 @@ mod tests {
         let none = sent(&form, &mut dictionary, 2);
         assert_eq!((none[0][0], &none[0][1..]), (0x20, &*form.plain));
         assert_eq!(none[1], *form.plain);
-        let mut decoder = Decoder::new();
+        let mut decoder = HpackDecoder::new();
         for block in filled.iter().chain(&smaller).chain(&none) {
             decoder.decode(block).unwrap();
         }
@@ -251,7 +251,7 @@ mod tests {
     fn fields_beyond_the_table_are_written_each_time_and_long_blocks_in_several_frames() {
         let long = "x;".repeat(2_030);
         let huge = "?".repeat(40_000);
-        let form = Form::render(&fields(&[
+        let form = RequestTemplate::render(&fields(&[
             (":method", "GET"),
             ("a", &long),
             ("b", "kept or not"),
@@ -261,7 +261,7 @@ mod tests {
         let blocks = sent(&form, &mut Dictionary::new(), 2);
         assert_eq!(blocks.len(), 2);
         assert!(blocks[1].len() > 40_000 && blocks[0].len() > blocks[1].len() + 3_000);
-        let mut decoder = Decoder::new();
+        let mut decoder = HpackDecoder::new();
         for block in &blocks {
             decoder.decode(block).unwrap();
         }

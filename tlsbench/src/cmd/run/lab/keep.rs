@@ -15,7 +15,7 @@ use tlsbench_core::record::{Measured, Note, SCHEMA, TargetRecord};
 use tlsbench_core::scenario::{ClientCertificate, Load, Scenario};
 use tlsbench_core::units::{Nanos, Rate};
 use tlsbench_engine::probe::Other;
-use tlsbench_engine::topology::StandingHop;
+use tlsbench_engine::topology::RunningHop;
 use tlsbench_engine::trial::{HopUse, Idle, IdleUse, Trial};
 
 use super::super::environment;
@@ -34,7 +34,7 @@ pub(super) struct Taken<'a> {
     /// What the load engine was told, without the address of this round.
     pub(super) scenario: Option<Scenario>,
     pub(super) trial: Trial,
-    pub(super) hops: &'a [StandingHop],
+    pub(super) hops: &'a [RunningHop],
 }
 
 /// Keeps what a run measures.
@@ -100,10 +100,10 @@ impl Keeper {
         &mut self,
         (placement, round): (&str, u32),
         idle: &Idle,
-        hops: &[StandingHop],
+        hops: &[RunningHop],
     ) {
         let count = f64::from(idle.connections.max(1));
-        let of_hop = |(hop, IdleUse { before, after, rest }): (&StandingHop, &IdleUse)| IdleHop {
+        let of_hop = |(hop, IdleUse { before, after, rest }): (&RunningHop, &IdleUse)| IdleHop {
             role: hop.role,
             before_bytes: before.resident_bytes,
             after_bytes: after.resident_bytes,
@@ -255,7 +255,7 @@ fn beside(folder: &Path, mut scenario: Scenario) -> Scenario {
     scenario
 }
 
-fn hop_record(hop: &StandingHop, lab: &Lab) -> HopRecord {
+fn hop_record(hop: &RunningHop, lab: &Lab) -> HopRecord {
     let engine = hop.engine.parse().unwrap_or(EngineName::Builtin);
     let asked = lab.engines.get(&hop.role).copied().unwrap_or(EngineName::Builtin);
     let mut notes: Vec<String> = hop.notes.iter().map(|note| (*note).to_owned()).collect();

@@ -11,7 +11,7 @@ use tlsbench_core::record::lab::Receiving;
 use tlsbench_core::scenario::Scenario;
 use tlsbench_core::units::Nanos;
 use tlsbench_engine::run::{Inputs, Stop};
-use tlsbench_engine::topology::{Ground, Network, Topology};
+use tlsbench_engine::topology::{Network, Topology, TopologyConfig};
 use tlsbench_engine::trial::{Hold, Idle, Trial, hold, measure};
 use tlsbench_engine::{affinity, netns};
 
@@ -88,7 +88,7 @@ impl Site {
             true => name.clone(),
             false => format!("{name}@{bytes}"),
         };
-        let ground = Ground {
+        let config = TopologyConfig {
             tlsbench: &self.tlsbench,
             engines: self.engines.by_role(bytes),
             folder: &self.folder.join(folder),
@@ -103,7 +103,7 @@ impl Site {
             },
         };
         let wiring = Wiring { response_bytes: bytes, ..self.wiring.clone() };
-        Topology::start(placement, &wiring, &ground)
+        Topology::start(placement, &wiring, &config)
             .with_context(|| format!("cannot put up `{name}`"))
     }
 

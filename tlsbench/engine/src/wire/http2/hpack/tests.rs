@@ -8,12 +8,12 @@ pub(super) fn bytes(hex: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect()
 }
 
-fn small(limit: usize) -> Decoder {
-    Decoder { limit, ..Decoder::new() }
+fn small(limit: usize) -> HpackDecoder {
+    HpackDecoder { limit, ..HpackDecoder::new() }
 }
 
 /// The sizes of what is in the table, the newest first.
-fn sizes(decoder: &Decoder) -> Vec<u32> {
+fn sizes(decoder: &HpackDecoder) -> Vec<u32> {
     (1..=decoder.count).map(|at| decoder.find(fixed::FIELDS + at).unwrap().size).collect()
 }
 
@@ -65,7 +65,7 @@ fn responses_of_the_rfc_leave_the_table_as_it_says() {
         let mut decoder = small(256);
         for (hex, status, table, size) in examples {
             let head = decoder.decode(&bytes(hex)).unwrap();
-            assert_eq!(head, Head { status: Some(status), length: None, malformed: false });
+            assert_eq!(head, DecodedHead { status: Some(status), length: None, malformed: false });
             assert_eq!((sizes(&decoder).as_slice(), decoder.size), (table, size), "{hex}");
         }
     }
@@ -89,7 +89,7 @@ fn requests_of_the_rfc_leave_the_table_as_it_says_and_are_no_responses() {
             ("8287 85bf 4088 25a8 49e9 5ba9 7d7f 8925 a849 e95b b8e8 b4bf", &[54, 53, 57]),
         ],
     ] {
-        let mut decoder = Decoder::new();
+        let mut decoder = HpackDecoder::new();
         for (hex, table) in examples {
             assert!(decoder.decode(&bytes(hex)).unwrap().malformed);
             assert_eq!(sizes(&decoder), *table, "{hex}");
@@ -101,7 +101,7 @@ fn requests_of_the_rfc_leave_the_table_as_it_says_and_are_no_responses() {
         ("1008 7061 7373 776f 7264 0673 6563 7265 74", &[]),
         ("82", &[]),
     ] {
-        let mut decoder = Decoder::new();
+        let mut decoder = HpackDecoder::new();
         decoder.decode(&bytes(hex)).unwrap();
         assert_eq!(sizes(&decoder), table, "{hex}");
     }
@@ -121,15 +121,15 @@ fn integers_are_those_of_the_rfc() {
 
 #[test]
 fn meanings_come_from_the_table_as_well() {
-    let mut decoder = Decoder::new();
+    let mut decoder = HpackDecoder::new();
     // `:status: 201` and `content-length: 12` are put there, and then named.
     let first = decoder.decode(b"\x48\x03201\x5c\x0212").unwrap();
     let again = decoder.decode(b"\xbf\xbe").unwrap();
-    assert_eq!(first, Head { status: Some(201), length: Some(12), malformed: false });
+    assert_eq!(first, DecodedHead { status: Some(201), length: Some(12), malformed: false });
     assert_eq!(again, first);
     // The name of the second, with another value.
     let other = decoder.decode(b"\x88\x7e\x0213").unwrap();
-    assert_eq!(other, Head { status: Some(200), length: Some(13), malformed: false });
+    assert_eq!(other, DecodedHead { status: Some(200), length: Some(13), malformed: false });
 }
 
 #[test]
@@ -151,16 +151,20 @@ fn what_is_no_response_is_malformed_and_the_table_is_in_step() {
         b"\x88\x79\x07chunked",
         b"\x82",
     ] {
-        let mut decoder = Decoder::new();
+        let mut decoder = HpackDecoder::new();
         assert!(decoder.decode(block).unwrap().malformed, "{block:x?}");
         let sum: u32 = sizes(&decoder).iter().sum();
         assert_eq!(decoder.size, sum as usize);
     }
     let long =
         [b"\x88\x40\x01a\x7f\x81\x7e".to_vec(), vec![b'x'; 16_256], b"\xbe".to_vec()].concat();
-    assert_eq!(Decoder::new().decode(&long), Err(Fault::Compression), "it was too large to keep");
+    assert_eq!(
+        HpackDecoder::new().decode(&long),
+        Err(Fault::Compression),
+        "it was too large to keep"
+    );
     let list = [b"\x88\x40\x01a\x7f\xa1\x1e".to_vec(), vec![b'x'; 4_000], vec![0xbe; 80]].concat();
-    assert!(Decoder::new().decode(&list).unwrap().malformed);
+    assert!(HpackDecoder::new().decode(&list).unwrap().malformed);
 }
 
 #[test]
@@ -175,13 +179,13 @@ fn what_cannot_be_decompressed_is_a_fault() {
         b"\x3f\xe2\x1f",
         b"\x40\x81\xff\x01b",
     ] {
-        assert_eq!(Decoder::new().decode(block), Err(Fault::Compression), "{block:x?}");
+        assert_eq!(HpackDecoder::new().decode(block), Err(Fault::Compression), "{block:x?}");
     }
 }
 
 #[test]
 fn the_table_shrinks_when_the_server_says_so_and_is_never_larger_than_we_said() {
-    let mut decoder = Decoder::new();
+    let mut decoder = HpackDecoder::new();
     for _ in 0..200 {
         decoder.decode(b"\x88\x40\x00\x00").unwrap();
     }
@@ -200,7 +204,7 @@ proptest! {
         blocks in proptest::collection::vec(
             proptest::collection::vec(any::<u8>(), 0..200), 1..8)
     ) {
-        let mut decoder = Decoder::new();
+        let mut decoder = HpackDecoder::new();
         for block in blocks {
             let _ = decoder.decode(&block);
             let sum: u32 = sizes(&decoder).iter().sum();
@@ -213,7 +217,7 @@ proptest! {
     fn fields_that_are_put_are_found_again(
         fields in proptest::collection::vec(("[a-z-]{1,40}", "[ -~]{0,300}"), 0..6)
     ) {
-        let mut decoder = Decoder::new();
+        let mut decoder = HpackDecoder::new();
         let mut block = vec![0x88];
         let mut kept = 0;
         for (name, value) in &fields {

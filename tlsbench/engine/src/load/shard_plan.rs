@@ -52,7 +52,7 @@ impl AddressBook {
 
 /// One shard's part of one target's rounds.
 #[derive(Clone, Debug)]
-pub(crate) struct Course {
+pub(crate) struct ShardPlan {
     /// Where connections go, in turn.
     pub(crate) addresses: Arc<AddressBook>,
     /// The file that the roots came from, where it is one.
@@ -110,7 +110,7 @@ pub(crate) enum Work {
     },
 }
 
-impl Course {
+impl ShardPlan {
     /// When each place for a connection may be taken first.
     pub(crate) fn first_starts(&self) -> Vec<Nanos> {
         match self.work {

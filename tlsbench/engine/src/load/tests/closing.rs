@@ -13,8 +13,8 @@ fn no_operation_waits_for_a_connection_to_close() {
     let (rate, spread) = (Rate::per_second(1_000.0).unwrap(), Spread::Even);
     let open = Work::Open { arrivals, rate, spread, pool: some(2), wait_max: ms(60_000) };
     for work in [closed(1, Some(1)), open] {
-        let course = course(work, Length::Time(ms(100)), 2);
-        let rounds = run(&course, closing_after(ms(50)));
+        let plan = shard_plan(work, Length::Time(ms(100)), 2);
+        let rounds = run(&plan, closing_after(ms(50)));
         let ended: Vec<_> = rounds.iter().map(|(tally, _)| tally.succeeded).collect();
         // One that ends at the very edge of a closed loop's rounds may be in either.
         assert!(ended[0].abs_diff(100) <= 1 && ended.iter().sum::<u64>() >= 199, "{ended:?}");
@@ -28,8 +28,8 @@ fn no_operation_waits_for_a_connection_to_close() {
 
 #[test]
 fn of_connections_that_do_not_close_only_so_many_are_waited_for() {
-    let course = course(closed(4, Some(1)), Length::Time(ms(1_000)), 1);
-    let rounds = run(&course, closing_after(ms(30_000)));
+    let plan = shard_plan(closed(4, Some(1)), Length::Time(ms(1_000)), 1);
+    let rounds = run(&plan, closing_after(ms(30_000)));
     let (tally, _) = &rounds[0];
     assert!(tally.succeeded >= 3_990, "{}", tally.succeeded);
     // Four in a millisecond: 512 make way after 128 ms.

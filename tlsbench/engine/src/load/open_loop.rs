@@ -8,15 +8,16 @@ use tlsbench_core::scenario;
 use tlsbench_core::tally::Phase;
 use tlsbench_core::units::Nanos;
 
-use super::course::{Course, Work};
-use super::kit::{Counts, Kit};
+use super::operation::{Operation, UntakenOperation};
 use super::rounds::Rounds;
-use super::{Drive, Op, Outside, Untaken, index_of};
+use super::shard_context::{LoadCounts, ShardContext};
+use super::shard_plan::{ShardPlan, Work};
+use super::{Io, LoadLoop, index_of};
 use crate::session::Connection as _;
 
 /// Arrivals, the queue for the pool, and the pool's free places.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct OpenLoop {
     starts: Starts,
     begin: Nanos,
     next: Option<Nanos>,
@@ -35,23 +36,23 @@ pub(super) struct Open {
 }
 
 /// Where an operation can begin.
-pub(super) enum Place {
+pub(super) enum StartOn {
     /// On a connection that stands.
     Idle(usize),
     /// In a slot without one.
     Vacant(usize),
 }
 
-impl Open {
+impl OpenLoop {
     /// The open loop of a course; nothing when it is a closed one.
-    pub(super) fn of(course: &Course) -> Option<Self> {
-        let Work::Open { arrivals: of, rate, spread, pool, wait_max } = course.work else {
+    pub(super) fn of(plan: &ShardPlan) -> Option<Self> {
+        let Work::Open { arrivals: of, rate, spread, pool, wait_max } = plan.work else {
             return None;
         };
         let slots = usize::try_from(pool.get()).unwrap_or(usize::MAX);
         let mut open = Self {
-            starts: Starts::new(rate, spread, course.ramp, course.shard),
-            begin: course.begin,
+            starts: Starts::new(rate, spread, plan.ramp, plan.shard),
+            begin: plan.begin,
             next: None,
             of,
             wait_max,
@@ -59,7 +60,7 @@ impl Open {
             vacant: (0..pool.get()).rev().collect(),
             idle: Vec::with_capacity(slots.saturating_mul(STALE_FACTOR)),
             exhausted: false,
-            under_way: vec![0; usize::try_from(course.rounds.get()).unwrap_or_default() + 1],
+            under_way: vec![0; usize::try_from(plan.rounds.get()).unwrap_or_default() + 1],
         };
         open.advance();
         Some(open)
@@ -108,23 +109,28 @@ impl Open {
         &mut self,
         intended: IntendedStart,
         round: u32,
-        kit: &mut Kit<'_>,
-        counts: &mut Counts,
+        context: &mut ShardContext<'_>,
+        counts: &mut LoadCounts,
     ) {
         if self.waiting.len() < WAITING_MAX {
             self.waiting.push_back((intended, round));
         } else {
-            miss(round, kit, counts);
+            miss(round, context, counts);
         }
     }
 
     /// Gives up the starts that have waited too long.
-    pub(super) fn expire(&mut self, now: Nanos, kit: &mut Kit<'_>, counts: &mut Counts) {
+    pub(super) fn expire(
+        &mut self,
+        now: Nanos,
+        context: &mut ShardContext<'_>,
+        counts: &mut LoadCounts,
+    ) {
         while let Some(&(intended, round)) = self.waiting.front()
             && now - intended.0 > self.wait_max
         {
             self.waiting.pop_front();
-            miss(round, kit, counts);
+            miss(round, context, counts);
         }
     }
 
@@ -132,33 +138,36 @@ impl Open {
     pub(super) fn next_waiting(
         &mut self,
         now: Nanos,
-        kit: &mut Kit<'_>,
-        counts: &mut Counts,
+        context: &mut ShardContext<'_>,
+        counts: &mut LoadCounts,
     ) -> Option<(IntendedStart, u32)> {
-        self.expire(now, kit, counts);
+        self.expire(now, context, counts);
         self.waiting.pop_front()
     }
 
     /// Where an operation can begin: on the connection used last, else on a new one.
-    pub(super) fn place(&mut self, mut is_idle: impl FnMut(u32, u32) -> bool) -> Option<Place> {
+    pub(super) fn start_on(
+        &mut self,
+        mut is_idle: impl FnMut(u32, u32) -> bool,
+    ) -> Option<StartOn> {
         // Entries of connections that were closed meanwhile would pile up at the bottom.
         if self.idle.len() == self.idle.capacity() {
             self.idle.retain(|&(slot, number)| is_idle(slot, number));
         }
         while let Some((slot, number)) = self.idle.pop() {
             if is_idle(slot, number) {
-                return usize::try_from(slot).ok().map(Place::Idle);
+                return usize::try_from(slot).ok().map(StartOn::Idle);
             }
         }
         let slot = self.vacant.pop()?;
-        usize::try_from(slot).ok().map(Place::Vacant)
+        usize::try_from(slot).ok().map(StartOn::Vacant)
     }
 }
 
-impl<O: Outside> Drive<'_, O> {
+impl<O: Io> LoadLoop<'_, O> {
     /// Begins what an open loop should have begun by now, and sets the timer for what comes next.
     pub(super) fn begin_what_is_due(&mut self) -> io::Result<()> {
-        let operations = self.kit.course.per_connection().unwrap_or(1);
+        let operations = self.context.plan.per_connection().unwrap_or(1);
         let mut wake = None;
         while let Some(open) = &mut self.open {
             if open.exhausted {
@@ -170,17 +179,17 @@ impl<O: Outside> Drive<'_, O> {
                 open.exhausted = true;
                 break;
             };
-            self.now = self.outside.now();
+            self.now = self.io.now();
             if intended > self.now {
                 wake = Some(intended);
                 break;
             }
             open.advance();
             self.rounds.start(round, operations);
-            let tally = self.kit.tally(round);
+            let tally = self.context.tally(round);
             tally.scheduled += operations;
             tally.record(Phase::SendLag, self.now - intended);
-            open.wait(IntendedStart(intended), round, &mut self.kit, &mut self.counts);
+            open.wait(IntendedStart(intended), round, &mut self.context, &mut self.counts);
             self.serve_waiting();
         }
         self.serve_waiting();
@@ -188,7 +197,7 @@ impl<O: Outside> Drive<'_, O> {
             self.edge = self.rounds.edge_after(self.now);
         }
         match wake.into_iter().chain(self.edge).min() {
-            Some(moment) => self.outside.wake_at(moment),
+            Some(moment) => self.io.wake_at(moment),
             None => Ok(()),
         }
     }
@@ -197,60 +206,60 @@ impl<O: Outside> Drive<'_, O> {
     pub(super) fn serve_waiting(&mut self) {
         let mut is_first = true;
         while let Some(open) = &mut self.open {
-            open.expire(self.now, &mut self.kit, &mut self.counts);
+            open.expire(self.now, &mut self.context, &mut self.counts);
             if open.waiting.is_empty() && self.untaken.is_empty() {
                 return;
             }
             if !std::mem::take(&mut is_first) {
                 // What the one before began took a while.
-                self.now = self.outside.now();
+                self.now = self.io.now();
             }
             let slots = &mut self.slots;
             let alone = self.untaken.front().is_some_and(|untaken| untaken.alone);
             let vacant = if alone { open.vacant.pop().and_then(index_of) } else { None };
-            let place = vacant.map(Place::Vacant).or_else(|| {
-                open.place(|slot, number| {
+            let request_slot = vacant.map(StartOn::Vacant).or_else(|| {
+                open.start_on(|slot, number| {
                     let slot = index_of(slot).and_then(|index| slots.get_mut(index));
                     slot.filter(|slot| slot.number == number).is_some_and(|slot| {
-                        slot.listed = slot.session.place().is_some();
+                        slot.listed = slot.session.free_slot().is_some();
                         slot.listed
                     })
                 })
             });
-            let Some(place) = place else { return };
+            let Some(request_slot) = request_slot else { return };
             if let Some(untaken) = self.untaken.pop_front() {
-                match place {
-                    Place::Idle(index) => self.send_on_idle(index, untaken),
-                    Place::Vacant(index) => self.connect_again(index, untaken),
+                match request_slot {
+                    StartOn::Idle(index) => self.send_on_idle(index, untaken),
+                    StartOn::Vacant(index) => self.connect_again(index, untaken),
                 }
                 continue;
             }
             let Some((intended, round)) = open.waiting.pop_front() else { return };
-            let op = Op::new(intended, self.now, round);
-            match place {
-                Place::Idle(index) => self.begin_on_idle(index, op),
-                Place::Vacant(index) => self.connect(index, op),
+            let op = Operation::new(intended, self.now, round);
+            match request_slot {
+                StartOn::Idle(index) => self.begin_on_idle(index, op),
+                StartOn::Vacant(index) => self.connect(index, op),
             }
         }
     }
 }
 
-impl<O: Outside> Drive<'_, O> {
+impl<O: Io> LoadLoop<'_, O> {
     /// Begins an operation on a connection that waits for one, and may wait for more.
-    fn begin_on_idle(&mut self, index: usize, op: Op) {
+    fn begin_on_idle(&mut self, index: usize, op: Operation) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         slot.listed = false;
-        let Some(place) = slot.session.place() else { return };
-        self.begin(index, place, op);
+        let Some(request_slot) = slot.session.free_slot() else { return };
+        self.begin(index, request_slot, op);
         self.ask_on_idle(index, op.round);
     }
 
     /// Sends an operation again on a connection that waits for one.
-    fn send_on_idle(&mut self, index: usize, untaken: Untaken) {
+    fn send_on_idle(&mut self, index: usize, untaken: UntakenOperation) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         slot.listed = false;
-        let Some(place) = slot.session.place() else { return };
-        self.begin_again(index, place, untaken.op);
+        let Some(request_slot) = slot.session.free_slot() else { return };
+        self.begin_again(index, request_slot, untaken.op);
         self.ask_on_idle(index, untaken.op.round);
     }
 
@@ -258,7 +267,8 @@ impl<O: Outside> Drive<'_, O> {
         if let Some(step) = self.ask(index, round) {
             self.on_step(index, step);
         } else if self.width > 1 {
-            let has_room = self.slots.get(index).is_some_and(|slot| slot.session.place().is_some());
+            let has_room =
+                self.slots.get(index).is_some_and(|slot| slot.session.free_slot().is_some());
             if has_room {
                 self.rest(index);
             }
@@ -267,9 +277,9 @@ impl<O: Outside> Drive<'_, O> {
     }
 }
 
-fn miss(round: u32, kit: &mut Kit<'_>, counts: &mut Counts) {
-    let operations = kit.course.per_connection().unwrap_or(1);
-    kit.tally(round).missed += operations;
+fn miss(round: u32, context: &mut ShardContext<'_>, counts: &mut LoadCounts) {
+    let operations = context.plan.per_connection().unwrap_or(1);
+    context.tally(round).missed += operations;
     counts.missed += operations;
 }
 

@@ -11,8 +11,8 @@ use tlsbench_core::scenario::Close;
 use tlsbench_core::tally::{Failed, Failure, Phase};
 use tlsbench_core::units::Nanos;
 
-use crate::drive::{Name, Outside, Wake};
-use crate::session::{Connection, Hands, Route, Step};
+use crate::load::{ConnectionId, Io, Wake};
+use crate::session::{Connection, Route, Step, StepContext};
 
 /// What the world is like.
 pub(super) struct Script {
@@ -98,7 +98,7 @@ impl FakeWorld {
 
 impl World {
     /// Something happens to a connection at a moment.
-    fn come(&mut self, at: Nanos, name: Name) {
+    fn come(&mut self, at: Nanos, name: ConnectionId) {
         self.order += 1;
         self.coming.push(Reverse((at, self.order, name.slot, name.number)));
     }
@@ -117,7 +117,7 @@ impl World {
                 break;
             }
             self.coming.pop();
-            happened.push(Wake::Connection { name: Name { slot, number }, hung_up: false });
+            happened.push(Wake::Connection { name: ConnectionId { slot, number }, hung_up: false });
         }
         if self.pace.take_if(|pace| *pace <= self.now).is_some() {
             happened.push(Wake::Pace);
@@ -129,7 +129,7 @@ impl World {
     }
 }
 
-impl Outside for FakeWorld {
+impl Io for FakeWorld {
     type Connection = FakeConnection;
 
     fn now(&self) -> Nanos {
@@ -139,9 +139,9 @@ impl Outside for FakeWorld {
     fn open(
         &mut self,
         connection: &mut FakeConnection,
-        name: Name,
+        name: ConnectionId,
         _: Route,
-        _: &mut Hands<'_>,
+        _: &mut StepContext<'_>,
     ) -> Result<(), Failure> {
         let mut world = self.world.borrow_mut();
         let began = world.now;
@@ -187,7 +187,7 @@ impl Outside for FakeWorld {
 /// A connection to the server of the script, one request at a time.
 pub(super) struct FakeConnection {
     world: Option<Rc<RefCell<World>>>,
-    name: Name,
+    name: ConnectionId,
     stage: Stage,
     /// When the stage began.
     since: Nanos,
@@ -218,12 +218,12 @@ impl FakeConnection {
         &mut self,
         result: Result<u16, Failed>,
         reusable: bool,
-        hands: &mut Hands<'_>,
+        step_context: &mut StepContext<'_>,
     ) -> Step {
         (self.moment, self.reusable) = (self.now(), reusable);
-        hands.tally.record(Phase::LastByte, self.moment - self.since);
+        step_context.tally.record(Phase::LastByte, self.moment - self.since);
         self.go(Stage::Idle, NEVER);
-        Step::Answered { place: 0, result }
+        Step::Answered { slot: 0, result }
     }
 }
 
@@ -231,7 +231,7 @@ impl Connection for FakeConnection {
     fn vacant() -> Self {
         Self {
             world: None,
-            name: Name { slot: 0, number: 0 },
+            name: ConnectionId { slot: 0, number: 0 },
             stage: Stage::Vacant,
             since: Nanos(0),
             moment: Nanos(0),
@@ -256,15 +256,15 @@ impl Connection for FakeConnection {
         self.reusable
     }
 
-    fn place(&self) -> Option<u32> {
+    fn free_slot(&self) -> Option<u32> {
         self.is_idle().then_some(0)
     }
 
-    fn due(&self) -> Option<u32> {
+    fn completed_slot(&self) -> Option<u32> {
         None
     }
 
-    fn moment(&self) -> Nanos {
+    fn last_response_at(&self) -> Nanos {
         self.moment
     }
 
@@ -272,17 +272,17 @@ impl Connection for FakeConnection {
         self.deadline
     }
 
-    fn step(&mut self, _: bool, hands: &mut Hands<'_>) -> Step {
+    fn step(&mut self, _: bool, step_context: &mut StepContext<'_>) -> Step {
         match self.stage {
             Stage::Connecting => {
-                hands.tally.connections += 1;
-                hands.tally.record(Phase::Connect, self.now() - self.since);
-                if hands.request.is_some() { Step::Ready } else { Step::Confirmed }
+                step_context.tally.connections += 1;
+                step_context.tally.record(Phase::Connect, self.now() - self.since);
+                if step_context.request.is_some() { Step::Ready } else { Step::Confirmed }
             }
-            Stage::Requesting(Served::At(_)) => self.answered(Ok(200), true, hands),
-            Stage::Requesting(Served::Last(_)) => self.answered(Ok(200), false, hands),
+            Stage::Requesting(Served::At(_)) => self.answered(Ok(200), true, step_context),
+            Stage::Requesting(Served::Last(_)) => self.answered(Ok(200), false, step_context),
             Stage::Requesting(Served::Wrong(_, failure)) => {
-                self.answered(Err(failure.into()), true, hands)
+                self.answered(Err(failure.into()), true, step_context)
             }
             Stage::Requesting(Served::Broken(_, failure)) => {
                 self.go(Stage::Vacant, NEVER);
@@ -291,7 +291,7 @@ impl Connection for FakeConnection {
             Stage::Requesting(Served::Untaken(_)) => {
                 self.go(Stage::Vacant, NEVER);
                 let failed = Failure::ResponseTruncated.into();
-                Step::Untaken { place: 0, failed, progressed: false }
+                Step::Untaken { slot: 0, failed, progressed: false }
             }
             Stage::Closing => {
                 self.go(Stage::Vacant, NEVER);
@@ -301,17 +301,22 @@ impl Connection for FakeConnection {
         }
     }
 
-    fn resume(&mut self, _: &mut Hands<'_>) -> Option<Step> {
+    fn resume(&mut self, _: &mut StepContext<'_>) -> Option<Step> {
         None
     }
 
-    fn expire(&mut self, _: &mut Hands<'_>) -> Step {
+    fn expire(&mut self, _: &mut StepContext<'_>) -> Step {
         let closing = matches!(self.stage, Stage::Closing);
         self.go(Stage::Vacant, NEVER);
         if closing { Step::Over } else { Step::Failed(Failure::Timeout.into()) }
     }
 
-    fn request(&mut self, _: bool, now: Nanos, hands: &mut Hands<'_>) -> Result<(), Step> {
+    fn request(
+        &mut self,
+        _: bool,
+        now: Nanos,
+        step_context: &mut StepContext<'_>,
+    ) -> Result<(), Step> {
         let Some(world) = &self.world else {
             return Err(Step::Failed(Failure::ConnectOther.into()));
         };
@@ -329,14 +334,14 @@ impl Connection for FakeConnection {
             Served::Never => {}
         }
         drop(world);
-        self.go(Stage::Requesting(served), now + hands.timeout.operation);
+        self.go(Stage::Requesting(served), now + step_context.timeout.operation);
         Ok(())
     }
 
-    fn rest(&mut self, _: &mut Hands<'_>) {}
+    fn rest(&mut self, _: &mut StepContext<'_>) {}
 
-    fn close(&mut self, hands: &mut Hands<'_>) -> Step {
-        assert_eq!(hands.close, Close::Server, "no other way of closing takes time");
+    fn close(&mut self, step_context: &mut StepContext<'_>) -> Step {
+        assert_eq!(step_context.close, Close::Server, "no other way of closing takes time");
         let Some(world) = &self.world else { return Step::Over };
         let mut world = world.borrow_mut();
         let at = world.now + world.script.close;
@@ -350,7 +355,7 @@ impl Connection for FakeConnection {
         self.go(Stage::Vacant, NEVER);
     }
 
-    fn leave(&mut self, _: &mut Hands<'_>) {
+    fn leave(&mut self, _: &mut StepContext<'_>) {
         self.go(Stage::Vacant, NEVER);
     }
 }

@@ -6,8 +6,8 @@
 use std::io::{self, Read, Write};
 use std::sync::atomic::Ordering;
 
-use super::http::Next;
-use super::{Counters, count};
+use super::counters::{ServerCounters, count};
+use super::ending::Ending;
 use crate::wire::http2::frame::{self, Header};
 
 /// What a fake server does in HTTP/2: it says `hello`, and `each` for each request.
@@ -42,8 +42,8 @@ impl Script {
 pub(super) fn answer_all(
     stream: &mut (impl Read + Write),
     script: &Script,
-    counters: &Counters,
-) -> io::Result<Next> {
+    counters: &ServerCounters,
+) -> io::Result<Ending> {
     let mut preface = [0; frame::PREFACE.len()];
     stream.read_exact(&mut preface)?;
     if preface != frame::PREFACE {
@@ -60,7 +60,7 @@ pub(super) fn answer_all(
         let mut header = [0; frame::HEADER];
         if let Err(error) = stream.read_exact(&mut header) {
             let is_end = error.kind() == io::ErrorKind::UnexpectedEof;
-            return if is_end { Ok(Next::Close) } else { Err(error) };
+            return if is_end { Ok(Ending::Close) } else { Err(error) };
         }
         let header = Header::parse(header);
         payload.resize(header.length, 0);
@@ -72,7 +72,7 @@ pub(super) fn answer_all(
             frame::RST_STREAM => count(&counters.resets),
             frame::GOAWAY => {
                 count(&counters.goodbyes);
-                return Ok(Next::Close);
+                return Ok(Ending::Close);
             }
             frame::DATA if script.gives_back && !payload.is_empty() => {
                 let more = header.length as u32;
@@ -91,7 +91,7 @@ pub(super) fn answer_all(
         stream.write_all(&out)?;
         stream.flush()?;
         if requests == script.close_after && requests > 0 {
-            return Ok(Next::Close);
+            return Ok(Ending::Close);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! When connections and requests begin: closed and open loops of one shard.
 //!
 //! One thread, no locks, no channels, and no allocation per request. It hears from connections what
-//! became of them and decides what each does next; what they are and what time it is, is `Outside`.
+//! became of them and decides what each does next; what they are and what time it is, is `Io`.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,50 +11,51 @@ use tlsbench_core::tally::Tally;
 use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::{Lap, UnderWay};
 
-use crate::session::{Connection, Step, places};
+use crate::session::{Connection, Step, slot_count};
 use crate::wire::Rendered;
 
 mod closing;
-mod course;
-mod kit;
-mod laps;
-mod open;
+mod shard_plan;
+mod shard_context;
+mod round_timer;
+mod open_loop;
+mod operation;
 mod operations;
-mod outside;
+mod shard_io;
 mod rounds;
 mod sockets;
 
-pub(crate) use course::{AddressBook, Course, Work};
-pub(crate) use kit::{Counts, Kit};
-pub(crate) use outside::{Name, Outside, Wake};
+pub(crate) use shard_context::{LoadCounts, ShardContext};
+pub(crate) use shard_io::{ConnectionId, Io, Wake};
+pub(crate) use shard_plan::{AddressBook, ShardPlan, Work};
 pub(crate) use sockets::Sockets;
 
 use closing::Closing;
-use laps::Laps;
-use open::Open;
-use operations::{Op, Untaken};
+use open_loop::OpenLoop;
+use operation::{Operation, UntakenOperation};
+use round_timer::RoundTimer;
 use rounds::Rounds;
 
 /// Drives one shard through its course.
-pub(crate) struct Drive<'d, O: Outside> {
-    kit: Kit<'d>,
-    outside: O,
+pub(crate) struct LoadLoop<'d, O: Io> {
+    context: ShardContext<'d>,
+    io: O,
     slots: Vec<Slot<O::Connection>>,
     /// Connections that have left their slots and are not closed yet.
     closing: Closing<O::Connection>,
     /// Operations under way: `width` places for each slot.
-    ops: Vec<Option<Op>>,
+    ops: Vec<Option<Operation>>,
     width: usize,
     /// Operations that the server did not take, to be sent again before others begin.
-    untaken: VecDeque<Untaken>,
+    untaken: VecDeque<UntakenOperation>,
     rounds: Rounds,
     /// When the next round begins, or the last one ends.
     edge: Option<Nanos>,
-    laps: Laps,
+    timer: RoundTimer,
     /// The first round whose tally was not given away.
     next_given: u32,
-    pub(crate) counts: Counts,
-    open: Option<Open>,
+    pub(crate) counts: LoadCounts,
+    open: Option<OpenLoop>,
     /// Slots of a closed loop that are to connect once all that happened was heard: what beginning a
     /// connection takes is no part of an operation that has ended meanwhile.
     vacated: Vec<usize>,
@@ -84,26 +85,26 @@ struct Slot<C> {
 }
 
 /// What a shard looks at a hundred times a second, and what it gives its rounds to.
-pub(crate) trait Watch {
+pub(crate) trait Monitor {
     /// Whether the shard is to go on.
-    fn look(&mut self, round: u32, counts: Counts) -> bool;
+    fn look(&mut self, round: u32, counts: LoadCounts) -> bool;
 
     /// Takes a round of which nothing goes on any more; they come in order, from 1.
     fn take(&mut self, round: u32, tally: Tally, lap: Lap);
 }
 
-impl<'d, O: Outside> Drive<'d, O> {
-    pub(crate) fn new(mut kit: Kit<'d>, outside: O) -> Self {
-        let now = outside.now();
-        kit.refresh(now);
-        let course = kit.course;
-        let slots: Vec<_> = course.first_starts().into_iter().map(Slot::new).collect();
-        let streams = course.request.as_ref().and_then(Rendered::streams);
-        let width = streams.map_or(1, places);
-        let from = course.begin + course.warm_up;
-        let rounds = Rounds::new(from, course.length, course.rounds);
+impl<'d, O: Io> LoadLoop<'d, O> {
+    pub(crate) fn new(mut context: ShardContext<'d>, io: O) -> Self {
+        let now = io.now();
+        context.refresh(now);
+        let plan = context.plan;
+        let slots: Vec<_> = plan.first_starts().into_iter().map(Slot::new).collect();
+        let streams = plan.request.as_ref().and_then(Rendered::streams);
+        let width = streams.map_or(1, slot_count);
+        let from = plan.begin + plan.warm_up;
+        let rounds = Rounds::new(from, plan.length, plan.rounds);
         Self {
-            outside,
+            io,
             ops: vec![None; slots.len().saturating_mul(width)],
             width,
             untaken: VecDeque::new(),
@@ -111,20 +112,20 @@ impl<'d, O: Outside> Drive<'d, O> {
             closing: Closing::new(),
             edge: rounds.edge_after(now),
             rounds,
-            laps: Laps::new(),
+            timer: RoundTimer::new(),
             next_given: 1,
-            counts: Counts::default(),
-            open: Open::of(course),
+            counts: LoadCounts::default(),
+            open: OpenLoop::of(plan),
             vacated: Vec::with_capacity(EVENTS_EXPECTED),
             live: 0,
             busy: 0,
             now,
-            kit,
+            context,
         }
     }
 
     /// Runs the course to its end, or until it is told to stop.
-    pub(crate) fn run(&mut self, watch: &mut impl Watch) -> io::Result<()> {
+    pub(crate) fn run(&mut self, watch: &mut impl Monitor) -> io::Result<()> {
         let mut drain_until = None;
         self.sweep();
         loop {
@@ -136,10 +137,10 @@ impl<'d, O: Outside> Drive<'d, O> {
             if self.is_done(&mut drain_until) {
                 break;
             }
-            let happened = self.outside.wait()?;
-            self.now = self.outside.now();
+            let happened = self.io.wait()?;
+            self.now = self.io.now();
             for index in 0..happened {
-                match self.outside.event(index) {
+                match self.io.event(index) {
                     None | Some(Wake::Pace) => {}
                     Some(Wake::Tick) => {
                         if !self.on_tick(watch) {
@@ -157,17 +158,17 @@ impl<'d, O: Outside> Drive<'d, O> {
 
     /// What was done outside of rounds, and what had not ended when the course did.
     pub(crate) fn ended(mut self) -> (Tally, UnderWay) {
-        self.now = self.outside.now();
+        self.now = self.io.now();
         let unanswered = self.under_way();
-        (self.kit.unmeasured(), unanswered)
+        (self.context.unmeasured(), unanswered)
     }
 
     /// Looks around; whether to go on.
-    fn on_tick(&mut self, watch: &mut impl Watch) -> bool {
-        self.outside.heard_tick();
-        self.kit.refresh(self.now);
+    fn on_tick(&mut self, watch: &mut impl Monitor) -> bool {
+        self.io.heard_tick();
+        self.context.refresh(self.now);
         self.sweep();
-        self.laps.tick(self.now, self.counts);
+        self.timer.tick(self.now, self.counts);
         self.give_away(watch, false);
         let round = self.rounds.at(self.now);
         self.counts.late = self.late();
@@ -181,25 +182,26 @@ impl<'d, O: Outside> Drive<'d, O> {
 
     /// Notes which round it is. Only where that has changed is it looked for what is under way.
     fn note(&mut self, round: u32) {
-        if round != self.laps.current() {
-            self.laps.note(round, self.now, self.counts, self.under_way());
+        if round != self.timer.current() {
+            self.timer.note(round, self.now, self.counts, self.under_way());
         }
     }
 
     /// Gives away the rounds that are over, or at the end all that began.
-    fn give_away(&mut self, watch: &mut impl Watch, ended: bool) {
+    fn give_away(&mut self, watch: &mut impl Monitor, ended: bool) {
         if ended {
-            self.now = self.outside.now();
+            self.now = self.io.now();
             self.note(0);
         }
         loop {
             let round = self.next_given;
             let open = self.open.as_ref();
             let settled = ended || open.is_none_or(|open| open.is_settled(round, &self.rounds));
-            if !(settled && self.laps.is_over(round)) {
+            if !(settled && self.timer.is_over(round)) {
                 return;
             }
-            let (Some(tally), Some(lap)) = (self.kit.take(round), self.laps.take(round)) else {
+            let (Some(tally), Some(lap)) = (self.context.take(round), self.timer.take(round))
+            else {
                 return;
             };
             self.next_given += 1;
@@ -236,7 +238,7 @@ impl<'d, O: Outside> Drive<'d, O> {
             let slot = index_of(slot).and_then(|index| self.slots.get_mut(index));
             if let Some(slot) = slot.filter(|slot| slot.number == number && slot.session.is_idle())
             {
-                slot.session.leave(&mut self.kit.hands(0));
+                slot.session.leave(&mut self.context.step_context(0));
                 self.live -= 1;
             }
         }
@@ -244,7 +246,7 @@ impl<'d, O: Outside> Drive<'d, O> {
 
     /// Looks for what took too long, and for places where a closed loop may connect.
     fn sweep(&mut self) {
-        self.now = self.outside.now();
+        self.now = self.io.now();
         self.sweep_closing();
         let round = self.rounds.at(self.now);
         for index in 0..self.slots.len() {
@@ -254,7 +256,7 @@ impl<'d, O: Outside> Drive<'d, O> {
                     self.connect_closed(index);
                 }
             } else if slot.session.deadline() <= self.now {
-                match slot.session.expire(&mut self.kit.hands(round)) {
+                match slot.session.expire(&mut self.context.step_context(round)) {
                     Step::Waits => self.go_on(index),
                     step => self.on_step(index, step),
                 }
@@ -262,7 +264,7 @@ impl<'d, O: Outside> Drive<'d, O> {
         }
     }
 
-    fn on_wake(&mut self, name: Name, hung_up: bool) {
+    fn on_wake(&mut self, name: ConnectionId, hung_up: bool) {
         let Some(index) = index_of(name.slot) else { return };
         let round = self.round_of(index);
         let Some(slot) = self.slots.get_mut(index) else { return };
@@ -270,7 +272,7 @@ impl<'d, O: Outside> Drive<'d, O> {
             self.on_closing(name, hung_up);
             return;
         }
-        let step = slot.session.step(hung_up, &mut self.kit.hands(round));
+        let step = slot.session.step(hung_up, &mut self.context.step_context(round));
         if step != Step::Waits {
             self.on_step(index, step);
         }
@@ -278,7 +280,7 @@ impl<'d, O: Outside> Drive<'d, O> {
 
     /// The round that what a connection does next is counted in.
     fn round_of(&mut self, index: usize) -> u32 {
-        let due = self.slots.get(index).and_then(|slot| slot.session.due());
+        let due = self.slots.get(index).and_then(|slot| slot.session.completed_slot());
         match self.op(index, due.unwrap_or_default()) {
             Some(op) => self.counted_in(op),
             None => self.rounds.at(self.now),
@@ -294,7 +296,7 @@ impl<'d, O: Outside> Drive<'d, O> {
 
     fn resume(&mut self, index: usize) -> Option<Step> {
         let round = self.round_of(index);
-        self.slots.get_mut(index)?.session.resume(&mut self.kit.hands(round))
+        self.slots.get_mut(index)?.session.resume(&mut self.context.step_context(round))
     }
 
     /// Decides what a connection does after a step, until it waits or is over.
@@ -304,27 +306,30 @@ impl<'d, O: Outside> Drive<'d, O> {
             next = match step {
                 Step::Waits => return,
                 Step::Ready => {
-                    self.now = self.outside.now();
+                    self.now = self.io.now();
                     let round = self.op(index, 0).map_or(0, |op| op.round);
                     self.ask(index, round)
                 }
                 Step::Room => {
-                    self.now = self.outside.now();
+                    self.now = self.io.now();
                     self.fill(index)
                 }
                 Step::Confirmed => {
-                    self.now = self.outside.now();
+                    self.now = self.io.now();
                     self.finish(index, 0, Ok(None));
                     self.close(index)
                 }
-                Step::Answered { place, result } => {
-                    self.now = self.slots.get(index).map_or(self.now, |slot| slot.session.moment());
-                    self.finish(index, place, result.map(Some));
+                Step::Answered { slot: request_slot, result } => {
+                    self.now = self
+                        .slots
+                        .get(index)
+                        .map_or(self.now, |slot| slot.session.last_response_at());
+                    self.finish(index, request_slot, result.map(Some));
                     self.after_answer(index)
                 }
-                Step::Untaken { place, failed, progressed } => {
-                    self.now = self.outside.now();
-                    self.send_again(index, place, failed, progressed);
+                Step::Untaken { slot: request_slot, failed, progressed } => {
+                    self.now = self.io.now();
+                    self.send_again(index, request_slot, failed, progressed);
                     if self.slots.get(index).is_some_and(|slot| slot.session.is_vacant()) {
                         self.vacate(index, false);
                         return;
@@ -332,9 +337,9 @@ impl<'d, O: Outside> Drive<'d, O> {
                     self.after_answer(index)
                 }
                 Step::Failed(failed) => {
-                    self.now = self.outside.now();
-                    for place in 0..number_of(self.width) {
-                        self.finish(index, place, Err(failed));
+                    self.now = self.io.now();
+                    for request_slot in 0..number_of(self.width) {
+                        self.finish(index, request_slot, Err(failed));
                     }
                     self.vacate(index, true);
                     return;

@@ -13,10 +13,10 @@ use tlsbench_core::tally::{Failure, Phase, Quantile};
 use tlsbench_core::units::{Rate, Share};
 
 use super::*;
-use fake::{FakeWorld, Script, Served};
+use scripted::{FakeWorld, Script, Served};
 
 mod closing;
-mod fake;
+mod scripted;
 mod unanswered;
 
 const MS: u64 = 1_000_000;
@@ -69,8 +69,8 @@ fn request() -> Rendered {
     Rendered::new(&request, &target)
 }
 
-fn course(work: Work, length: Length, rounds: u32) -> Course {
-    Course {
+fn shard_plan(work: Work, length: Length, rounds: u32) -> ShardPlan {
+    ShardPlan {
         addresses: Arc::new(AddressBook::new(vec!["127.0.0.1:80".parse().unwrap()])),
         ca_bundle: None,
         sources: vec![],
@@ -92,8 +92,8 @@ fn course(work: Work, length: Length, rounds: u32) -> Course {
 /// Rounds as they were given away, in order.
 struct Given(Vec<(Tally, Lap)>);
 
-impl Watch for Given {
-    fn look(&mut self, _: u32, _: Counts) -> bool {
+impl Monitor for Given {
+    fn look(&mut self, _: u32, _: LoadCounts) -> bool {
         true
     }
 
@@ -103,25 +103,25 @@ impl Watch for Given {
     }
 }
 
-fn run(course: &Course, script: Script) -> Vec<(Tally, Lap)> {
-    ended(course, script).0
+fn run(plan: &ShardPlan, script: Script) -> Vec<(Tally, Lap)> {
+    ended(plan, script).0
 }
 
 /// The rounds, and what had not ended when they had.
-fn ended(course: &Course, script: Script) -> (Vec<(Tally, Lap)>, UnderWay) {
-    let mut drive = Drive::new(Kit::new(course, None), FakeWorld::new(script, START));
+fn ended(plan: &ShardPlan, script: Script) -> (Vec<(Tally, Lap)>, UnderWay) {
+    let mut drive = LoadLoop::new(ShardContext::new(plan, None), FakeWorld::new(script, START));
     let mut given = Given(vec![]);
     drive.run(&mut given).unwrap();
     (given.0, drive.ended().1)
 }
 
 /// Rounds of a run in which nothing failed and nothing was missed, and which took their time.
-fn good(course: &Course, script: Script) -> Vec<Tally> {
-    let rounds = run(course, script);
+fn good(plan: &ShardPlan, script: Script) -> Vec<Tally> {
+    let rounds = run(plan, script);
     for (tally, lap) in &rounds {
         assert_eq!((tally.failures(), tally.missed), (0, 0));
         assert_eq!(tally.scheduled, tally.succeeded);
-        assert_eq!(Length::Time(lap.wall), course.length);
+        assert_eq!(Length::Time(lap.wall), plan.length);
     }
     rounds.into_iter().map(|(tally, _)| tally).collect()
 }
@@ -160,8 +160,8 @@ fn assert_quantiles_of_mixed(tally: &Tally, phase: Phase) {
 
 #[test]
 fn quantiles_of_a_closed_loop_are_those_of_its_service_times() {
-    let course = course(closed(1, None), Length::Count(count(1_000)), 2);
-    let rounds = run(&course, Script::serving(mixed()));
+    let plan = shard_plan(closed(1, None), Length::Count(count(1_000)), 2);
+    let rounds = run(&plan, Script::serving(mixed()));
     assert_eq!(rounds.len(), 2);
     for (tally, lap) in rounds {
         assert_eq!((tally.succeeded, tally.scheduled), (1_000, 1_000));
@@ -175,8 +175,8 @@ fn quantiles_of_a_closed_loop_are_those_of_its_service_times() {
 
 #[test]
 fn quantiles_of_an_open_loop_are_those_of_its_service_times() {
-    let course = course(open(1_000.0, 1, ms(100)), Length::Time(ms(1_000)), 2);
-    let rounds = run(&course, Script::serving(mixed()));
+    let plan = shard_plan(open(1_000.0, 1, ms(100)), Length::Time(ms(1_000)), 2);
+    let rounds = run(&plan, Script::serving(mixed()));
     assert_eq!(rounds.len(), 2);
     for (tally, lap) in rounds {
         assert_eq!((tally.succeeded, tally.scheduled, tally.missed), (1_000, 1_000, 0));
@@ -191,9 +191,9 @@ fn quantiles_of_an_open_loop_are_those_of_its_service_times() {
 fn a_closed_loop_counts_connecting_and_not_closing_and_cuts_rounds_by_time() {
     // Connections of 5 ms + 3 ms + 3 ms, one after the other: the first response of each ends 8 ms
     // after it began, the second 3 ms later. The 2 ms until it is closed are nobody's.
-    let course = course(closed(2, Some(2)), Length::Time(ms(1_000)), 2);
+    let plan = shard_plan(closed(2, Some(2)), Length::Time(ms(1_000)), 2);
     let script = Script { connect: ms(5), close: ms(2), ..Script::serving(|_| ms(3)) };
-    let rounds = good(&course, script);
+    let rounds = good(&plan, script);
     assert_eq!(rounds.len(), 2);
     let ends = |first| (0..).map(move |turn| turn * 11 + first).take_while(|end| *end < 2_000);
     for (index, tally) in (0..).zip(&rounds) {
@@ -216,7 +216,7 @@ fn random_arrivals_queue_for_the_pool_as_the_recursion_says() {
     let arrivals = Arrivals::Requests;
     let work = Work::Open { arrivals, rate, spread, pool: some(pool), wait_max: ms(60_000) };
     let rounds =
-        good(&course(work, Length::Time(Nanos(round)), 2), Script::serving(move |_| service));
+        good(&shard_plan(work, Length::Time(Nanos(round)), 2), Script::serving(move |_| service));
     // Whoever comes takes the connection that is free first (Kiefer and Wolfowitz, 1955).
     let mut free: BinaryHeap<_> = vec![Reverse(Nanos(0)); 3].into();
     let mut expected = vec![vec![]; 2];
@@ -238,8 +238,8 @@ fn random_arrivals_queue_for_the_pool_as_the_recursion_says() {
 #[test]
 fn a_pool_that_is_too_small_shows_in_the_corrected_series_alone() {
     // 1,000 per second, and two connections that do 400 each: a fifth too much.
-    let course = course(open(1_000.0, 2, ms(60_000)), Length::Time(ms(200)), 1);
-    let rounds = good(&course, Script::serving(|_| Nanos(2_500_000)));
+    let plan = shard_plan(open(1_000.0, 2, ms(60_000)), Length::Time(ms(200)), 1);
+    let rounds = good(&plan, Script::serving(|_| Nanos(2_500_000)));
     let (first, second) = ((0..100).map(|turn| turn * 5 + 5), (0..100).map(|turn| turn * 5 + 5));
     // The turns of each connection, in half milliseconds; the second begins 1 ms after the first.
     let corrected = first
@@ -255,8 +255,8 @@ fn a_pool_that_is_too_small_shows_in_the_corrected_series_alone() {
 fn a_start_that_waits_too_long_is_missed_and_counts_as_longer_than_allowed() {
     // Twenty a second, of which one connection does ten. Each second start waits 50 ms and then
     // takes 100 ms; the others would wait 100 ms, which is more than is allowed.
-    let course = course(open(20.0, 1, ms(75)), Length::Time(ms(1_000)), 1);
-    let rounds = run(&course, Script::serving(|_| ms(100)));
+    let plan = shard_plan(open(20.0, 1, ms(75)), Length::Time(ms(1_000)), 1);
+    let rounds = run(&plan, Script::serving(|_| ms(100)));
     let (tally, _) = &rounds[0];
     assert_eq!((tally.scheduled, tally.succeeded, tally.missed), (20, 11, 9));
     assert_series(tally, Phase::Uncorrected, [ms(100); 11]);
@@ -279,7 +279,7 @@ fn a_connection_that_arrives_counts_from_its_arrival_and_its_later_requests_by_t
         Work::Open { arrivals, rate, spread: Spread::Even, pool: some(2), wait_max: ms(60_000) };
     // Each holds its place for 5 + 3 × 3 = 14 ms, so that two are enough.
     let script = Script { connect: ms(5), close: ms(1), ..Script::serving(|_| ms(3)) };
-    let rounds = good(&course(work, Length::Time(ms(1_000)), 1), script);
+    let rounds = good(&shard_plan(work, Length::Time(ms(1_000)), 1), script);
     let values = || [vec![ms(8); 100], vec![ms(3); 200]].concat();
     assert_eq!(rounds[0].connections, 100);
     assert_series(&rounds[0], Phase::Connect, [ms(5); 100]);
@@ -289,10 +289,10 @@ fn a_connection_that_arrives_counts_from_its_arrival_and_its_later_requests_by_t
 
 #[test]
 fn a_generator_that_does_not_run_shows_in_the_send_lag_and_the_corrected_series() {
-    let course = course(open(1_000.0, 64, ms(60_000)), Length::Time(ms(1_000)), 1);
+    let plan = shard_plan(open(1_000.0, 64, ms(60_000)), Length::Time(ms(1_000)), 1);
     let suspended = BEGIN + ms(200)..BEGIN + ms(250);
     let script = Script { suspended, ..Script::serving(|_| Nanos(100)) };
-    let rounds = good(&course, script);
+    let rounds = good(&plan, script);
     // The start that was due when it began is 50 ms late, the next 49 ms, and so on.
     let late = || [vec![Nanos(0); 950], (1..=50).map(ms).collect()].concat();
     assert_series(&rounds[0], Phase::SendLag, late());
@@ -320,7 +320,7 @@ fn stalling(asked: Nanos) -> Nanos {
 #[test]
 fn a_server_that_stalls_for_a_second_of_ten_is_seen_by_the_corrected_p99_alone() {
     let work = open(1_000.0, 4, ms(60_000));
-    let rounds = good(&course(work, Length::Time(ms(10_000)), 3), Script::serving(stalling));
+    let rounds = good(&shard_plan(work, Length::Time(ms(10_000)), 3), Script::serving(stalling));
     assert_eq!(rounds.len(), 3);
     for tally in &rounds {
         // Of the 10,000 requests of a round, the four that are out when it stops wait for it:
@@ -349,7 +349,7 @@ fn what_the_generator_spends_on_a_connection_is_no_part_of_the_next() {
     let open = Work::Open { arrivals, rate, spread, pool: some(3), wait_max };
     for work in [closed(3, Some(1)), open] {
         let script = Script { dial: ms(1), ..Script::serving(|_| ms(10)) };
-        let rounds = run(&course(work, Length::Count(count(30)), 1), script);
+        let rounds = run(&shard_plan(work, Length::Count(count(30)), 1), script);
         let expected = [ms(11), ms(12), ms(13)].repeat(10);
         assert_series(&rounds[0].0, Phase::Uncorrected, expected);
     }
@@ -373,7 +373,7 @@ fn what_goes_wrong_is_counted_once_and_the_loop_goes_on() {
         })
     };
     for work in [closed(1, None), open(100.0, 1, ms(60_000))] {
-        let rounds = run(&course(work, Length::Count(count(100)), 1), of());
+        let rounds = run(&shard_plan(work, Length::Count(count(100)), 1), of());
         let (tally, _) = &rounds[0];
         assert_eq!((tally.succeeded, tally.scheduled, tally.connections), (60, 100, 40));
         let failed = [(Failure::ResponseTruncated, 20), (Failure::Status, 20)];
@@ -389,7 +389,7 @@ fn a_request_without_an_answer_fails_when_its_time_is_over_and_the_run_ends() {
         index += 1;
         if index == 3 { Served::Never } else { Served::At(asked + ms(1)) }
     });
-    let rounds = run(&course(open(100.0, 2, ms(60_000)), Length::Count(count(50)), 1), script);
+    let rounds = run(&shard_plan(open(100.0, 2, ms(60_000)), Length::Count(count(50)), 1), script);
     let (tally, _) = &rounds[0];
     assert_eq!(tally.failed, [(Failure::Timeout, 1)].into());
     // The other connection takes over.
@@ -405,14 +405,14 @@ fn a_request_that_was_not_taken_is_sent_again_once_and_its_time_goes_on() {
             Script::of(move |asked| {
                 index += 1;
                 match (index - 1) % each {
-                    place if place < untaken => Served::Untaken(asked + ms(1)),
+                    request_slot if request_slot < untaken => Served::Untaken(asked + ms(1)),
                     _ => Served::At(asked + ms(1)),
                 }
             })
         };
         let all = succeeded + failed;
         for work in [closed(1, None), open(100.0, 1, ms(60_000)), open(100.0, 3, ms(60_000))] {
-            let rounds = run(&course(work, Length::Count(count(all)), 1), of());
+            let rounds = run(&shard_plan(work, Length::Count(count(all)), 1), of());
             let (tally, _) = &rounds[0];
             assert_eq!((tally.succeeded, tally.failures()), (succeeded, failed));
             assert_eq!((tally.scheduled, tally.resent), (all, resent));
@@ -440,7 +440,7 @@ fn what_is_sent_again_goes_to_a_new_connection() {
                 _ => Served::At(asked + ms(1)),
             }
         });
-        let rounds = run(&course(closed(2, None), Length::Count(count(20)), 1), script);
+        let rounds = run(&shard_plan(closed(2, None), Length::Count(count(20)), 1), script);
         let (tally, _) = &rounds[0];
         assert_eq!((tally.succeeded, tally.failures()), (20, 0));
         assert_eq!(tally.resent, missing as u64);
@@ -458,7 +458,7 @@ fn an_arrival_s_other_requests_follow_the_one_that_is_sent_again() {
         index += 1;
         if index % 5 == 2 { Served::Untaken(asked) } else { Served::At(asked) }
     });
-    let rounds = run(&course(work, Length::Count(count(40)), 1), script);
+    let rounds = run(&shard_plan(work, Length::Count(count(40)), 1), script);
     let (tally, _) = &rounds[0];
     assert_eq!((tally.succeeded, tally.failures(), tally.scheduled), (40, 0, 40));
     assert_eq!((tally.resent, tally.connections), (10, 20));
@@ -467,7 +467,7 @@ fn an_arrival_s_other_requests_follow_the_one_that_is_sent_again() {
 #[test]
 fn a_closed_loop_takes_no_longer_than_its_rounds() {
     let script = Script::of(|_| Served::Never);
-    let rounds = run(&course(closed(2, None), Length::Time(ms(100)), 2), script);
+    let rounds = run(&shard_plan(closed(2, None), Length::Time(ms(100)), 2), script);
     let seen: Vec<_> = rounds.iter().map(|(tally, lap)| (tally.scheduled, lap.wall)).collect();
     assert_eq!(seen, [(0, ms(100)), (0, ms(100))]);
 }

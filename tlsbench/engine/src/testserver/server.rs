@@ -9,51 +9,54 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustls::{HandshakeKind, ServerConfig, ServerConnection};
-use thiserror::Error;
 
-use super::http::{self, Next};
-use super::{ANYWHERE, Counters, Fake, Handshake, Seen, count};
+use super::config::{Answer, Handshake, TestServerConfig, TestServerTls};
+use super::counters::{Seen, ServerCounters, count};
+use super::ending::Ending;
+use super::error::TestServerError;
+use super::{http1, http2};
 
 /// A fake server that runs until it is dropped.
 #[derive(Debug)]
-pub struct FakeServer {
+pub struct TestServer {
     address: SocketAddr,
     listener: Arc<TcpListener>,
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     acceptor: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    fake: Fake,
-    config: Option<Arc<ServerConfig>>,
-    counters: Counters,
+struct ServerState {
+    config: TestServerConfig,
+    tls: Option<Arc<ServerConfig>>,
+    counters: ServerCounters,
     stopping: AtomicBool,
     open: Mutex<HashMap<u64, Arc<TcpStream>>>,
 }
 
-impl FakeServer {
+impl TestServer {
     /// Binds a port of 127.0.0.1 and serves it.
     ///
     /// # Errors
     /// Fails when the parts of its TLS do not fit together, and when there is no port or thread.
-    pub fn start(fake: Fake) -> Result<Self, FakeError> {
-        let config = fake.tls.as_ref().map(super::FakeTls::config).transpose()?;
-        let listener = TcpListener::bind(ANYWHERE).map_err(|source| FakeError::Start { source })?;
-        let address = listener.local_addr().map_err(|source| FakeError::Start { source })?;
-        let shared = Arc::new(Shared {
-            fake,
+    pub fn start(config: TestServerConfig) -> Result<Self, TestServerError> {
+        let tls = config.tls.as_ref().map(TestServerTls::config).transpose()?;
+        let listener =
+            TcpListener::bind(ANYWHERE).map_err(|source| TestServerError::Start { source })?;
+        let address = listener.local_addr().map_err(|source| TestServerError::Start { source })?;
+        let shared = Arc::new(ServerState {
             config,
-            counters: Counters::default(),
+            tls,
+            counters: ServerCounters::default(),
             stopping: AtomicBool::new(false),
             open: Mutex::new(HashMap::new()),
         });
         let listener = Arc::new(listener);
         let (served, accepting) = (Arc::clone(&shared), Arc::clone(&listener));
         let acceptor = thread::Builder::new()
-            .name("fake".to_owned())
+            .name("testserver".to_owned())
             .spawn(move || served.accept_all(&accepting))
-            .map_err(|source| FakeError::Start { source })?;
+            .map_err(|source| TestServerError::Start { source })?;
         Ok(Self { address, listener, shared, acceptor: Some(acceptor) })
     }
 
@@ -82,7 +85,7 @@ impl FakeServer {
     }
 }
 
-impl Drop for FakeServer {
+impl Drop for TestServer {
     /// Ends every connection and waits for every thread.
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
@@ -98,7 +101,7 @@ impl Drop for FakeServer {
     }
 }
 
-impl Shared {
+impl ServerState {
     fn accept_all(&self, listener: &TcpListener) {
         thread::scope(|scope| {
             for number in 0.. {
@@ -132,28 +135,36 @@ impl Shared {
 
     fn serve(&self, stream: &TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let Some(config) = &self.config else {
-            let next = http::answer_all(&mut &*stream, &self.fake.answer, &self.counters)?;
+        let Some(tls) = &self.tls else {
+            let next = self.answer_all(&mut &*stream)?;
             return end(stream, next);
         };
-        match self.fake.handshake {
+        match self.config.handshake {
             Handshake::Complete => {}
             fault => return self.fail_handshake(stream, fault),
         }
-        let mut tls = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+        let mut tls = ServerConnection::new(Arc::clone(tls)).map_err(io::Error::other)?;
         if let Err(error) = self.handshake(&mut tls, stream) {
             count(&self.counters.failed);
             return Err(error);
         }
-        let mut session = Session { tls: &mut tls, socket: stream };
-        let next = http::answer_all(&mut session, &self.fake.answer, &self.counters)?;
-        if next != Next::Reset {
+        let mut session = TlsConnection { tls: &mut tls, socket: stream };
+        let next = self.answer_all(&mut session)?;
+        if next != Ending::Reset {
             tls.send_close_notify();
             while tls.wants_write() {
                 tls.write_tls(&mut &*stream)?;
             }
         }
         end(stream, next)
+    }
+
+    /// Answers requests until one side ends the connection.
+    fn answer_all(&self, stream: &mut (impl Read + Write)) -> io::Result<Ending> {
+        match &self.config.answer {
+            Answer::Http2(script) => http2::answer_all(stream, script, &self.counters),
+            answer => http1::answer_all(stream, answer, &self.counters),
+        }
     }
 
     fn handshake(&self, tls: &mut ServerConnection, mut stream: &TcpStream) -> io::Result<()> {
@@ -185,10 +196,10 @@ impl Shared {
         match fault {
             Handshake::Alert => {
                 stream.write_all(&ALERT_HANDSHAKE_FAILURE)?;
-                end(stream, Next::Close)
+                end(stream, Ending::Close)
             }
-            Handshake::Close => end(stream, Next::Close),
-            Handshake::Reset => end(stream, Next::Reset),
+            Handshake::Close => end(stream, Ending::Close),
+            Handshake::Reset => end(stream, Ending::Reset),
             Handshake::Complete | Handshake::Silent => wait_for_end(stream),
         }
     }
@@ -199,12 +210,12 @@ impl Shared {
 }
 
 /// TLS over a socket, early data first.
-struct Session<'a> {
+struct TlsConnection<'a> {
     tls: &'a mut ServerConnection,
     socket: &'a TcpStream,
 }
 
-impl Read for Session<'_> {
+impl Read for TlsConnection<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if let Some(mut early) = self.tls.early_data() {
             let read = early.read(into)?;
@@ -216,7 +227,7 @@ impl Read for Session<'_> {
     }
 }
 
-impl Write for Session<'_> {
+impl Write for TlsConnection<'_> {
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
         rustls::Stream::new(self.tls, &mut self.socket).write(from)
     }
@@ -226,13 +237,13 @@ impl Write for Session<'_> {
     }
 }
 
-fn end(stream: &TcpStream, next: Next) -> io::Result<()> {
+fn end(stream: &TcpStream, next: Ending) -> io::Result<()> {
     match next {
-        Next::Close => {
+        Ending::Close => {
             stream.shutdown(Shutdown::Write)?;
             wait_for_end(stream)
         }
-        Next::Reset => {
+        Ending::Reset => {
             rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO))?;
             // The linger acts when the last handle goes, and the register holds one until then.
             Ok(())
@@ -247,24 +258,6 @@ fn wait_for_end(mut stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Why a fake server could not start.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum FakeError {
-    /// The parts of its TLS do not fit together.
-    #[error("cannot configure the fake server's TLS")]
-    Config {
-        /// What does not fit.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// There was no port or no thread.
-    #[error("cannot start the fake server")]
-    Start {
-        /// What failed.
-        source: io::Error,
-    },
-}
-
 /// A record of TLS 1.2 with a fatal alert 40.
 const ALERT_HANDSHAKE_FAILURE: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
 
@@ -272,3 +265,7 @@ const WAIT: Duration = Duration::from_millis(5);
 
 /// Five seconds: 1,000 times 5 ms.
 const WAITS_MAX: usize = 1_000;
+
+/// Any port of the loopback interface.
+const ANYWHERE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);

@@ -12,9 +12,9 @@ use rustix::time::{
 use tlsbench_core::tally::Failure;
 use tlsbench_core::units::{NANOS_PER_SECOND, Nanos};
 
-use super::outside::{Name, Outside, Wake};
+use super::shard_io::{ConnectionId, Io, Wake};
 use crate::clock::Clock;
-use crate::session::{Hands, Route, Session};
+use crate::session::{Route, Session, StepContext};
 
 /// Epoll, a timer that ticks, and one that is set.
 pub(crate) struct Sockets {
@@ -46,7 +46,7 @@ impl Sockets {
     }
 
     /// Watches a new socket, by edges.
-    fn watch(&self, socket: &TcpStream, name: Name) -> io::Result<()> {
+    fn watch(&self, socket: &TcpStream, name: ConnectionId) -> io::Result<()> {
         let token = u64::from(name.number) << 32 | u64::from(name.slot);
         let data = epoll::EventData::new_u64(token);
         let flags = epoll::EventFlags::IN
@@ -58,7 +58,7 @@ impl Sockets {
     }
 }
 
-impl Outside for Sockets {
+impl Io for Sockets {
     type Connection = Session;
 
     fn now(&self) -> Nanos {
@@ -68,11 +68,11 @@ impl Outside for Sockets {
     fn open(
         &mut self,
         session: &mut Session,
-        name: Name,
+        name: ConnectionId,
         route: Route,
-        hands: &mut Hands<'_>,
+        step_context: &mut StepContext<'_>,
     ) -> Result<(), Failure> {
-        session.open(route, hands)?;
+        session.open(route, step_context)?;
         let watched = session.socket().is_some_and(|socket| self.watch(socket, name).is_ok());
         if !watched {
             session.drop_link();
@@ -107,7 +107,7 @@ impl Outside for Sockets {
             TICK_TOKEN => Wake::Tick,
             PACE_TOKEN => Wake::Pace,
             token => Wake::Connection {
-                name: Name {
+                name: ConnectionId {
                     slot: (token & u64::from(u32::MAX)) as u32,
                     number: (token >> 32) as u32,
                 },

@@ -5,11 +5,11 @@ use std::time::Duration;
 use tlsbench_core::scenario::Length;
 use tlsbench_core::units::Nanos;
 
-use super::Progress;
+use super::progress::Progress;
 use super::stage::Stage;
 
 /// Tells when rounds begin and end: by the clock where it knows, else by what the shards say.
-pub(super) struct Edges {
+pub(super) struct RoundClock {
     stage: Stage,
     from: Nanos,
     length: Length,
@@ -18,7 +18,7 @@ pub(super) struct Edges {
     within: bool,
 }
 
-impl Edges {
+impl RoundClock {
     pub(super) fn new(length: Length, stage: Stage, begin: Nanos) -> Self {
         let from = Nanos(begin.0.saturating_add(stage.warm_up.0));
         Self { stage, from, length, begun: 0, within: false }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     /// Two rounds of 100 ms, the fifth and sixth of their target, after 50 ms of warm-up.
-    fn edges(length: Length) -> Edges {
+    fn edges(length: Length) -> RoundClock {
         let stage = Stage {
             target: 1,
             first: 4,
@@ -91,11 +91,11 @@ mod tests {
             warm_up: Nanos::from_millis(50),
             ramp: Nanos(0),
         };
-        Edges::new(length, stage, Nanos::from_millis(1_000))
+        RoundClock::new(length, stage, Nanos::from_millis(1_000))
     }
 
     /// What is told at these times in ms, each with the round that the shards have reached.
-    fn told(edges: &mut Edges, looks: &[(u64, u64)]) -> Vec<(char, u32)> {
+    fn told(edges: &mut RoundClock, looks: &[(u64, u64)]) -> Vec<(char, u32)> {
         let mut told = Vec::new();
         let mut note = |progress| match progress {
             Progress::RoundBegins { target: 1, round } => told.push(('b', round)),

@@ -6,13 +6,13 @@ use tlsbench_core::pace::Resumer;
 use tlsbench_core::tally::Tally;
 use tlsbench_core::units::Nanos;
 
-use super::course::Course;
-use crate::session::{Hands, Route};
+use super::shard_plan::ShardPlan;
+use crate::session::{Route, StepContext};
 use crate::tls::TlsClient;
 
 /// What a shard has counted since it began, warm-up included.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct LoadCounts {
     pub(crate) succeeded: u64,
     pub(crate) failed: u64,
     pub(crate) missed: u64,
@@ -24,8 +24,8 @@ pub(crate) struct Counts {
 
 /// What all connections of a shard share.
 #[derive(Debug)]
-pub(crate) struct Kit<'k> {
-    pub(crate) course: &'k Course,
+pub(crate) struct ShardContext<'k> {
+    pub(crate) plan: &'k ShardPlan,
     tls: Option<&'k mut TlsClient>,
     buffer: Vec<u8>,
     text: String,
@@ -38,26 +38,26 @@ pub(crate) struct Kit<'k> {
     resumer: Resumer,
 }
 
-impl<'k> Kit<'k> {
-    pub(crate) fn new(course: &'k Course, tls: Option<&'k mut TlsClient>) -> Self {
+impl<'k> ShardContext<'k> {
+    pub(crate) fn new(plan: &'k ShardPlan, tls: Option<&'k mut TlsClient>) -> Self {
         Self {
-            course,
+            plan,
             tls,
             buffer: vec![0; BUFFER],
             text: String::with_capacity(TEXT),
             unmeasured: Tally::new(),
-            tallies: (0..course.rounds.get()).map(|_| Some(Tally::new())).collect(),
+            tallies: (0..plan.rounds.get()).map(|_| Some(Tally::new())).collect(),
             addresses: Vec::new(),
             edition: 0,
             turn: 0,
-            resumer: Resumer::new(course.resume),
+            resumer: Resumer::new(plan.resume),
         }
     }
 
     /// Takes over addresses and roots that have changed.
     pub(crate) fn refresh(&mut self, now: Nanos) {
-        self.course.addresses.copy_newer(&mut self.edition, &mut self.addresses);
-        if let (Some(bundle), Some(tls)) = (&self.course.ca_bundle, &mut self.tls)
+        self.plan.addresses.copy_newer(&mut self.edition, &mut self.addresses);
+        if let (Some(bundle), Some(tls)) = (&self.plan.ca_bundle, &mut self.tls)
             && let Some(newer) = bundle.newer_than(tls.generation(), now)
         {
             // It was made of the same parts before, so it cannot fail; if it did, the roots before
@@ -72,14 +72,14 @@ impl<'k> Kit<'k> {
     }
 
     /// What a session works with in a round.
-    pub(crate) fn hands(&mut self, round: u32) -> Hands<'_> {
-        Hands {
+    pub(crate) fn step_context(&mut self, round: u32) -> StepContext<'_> {
+        StepContext {
             buffer: &mut self.buffer,
             text: &mut self.text,
             tally: pick(&mut self.unmeasured, &mut self.tallies, round),
-            request: self.course.request.as_ref(),
-            close: self.course.close,
-            timeout: self.course.timeout,
+            request: self.plan.request.as_ref(),
+            close: self.plan.close,
+            timeout: self.plan.timeout,
             tls: self.tls.as_deref_mut(),
         }
     }
@@ -88,12 +88,12 @@ impl<'k> Kit<'k> {
     pub(crate) fn route(&mut self) -> Option<Route> {
         let addresses = &self.addresses;
         let to = *addresses.get(self.turn % addresses.len().max(1))?;
-        let fitting = || self.course.sources.iter().filter(|from| from.is_ipv4() == to.is_ipv4());
+        let fitting = || self.plan.sources.iter().filter(|from| from.is_ipv4() == to.is_ipv4());
         // All sources with one address, then all with the next, so that every pair comes up.
         let sources = fitting().count();
         let from = fitting().nth((self.turn / addresses.len()) % sources.max(1)).copied();
         self.turn = self.turn.wrapping_add(1);
-        let last = self.course.per_connection() == Some(1);
+        let last = self.plan.per_connection() == Some(1);
         Some(Route { to, from, resume: self.resumer.decide(), last })
     }
 

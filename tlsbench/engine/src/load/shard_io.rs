@@ -8,10 +8,10 @@ use std::io;
 use tlsbench_core::tally::Failure;
 use tlsbench_core::units::Nanos;
 
-use crate::session::{Connection, Hands, Route};
+use crate::session::{Connection, Route, StepContext};
 
 /// A world that loops run in.
-pub(crate) trait Outside {
+pub(crate) trait Io {
     /// What connections are.
     type Connection: Connection;
 
@@ -22,9 +22,9 @@ pub(crate) trait Outside {
     fn open(
         &mut self,
         connection: &mut Self::Connection,
-        name: Name,
+        name: ConnectionId,
         route: Route,
-        hands: &mut Hands<'_>,
+        step_context: &mut StepContext<'_>,
     ) -> Result<(), Failure>;
 
     /// Asks to be woken at a moment, which may have passed.
@@ -42,7 +42,7 @@ pub(crate) trait Outside {
 
 /// Which connection it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Name {
+pub(crate) struct ConnectionId {
     /// The slot.
     pub(crate) slot: u32,
     /// The connection's number in the slot.
@@ -55,7 +55,7 @@ pub(crate) enum Wake {
     /// A connection can go on.
     Connection {
         /// Which it was when it was opened; the slot may have another by now.
-        name: Name,
+        name: ConnectionId,
         /// Whether the server's side is shut.
         hung_up: bool,
     },

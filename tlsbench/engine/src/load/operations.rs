@@ -1,54 +1,22 @@
 //! What becomes of operations: where they begin, what they are counted as, and what a connection
 //! does after each.
 
-use tlsbench_core::pace::{ActualStart, IntendedStart};
+use tlsbench_core::pace::IntendedStart;
 use tlsbench_core::tally::{Failed, Failure, Phase, Reason};
 use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::UnderWay;
 
-use super::open::Open;
-use super::{Drive, Name, Outside, index_of, number_of};
+use super::open_loop::OpenLoop;
+use super::operation::{Operation, UntakenOperation};
+use super::{ConnectionId, Io, LoadLoop, index_of, number_of};
 use crate::session::{Connection as _, Step};
 
-/// An operation under way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Op {
-    pub(super) intended: IntendedStart,
-    pub(super) actual: ActualStart,
-    pub(super) round: u32,
-    /// It was sent again once without the server having taken anything in between.
-    pub(super) resent: bool,
-}
-
-/// An operation that is to be sent again.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Untaken {
-    pub(super) op: Op,
-    /// Operations that its connection was still to begin after it.
-    left: u64,
-    /// Its place is free, and it waits for a new connection there: a kept one may be lost as well, and
-    /// nothing is sent again twice.
-    pub(super) alone: bool,
-}
-
-impl Op {
-    /// An operation that begins now and should have begun then.
-    pub(super) const fn new(intended: IntendedStart, now: Nanos, round: u32) -> Self {
-        Self { intended, actual: ActualStart(now), round, resent: false }
-    }
-
-    /// An operation without a schedule: it begins when it should.
-    pub(super) const fn at(now: Nanos, round: u32) -> Self {
-        Self::new(IntendedStart(now), now, round)
-    }
-}
-
-impl<O: Outside> Drive<'_, O> {
+impl<O: Io> LoadLoop<'_, O> {
     /// Makes the request of an operation that has begun.
     pub(super) fn ask(&mut self, index: usize, round: u32) -> Option<Step> {
         let slot = self.slots.get_mut(index)?;
         let last = slot.left == 0;
-        let result = slot.session.request(last, self.now, &mut self.kit.hands(round));
+        let result = slot.session.request(last, self.now, &mut self.context.step_context(round));
         result.err()
     }
 
@@ -69,7 +37,7 @@ impl<O: Outside> Drive<'_, O> {
             return self.close(index);
         }
         let round = self.rounds.at(self.now);
-        slot.session.leave(&mut self.kit.hands(round));
+        slot.session.leave(&mut self.context.step_context(round));
         Some(Step::Over)
     }
 
@@ -77,9 +45,9 @@ impl<O: Outside> Drive<'_, O> {
     pub(super) fn fill(&mut self, index: usize) -> Option<Step> {
         loop {
             let (now, slot) = (self.now, self.slots.get_mut(index)?);
-            let place = slot.session.place().filter(|_| slot.left > 0)?;
+            let request_slot = slot.session.free_slot().filter(|_| slot.left > 0)?;
             if let Some(untaken) = self.next_untaken() {
-                self.begin_again(index, place, untaken.op);
+                self.begin_again(index, request_slot, untaken.op);
                 let failed = self.ask(index, untaken.op.round);
                 if failed.is_some() {
                     return failed;
@@ -92,19 +60,19 @@ impl<O: Outside> Drive<'_, O> {
                 None => {
                     let round = self.rounds.at(now);
                     self.rounds.start(round, 1);
-                    Op::at(now, round)
+                    Operation::at(now, round)
                 }
                 // What follows on an arrival's connection has no schedule of its own.
-                Some(open) if open.by_connection() => Op::at(now, slot.round),
-                Some(open) => match open.next_waiting(now, &mut self.kit, &mut self.counts) {
-                    Some((intended, round)) => Op::new(intended, now, round),
+                Some(open) if open.by_connection() => Operation::at(now, slot.round),
+                Some(open) => match open.next_waiting(now, &mut self.context, &mut self.counts) {
+                    Some((intended, round)) => Operation::new(intended, now, round),
                     None => {
                         self.rest(index);
                         return None;
                     }
                 },
             };
-            self.begin(index, place, op);
+            self.begin(index, request_slot, op);
             let failed = self.ask(index, op.round);
             if failed.is_some() {
                 return failed;
@@ -119,21 +87,21 @@ impl<O: Outside> Drive<'_, O> {
         if !std::mem::replace(&mut slot.listed, true) {
             open.idle.push((number_of(index), slot.number));
         }
-        slot.session.rest(&mut self.kit.hands(round));
+        slot.session.rest(&mut self.context.step_context(round));
     }
 
     /// Notes that an operation is under way.
-    pub(super) fn begin(&mut self, index: usize, place: u32, op: Op) {
+    pub(super) fn begin(&mut self, index: usize, request_slot: u32, op: Operation) {
         self.busy += 1;
         if let Some(open) = &mut self.open {
             open.begin(op.round);
         }
-        self.begin_again(index, place, op);
+        self.begin_again(index, request_slot, op);
     }
 
     /// Notes where an operation goes on that has been under way.
-    pub(super) fn begin_again(&mut self, index: usize, place: u32, op: Op) {
-        if let Some(known) = self.op_mut(index, place) {
+    pub(super) fn begin_again(&mut self, index: usize, request_slot: u32, op: Operation) {
+        if let Some(known) = self.op_mut(index, request_slot) {
             *known = Some(op);
         }
         if let Some(slot) = self.slots.get_mut(index) {
@@ -142,18 +110,22 @@ impl<O: Outside> Drive<'_, O> {
         }
     }
 
-    pub(super) fn op(&self, index: usize, place: u32) -> Option<Op> {
-        self.ops.get(index * self.width + index_of(place)?).copied().flatten()
+    pub(super) fn op(&self, index: usize, request_slot: u32) -> Option<Operation> {
+        self.ops.get(index * self.width + index_of(request_slot)?).copied().flatten()
     }
 
-    pub(super) fn op_mut(&mut self, index: usize, place: u32) -> Option<&mut Option<Op>> {
-        self.ops.get_mut(index * self.width + index_of(place)?)
+    pub(super) fn op_mut(
+        &mut self,
+        index: usize,
+        request_slot: u32,
+    ) -> Option<&mut Option<Operation>> {
+        self.ops.get_mut(index * self.width + index_of(request_slot)?)
     }
 
     /// The next operation that is to be sent again on a connection that has room; `None` if each
     /// needs a connection of its own.
-    fn next_untaken(&mut self) -> Option<Untaken> {
-        if self.open.as_ref().is_some_and(Open::by_connection) {
+    fn next_untaken(&mut self) -> Option<UntakenOperation> {
+        if self.open.as_ref().is_some_and(OpenLoop::by_connection) {
             return None;
         }
         let at = self.untaken.iter().position(|untaken| !untaken.alone)?;
@@ -164,33 +136,37 @@ impl<O: Outside> Drive<'_, O> {
     pub(super) fn send_again(
         &mut self,
         index: usize,
-        place: u32,
+        request_slot: u32,
         failed: Failed,
         progressed: bool,
     ) {
-        let Some(op) = self.op(index, place) else { return };
+        let Some(op) = self.op(index, request_slot) else { return };
         if op.resent && !progressed {
-            self.finish(index, place, Err(failed));
+            self.finish(index, request_slot, Err(failed));
             return;
         }
         let round = self.counted_in(op);
-        self.kit.tally(round).resent += 1;
-        if let Some(known) = self.op_mut(index, place) {
+        self.context.tally(round).resent += 1;
+        if let Some(known) = self.op_mut(index, request_slot) {
             *known = None;
         }
-        let by_connection = self.open.as_ref().is_some_and(Open::by_connection);
+        let by_connection = self.open.as_ref().is_some_and(OpenLoop::by_connection);
         let slot = self.slots.get_mut(index).filter(|_| by_connection);
         let left = slot.map_or(0, |slot| std::mem::take(&mut slot.left));
         let is_vacant = self.slots.get(index).is_some_and(|slot| slot.session.is_vacant());
         let alone = self.width == 1 && is_vacant;
-        self.untaken.push_back(Untaken { op: Op { resent: !progressed, ..op }, left, alone });
+        self.untaken.push_back(UntakenOperation {
+            op: Operation { resent: !progressed, ..op },
+            left,
+            alone,
+        });
     }
 
     /// Sends an operation again on a connection of its own.
-    pub(super) fn connect_again(&mut self, index: usize, untaken: Untaken) {
+    pub(super) fn connect_again(&mut self, index: usize, untaken: UntakenOperation) {
         let operations = match &self.open {
             Some(open) if open.by_connection() => untaken.left.saturating_add(1),
-            _ => self.kit.course.per_connection().unwrap_or(u64::MAX),
+            _ => self.context.plan.per_connection().unwrap_or(u64::MAX),
         };
         self.connect_for(index, untaken.op, operations, true);
     }
@@ -208,7 +184,7 @@ impl<O: Outside> Drive<'_, O> {
     /// Operations of measured rounds that should have had an answer by now, those that still wait for
     /// a connection included.
     pub(super) fn late(&self) -> u64 {
-        let Some(late_after) = self.kit.course.late_after else { return 0 };
+        let Some(late_after) = self.context.plan.late_after else { return 0 };
         let ops = self.ops.iter().flatten().map(|op| (op.intended, op.round));
         let untaken = self.untaken.iter().map(|untaken| (untaken.op.intended, untaken.op.round));
         let waiting = self.open.iter().flat_map(|open| open.waiting.iter().copied());
@@ -220,15 +196,20 @@ impl<O: Outside> Drive<'_, O> {
     }
 
     /// Counts and times the operation that was under way.
-    pub(super) fn finish(&mut self, index: usize, place: u32, result: Result<Option<u16>, Failed>) {
-        let Some(op) = self.op_mut(index, place).and_then(Option::take) else { return };
+    pub(super) fn finish(
+        &mut self,
+        index: usize,
+        request_slot: u32,
+        result: Result<Option<u16>, Failed>,
+    ) {
+        let Some(op) = self.op_mut(index, request_slot).and_then(Option::take) else { return };
         self.busy -= 1;
         if let Some(open) = &mut self.open {
             open.end(op.round);
         }
         let round = self.counted_in(op);
         let address = self.slots.get(index).and_then(|slot| slot.address);
-        let tally = self.kit.tally(round);
+        let tally = self.context.tally(round);
         if let Some(address) = address {
             tally.end_at(address, result.map(drop).map_err(|failed| failed.failure));
         }
@@ -286,7 +267,7 @@ impl<O: Outside> Drive<'_, O> {
 
     pub(super) fn connect_closed(&mut self, index: usize) {
         // Others may have begun to connect since the clock was read, which takes a while with TLS.
-        self.now = self.outside.now();
+        self.now = self.io.now();
         if let Some(untaken) = self.untaken.pop_front() {
             self.connect_again(index, untaken);
             return;
@@ -296,17 +277,17 @@ impl<O: Outside> Drive<'_, O> {
         }
         let round = self.rounds.at(self.now);
         self.rounds.start(round, 1);
-        self.connect(index, Op::at(self.now, round));
+        self.connect(index, Operation::at(self.now, round));
     }
 
     /// Begins a connection for an operation.
-    pub(super) fn connect(&mut self, index: usize, op: Op) {
-        let operations = self.kit.course.per_connection().unwrap_or(u64::MAX);
+    pub(super) fn connect(&mut self, index: usize, op: Operation) {
+        let operations = self.context.plan.per_connection().unwrap_or(u64::MAX);
         self.connect_for(index, op, operations, false);
     }
 
     /// Begins a connection for so many operations, of which this is the first.
-    fn connect_for(&mut self, index: usize, op: Op, operations: u64, is_again: bool) {
+    fn connect_for(&mut self, index: usize, op: Operation, operations: u64, is_again: bool) {
         if let Some(slot) = self.slots.get_mut(index) {
             slot.number = slot.number.wrapping_add(1);
             (slot.left, slot.listed) = (operations, false);
@@ -318,13 +299,13 @@ impl<O: Outside> Drive<'_, O> {
         }
         self.live += 1;
         let Some(slot) = self.slots.get_mut(index) else { return };
-        let name = Name { slot: number_of(index), number: slot.number };
-        let route = self.kit.route();
+        let name = ConnectionId { slot: number_of(index), number: slot.number };
+        let route = self.context.route();
         slot.address = route.map(|route| route.to);
         let opened = match route {
             Some(route) => {
-                let hands = &mut self.kit.hands(op.round);
-                self.outside.open(&mut slot.session, name, route, hands)
+                let step_context = &mut self.context.step_context(op.round);
+                self.io.open(&mut slot.session, name, route, step_context)
             }
             None => Err(Failure::Resolve),
         };
@@ -335,7 +316,7 @@ impl<O: Outside> Drive<'_, O> {
 
     /// The round that an operation is counted in: that of its start in an open loop, that of its end
     /// in a closed one. What began in the warm-up is none of those that are counted out.
-    pub(super) fn counted_in(&mut self, op: Op) -> u32 {
+    pub(super) fn counted_in(&mut self, op: Operation) -> u32 {
         let is_warm = self.rounds.is_counted() && op.round == 0;
         if self.open.is_some() || is_warm { op.round } else { self.rounds.at(self.now) }
     }

@@ -5,61 +5,52 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use super::{Answer, Counters, Framing, count, http2};
-
-/// How a connection ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// Orderly.
-    Close,
-    /// By a reset.
-    Reset,
-}
+use super::config::{Answer, BodyEncoding};
+use super::counters::{ServerCounters, count};
+use super::ending::Ending;
+use crate::http1::{put_chunk, put_last_chunk};
 
 /// Answers requests until one side ends the connection.
 pub(super) fn answer_all(
     stream: &mut (impl Read + Write),
     answer: &Answer,
-    counters: &Counters,
-) -> io::Result<Next> {
-    if let Answer::Http2(script) = answer {
-        return http2::answer_all(stream, script, counters);
-    }
-    let mut reader = Reader { unread: Vec::new() };
+    counters: &ServerCounters,
+) -> io::Result<Ending> {
+    let mut reader = RequestReader { unread: Vec::new() };
     while let Some(request) = reader.request(stream, counters)? {
         let number = counters.requests.fetch_add(1, Ordering::SeqCst) + 1;
         match *answer {
             Answer::Body { status, bytes, framing, close } => {
-                let close = close || request.close || framing == Framing::Close;
+                let close = close || request.close || framing == BodyEncoding::Close;
                 stream.write_all(&response(status, bytes, framing, close))?;
                 stream.flush()?;
                 if close {
-                    return Ok(Next::Close);
+                    return Ok(Ending::Close);
                 }
             }
             Answer::Garbage => {
                 stream.write_all(b"\x00\x01 this is no response\r\n\r\n")?;
                 stream.flush()?;
-                return Ok(Next::Close);
+                return Ok(Ending::Close);
             }
-            Answer::Http2(_) | Answer::Reset => return Ok(Next::Reset),
+            Answer::Http2(_) | Answer::Reset => return Ok(Ending::Reset),
             Answer::LateClose(millis) => {
-                stream.write_all(&response(200, 10, Framing::Length, true))?;
+                stream.write_all(&response(200, 10, BodyEncoding::Length, true))?;
                 stream.flush()?;
                 thread::sleep(Duration::from_millis(millis));
-                return Ok(Next::Close);
+                return Ok(Ending::Close);
             }
             Answer::Stall => {}
             Answer::StallEvery(every) if number.is_multiple_of(every) => {}
             Answer::StallEvery(_) => {
-                stream.write_all(&response(200, 10, Framing::Length, request.close))?;
+                stream.write_all(&response(200, 10, BodyEncoding::Length, request.close))?;
                 stream.flush()?;
                 if request.close {
-                    return Ok(Next::Close);
+                    return Ok(Ending::Close);
                 }
             }
             Answer::Drip => {
-                let mut text = response(200, DRIPPED, Framing::Length, false);
+                let mut text = response(200, DRIPPED, BodyEncoding::Length, false);
                 text.truncate(text.len() - DRIPPED);
                 loop {
                     stream.write_all(&text)?;
@@ -69,40 +60,38 @@ pub(super) fn answer_all(
                 }
             }
             Answer::Truncated { promised, sent } => {
-                let mut text = response(200, promised, Framing::Length, false);
+                let mut text = response(200, promised, BodyEncoding::Length, false);
                 text.truncate(text.len() - promised + sent.min(promised));
                 stream.write_all(&text)?;
                 stream.flush()?;
-                return Ok(Next::Close);
+                return Ok(Ending::Close);
             }
         }
     }
-    Ok(Next::Close)
+    Ok(Ending::Close)
 }
 
-fn response(status: u16, bytes: usize, framing: Framing, close: bool) -> Vec<u8> {
+fn response(status: u16, bytes: usize, framing: BodyEncoding, close: bool) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {status} Fake\r\n").into_bytes();
     if close {
         text.extend_from_slice(b"Connection: close\r\n");
     }
     match framing {
-        Framing::Chunks(size) => {
+        BodyEncoding::Chunks(size) => {
             text.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
             let mut left = bytes;
             while left > 0 {
                 let chunk = left.min(size.max(1));
-                text.extend_from_slice(format!("{chunk:x}\r\n").as_bytes());
-                text.resize(text.len() + chunk, FILLER);
-                text.extend_from_slice(b"\r\n");
+                put_chunk(&vec![FILLER; chunk], &mut text);
                 left -= chunk;
             }
-            text.extend_from_slice(b"0\r\n\r\n");
+            put_last_chunk(b"", &mut text);
         }
-        Framing::Close => {
+        BodyEncoding::Close => {
             text.extend_from_slice(b"\r\n");
             text.resize(text.len() + bytes, FILLER);
         }
-        Framing::Length => {
+        BodyEncoding::Length => {
             text.extend_from_slice(format!("Content-Length: {bytes}\r\n\r\n").as_bytes());
             text.resize(text.len() + bytes, FILLER);
         }
@@ -114,16 +103,16 @@ struct Request {
     close: bool,
 }
 
-struct Reader {
+struct RequestReader {
     unread: Vec<u8>,
 }
 
-impl Reader {
+impl RequestReader {
     /// Reads a request and its body; nothing when the client ended the connection orderly.
     fn request(
         &mut self,
         stream: &mut impl Read,
-        counters: &Counters,
+        counters: &ServerCounters,
     ) -> io::Result<Option<Request>> {
         let head_end = loop {
             if let Some(at) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -5,12 +5,12 @@
 use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::{Cpu, Lap, Second, UnderWay};
 
-use super::kit::Counts;
+use super::shard_context::LoadCounts;
 use crate::shard::ThreadMeter;
 
 /// The laps of one shard, from round 1 on.
 #[derive(Debug)]
-pub(super) struct Laps {
+pub(super) struct RoundTimer {
     meter: ThreadMeter,
     laps: Vec<Lap>,
     /// The round that goes on; 0 before the first and after the last.
@@ -24,11 +24,11 @@ pub(super) struct Laps {
 struct Mark {
     at: Nanos,
     cpu: Cpu,
-    counts: Counts,
+    counts: LoadCounts,
 }
 
-impl Laps {
-    /// Laps of the thread that calls.
+impl RoundTimer {
+    /// A timer for rounds of the calling thread.
     pub(super) fn new() -> Self {
         Self {
             meter: ThreadMeter::of_this_thread(),
@@ -45,7 +45,7 @@ impl Laps {
     }
 
     /// Notes which round it is, and what was under way when the one before it ended.
-    pub(super) fn note(&mut self, round: u32, now: Nanos, counts: Counts, under_way: UnderWay) {
+    pub(super) fn note(&mut self, round: u32, now: Nanos, counts: LoadCounts, under_way: UnderWay) {
         if round == self.current {
             return;
         }
@@ -69,7 +69,7 @@ impl Laps {
     }
 
     /// Notes that time passes.
-    pub(super) fn tick(&mut self, now: Nanos, counts: Counts) {
+    pub(super) fn tick(&mut self, now: Nanos, counts: LoadCounts) {
         if self.current > 0 && now - self.second.at >= SECOND {
             let mark = self.mark(now, counts);
             self.end_second(mark);
@@ -86,7 +86,7 @@ impl Laps {
         lap_mut(&mut self.laps, round).map(std::mem::take)
     }
 
-    fn mark(&self, at: Nanos, counts: Counts) -> Mark {
+    fn mark(&self, at: Nanos, counts: LoadCounts) -> Mark {
         Mark { at, cpu: self.meter.now(), counts }
     }
 
@@ -122,8 +122,13 @@ const SECONDS_MAX: usize = 86_400;
 mod tests {
     use super::*;
 
-    fn counts(succeeded: u64) -> Counts {
-        Counts { succeeded, failed: 2 * succeeded, missed: 3 * succeeded, ..Counts::default() }
+    fn counts(succeeded: u64) -> LoadCounts {
+        LoadCounts {
+            succeeded,
+            failed: 2 * succeeded,
+            missed: 3 * succeeded,
+            ..LoadCounts::default()
+        }
     }
 
     fn under_way(operations: u64) -> UnderWay {
@@ -136,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_round_is_cut_into_seconds_and_a_rest() {
-        let mut laps = Laps::new();
+        let mut laps = RoundTimer::new();
         laps.note(0, at(100), counts(5), under_way(1));
         laps.note(1, at(1_000), counts(10), under_way(2));
         assert!(!laps.is_over(1) && !laps.is_over(2));
@@ -159,7 +164,7 @@ mod tests {
 
     #[test]
     fn rounds_that_pass_between_two_looks_have_no_time() {
-        let mut laps = Laps::new();
+        let mut laps = RoundTimer::new();
         laps.note(1, at(10), counts(0), under_way(1));
         laps.note(3, at(20), counts(3), under_way(1));
         assert_eq!([1, 2].map(|round| laps.take(round).unwrap().wall), [at(10), at(0)]);
