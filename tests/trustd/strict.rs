@@ -40,6 +40,43 @@ fn a_warning_is_exit_code_1_under_strict_and_0_without() {
 }
 
 #[test]
+fn a_kind_that_is_nearly_one_that_trustd_reads_is_a_warning_that_names_it() {
+    let manifest = source(&pem(&["alpha"]));
+    let bundle = BUNDLE.replace("trust.cert-manager.io", "trust.certmanager.io");
+    let list = "apiVersion: v1\nkind: SecretList\nitems: []\n";
+    for (text, found, meant) in [
+        (manifest.replace("kind: ConfigMap", "kind: Configmap"), "Configmap source", "`ConfigMap`"),
+        (manifest.replace("kind: ConfigMap", "kind: Secrets"), "Secrets source", "`Secret`"),
+        (
+            NAMESPACES.replace("kind: Namespace\n", "kind: Namespaces\n"),
+            "Namespaces",
+            "`Namespace`",
+        ),
+        (BUNDLE.replace("kind: Bundle", "kind: Bundles"), "Bundles roots", "`Bundle`"),
+        (bundle, "Bundle roots", "`Bundle` of `trust.cert-manager.io`"),
+    ] {
+        let text = [BUNDLE, NAMESPACES, &manifest, &text].join("---\n");
+        // What is there under its right name is not there twice.
+        let lax = render(&text, &[]);
+        assert_eq!(lax.code, 0, "{lax:?}");
+        let lines: Vec<&str> = lax.err.lines().collect();
+        assert!(lines.iter().all(|line| line.starts_with("warning: -:")), "{lax:?}");
+        assert!(lines.iter().all(|line| line.contains(found)), "{lax:?}");
+        let hint = format!("is ignored; did you mean {meant}?");
+        assert!(!lines.is_empty() && lines.iter().all(|line| line.ends_with(&hint)), "{lax:?}");
+        assert_eq!(render(&text, &["--strict"]).code, 1);
+    }
+    // Kinds of others, however near in spelling to nothing of ours, and an empty list of ours.
+    for kind in ["kind: Service\n", "kind: Node\n", "kind: Event\n"] {
+        let other = format!("apiVersion: v1\n{kind}metadata: {{ name: o }}\n");
+        let text = [BUNDLE, NAMESPACES, &manifest, &other, list].join("---\n");
+        let ran = render(&text, &["--strict"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.err.starts_with("note: ") && ran.err.lines().count() == 1, "{ran:?}");
+    }
+}
+
+#[test]
 fn strict_without_a_warning_is_exit_code_0_and_a_note_is_no_warning() {
     let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: shop }\n";
     let text = [BUNDLE, NAMESPACES, &source(&pem(&["alpha"])), deployment].join("---\n");

@@ -31,6 +31,8 @@ pub enum Manifest {
         kind: String,
         /// Its name, if it has one.
         name: String,
+        /// The kind or the API group that was probably meant, if it is one that trustd reads.
+        meant: Option<String>,
     },
     /// A Namespace, with the label `kubernetes.io/metadata.name`.
     Namespace(Box<Namespace>),
@@ -216,8 +218,9 @@ fn manifest(
         ("", "ConfigMap" | "Namespace" | "Secret") => "v1",
         _ => {
             let name = name(&object).unwrap_or_default().to_owned();
+            let meant = meant(group, kind);
             let (api_version, kind) = (api_version.to_owned(), kind.to_owned());
-            return Ok((Manifest::Ignored { api_version, kind, name }, Vec::new()));
+            return Ok((Manifest::Ignored { api_version, kind, name, meant }, Vec::new()));
         }
     };
     if api_version != wanted {
@@ -230,6 +233,21 @@ fn manifest(
         core::prepare(kind, &mut object)?;
     }
     known(object, kind).map(|manifest| (manifest, unknown))
+}
+
+/// What was probably meant by a kind or an API group that trustd does not read: `Configmap`, `Secrets`.
+fn meant(group: &str, kind: &str) -> Option<String> {
+    let known: &[&str] = match group {
+        "" => &["ConfigMap", "Namespace", "Secret"],
+        labels::GROUP => &[labels::KIND],
+        _ => {
+            // Other groups have Bundles too: only one that is nearly ours is meant to be ours.
+            let near = validate::nearest(group, [labels::GROUP].into_iter())?;
+            let is_bundle = validate::nearest(kind, [labels::KIND].into_iter()).is_some();
+            return is_bundle.then(|| format!("`{}` of `{near}`", labels::KIND));
+        }
+    };
+    validate::nearest(kind, known.iter().copied()).map(|near| format!("`{near}`"))
 }
 
 /// Whether there is a name at all. Of which letters it may be is for each kind to say.

@@ -17,6 +17,7 @@ use serde_json::Value;
 use trustd_core::spec::Spec;
 
 pub use field::FieldError;
+pub(crate) use unknown::nearest;
 pub use unknown::{UnknownField, empty_selectors, unknown_fields};
 
 use crate::labels;

@@ -49,11 +49,13 @@ pub enum Standing {
 /// The client that undoes the writes to a target, as far as the object's managedFields tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Opponent {
+    /// One that deletes the object; what it may create in its place has not been seen.
+    Deletion,
     /// One that writes under another field manager.
     Manager(FieldManager),
     /// One that writes under this field manager, which is ours.
     Namesake(FieldManager),
-    /// One that left no entry, as one that only deletes.
+    /// One that left no entry, as one that only takes fields away.
     #[default]
     Unknown,
 }
@@ -61,6 +63,9 @@ pub enum Opponent {
 impl fmt::Display for Opponent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Deletion => f.write_str(
+                "undone by a client that deletes the object, which managedFields cannot name",
+            ),
             Self::Manager(manager) => write!(f, "undone by field manager `{manager}`"),
             Self::Namesake(manager) => write!(
                 f,

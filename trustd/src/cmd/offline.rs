@@ -268,7 +268,13 @@ impl Objects {
                 let described = format!("Namespace {name}");
                 put(&mut self.namespaces, name, described, (place, object))
             }
-            Manifest::Ignored { api_version, kind, name }
+            Manifest::Ignored { api_version, kind, name, meant: Some(meant) } => {
+                self.warnings.add_of_object(format!(
+                    "{place}: {kind} {name} ({api_version}) is ignored; did you mean {meant}?"
+                ));
+                Ok(())
+            }
+            Manifest::Ignored { api_version, kind, name, meant: None }
                 if api_version.split_once('/').is_some_and(|(group, _)| group == labels::GROUP) =>
             {
                 self.warnings.add_of_object(format!(
@@ -278,7 +284,7 @@ impl Objects {
                 ));
                 Ok(())
             }
-            Manifest::Ignored { api_version, kind, name } => {
+            Manifest::Ignored { api_version, kind, name, meant: None } => {
                 self.notes.push(format!("{place}: {kind} {name} ({api_version}) is ignored"));
                 Ok(())
             }

@@ -167,7 +167,7 @@ impl Desk {
     /// When something is to be done although nothing happens.
     pub(super) fn next(&self, date: Timestamp) -> Option<Wake> {
         let queue = self.queue.next();
-        let status = self.bundles.values().filter_map(|bundle| bundle.report.due()).min();
+        let status = self.bundles.values().filter_map(Bundle::status_due).min();
         let instant = queue.into_iter().chain(status).min();
         let again_at = |bundle: &Bundle| bundle.content.as_ref().and_then(|c| c.again_at);
         let expiry = self.bundles.values().filter_map(again_at).min();

@@ -9,7 +9,7 @@ use trustd_core::escape::printable;
 use trustd_core::outcome::Conclusion;
 use trustd_core::time::Timestamp;
 
-use super::backoff;
+use super::backoff::{self, Jitter};
 use super::clock::Instant;
 
 /// The status that follows from `conclusion` for a Bundle of this generation whose status says
@@ -94,7 +94,40 @@ pub(super) struct Report {
     in_flight: bool,
     /// When the one that is due may go.
     due: Option<Instant>,
+    /// The one that is on its way is a repair.
+    repairs: bool,
     failures: u32,
+    fight: Fight,
+}
+
+/// What other clients do to a status that was written.
+#[derive(Clone, Debug, Default)]
+struct Fight {
+    /// The status as it was last written.
+    written: Option<BundleStatus>,
+    /// When somebody was seen to have changed that.
+    undone_at: Option<Instant>,
+    /// Repairs in a row that did not last as long as the pause after them.
+    repairs: u32,
+    /// No repair for so long after a write.
+    pause: Duration,
+}
+
+impl Fight {
+    /// Whether `wanted` was written before, and somebody changed it to `before`.
+    fn is_repair(&self, before: &BundleStatus, wanted: &BundleStatus) -> bool {
+        let undone = |written: &BundleStatus| written != before && !turned(written, wanted);
+        self.written.as_ref().is_some_and(undone)
+    }
+
+    /// Notes that the status written at this time was found undone. What lasted as long as the pause is
+    /// no fight any more.
+    fn undone(&mut self, written_at: Option<Instant>, now: Instant) {
+        let undone_at = *self.undone_at.get_or_insert(now);
+        if written_at.is_some_and(|written_at| undone_at.since(written_at) >= self.pause) {
+            (self.repairs, self.pause) = (0, Duration::ZERO);
+        }
+    }
 }
 
 impl Report {
@@ -123,16 +156,45 @@ impl Report {
             0 => pause,
             failures => pause.max(backoff::after_failures(failures)),
         };
+        let repair = self.fight.is_repair(before, wanted);
+        let pause = if repair {
+            self.fight.undone(self.written_at, now);
+            pause.max(self.fight.pause)
+        } else {
+            // A turn of our own is told at once, fight or not.
+            self.fight.undone_at = None;
+            pause
+        };
         let since = if pending && !turn { Some(begun) } else { None };
         let at = self.written_at.max(since).map(|last| last.after(pause));
         if at.is_some_and(|at| at > now) {
             self.due = at;
             return false;
         }
+        self.repairs = repair;
         self.in_flight = true;
         self.written_at = Some(now);
         self.begun_at = None;
         true
+    }
+
+    /// Counts the write that has begun, if it repairs what another client changed: the next repair
+    /// waits twice as long. Returns how long, once that is a fight.
+    pub(super) fn repair(&mut self, jitter: &mut Jitter) -> Option<Duration> {
+        if !std::mem::take(&mut self.repairs) {
+            return None;
+        }
+        let fight = &mut self.fight;
+        fight.undone_at = None;
+        fight.repairs = fight.repairs.saturating_add(1);
+        let doubled = BETWEEN_TURNS.saturating_mul(1 << fight.repairs.min(DOUBLINGS_MAX));
+        fight.pause = jitter.upper_half_of(doubled.min(BETWEEN_REPAIRS_MAX));
+        (fight.repairs >= FIGHT).then_some(fight.pause)
+    }
+
+    /// Notes the status that the API server has after the write.
+    pub(super) fn hold(&mut self, written: BundleStatus) {
+        self.fight.written = Some(written);
     }
 
     /// The write has ended.
@@ -163,6 +225,12 @@ fn turned(before: &BundleStatus, wanted: &BundleStatus) -> bool {
 
 /// A turn is told at once; two fighting writers of a status get no further than this.
 const BETWEEN_TURNS: Duration = Duration::from_secs(1);
+/// So many repairs of a status that were undone before long are a fight, as with targets.
+const FIGHT: u32 = 3;
+/// 1 s doubled eleven times is 2,048 s, above [`BETWEEN_REPAIRS_MAX`].
+const DOUBLINGS_MAX: u32 = 11;
+/// The least frequent repairs of a status that others change: with jitter one in ten to twenty minutes.
+const BETWEEN_REPAIRS_MAX: Duration = Duration::from_secs(20 * 60);
 /// Counts change with every target of a fan-out.
 const BETWEEN_COUNTS: Duration = Duration::from_secs(10);
 /// What the schema takes as a condition's message.

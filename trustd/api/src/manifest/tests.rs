@@ -78,7 +78,8 @@ fn lists_are_taken_apart_with_and_without_types() {
         Manifest::Ignored {
             api_version: "apps/v1".into(),
             kind: "Deployment".into(),
-            name: "d".into()
+            name: "d".into(),
+            meant: None,
         }
     );
     let mut nested = json!({ "metadata": { "name": "deep" } });

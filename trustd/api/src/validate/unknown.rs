@@ -206,7 +206,7 @@ fn did_you_mean(paths: &[String]) -> String {
 }
 
 /// The known name that a misspelt one is nearest to.
-fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     // Names of fields are short; the comparison takes the product of both lengths.
     if name.len() > NAME_MAX {
         return None;

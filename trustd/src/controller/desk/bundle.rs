@@ -7,8 +7,8 @@ use serde_json::Value as Json;
 use trustd_api::labels;
 use trustd_api::v1alpha1::BundleStatus;
 use trustd_api::validate::{self, Invalid};
-use trustd_core::names::{Kind, Namespace, Uid};
-use trustd_core::outcome::{Reason, Standing};
+use trustd_core::names::{FieldManager, Kind, Namespace, Uid};
+use trustd_core::outcome::{Conclusion, Reason, Standing};
 use trustd_core::plan::{Content, Seen};
 use trustd_core::spec::Spec;
 use trustd_core::world::Observed;
@@ -29,8 +29,10 @@ pub(in crate::controller) struct Bundle {
     pub(super) uid: String,
     /// The version of what it asks for.
     pub(super) generation: Option<i64>,
-    /// Its status as it was last seen or written.
+    /// Its status as it was last seen or written, without conditions of others.
     pub(super) status: BundleStatus,
+    /// Who else wrote its status last, by field manager.
+    pub(super) status_writer: Option<FieldManager>,
     /// What it asks for, or what is wrong with it.
     pub(super) spec: Result<Spec, Invalid>,
     /// What it comes to, once that has been found out.
@@ -55,6 +57,8 @@ pub(in crate::controller) struct Bundle {
     pub(super) touched: bool,
     /// Whether its status said, before this process planned anything, that targets are contested.
     pub(super) was_contested: bool,
+    /// Until when a condition that tells of a fight stays, though no target is seen undone.
+    pub(super) contested_until: Option<Instant>,
 }
 
 /// One target of a Bundle.
@@ -89,13 +93,14 @@ pub(super) struct Target {
 impl Bundle {
     /// Reads a Bundle that was not known before.
     pub(super) fn new(raw: Arc<Json>) -> Self {
-        let status = status(&raw);
+        let status = status(raw.get("status").cloned().unwrap_or_default());
         let text = |pointer: &str| raw.pointer(pointer).and_then(Json::as_str).unwrap_or_default();
         Self {
             uid: text("/metadata/uid").to_owned(),
             generation: raw.pointer("/metadata/generation").and_then(Json::as_i64),
             was_contested: says_contested(&status),
             status,
+            status_writer: None,
             spec: validate::read(&raw),
             raw,
             content: None,
@@ -108,6 +113,7 @@ impl Bundle {
             wrote: false,
             said: None,
             touched: true,
+            contested_until: None,
         }
     }
 
@@ -128,6 +134,21 @@ impl Bundle {
         changed
     }
 
+    /// Whether the condition goes on telling of a fight, in place of this conclusion. Only for the same
+    /// generation: what a Bundle asks for anew is answered.
+    pub(super) fn still_contested(&mut self, conclusion: &Conclusion, now: Instant) -> bool {
+        let condition = self.status.conditions.iter().find(|it| it.type_ == labels::SYNCED);
+        let same = condition.is_some_and(|it| it.observed_generation == self.generation);
+        let quiet = conclusion.synced && same && says_contested(&self.status);
+        self.contested_until = self.contested_until.filter(|until| quiet && *until > now);
+        self.contested_until.is_some()
+    }
+
+    /// When its status is to be looked at although nothing happens.
+    pub(super) fn status_due(&self) -> Option<Instant> {
+        self.report.due().into_iter().chain(self.contested_until).min()
+    }
+
     /// Forgets what was tried, as if the process had just started, but for fights that go on.
     pub(super) fn forget_progress(&mut self) {
         self.targets.retain(|_, target| {
@@ -137,6 +158,7 @@ impl Bundle {
             !target.contest.is_empty()
         });
         self.was_contested = says_contested(&self.status);
+        self.contested_until = None;
         // Another process may have led meanwhile.
         (self.told, self.recall) = (None, None);
         self.report = Report::default();
@@ -181,10 +203,12 @@ impl Target {
     }
 }
 
-/// The status in a raw Bundle; one in an odd shape is none.
-fn status(raw: &Json) -> BundleStatus {
-    let status = raw.get("status").cloned().unwrap_or_default();
-    serde_json::from_value(status).unwrap_or_default()
+/// Reads a status, as far as it is trustd's to write; one in an odd shape is empty. Conditions of other
+/// types belong to whoever set them: an apply leaves them where they are.
+pub(super) fn status(raw: Json) -> BundleStatus {
+    let mut status: BundleStatus = serde_json::from_value(raw).unwrap_or_default();
+    status.conditions.retain(|condition| condition.type_ == labels::SYNCED);
+    status
 }
 
 /// Whether two readings of a Bundle ask for the same. What its status says does not matter.

@@ -38,6 +38,8 @@ struct Brake {
     free: bool,
     /// Since when the target stays as it should be.
     quiet_since: Option<Instant>,
+    /// Whether a turn was seen since the brake is on. A fight that is only remembered may be over.
+    seen: bool,
 }
 
 impl Contest {
@@ -65,7 +67,8 @@ impl Contest {
         }
     }
 
-    /// Counts a turn: what was as it should be was undone. Returns whether that makes it a fight.
+    /// Counts a turn: what was as it should be was undone. Returns whether the target is contested
+    /// from now on, or still is where that was only remembered.
     pub(super) fn turn(&mut self, opponent: Opponent, now: Instant, jitter: &mut Jitter) -> bool {
         self.end_if_quiet(now);
         (self.held, self.undone) = (false, true);
@@ -77,28 +80,47 @@ impl Contest {
             if brake.until <= now {
                 brake.until = until;
             }
-            return false;
+            return !std::mem::replace(&mut brake.seen, true);
         }
         self.turns.retain(|turn| now.since(*turn) < WINDOW);
         self.turns.push_back(now);
         let contested = self.turns.len() >= TURNS;
         if contested {
             self.turns.clear();
-            self.brake = Some(Brake { until, free: false, quiet_since: None });
+            self.brake = Some(Brake { until, free: false, quiet_since: None, seen: true });
         }
         contested
     }
 
-    /// Takes over that another process, or this one before it was started again, was in a fight: one
-    /// write goes out, and the next turn is the last one.
-    pub(super) fn resume(&mut self, now: Instant) {
+    /// Takes over a fight that the Bundle's status remembers, from another process or from this one
+    /// before it was started again: the target is contested from the start, and repaired once now.
+    pub(super) fn resume(&mut self, opponent: Opponent, now: Instant) {
+        self.undone = true;
+        self.name(opponent);
+        self.brake = Some(Brake { until: now, free: false, quiet_since: None, seen: false });
+    }
+
+    /// Takes over that there was a fight, of a target that may be out of date rather than undone: the
+    /// next turn makes it contested.
+    pub(super) fn suspect(&mut self, now: Instant) {
         self.turns = [now; TURNS - 1].into();
     }
 
     /// Takes note of who it was, where that is known.
     pub(super) fn name(&mut self, opponent: Opponent) {
-        if opponent != Opponent::Unknown {
-            self.opponent = opponent;
+        let is_vague = matches!(self.opponent, Opponent::Deletion | Opponent::Unknown);
+        match opponent {
+            Opponent::Unknown => {}
+            // A client that deletes objects can be known by those that it makes in their place.
+            Opponent::Deletion if !is_vague => {}
+            _ => self.opponent = opponent,
+        }
+    }
+
+    /// Takes note that the object was not deleted: it is there, without the label that is watched.
+    pub(super) fn name_no_deletion(&mut self) {
+        if self.opponent == Opponent::Deletion {
+            self.opponent = Opponent::Unknown;
         }
     }
 
@@ -141,16 +163,15 @@ impl Contest {
 
 /// The client that left the target like this, as far as managedFields tell.
 pub(super) fn opponent(content: &Content, kind: Kind, observed: Option<&Observed>) -> Opponent {
-    let Some(managed) = observed.and_then(|observed| observed.managed.as_ref()) else {
-        return Opponent::Unknown;
-    };
+    let Some(observed) = observed else { return Opponent::Deletion };
+    let Some(managed) = &observed.managed else { return Opponent::Unknown };
     let named = || managed.other.clone().map_or(Opponent::Unknown, Opponent::Manager);
     if managed.other_is_newest {
         return named();
     }
     let rendered = content.rendered.get(&kind);
     // A namesake leaves marks of its own. Marks that are gone may have been taken out by anybody.
-    let marks_are_theirs = observed.zip(rendered).is_some_and(|(observed, rendered)| {
+    let marks_are_theirs = rendered.is_some_and(|rendered| {
         observed.content.as_ref() != Some(&rendered.content)
             && observed.hash.as_deref().is_some_and(|hash| !rendered.is_hash(hash))
     });
@@ -162,11 +183,22 @@ pub(super) fn opponent(content: &Content, kind: Kind, observed: Option<&Observed
     named()
 }
 
+/// Whether a target is whole and ours, and holds another content: the one before this, or a namesake's.
+/// The object alone does not say which of the two.
+pub(super) fn is_outdated(content: &Content, kind: Kind, observed: &Observed) -> bool {
+    let Some(rendered) = content.rendered.get(&kind) else { return false };
+    let Some(managed) = &observed.managed else { return false };
+    observed.hash.as_deref().is_some_and(|hash| !rendered.is_hash(hash))
+        && managed.updated.is_empty()
+        && !managed.applied.is_empty()
+        && !managed.other_is_newest
+}
+
 /// So many turns ...
 const TURNS: usize = 3;
 /// ... within this time are a fight; then there is one write in this time, and after this time without a
 /// turn the fight is over.
-const WINDOW: Duration = Duration::from_secs(10 * 60);
+pub(super) const WINDOW: Duration = Duration::from_secs(10 * 60);
 /// Up to this much is added to each wait, so that two such brakes do not stay in step.
 const SPREAD: Duration = Duration::from_secs(2 * 60);
 
@@ -271,12 +303,29 @@ mod tests {
     #[test]
     fn a_fight_that_is_known_of_is_one_after_the_first_turn() {
         let mut contest = Contest::default();
-        contest.resume(at(0));
+        contest.resume(script(), at(0));
+        assert_eq!(contest.opponent(), Some(&script()), "before anything was seen");
         let (repairs, contested) = fight(&mut contest, 1..=60);
         assert_eq!((repairs, contested), (vec![1], vec![2]));
         // Not for ever.
         let mut contest = Contest::default();
-        contest.resume(at(0));
+        contest.resume(script(), at(0));
         assert_eq!(fight(&mut contest, [1, 700]), (vec![1, 700], vec![]));
+        // Where it may be out of date it is not called contested before it is undone.
+        let mut contest = Contest::default();
+        contest.suspect(at(0));
+        assert_eq!(contest.opponent(), None);
+        let (repairs, contested) = fight(&mut contest, 1..=60);
+        assert_eq!((repairs, contested), (vec![1], vec![2]));
+    }
+
+    #[test]
+    fn a_client_that_deletes_is_named_by_what_it_makes_instead() {
+        let mut contest = Contest::default();
+        contest.resume(Opponent::Deletion, at(0));
+        assert_eq!(contest.opponent(), Some(&Opponent::Deletion));
+        contest.name(script());
+        contest.name(Opponent::Deletion);
+        assert_eq!(contest.opponent(), Some(&script()));
     }
 }

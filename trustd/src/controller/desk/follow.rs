@@ -1,10 +1,11 @@
 //! Follows targets from plan to plan: which object is ours, and who undoes what we wrote.
 
 use trustd_core::names::BundleName;
+use trustd_core::outcome::Standing;
 use trustd_core::plan::{Owner, owner};
 use trustd_core::world::Observed;
 
-use super::contest::opponent;
+use super::contest::{WINDOW, is_outdated, opponent};
 use super::plan::Verdict;
 use super::{Desk, Now};
 use crate::controller::queue::Unit;
@@ -24,7 +25,7 @@ impl Desk {
             target.contest.let_go();
             return;
         }
-        if !(verdict.is_undone() && target.contest.is_held()) {
+        if !verdict.is_undone() || !(target.contest.is_held() || target.contest.is_undone()) {
             return;
         }
         let observed = self.world.targets.get(&unit.bundle).and_then(|targets| targets.get(&key));
@@ -33,6 +34,11 @@ impl Desk {
             .as_ref()
             .map(|content| opponent(content, unit.kind, observed))
             .unwrap_or_default();
+        if !target.contest.is_held() {
+            // No other turn, but more of the same one: a deleted object was made by this client.
+            target.contest.name(opponent);
+            return;
+        }
         tracing::debug!(
             bundle = %unit.bundle, namespace = %unit.namespace, kind = %unit.kind,
             %opponent, "a target was undone"
@@ -66,17 +72,31 @@ impl Desk {
         }
     }
 
-    /// A fight that the Bundle's status tells of goes on where the last process left it, not from the
-    /// start: of the targets that are found undone.
+    /// Goes on with a fight that the Bundle's status tells of where the last process left it, before
+    /// anything is said of the Bundle. Targets that are found undone are contested from the start.
+    /// Where none is, the opponent may only be slow: the condition stays as it is for as long as a
+    /// target must be quiet.
     pub(super) fn resume_contests(&mut self, name: &BundleName, now: Now) {
         let Some(bundle) = self.bundles.get_mut(name) else { return };
-        if std::mem::take(&mut bundle.was_contested) {
-            for target in bundle.targets.values_mut() {
-                if target.wanted && target.is_open() && target.contest.is_empty() {
-                    target.contest.resume(now.instant);
-                }
+        if !std::mem::take(&mut bundle.was_contested) {
+            return;
+        }
+        let Some(content) = bundle.content.as_ref() else { return };
+        let observed = self.world.targets.get(name);
+        for (key, target) in &mut bundle.targets {
+            if !(target.wanted && target.is_open() && target.contest.is_empty()) {
+                continue;
+            }
+            let observed = observed.and_then(|observed| observed.get(key));
+            if observed.is_some_and(|observed| is_outdated(content, key.0, observed)) {
+                target.contest.suspect(now.instant);
+            } else {
+                target.contest.resume(opponent(content, key.0, observed), now.instant);
+                target.standing = Some(target.contested_or(Standing::Pending));
             }
         }
+        let goes_on = bundle.targets.values().any(|target| target.contest.opponent().is_some());
+        bundle.contested_until = (!goes_on).then(|| now.instant.after(WINDOW));
     }
 
     /// Takes note of who replaced a target that was undone, where the watch could not tell.
@@ -86,6 +106,9 @@ impl Desk {
         let opponent = opponent(content, unit.kind, Some(observed));
         let target = bundle.targets.get_mut(&(unit.kind, unit.namespace.clone()));
         if let Some(target) = target.filter(|target| target.contest.is_undone()) {
+            if target.ours.is_some() && target.ours == observed.uid {
+                target.contest.name_no_deletion();
+            }
             target.contest.name(opponent);
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use trustd_core::names::{BundleName, Kind, Namespace, ObjectName, ResourceVersion};
+use trustd_core::names::{BundleName, FieldManager, Kind, Namespace, ObjectName, ResourceVersion};
 use trustd_core::plan::{Change, Owner, Work, dependents, owner, reads, rings};
 use trustd_core::spec::Spec;
 use trustd_core::world::{NamespaceState, Observed, SourceObject};
@@ -17,7 +17,9 @@ impl Desk {
     /// Something was seen: an object in this form, or that it is gone.
     pub(in crate::controller) fn see(&mut self, place: Place, object: Option<Object>) {
         match (place, object) {
-            (Place::Bundle(name), Some(Object::Bundle(raw))) => self.see_bundle(name, raw),
+            (Place::Bundle(name), Some(Object::Bundle { raw, status_writer })) => {
+                self.see_bundle(name, raw, status_writer);
+            }
             (Place::Bundle(name), _) => self.lose_bundle(&name),
             (Place::Namespace(name), Some(Object::Namespace(state))) => {
                 self.see_namespace(name, Some(state));
@@ -44,7 +46,12 @@ impl Desk {
         }
     }
 
-    fn see_bundle(&mut self, name: BundleName, raw: Arc<Json>) {
+    fn see_bundle(
+        &mut self,
+        name: BundleName,
+        raw: Arc<Json>,
+        status_writer: Option<FieldManager>,
+    ) {
         let changed = match self.bundles.get_mut(&name) {
             Some(bundle) if bundle.raw == raw => false,
             Some(bundle) => bundle.update(raw),
@@ -53,6 +60,11 @@ impl Desk {
                 true
             }
         };
+        if let Some(bundle) = self.bundles.get_mut(&name)
+            && status_writer.is_some()
+        {
+            bundle.status_writer = status_writer;
+        }
         if changed {
             self.rings_stale = true;
             self.stale.insert(name, Stale::Spec);

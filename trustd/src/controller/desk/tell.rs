@@ -10,7 +10,7 @@ use trustd_core::plan::Prepared;
 use trustd_core::selector::Selector;
 use trustd_core::spec::From;
 
-use super::bundle::Bundle;
+use super::bundle::{self, Bundle};
 use super::notice::Notice;
 use super::{Desk, Now};
 use crate::controller::repeat;
@@ -42,7 +42,7 @@ impl Desk {
             // Of what waits for a source nothing true can be said yet.
             .filter(|(name, _)| !self.awaiting.contains_key(*name))
             .filter(|(_, bundle)| {
-                bundle.touched || bundle.report.due().is_some_and(|due| due <= now.instant)
+                bundle.touched || bundle.status_due().is_some_and(|due| due <= now.instant)
             })
             .map(|(name, _)| name.clone())
             .collect();
@@ -54,6 +54,9 @@ impl Desk {
         let bundle = self.bundles.get_mut(&name)?;
         bundle.touched = false;
         let conclusion = conclude(bundle, &self.world.settings)?;
+        if bundle.still_contested(&conclusion, now.instant) {
+            return None;
+        }
         let notice = turn(bundle, &conclusion);
         self.metrics_of(&name, &conclusion, now);
         let bundle = self.bundles.get_mut(&name)?;
@@ -73,6 +76,18 @@ impl Desk {
         let pending = conclusion.pending > 0;
         if !bundle.report.begin(&bundle.status, &wanted, pending, now.instant) {
             return None;
+        }
+        if let Some(pause) = bundle.report.repair(&mut self.jitter) {
+            let example = || format!("Bundle {name}");
+            let fault = repeat::Fault { what: OVERWRITTEN, reason: "StatusContested" };
+            if self.repeats.is_first(fault, now.instant, example) {
+                let by = bundle.status_writer.as_ref().map(ToString::to_string);
+                let manager = by.as_deref().unwrap_or("one that managedFields do not name");
+                let pause_s = pause.as_secs();
+                tracing::warn!(
+                    bundle = %name, reason = "StatusContested", manager, pause_s, "{OVERWRITTEN}"
+                );
+            }
         }
         let body = json!({
             "apiVersion": labels::API_VERSION,
@@ -96,8 +111,9 @@ impl Desk {
         bundle.touched = true;
         let outdated = match outcome {
             Ok(answer) => {
-                let got: BundleStatus = serde_json::from_value(answer).unwrap_or_default();
+                let got = bundle::status(answer);
                 let pruned = job.sent.targets.is_some() && got.targets.is_none();
+                bundle.report.hold(got.clone());
                 bundle.status = got;
                 pruned
             }
@@ -227,5 +243,8 @@ fn turn(bundle: &Bundle, conclusion: &Conclusion) -> Option<Notice> {
     (turned || again).then(|| Notice::of_conclusion(bundle, conclusion))
 }
 
+/// What is logged when another client changes statuses back again and again.
+const OVERWRITTEN: &str =
+    "another client overwrites the status of a Bundle; it is mended later each time";
 /// A status in full is tried again after this time: the CRD may have been mended.
 const OUTDATED_FOR: Duration = Duration::from_secs(5 * 60);

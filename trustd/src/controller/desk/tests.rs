@@ -17,6 +17,7 @@ mod fights;
 mod owners;
 mod recalls;
 mod sources;
+mod statuses;
 
 const ALPHA: &str = include_str!("../../../../tests/fixtures/peer/ca/alpha.pem");
 const BETA: &str = include_str!("../../../../tests/fixtures/peer/ca/beta.pem");
@@ -65,7 +66,12 @@ impl Bench {
     }
 
     fn bundle(&mut self, raw: Json) {
-        let raw = Object::Bundle(Arc::new(raw));
+        self.bundle_by(raw, None);
+    }
+
+    /// The Bundle, whose status this field manager wrote last.
+    fn bundle_by(&mut self, raw: Json, writer: Option<&str>) {
+        let raw = Object::Bundle { raw: Arc::new(raw), status_writer: writer.map(Into::into) };
         self.desk.see(Place::Bundle("b".into()), Some(raw));
         self.desk.settle(at(0));
     }

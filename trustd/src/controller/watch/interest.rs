@@ -44,16 +44,18 @@ impl Interest {
     /// Takes in what the watch of Bundles is about to tell; says whether that changed anything.
     pub(super) fn note(&mut self, sighting: &Sighting) -> bool {
         match sighting {
-            Sighting::Is(Place::Bundle(name), Object::Bundle(raw)) => match validate::read(raw) {
-                Ok(mut spec) => {
-                    // Inline text can be long, and is no object.
-                    spec.sources.retain(|source| matches!(source.from, From::Objects { .. }));
-                    let before = self.specs.insert(name.clone(), spec);
-                    let after = self.specs.get(name).map(|spec| &spec.sources);
-                    before.as_ref().map(|spec| &spec.sources) != after
+            Sighting::Is(Place::Bundle(name), Object::Bundle { raw, .. }) => {
+                match validate::read(raw) {
+                    Ok(mut spec) => {
+                        // Inline text can be long, and is no object.
+                        spec.sources.retain(|source| matches!(source.from, From::Objects { .. }));
+                        let before = self.specs.insert(name.clone(), spec);
+                        let after = self.specs.get(name).map(|spec| &spec.sources);
+                        before.as_ref().map(|spec| &spec.sources) != after
+                    }
+                    Err(_) => self.specs.remove(name).is_some(),
                 }
-                Err(_) => self.specs.remove(name).is_some(),
-            },
+            }
             Sighting::Gone(Place::Bundle(name)) => self.specs.remove(name).is_some(),
             Sighting::Synced => !std::mem::replace(&mut self.complete, true),
             Sighting::Is(..) | Sighting::Gone(_) => false,

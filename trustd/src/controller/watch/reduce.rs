@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::{ObjectMeta, PartialObjectMeta};
 use kube::core::DynamicObject;
 use serde_json::Value as Json;
+use trustd_api::labels;
 use trustd_api::object::{self, Object as Whole};
-use trustd_core::names::{self, BundleName, Kind, ObjectName};
+use trustd_core::names::{self, BundleName, FieldManager, Kind, ObjectName};
 use trustd_core::world::{NamespaceState, Observed, SourceObject};
 
 /// Which object.
@@ -26,8 +28,13 @@ pub(in crate::controller) enum Place {
 /// What is kept of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::controller) enum Object {
-    /// A Bundle as it is, without managedFields.
-    Bundle(Arc<Json>),
+    /// A Bundle.
+    Bundle {
+        /// The object as it is, without managedFields.
+        raw: Arc<Json>,
+        /// The field manager that wrote its status last, other than ours.
+        status_writer: Option<FieldManager>,
+    },
     /// A namespace.
     Namespace(NamespaceState),
     /// A source.
@@ -40,11 +47,21 @@ pub(in crate::controller) enum Object {
 
 /// A Bundle is kept raw: whether it is valid is not for a watch to say.
 pub(super) fn bundle(mut bundle: DynamicObject) -> (Place, Option<Object>) {
-    bundle.metadata.managed_fields = None;
+    let status_writer = status_writer(bundle.metadata.managed_fields.take());
     let name = BundleName::from(bundle.metadata.name.as_deref().unwrap_or_default());
     // An object that came out of JSON goes back into it.
-    let raw = serde_json::to_value(&bundle).ok().map(|raw| Object::Bundle(Arc::new(raw)));
-    (Place::Bundle(name), raw)
+    let raw = serde_json::to_value(&bundle).ok().map(Arc::new);
+    (Place::Bundle(name), raw.map(|raw| Object::Bundle { raw, status_writer }))
+}
+
+/// The newest entry for the status of an object that is not ours.
+fn status_writer(entries: Option<Vec<ManagedFieldsEntry>>) -> Option<FieldManager> {
+    let of_status = entries.into_iter().flatten().filter(|entry| {
+        entry.subresource.as_deref() == Some("status")
+            && entry.manager.as_deref() != Some(labels::FIELD_MANAGER)
+    });
+    let newest = of_status.max_by(|one, other| one.time.cmp(&other.time))?;
+    newest.manager.as_deref().map(FieldManager::from)
 }
 
 pub(super) fn namespace(

@@ -49,14 +49,20 @@ fn a_new_list_tells_what_vanished_and_says_synced_once() {
 fn a_bundle_is_kept_raw_however_odd_it_is() {
     let raw = json!({
         "apiVersion": "trust.cert-manager.io/v1alpha1", "kind": "Bundle",
-        "metadata": { "name": "b", "managedFields": [{ "manager": "m" }] },
+        "metadata": { "name": "b", "managedFields": [
+            { "manager": "m", "time": "2026-01-09T00:00:00Z" },
+            { "manager": "old", "subresource": "status", "time": "2026-01-01T00:00:00Z" },
+            { "manager": "new", "subresource": "status", "time": "2026-01-02T00:00:00Z" },
+            { "manager": "trust-manager", "subresource": "status", "time": "2026-01-03T00:00:00Z" },
+        ] },
         "spec": { "sources": "none", "later": 1 }, "status": [],
     });
     let (place, object) = reduce::bundle(serde_json::from_value(raw).unwrap());
     assert_eq!(place, Place::Bundle("b".into()));
-    let Some(Object::Bundle(kept)) = object else { panic!("{object:?}") };
+    let Some(Object::Bundle { raw: kept, status_writer }) = object else { panic!("{object:?}") };
     assert_eq!(kept["spec"]["sources"], "none");
     assert_eq!(kept["metadata"].get("managedFields"), None::<&Json>);
+    assert_eq!(status_writer, Some("new".into()));
 }
 
 #[test]
@@ -139,7 +145,10 @@ fn reads(bundle: &str, secret: &str) -> Sighting {
         "spec": { "sources": [{ "secret": { "name": secret, "key": "release" } }],
                   "target": { "configMap": { "key": "k" } } },
     });
-    Sighting::Is(Place::Bundle(bundle.into()), Object::Bundle(Arc::new(raw)))
+    Sighting::Is(
+        Place::Bundle(bundle.into()),
+        Object::Bundle { raw: Arc::new(raw), status_writer: None },
+    )
 }
 
 /// How the next thing that is told reads.
@@ -221,6 +230,7 @@ fn a_status_or_a_target_changes_nothing_in_what_is_read() {
     assert!(!interest.reads(Kind::ConfigMap, &name, &Default::default()));
     let invalid = json!({ "metadata": { "name": "b" }, "spec": { "sources": 1 } });
     let place = Place::Bundle("b".into());
-    assert!(interest.note(&Sighting::Is(place, Object::Bundle(Arc::new(invalid)))));
+    let invalid = Object::Bundle { raw: Arc::new(invalid), status_writer: None };
+    assert!(interest.note(&Sighting::Is(place, invalid)));
     assert!(!interest.reads(Kind::Secret, &name, &Default::default()));
 }

@@ -124,7 +124,30 @@ fn a_target_that_is_deleted_again_and_again_is_made_anew_as_rarely() {
         }
     }
     assert!((2..=3).contains(&written.len()) && written[..2] == [1, 2], "{written:?}");
-    assert_eq!(bench.standing("n"), Some(&Standing::Contested(Opponent::Unknown)));
+    assert_eq!(bench.standing("n"), Some(&Standing::Contested(Opponent::Deletion)));
+}
+
+#[test]
+fn a_client_that_deletes_and_creates_is_named_by_what_it_creates() {
+    let mut bench = Bench::new(&["n"], 1);
+    bench.sync(at(0));
+    for second in 1..5 {
+        // The watch tells of both, with the label of targets, and trustd plans after each.
+        bench.desk.see(place(), None);
+        bench.desk.settle(at(second));
+        let mut theirs = *bench.made(second * 10);
+        theirs.uid = Some(second.to_string().as_str().into());
+        theirs.managed.as_mut().unwrap().applied.clear();
+        script(theirs.managed.as_mut());
+        bench.desk.see(place(), Some(Object::Target(Box::new(theirs))));
+        for task in bench.tasks(at(second)) {
+            let mut made = bench.made(second * 10 + 1);
+            made.uid = Some(second.to_string().as_str().into());
+            bench.desk.land(task.unit(), Ok(Landed::As(made)), at(second));
+        }
+    }
+    let script = Opponent::Manager("script".into());
+    assert_eq!(bench.standing("n"), Some(&Standing::Contested(script)));
 }
 
 #[test]
@@ -223,6 +246,82 @@ fn a_process_that_starts_into_a_fight_writes_once() {
     bench.desk.lay_down_work();
     bench.desk.take_up_work();
     assert_eq!(fight(&mut bench, DROP_KEY, 600..601), Vec::<u64>::new());
+}
+
+const CONTESTED: &str = "2026-01-01T00:00:00Z";
+
+/// A Bundle whose status another process left in a fight.
+fn contested_bundle() -> Json {
+    let mut raw = bundle(1, "ca.crt");
+    raw["status"] = json!({ "conditions": [{ "type": "Synced", "status": "False",
+        "reason": "TargetContested", "message": "m", "lastTransitionTime": CONTESTED,
+        "observedGeneration": 1 }] });
+    raw
+}
+
+/// A process that starts where `left` is what another one, or somebody after it, left of the target.
+fn started_into(left: Option<Observed>) -> Bench {
+    let mut bench = Bench::new(&["n"], 1);
+    bench.desk.lay_down_work();
+    let left = left.or_else(|| Some(*bench.made(1)));
+    bench.desk.see(place(), left.map(|left| Object::Target(Box::new(left))));
+    bench.bundle(contested_bundle());
+    bench.desk.take_notices();
+    bench.desk.take_up_work();
+    bench
+}
+
+#[test]
+fn a_restart_inside_a_fight_does_not_turn_the_condition_or_tell_of_it() {
+    let mut undone = *Bench::new(&["n"], 1).made(1);
+    DROP_KEY(&mut undone);
+    script(undone.managed.as_mut());
+    let mut bench = started_into(Some(undone));
+    bench.desk.settle(at(0));
+    let script = Opponent::Manager("script".into());
+    assert_eq!(bench.standing("n"), Some(&Standing::Contested(script.clone())));
+    // The first status, before the repair; after it; and when it is undone again.
+    for second in 1..60 {
+        let status = |bench: &mut Bench| bench.status(at(second)).map(|(reason, _)| reason);
+        let told = status(&mut bench);
+        assert!(told.is_none_or(|reason| reason == "TargetContested"), "{second}");
+        fight(&mut bench, DROP_KEY, second..second + 1);
+        assert!(status(&mut bench).is_none_or(|reason| reason == "TargetContested"), "{second}");
+        let condition = &bench.desk.bundles["b"].status.conditions[0];
+        assert_eq!(condition.last_transition_time, CONTESTED, "{second}");
+    }
+    let notices = bench.desk.take_notices();
+    assert_eq!(notices, [], "it was told before the restart");
+    assert_eq!(bench.standing("n"), Some(&Standing::Contested(script)));
+    let text = bench.metrics.text();
+    assert!(text.contains("trustd_targets_contested_total{bundle=\"b\"} 1"), "{text}");
+}
+
+#[test]
+fn a_restart_while_the_opponent_rests_keeps_the_condition_for_ten_minutes() {
+    let mut bench = started_into(None);
+    assert_eq!(bench.status(at(0)), None);
+    assert_eq!(bench.desk.take_notices(), []);
+    assert!(bench.desk.next(DATE).unwrap().instant.is_some(), "it wakes up for it");
+    assert_eq!(bench.status(at(599)), None);
+    assert_eq!(bench.status(at(601)).unwrap().0, "Synced");
+    assert_eq!(told(&mut bench, "Synced"), 1);
+    // What the Bundle asks for anew is answered at once.
+    let mut bench = started_into(None);
+    assert_eq!(bench.status(at(0)), None);
+    let mut raw = contested_bundle();
+    raw["metadata"]["generation"] = 2.into();
+    bench.bundle(raw);
+    assert_eq!(bench.status(at(1)).unwrap().0, "Synced");
+}
+
+#[test]
+fn a_change_of_content_while_nobody_looked_is_no_fight() {
+    let mut outdated = *Bench::new(&["n"], 1).made(1);
+    outdated.hash = Some("before".into());
+    let mut bench = started_into(Some(outdated));
+    bench.desk.settle(at(0));
+    assert_eq!(bench.standing("n"), Some(&Standing::Pending));
 }
 
 #[test]
