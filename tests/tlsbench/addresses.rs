@@ -1,6 +1,9 @@
 //! Targets with several addresses: which are used, and where operations fail.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+use std::thread;
 
 use tlsbench_engine::testserver::{TestServer, TestServerConfig};
 
@@ -64,5 +67,80 @@ fn one_version_of_ip_is_used_where_it_is_asked_for() {
         let ran = run(flags);
         assert_eq!(ran.code, Some(2), "{ran:#?}");
         assert!(ran.err.contains(complaint), "{ran:#?}");
+    }
+}
+
+/// Answers each connection's request with 404, for as long as the test runs.
+fn without_the_page(listener: TcpListener) {
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut request = [0; 1_024];
+            let _ = stream.read(&mut request);
+            let answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+}
+
+#[test]
+fn figures_by_address_stand_in_every_form_of_the_report() {
+    let bench = Bench::new();
+    let server = TestServer::start(TestServerConfig::plain(10)).unwrap();
+    let up = server.address();
+    let odd = SocketAddr::from(([127, 0, 0, 2], up.port()));
+    without_the_page(TcpListener::bind(odd).unwrap());
+    // A name with two addresses, in a mount namespace of the test's own.
+    bench.write("hosts", "127.0.0.1 two.test\n127.0.0.2 two.test\n");
+    let in_namespace = |words: &str| {
+        let mut command = Command::new("unshare");
+        let words = format!("mount --bind hosts /etc/hosts || exit 77; {words}");
+        command.args(["-m", "sh", "-c", &words]).current_dir(bench.file(""));
+        command.env("TLSBENCH", env!("CARGO_BIN_EXE_tlsbench")).output().unwrap()
+    };
+    let can = in_namespace("true");
+    if !can.status.success() {
+        eprintln!("skipped: needs root: {}", String::from_utf8_lossy(&can.stderr));
+        return;
+    }
+    let run = format!(
+        "$TLSBENCH run --target shop=http://two.test:{}/ --record run.json -n 2 --rounds 2 \
+         --round-count 20 --warm-up 0s",
+        up.port()
+    );
+    let output = in_namespace(&run);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let report = |format: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
+        command.current_dir(bench.file("")).args(["report", "run.json", "--format", format]);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let markdown = report("md");
+    for line in [
+        format!("| run.json | shop | {up} | 20 | 0 |  |"),
+        format!("| run.json | shop | {odd} | 0 | 20 | status 20 |"),
+    ] {
+        assert!(markdown.contains(&line), "{line}: {markdown}");
+    }
+    let html = report("html");
+    let row =
+        |address: SocketAddr| html.split("<tr>").find(|row| row.contains(&address.to_string()));
+    assert!(html.contains("Operations by address") && row(up).is_some(), "{html}");
+    assert!(row(odd).unwrap().contains("status 20"), "{html}");
+    let csv = report("csv");
+    for (statistic, value) in [
+        (format!("addresses.{up}.succeeded"), 20),
+        (format!("addresses.{odd}.failed"), 20),
+        (format!("addresses.{odd}.failures.status"), 20),
+    ] {
+        let line = csv.lines().find(|line| line.contains(&statistic)).unwrap();
+        assert!(line.contains(&format!(",{value},")), "{line}");
+    }
+    let prometheus = report("prom");
+    for labels in [
+        format!("address=\"{up}\",outcome=\"succeeded\"}} 20"),
+        format!("address=\"{odd}\",why=\"status\"}} 20"),
+    ] {
+        assert!(prometheus.contains(&labels), "{labels}: {prometheus}");
     }
 }

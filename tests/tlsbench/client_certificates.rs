@@ -43,7 +43,7 @@ fn s_server_confirms_no_handshake_without_the_certificate_it_demands() {
         assert_eq!((ran.code, ran.succeeded()), (Some(1), 0), "{ran:#?}");
         assert_eq!(ran.failures(), ["alert"], "{ran:#?}");
         assert_eq!(ran.sum(&["reasons", "alert", alert]), 40, "{ran:#?}");
-        assert!(ran.out.contains("`tls.client_certificate`"), "{ran:#?}");
+        assert!(ran.out.contains("`--client-certificate`"), "{ran:#?}");
     }
     let ran = handshakes(&bench, server.0.address, &bench.client_certificate(&bench.pki));
     ran.assert_all_succeeded(40);
@@ -68,4 +68,19 @@ fn nginx_answers_400_without_the_certificate_it_verifies() {
     let with = bench.client_certificate(&bench.pki);
     let ran = bench.run(server.0.address, &[&["--round-count", "20"][..], &with[..]].concat());
     ran.assert_all_succeeded(40);
+}
+
+#[test]
+fn a_key_of_another_certificate_is_refused_and_both_files_are_named() {
+    let bench = Bench::new();
+    let one = bench.client_certificate(&bench.pki).map(str::to_owned);
+    let certificate = std::fs::read_to_string(bench.file(&one[1])).unwrap();
+    bench.client_certificate(&bench.pki);
+    bench.write("other.pem", &certificate);
+    let flags = ["--client-certificate", "other.pem", "--client-key", &one[3]];
+    let ran = handshakes(&bench, "127.0.0.1:1".parse().unwrap(), &flags);
+    assert_eq!(ran.code, Some(2), "{ran:#?}");
+    let wanted = "cannot use client certificate `other.pem` with key `client.key`: the key belongs to \
+                  another certificate";
+    assert!(ran.err.contains(wanted), "{ran:#?}");
 }

@@ -3,13 +3,14 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tlsbench_engine::testserver::{Answer, BodyEncoding, Handshake, TestServer, TestServerConfig};
 
-use crate::bench::{Bench, Ran};
+use crate::bench::{Bench, Ran, Running};
 use crate::servers::{Nginx, SServer, Served, free_address, within};
 
 /// Nothing succeeded, and everything failed by this name.
@@ -195,21 +196,44 @@ fn a_run_that_ends_in_its_warm_up_keeps_and_tells_why() {
     assert!(why.contains(cure) && ran.out.contains(cure), "{ran:#?}");
 
     // Whoever is asked to stop tells it, too, and says by the exit code who asked.
-    let running = bench.start(bench.command(free_address(), &["--warm-up", "60s"]));
-    let went_on = || std::fs::read_to_string(format!("/proc/{}/stat", running.child.id()));
+    for (signal, code) in [(Signal::HUP, 129), (Signal::TERM, 143)] {
+        let running = bench.start(bench.command(free_address(), &["--warm-up", "60s"]));
+        is_under_way(&running);
+        kill_process(Pid::from_child(&running.child), signal).unwrap();
+        let ran = running.wait();
+        assert_eq!((ran.code, &ran.record["complete"]), (Some(code), &false.into()), "{ran:#?}");
+        let why = ran.record["interrupted"].as_str().unwrap();
+        assert!(
+            why.starts_with("it was asked to stop; in the warm-up ") && why.contains(cure),
+            "{why}"
+        );
+    }
+}
+
+/// Waits until a run against nobody burns CPU time, once connections are refused.
+fn is_under_way(running: &Running<'_>) {
+    let stat = || std::fs::read_to_string(format!("/proc/{}/stat", running.child.id()));
     within(Duration::from_secs(30), || {
-        // It burns CPU time once connections are refused.
-        let stat = went_on().unwrap_or_default();
+        let stat = stat().unwrap_or_default();
         stat.split(' ').nth(14).and_then(|ticks| ticks.parse().ok()).is_some_and(|t: u64| t > 5)
     });
-    kill_process(Pid::from_child(&running.child), Signal::TERM).unwrap();
-    let ran = running.wait();
-    assert_eq!((ran.code, &ran.record["complete"]), (Some(143), &false.into()), "{ran:#?}");
-    let why = ran.record["interrupted"].as_str().unwrap();
-    assert!(
-        why.starts_with("it was asked to stop; in the warm-up ") && why.contains(cure),
-        "{why}"
-    );
+}
+
+#[test]
+fn who_was_started_without_a_terminal_does_not_end_with_one() {
+    let bench = Bench::new();
+    let run = bench.command(free_address(), &["--warm-up", "60s"]);
+    let mut command = Command::new("nohup");
+    // With a terminal as its input, `nohup` would say so on standard error.
+    command.stdin(Stdio::null()).current_dir(bench.file(""));
+    command.arg(run.get_program()).args(run.get_args());
+    let running = bench.start(command);
+    is_under_way(&running);
+    let process = Pid::from_child(&running.child);
+    kill_process(process, Signal::HUP).unwrap();
+    thread::sleep(Duration::from_millis(200));
+    kill_process(process, Signal::TERM).unwrap();
+    assert_eq!(running.wait().code, Some(143));
 }
 
 #[test]

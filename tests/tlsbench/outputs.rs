@@ -95,3 +95,33 @@ fn several_documents_do_not_share_a_device() {
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_record_that_cannot_be_kept_takes_no_table_with_it() {
+    let bench = Bench::new();
+    let server = TestServer::start(TestServerConfig::plain(10)).unwrap();
+    let target = format!("http://{}/", server.address());
+    for (flags, figure) in [
+        (
+            &["run", "--target", &target, "--rounds", "1", "--round-count", "5", "-n", "1"][..],
+            "p99",
+        ),
+        (&["run", "--placement", "plaintext", "--workload", "full", "--pass", "cpu"], "plaintext"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
+        command.current_dir(bench.file("")).args(flags).args(["--record", "/dev/full"]);
+        let output = command.output().unwrap();
+        let (out, err) = (text(output.stdout), text(output.stderr));
+        assert_eq!(output.status.code(), Some(2), "{out}{err}");
+        assert!(out.contains(figure) && out.contains("record: /dev/full\n"), "{out}");
+        assert!(
+            err.ends_with(
+                "error: cannot write `/dev/full`: No space left on device (os error 28)\n"
+            )
+        );
+    }
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}

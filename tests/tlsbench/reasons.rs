@@ -138,7 +138,7 @@ const REFUSED: [Refused; 8] = [
         roots: "ca-bundle.crt",
         failure: "certificate_unknown_ca",
         reason: "self_signed",
-        cure: "`tls.ca_bundle`",
+        cure: "`--ca-bundle`",
     },
 ];
 
@@ -180,7 +180,7 @@ fn alerts_of_openssl_s_have_their_names_and_cures() {
     for (arguments, more, alert, cure) in [
         (&other[..], &[][..], "unrecognized_name", "`sni`"),
         (&["-no_tls1_3"], &["--tls-version", "1.3"], "protocol_version", "offer both"),
-        (&["-groups", "P-521"], &["--tls-version", "1.3"], "handshake_failure", "`tls.groups`"),
+        (&["-groups", "P-521"], &["--tls-version", "1.3"], "handshake_failure", "`--groups`"),
     ] {
         let Some(server) = made.server(arguments) else { return };
         let ran = run(server.0.address, more);

@@ -13,7 +13,9 @@ use crate::python::python;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/tlsbench/report_prometheus.py");
 /// What no fixture measured.
-const UNUSED: [&str; 7] = [
+const UNUSED: [&str; 9] = [
+    "tlsbench_address_failures",
+    "tlsbench_address_operations",
     "tlsbench_failure_reasons",
     "tlsbench_responses",
     "tlsbench_idle_connection_bytes",

@@ -195,7 +195,8 @@ fn records_of_two_generators_add_up_and_strangers_do_not() {
     };
     // One was measured after the other: their rates never were there together.
     let err = String::from_utf8(merge(&["a.json", "b.json"]).stderr).unwrap();
-    assert!(err.contains("record 1 began ") && err.contains("do not overlap"), "{err}");
+    assert!(err.contains("cannot add `b.json` to `a.json`: record 2 began "), "{err}");
+    assert!(err.contains("do not overlap"), "{err}");
     let json = |name: &str| -> Json {
         serde_json::from_str(&fs::read_to_string(file(name)).unwrap()).unwrap()
     };
@@ -212,7 +213,7 @@ fn records_of_two_generators_add_up_and_strangers_do_not() {
     let output = merge(&["a.json", "other.json"]);
     let err = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{err}");
-    assert!(err.contains("record 1 has another scenario"), "{err}");
+    assert!(err.contains("record 2 has another scenario"), "{err}");
     // No record is lost, and none counts twice.
     fs::copy(file("b.json"), file("run.json")).unwrap();
     for (records, fault) in [
@@ -226,7 +227,7 @@ fn records_of_two_generators_add_up_and_strangers_do_not() {
     assert_eq!(fs::read(file("run.json")).unwrap(), fs::read(file("b.json")).unwrap());
     fs::copy(file("a.json"), file("copy.json")).unwrap();
     let err = String::from_utf8(merge(&["a.json", "copy.json"]).stderr).unwrap();
-    assert!(err.contains("record 1 is a copy of another"), "{err}");
+    assert!(err.contains("record 2 is a copy of another"), "{err}");
     let lab = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/report/placements.json");
     let err = String::from_utf8(merge(&["a.json", lab]).stderr).unwrap();
     assert!(err.contains("is a record of placements"), "{err}");

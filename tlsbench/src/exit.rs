@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 /// How a verb ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Exit {
     /// The verb could not do its work: 2, as for wrong arguments.
     Failed,
     /// All is well: 0.
+    #[default]
     Fine,
     /// The work is done and the answer is no: 1.
     Negative,
     /// A signal asked it to stop, and what there was is written down: 128 and the signal's number, as
-    /// shells say it of a process that a signal ended (130 for SIGINT, 143 for SIGTERM).
+    /// shells say it of a process that a signal ended (129 for SIGHUP, 130 for SIGINT, 143 for SIGTERM).
     Signal(u8),
 }
 

@@ -1,5 +1,6 @@
 //! Records and what is made of them, on disk: each file is there whole or not at all.
 
+mod foreign;
 mod output;
 mod small;
 
@@ -18,6 +19,14 @@ pub use small::{SmallError, read_small};
 /// A file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// It is another document, or none at all.
+    #[error("`{path}` is no record of `tlsbench run`: {what}")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead, and what to do.
+        what: String,
+    },
     /// It is of another version of the format.
     #[error(
         "`{path}` has schema {seen}, and this program reads schema {SCHEMA}; use the tlsbench that \
@@ -82,20 +91,28 @@ pub fn read_any(path: &Path) -> Result<AnyRecord, StoreError> {
 
 fn text(path: &Path) -> Result<String, StoreError> {
     let failed = |source| StoreError::Read { path: path.to_owned(), source };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(failed)?;
-    file.take(RECORD_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
-    if text.len() as u64 > RECORD_BYTES_MAX {
+    file.take(RECORD_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > RECORD_BYTES_MAX {
         return Err(StoreError::TooLarge { path: path.to_owned() });
     }
-    Ok(text)
+    match foreign::encoding(&bytes) {
+        Some(what) => Err(StoreError::Foreign { path: path.to_owned(), what: what.to_owned() }),
+        None => String::from_utf8(bytes).map_err(|error| {
+            failed(io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+        }),
+    }
 }
 
 fn parse<R: Record>(path: &Path, text: &str) -> Result<R, StoreError> {
     R::from_json(text).map_err(|error| match error {
         RecordError::Schema { seen } => StoreError::OtherSchema { path: path.to_owned(), seen },
-        // Read again for the place, which the plain reading does not keep.
-        _ => located::<R>(path, text),
+        _ => match foreign::document(text) {
+            Some(what) => StoreError::Foreign { path: path.to_owned(), what },
+            // Read again for the place, which the plain reading does not keep.
+            None => located::<R>(path, text),
+        },
     })
 }
 

@@ -216,9 +216,10 @@ pub enum AnyRecord {
 pub enum RecordError {
     /// It was measured at another time.
     #[error(
-        "record {index} began {apart} before or after the others, and rounds of {round} do not overlap \
+        "record {} began {apart} before or after the others, and rounds of {round} do not overlap \
          so far apart: their rates do not add up; start generators within a round of each other, or \
-         make rounds longer (`timing.round`)"
+         make rounds longer (`timing.round`)",
+        index + 1
     )]
     Apart {
         /// Which record, from 0.
@@ -230,8 +231,9 @@ pub enum RecordError {
     },
     /// Its rounds are there already.
     #[error(
-        "record {index} is a copy of another, or part of a sum that is there already, and its \
-         generator would count twice; leave it out"
+        "record {} is a copy of another, or part of a sum that is there already, and its generator \
+         would count twice; leave it out",
+        index + 1
     )]
     Copy {
         /// Which record, from 0.
@@ -255,7 +257,8 @@ pub enum RecordError {
     Read(#[source] serde_json::Error),
     /// It has another scenario than the first.
     #[error(
-        "record {index} has another scenario than the first; only `sources` and the seed may differ"
+        "record {} has another scenario than the first; only `sources` and the seed may differ",
+        index + 1
     )]
     Scenario {
         /// Which record, from 0.
@@ -268,7 +271,7 @@ pub enum RecordError {
         seen: u64,
     },
     /// Its targets are not those of the first.
-    #[error("record {index} has other targets than the first")]
+    #[error("record {} has other targets than the first", index + 1)]
     Targets {
         /// Which record, from 0.
         index: usize,

@@ -179,6 +179,12 @@ pub struct TargetReport {
 }
 
 impl TargetReport {
+    /// Operations by address, of a target that has several: of one they are the target's.
+    pub fn by_address(&self) -> impl Iterator<Item = (SocketAddr, &AddressReport)> {
+        let several = self.addresses.len() > 1;
+        self.addresses.iter().filter(move |_| several).map(|(address, of)| (*address, of))
+    }
+
     /// What is to be said of a target. `wait_max` is the longest that a start might wait, and
     /// `gates` those that are shut in its run.
     #[must_use]

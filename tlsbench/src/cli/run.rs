@@ -1,6 +1,6 @@
 //! The flags of `tlsbench run`: everything that the scenario file says, under the same names.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -77,7 +77,7 @@ pub(super) struct Connections {
     close: Option<Close>,
 
     /// Addresses to connect to instead of what the host resolves to (of every target).
-    #[arg(long, value_name = "ADDRESS:PORT,…", value_delimiter = ',')]
+    #[arg(long, value_name = "ADDRESS:PORT,…", value_delimiter = ',', value_parser = socket_address)]
     pub(super) connect_to: Vec<SocketAddr>,
 
     /// Addresses that connections come from, in turn.
@@ -439,6 +439,24 @@ pub(super) fn target(text: &str) -> Result<TargetDraft, String> {
     Ok(TargetDraft { name, url: url.to_owned(), ..TargetDraft::default() })
 }
 
+/// An address with a port. The zone of an IPv6 address (RFC 4007) may be an interface's name or its
+/// number: the standard library reads numbers only.
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let wanted = || "write ADDRESS:PORT, such as 10.0.0.1:443 or [fe80::1%eth0]:443".to_owned();
+    let inner = text.strip_prefix('[').and_then(|rest| rest.split_once("]:"));
+    let (host, port) = inner.ok_or_else(wanted)?;
+    let port: u16 = port.parse().map_err(|_| wanted())?;
+    let (address, zone) = host.split_once('%').ok_or_else(wanted)?;
+    if address.parse::<Ipv6Addr>().is_err() {
+        return Err(wanted());
+    }
+    let found = (host, port).to_socket_addrs().ok().and_then(|mut found| found.next());
+    found.ok_or_else(|| format!("this machine has no interface `{zone}`"))
+}
+
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("a header is `Name: value`")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
@@ -457,6 +475,23 @@ mod tests {
         );
         assert_eq!(read("https://a.example/?y=z"), (None, "https://a.example/?y=z".into()));
         assert!(target("=https://a.example").is_err());
+    }
+
+    #[test]
+    fn the_zone_of_an_address_is_an_interface_by_name_or_number() {
+        // The loopback interface is the first of every network namespace.
+        let [named, numbered] =
+            ["[fe80::1%lo]:443", "[fe80::1%1]:443"].map(|text| socket_address(text).unwrap());
+        assert_eq!(named, numbered);
+        let SocketAddr::V6(named) = named else { panic!("{named}") };
+        assert_eq!((named.scope_id(), named.port()), (1, 443));
+        assert_eq!(socket_address("10.0.0.1:443").unwrap(), "10.0.0.1:443".parse().unwrap());
+        let error = socket_address("[fe80::1%nowhere]:443").unwrap_err();
+        assert_eq!(error, "this machine has no interface `nowhere`");
+        // A name would have to be resolved, and that is the URL's.
+        for text in ["localhost:443", "[localhost%lo]:443", "fe80::1%lo", "[fe80::1%lo]:x", ""] {
+            assert!(socket_address(text).unwrap_err().contains("write ADDRESS:PORT"), "{text}");
+        }
     }
 
     #[test]

@@ -8,21 +8,26 @@ use tlsbench_core::record::AnyRecord;
 use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::stats::Estimate;
 
+use super::answer::Answer;
 use super::{build, run};
 use crate::exit::Exit;
 use crate::settings::{Aa, Output};
 use crate::store;
 
-/// What it came to: the text, and the answer.
-pub(super) fn aa(settings: &Aa) -> anyhow::Result<(String, Exit)> {
+/// Judges placements against themselves, measured now or read from records.
+pub(super) fn answer(settings: &Aa) -> anyhow::Result<Answer> {
+    let mut document = None;
+    let mut failed = None;
     let (records, output) = match settings {
         Aa::Measured(settings) => {
-            let record = run::measured_lab(settings, |lab| {
+            document = settings.record.as_deref();
+            let measured = run::measured_lab(settings, |lab| {
                 lab.placements = doubled(&lab.placements);
                 // Words are about CPU time.
                 lab.latency = None;
             })?;
-            (vec![record], settings.output)
+            failed = measured.failed;
+            (vec![(measured.path.display().to_string(), measured.record)], settings.output)
         }
         Aa::Recorded { records, output } => {
             let mut read = Vec::with_capacity(records.len());
@@ -61,7 +66,7 @@ pub(super) fn aa(settings: &Aa) -> anyhow::Result<(String, Exit)> {
         }
         Output::Table => printable(&text(&trust, &records)).into_owned(),
     };
-    Ok((text, exit(&trust)))
+    Ok(Answer::new(text, exit(&trust)).beside(document).failing(failed))
 }
 
 fn exit(trust: &AaReport) -> Exit {

@@ -17,12 +17,13 @@ use tlsbench_core::problem::Problem;
 use tlsbench_core::record::AnyRecord;
 use tlsbench_core::record::lab::LabRecord;
 
+use super::answer::Answer;
 use crate::exit::Exit;
 use crate::settings::{Advise, Machines, Output};
 use crate::store;
 
-/// What it came to: the text, and the answer.
-pub(super) fn advise(settings: &Advise) -> anyhow::Result<(String, Exit)> {
+/// Advises from records, a profile and prices.
+pub(super) fn answer(settings: &Advise) -> anyhow::Result<Answer> {
     let records = records(settings)?;
     let profile = file(&settings.profile, "profile", Profile::from_toml)?;
     let prices = file(&settings.prices, "prices", |text| {
@@ -42,7 +43,7 @@ pub(super) fn advise(settings: &Advise) -> anyhow::Result<(String, Exit)> {
         }
         Output::Table => printable(&table::text(&advice, &profile)).into_owned(),
     };
-    Ok((text, exit(&advice)))
+    Ok(Answer::new(text, exit(&advice)))
 }
 
 fn exit(advice: &Advice) -> Exit {

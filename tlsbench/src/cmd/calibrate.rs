@@ -1,6 +1,5 @@
 //! `tlsbench calibrate`: what single operations take on this machine.
 
-use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -10,14 +9,34 @@ use tlsbench_core::units::Nanos;
 use tlsbench_engine::calibrate::{measure, primitives};
 use tlsbench_engine::probe::Machine;
 
+use super::answer::Answer;
 use super::build;
 use super::run::environment;
 use crate::exit::Exit;
 use crate::progress::StepProgress;
 use crate::settings::Output;
+use crate::store;
+
+/// Calibrates, and writes the document where one is asked for.
+pub(super) fn answer(output: Output, document: Option<&Path>) -> anyhow::Result<Answer> {
+    if let Some(path) = document {
+        store::prepare(path)?;
+    }
+    let calibration = calibrate()?;
+    let failed = match document {
+        Some(path) => store::write(path, &json(&calibration)?).err(),
+        None => None,
+    };
+    let text = match output {
+        Output::Json => json(&calibration)?,
+        Output::Table => text(&calibration),
+    };
+    let answer = Answer::new(text, exit(&calibration)).beside(document);
+    Ok(answer.failing(failed.map(anyhow::Error::new)))
+}
 
 /// Measures, within about ten seconds.
-pub(super) fn calibrate() -> anyhow::Result<Calibration> {
+fn calibrate() -> anyhow::Result<Calibration> {
     let shown = StepProgress::new("calibrating");
     let primitives = primitives().context("cannot calibrate")?;
     let measured = measure(primitives, |done, of| shown.done(done, of));
@@ -43,30 +62,18 @@ pub(super) fn calibrate() -> anyhow::Result<Calibration> {
 }
 
 /// No when a figure is not steady.
-pub(super) fn exit(calibration: &Calibration) -> Exit {
+fn exit(calibration: &Calibration) -> Exit {
     let is_steady = calibration.primitives.iter().all(|primitive| primitive.steady);
     if is_steady { Exit::Fine } else { Exit::Negative }
 }
 
 /// The document.
-pub(super) fn json(calibration: &Calibration) -> anyhow::Result<String> {
+fn json(calibration: &Calibration) -> anyhow::Result<String> {
     let text = serde_json::to_string_pretty(calibration);
     Ok(text.context("cannot write the calibration")? + "\n")
 }
 
-/// Prints it.
-pub(super) fn print(
-    calibration: &Calibration,
-    output: Output,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    match output {
-        Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(calibration)?),
-        Output::Table => print_table(calibration, out),
-    }
-}
-
-fn print_table(calibration: &Calibration, out: &mut impl Write) -> io::Result<()> {
+fn text(calibration: &Calibration) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["", "by", "of", "median", "95 %", "fastest", "spread", "per second", ""]);
@@ -83,20 +90,20 @@ fn print_table(calibration: &Calibration, out: &mut impl Write) -> io::Result<()
             if primitive.steady { "" } else { "not steady" }.to_owned(),
         ]);
     }
-    writeln!(out, "{}", table.trim_fmt())?;
-    out.write_all(build::WARNING.as_bytes())?;
+    let mut text = format!("{}\n{}", table.trim_fmt(), build::WARNING);
     let unsteady = calibration.primitives.iter().filter(|primitive| !primitive.steady).count();
     let of = calibration.primitives.len();
     if unsteady == 0 {
-        return writeln!(out, "steady: all {of}, by CPU time of one thread");
+        text.push_str(&format!("steady: all {of}, by CPU time of one thread\n"));
+        return text;
     }
     let limit = SPREAD_MAX.as_f64() * 100.0;
-    writeln!(
-        out,
+    text.push_str(&format!(
         "warning: {unsteady} of {of} are not steady: the middle half of their rounds spreads over \
          more than {limit} %, likely because something else ran or the CPU changed its frequency; \
-         look with `tlsbench doctor`, then calibrate again"
-    )
+         look with `tlsbench doctor`, then calibrate again\n"
+    ));
+    text
 }
 
 fn nanos(value: f64) -> String {
@@ -132,9 +139,7 @@ mod tests {
 
     fn printed(rounds: [f64; 7]) -> (String, Exit) {
         let calibration = calibration(rounds);
-        let mut out = Vec::new();
-        print(&calibration, Output::Table, &mut out).unwrap();
-        (String::from_utf8(out).unwrap(), exit(&calibration))
+        (text(&calibration), exit(&calibration))
     }
 
     #[test]

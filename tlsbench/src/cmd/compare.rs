@@ -12,13 +12,14 @@ use tlsbench_core::escape::printable;
 use tlsbench_core::record::AnyRecord;
 use tlsbench_core::stats::Estimate;
 
+use super::answer::Answer;
 use super::build;
 use crate::exit::Exit;
 use crate::settings::{Compare, Output};
 use crate::store;
 
-/// What it came to: the text, and the answer.
-pub(super) fn compare(settings: &Compare) -> anyhow::Result<(String, Exit)> {
+/// Compares two sides of records, and judges the conditions.
+pub(super) fn answer(settings: &Compare) -> anyhow::Result<Answer> {
     let all: Vec<&PathBuf> = settings.records.iter().chain(&settings.against).collect();
     for (index, path) in all.iter().enumerate() {
         if all.iter().take(index).any(|before| store::is_same(before, path)) {
@@ -47,7 +48,7 @@ pub(super) fn compare(settings: &Compare) -> anyhow::Result<(String, Exit)> {
             printable(&text(&changes, &judged, is_debug)).into_owned()
         }
     };
-    Ok((text, exit(&judged)))
+    Ok(Answer::new(text, exit(&judged)))
 }
 
 type Judged<'a> = (Condition, Vec<(&'a str, ConditionOutcome)>);

@@ -2,7 +2,6 @@
 //!
 //! Looks and judges; changes nothing.
 
-use std::io::{self, Write};
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use tlsbench_core::warning::{CheckLine, Fitness};
 use tlsbench_engine::clock::{self, Clock};
 use tlsbench_engine::probe::{self, Machine};
 
+use super::answer::Answer;
 use crate::exit::Exit;
 use crate::progress::StepProgress;
 use crate::settings::Output;
@@ -21,8 +21,13 @@ use crate::settings::Output;
 mod ceiling;
 mod judge;
 
-/// Looks at the machine for about four seconds, and judges what was seen.
-pub(super) fn look() -> anyhow::Result<Vec<CheckLine>> {
+/// Looks at the machine for about four seconds, and says what is unfit and how to mend it.
+pub(super) fn answer(output: Output) -> anyhow::Result<Answer> {
+    let lines = look()?;
+    Ok(Answer::new(said(&lines, output), exit(&lines)))
+}
+
+fn look() -> anyhow::Result<Vec<CheckLine>> {
     let shown = StepProgress::new("looking");
     let lines = look_in_steps(|step| shown.done(step, STEPS));
     shown.finish();
@@ -67,41 +72,40 @@ fn look_in_steps(done: impl Fn(u32)) -> anyhow::Result<Vec<CheckLine>> {
 }
 
 /// No when one line is unfit; what is unknown is not held against the machine.
-pub(super) fn exit(lines: &[CheckLine]) -> Exit {
+fn exit(lines: &[CheckLine]) -> Exit {
     if is_fit(lines) { Exit::Fine } else { Exit::Negative }
 }
 
-/// Prints the lines.
-pub(super) fn print(lines: &[CheckLine], output: Output, out: &mut impl Write) -> io::Result<()> {
+fn said(lines: &[CheckLine], output: Output) -> String {
     match output {
         Output::Json => {
             let document = json!({ "version": 1, "fit": is_fit(lines), "lines": lines });
-            writeln!(out, "{document:#}")
+            format!("{document:#}\n")
         }
-        Output::Table => print_table(lines, out),
+        Output::Table => text(lines),
     }
 }
 
 /// Cures stand below the table: beside it they would not fit on a screen.
-fn print_table(lines: &[CheckLine], out: &mut impl Write) -> io::Result<()> {
+fn text(lines: &[CheckLine]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["", "value", "limit", "verdict"]);
     for line in lines {
         table.add_row([line.name, &line.value, &line.limit, line.verdict.word()]);
     }
-    writeln!(out, "{}", table.trim_fmt())?;
+    let mut text = format!("{}\n", table.trim_fmt());
     for warning in lines.iter().filter_map(CheckLine::warning) {
-        writeln!(out, "warning: {warning}")?;
+        text.push_str(&format!("warning: {warning}\n"));
     }
     let unfit = lines.iter().filter(|line| line.warning().is_some()).count();
     let unknown = lines.iter().filter(|line| line.verdict == Fitness::Unknown).count();
     let verdict = if unfit == 0 { "fit" } else { "unfit" };
-    writeln!(
-        out,
-        "this machine is {verdict}: {unfit} unfit and {unknown} unknown of {}",
+    text.push_str(&format!(
+        "this machine is {verdict}: {unfit} unfit and {unknown} unknown of {}\n",
         lines.len()
-    )
+    ));
+    text
 }
 
 fn is_fit(lines: &[CheckLine]) -> bool {
@@ -130,9 +134,7 @@ mod tests {
     }
 
     fn printed(unfit: bool, output: Output) -> String {
-        let mut out = Vec::new();
-        print(&lines(unfit), output, &mut out).unwrap();
-        String::from_utf8(out).unwrap()
+        said(&lines(unfit), output)
     }
 
     #[test]

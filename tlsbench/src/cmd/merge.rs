@@ -6,10 +6,12 @@ use anyhow::bail;
 use tlsbench_core::escape::printable;
 use tlsbench_core::record::{AnyRecord, merge as add};
 
+use super::answer::Answer;
+use crate::exit::Exit;
 use crate::store;
 
 /// Adds the records and writes the sum; says what it holds.
-pub(super) fn merge(paths: &[PathBuf], to: &Path) -> anyhow::Result<String> {
+pub(super) fn answer(paths: &[PathBuf], to: &Path) -> anyhow::Result<Answer> {
     let mut records = Vec::with_capacity(paths.len());
     for (index, path) in paths.iter().enumerate() {
         let shown = path.display();
@@ -30,13 +32,15 @@ pub(super) fn merge(paths: &[PathBuf], to: &Path) -> anyhow::Result<String> {
     }
     let count = records.len();
     let sum = add(records).map_err(|error| {
-        let path = error.index().and_then(|index| paths.get(index));
-        let shown =
-            path.map_or_else(|| "the records".to_owned(), |path| format!("`{}`", path.display()));
+        let added = error.index().and_then(|index| paths.get(index));
+        let shown = match (added, paths.first()) {
+            (Some(added), Some(first)) => format!("`{}` to `{}`", added.display(), first.display()),
+            _ => "the records".to_owned(),
+        };
         anyhow::Error::new(error).context(format!("cannot add {shown}"))
     })?;
     store::write(to, &sum.to_json()?)?;
     let rounds: usize = sum.targets.iter().map(|target| target.rounds.len()).sum();
     let said = format!("{count} records, {rounds} rounds: {}\n", to.display());
-    Ok(printable(&said).into_owned())
+    Ok(Answer::new(printable(&said).into_owned(), Exit::Fine).beside(Some(to)))
 }

@@ -14,10 +14,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tlsbench_engine::tls::{KeyKind, Lab, Purpose};
 
+use super::answer::Answer;
+use crate::exit::Exit;
 use crate::settings::Pki;
 
 /// Makes the lab's certificates and writes them; says what it wrote.
-pub(super) fn pki(settings: &Pki) -> anyhow::Result<String> {
+pub(super) fn answer(settings: &Pki) -> anyhow::Result<Answer> {
     let folder = &settings.folder;
     let bundle = folder.join(BUNDLE);
     if bundle.exists() {
@@ -37,7 +39,7 @@ pub(super) fn pki(settings: &Pki) -> anyhow::Result<String> {
     names.extend(settings.names.iter().filter(|name| !NAMES.contains(&name.as_str())).cloned());
     let lab = Lab::make(&names, KeyKind::ALL, from, to)?;
     write(folder, &lab, &settings.namespace)?;
-    Ok(said(settings, &names))
+    Ok(Answer::new(said(settings, &names), Exit::Fine))
 }
 
 fn write(folder: &Path, lab: &Lab, namespace: &str) -> anyhow::Result<()> {

@@ -13,11 +13,13 @@ use tlsbench_core::escape::printable;
 use tlsbench_core::record::lab::{LabRecord, Receiving};
 use tlsbench_core::report::{LabReport, Report};
 
+use super::answer::Answer;
+use crate::exit::Exit;
 use crate::settings::{self, Format};
 use crate::store;
 
-/// Makes the documents. What is returned goes to standard output: the document, or where files are.
-pub(super) fn report(settings: &settings::Report) -> anyhow::Result<String> {
+/// Makes the documents; the answer is the document, or where files are.
+pub(super) fn answer(settings: &settings::Report) -> anyhow::Result<Answer> {
     let places = places(settings)?;
     let report = read::report(PROGRAM, &settings.records)?;
     let mut said = String::new();
@@ -31,7 +33,7 @@ pub(super) fn report(settings: &settings::Report) -> anyhow::Result<String> {
             None => said = text,
         }
     }
-    Ok(said)
+    Ok(Answer::new(said, Exit::Fine))
 }
 
 /// Writes the page of one run over placements beside its record, and says where. `None` if the record is

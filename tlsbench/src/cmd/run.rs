@@ -6,6 +6,7 @@ mod lab;
 mod meanwhile;
 mod table;
 
+use std::fs;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,21 +26,16 @@ use tlsbench_core::units::Nanos;
 use tlsbench_core::warning::{self, Gate, judge};
 use tlsbench_engine::run::{self, CutShort, Inputs, Progress, Stop};
 
+use super::answer::Answer;
 use super::terminal;
 use crate::exit::{Exit, signal_seen};
 use crate::progress::RunProgress;
 use crate::settings::{LabRun, Output, Run};
 use crate::store;
 
-use keep::Keeper;
+use keep::{Keeper, Kept};
 pub(super) use lab::{Standing, TrialPlan, Tried, is_of_placements};
 use meanwhile::Watch;
-
-/// What a run leaves behind.
-pub(super) struct Answer {
-    pub(super) text: String,
-    pub(super) exit: Exit,
-}
 
 /// Measures what the settings say, or prints it.
 pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
@@ -55,7 +51,7 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
     let scenario = scenario(settings, |_| ())?;
     if settings.print_scenario {
         let text = scenario.to_toml().context("cannot print the scenario")?;
-        return Ok(Answer { text, exit: Exit::Fine });
+        return Ok(Answer::new(text, Exit::Fine));
     }
     let inputs = Inputs::gather(&scenario).context("cannot begin")?;
     let started = jiff::Timestamp::now();
@@ -63,17 +59,19 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
     store::prepare(&path)?;
     let stop = Arc::new(Stop::new());
     stop_on_signals(&stop).context("cannot listen for signals")?;
-    let record =
-        measure(&scenario, &inputs, &stop, Keeper::new(&scenario, started, path.clone())?)?;
+    let Kept { record, path, failed } =
+        measure(&scenario, &inputs, &stop, Keeper::new(&scenario, started, path)?)?;
     let gates = judge(&record);
     let text = match settings.output {
         Output::Json => table::json(&record, &gates, &path)?,
         Output::Table => {
-            let text = table::text(&scenario, &record, &gates, &path, terminal::columns());
+            let (columns, has_file) = (terminal::columns(), settings.scenario.is_some());
+            let text = table::text(&scenario, &record, &gates, &path, columns, has_file);
             printable(&text).into_owned()
         }
     };
-    Ok(Answer { text, exit: exit(&record, &gates) })
+    let answer = Answer::new(text, exit(&record, &gates));
+    Ok(answer.beside(settings.record.as_deref()).failing(failed))
 }
 
 /// What the file and the flags come to as an open load of a rate, whatever load and times they say.
@@ -109,15 +107,14 @@ pub(super) fn patience(p99: Nanos) -> Timeout {
     }
 }
 
-/// Measures placements as `answer` does, changed as a verb needs them; the record and what it is called.
+/// Measures placements as `answer` does, changed as a verb needs them.
 pub(super) fn measured_lab(
     settings: &Run,
     change: impl FnOnce(&mut Lab),
-) -> anyhow::Result<(String, LabRecord)> {
+) -> anyhow::Result<Kept<LabRecord>> {
     let mut asked = lab::asked(settings)?;
     change(&mut asked.lab);
-    let (record, path) = lab::measured(&asked, settings)?;
-    Ok((path.display().to_string(), record))
+    lab::measured(&asked, settings)
 }
 
 /// What the file and the flags come to. Lines of the file are named where it is to blame.
@@ -161,7 +158,7 @@ fn refused(what: &str, problems: &[Problem]) -> anyhow::Error {
 /// and more signals change nothing meanwhile; one after that ends the process at once, as usual.
 pub(super) fn stop_on_signals(stop: &Arc<Stop>) -> anyhow::Result<()> {
     let (asked, overdue) = (signal_seen(), Arc::new(AtomicBool::new(false)));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    for signal in STOP_SIGNALS.into_iter().filter(|signal| !is_ignored(*signal)) {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&overdue))?;
         let number = usize::try_from(signal)?;
         signal_hook::flag::register_usize(signal, Arc::clone(asked), number)?;
@@ -178,13 +175,23 @@ pub(super) fn stop_on_signals(stop: &Arc<Stop>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether this process was started with a signal ignored, as `nohup` does: it stays so.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    // Bit 0 stands for signal 1.
+    let bit = u32::try_from(signal - 1).ok().and_then(|bit| 1_u64.checked_shl(bit));
+    bit.is_some_and(|bit| mask & bit != 0)
+}
+
 /// Measures, and keeps what is measured as it comes.
 fn measure(
     scenario: &Scenario,
     inputs: &Inputs,
     stop: &Stop,
     mut keeper: Keeper,
-) -> anyhow::Result<RunRecord> {
+) -> anyhow::Result<Kept<RunRecord>> {
     let names = scenario.targets.iter().map(|target| target.name.clone()).collect();
     let mut shown = RunProgress::new(names, scenario.timing.rounds.get());
     run::raise_open_files();
@@ -218,13 +225,16 @@ fn measure(
     match ran {
         Ok(outcome) => {
             let why = outcome.cut_short.map(|cut| cut_short(cut, &outcome.unmeasured, &keeper));
-            keeper.finish(why.as_deref())
+            Ok(keeper.finish(why.as_deref()))
         }
         Err(error) if keeper.is_empty() => Err(error).context("cannot measure"),
         Err(error) => {
-            let path = keeper.path().display().to_string();
-            keeper
-                .finish(Some(&format!("it failed: {:#}", anyhow::Error::msg(error.to_string()))))?;
+            let why = format!("it failed: {:#}", anyhow::Error::msg(error.to_string()));
+            let Kept { path, failed, .. } = keeper.finish(Some(&why));
+            if let Some(failed) = failed {
+                return Err(failed);
+            }
+            let path = path.display();
             Err(error).with_context(|| format!("cannot go on; what was measured is in `{path}`"))
         }
     }
@@ -273,6 +283,9 @@ const PATIENCE_MIN: Nanos = Nanos::from_millis(5_000);
 const PATIENCE_MAX: Nanos = Nanos::from_millis(300_000);
 /// More runs do not begin in one folder within a second.
 const RUNS_PER_SECOND_MAX: u32 = 1_000;
+/// A terminal that closes, Ctrl-C, and what service managers and `kill` send.
+const STOP_SIGNALS: [i32; 3] =
+    [signal_hook::consts::SIGHUP, signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
 /// How soon a signal is seen.
 const SIGNAL_PAUSE: Duration = Duration::from_millis(20);
 /// Shards stop within 10 ms, and the record of the most rounds that a run may have is written in

@@ -1,6 +1,6 @@
 //! `tlsbench search`: the highest rate that meets a goal.
 
-mod answer;
+mod table;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,15 +19,17 @@ use tlsbench_core::units::{Nanos, Rate};
 use tlsbench_core::usage::UnderWay;
 use tlsbench_engine::run::{self as engine, CutShort, Inputs, Progress, Stop};
 
+use super::answer::Answer;
+use super::flags;
 use super::run::{self, TrialPlan};
 use crate::exit::Exit;
 use crate::progress::StepProgress;
 use crate::settings::{Output, Search};
 
-use answer::{Ended, Limits, Searched, Tried};
+use table::{Ended, Limits, Searched, Tried};
 
-/// Searches all that is named; the text, and the answer.
-pub(super) fn search(settings: &Search) -> anyhow::Result<(String, Exit)> {
+/// Searches all that is named.
+pub(super) fn answer(settings: &Search) -> anyhow::Result<Answer> {
     let stop = Arc::new(Stop::new());
     run::stop_on_signals(&stop).context("cannot listen for signals")?;
     let names_endpoint =
@@ -37,13 +39,14 @@ pub(super) fn search(settings: &Search) -> anyhow::Result<(String, Exit)> {
         false => placements(settings, &stop)?,
     };
     let text = match settings.run.output {
-        Output::Json => answer::json(settings.p99, limits, &all),
+        Output::Json => table::json(settings.p99, limits, &all),
         Output::Table => {
-            printable(&answer::text(settings.p99, limits, &all, names_endpoint)).into_owned()
+            let text = table::text(settings.p99, limits, &all, names_endpoint);
+            printable(&flags::named(&text, settings.run.scenario.is_some())).into_owned()
         }
     };
     let has_all = all.iter().all(|searched| searched.found.from.is_some());
-    Ok((text, if has_all { Exit::Fine } else { Exit::Negative }))
+    Ok(Answer::new(text, if has_all { Exit::Fine } else { Exit::Negative }))
 }
 
 fn endpoints(settings: &Search, stop: &Stop) -> anyhow::Result<(Limits, Vec<Searched>)> {

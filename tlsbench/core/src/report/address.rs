@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::text::number;
 use crate::record::AddressRecord;
 
 /// Operations that ended at one address of a target.
@@ -20,5 +21,14 @@ pub struct AddressReport {
 impl From<&AddressRecord> for AddressReport {
     fn from(of: &AddressRecord) -> Self {
         Self { succeeded: of.succeeded, failed: of.failures(), failures: of.failed.clone() }
+    }
+}
+
+impl AddressReport {
+    /// Lists the failures by name with their counts.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let each = self.failures.iter().map(|(why, count)| format!("{why} {}", number(*count)));
+        each.collect::<Vec<_>>().join(", ")
     }
 }

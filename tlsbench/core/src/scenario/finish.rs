@@ -10,7 +10,7 @@ use super::draft::{
     Draft, LoadDraft, LoopName, RequestDraft, SpreadName, TargetDraft, TimeoutDraft, TimingDraft,
     TlsDraft,
 };
-use super::url::Url;
+use super::url::{Url, without_root};
 use super::{
     Arrivals, ClientCertificate, Close, Length, Load, Pin, Protocol, ProtocolName, Provider,
     Request, Scenario, Spread, Target, Timeout, Timing, Tls, Verify, Versions,
@@ -85,7 +85,8 @@ fn targets(drafts: &[TargetDraft], problems: &mut Problems) -> Vec<Target> {
                     host,
                     port,
                     path,
-                    sni: draft.sni.clone(),
+                    // RFC 6066: the name in SNI has no dot at its end.
+                    sni: draft.sni.as_deref().map(|sni| without_root(sni).to_owned()),
                     connect_to: draft.connect_to.clone().unwrap_or_default(),
                 });
             }

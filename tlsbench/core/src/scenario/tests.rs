@@ -20,6 +20,17 @@ fn local(rest: &str) -> String {
 }
 
 #[test]
+fn a_name_for_sni_has_no_dot_at_its_end() {
+    let sni = |name: &str| {
+        let text = format!("[[target]]\nurl = 'https://a.example/'\nsni = '{name}'");
+        Draft::from_toml(&text).unwrap().finish().map(|scenario| scenario.targets[0].sni.clone())
+    };
+    assert_eq!(sni("localhost.").unwrap().as_deref(), Some("localhost"));
+    assert_eq!(sni("localhost").unwrap().as_deref(), Some("localhost"));
+    assert!(sni(".").is_err() && sni("localhost..").is_err());
+}
+
+#[test]
 fn a_url_is_enough() {
     let scenario = finish("[[target]]\nurl = 'https://[::1]/a'").unwrap();
     let target = scenario.targets.first().unwrap();

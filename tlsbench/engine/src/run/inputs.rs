@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tlsbench_core::scenario::{
-    ClientCertificate, IpVersion, Scenario, Scheme, Target, without_root,
+    ClientCertificate, IpVersion, Provider, Scenario, Scheme, Target, Version, without_root,
 };
 
 use super::reach::{self, UnreachableAddress};
 use crate::clock::Clock;
-use crate::tls::{Identity, ReloadingRoots, Roots, TlsError};
+use crate::tls::{Identity, ReloadingRoots, Roots, TlsError, crypto_provider};
 
 /// What a scenario names, gathered.
 #[derive(Clone, Debug)]
@@ -119,7 +119,9 @@ impl Inputs {
             None if secure => Some(Arc::new(platform()?)),
             None => None,
         };
-        let identity = scenario.tls.client_certificate.as_ref().map(identity).transpose()?;
+        let certificate = scenario.tls.client_certificate.as_ref();
+        let identity =
+            certificate.map(|files| identity(files, scenario.tls.provider)).transpose()?;
         Ok(Self { addresses, left_out, roots, ca_bundle, identity })
     }
 
@@ -211,10 +213,15 @@ pub(super) fn of_version(
     }
 }
 
-fn identity(files: &ClientCertificate) -> Result<Identity, InputsError> {
+fn identity(files: &ClientCertificate, provider: Provider) -> Result<Identity, InputsError> {
     let ClientCertificate { chain, key } = files;
     let failed = |source| InputsError::Identity { chain: chain.clone(), key: key.clone(), source };
-    Identity::from_pem(&read(chain)?, &read(key)?).map_err(failed)
+    let identity = Identity::from_pem(&read(chain)?, &read(key)?).map_err(failed)?;
+    // A provider that this build lacks is told of by whoever makes a client with it.
+    if let Ok(provider) = crypto_provider(provider, &[Version::Tls13], &[], &[]) {
+        identity.check(&provider).map_err(failed)?;
+    }
+    Ok(identity)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, InputsError> {

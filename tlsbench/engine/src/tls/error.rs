@@ -61,6 +61,9 @@ pub enum TlsError {
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The key is that of another certificate.
+    #[error("the key belongs to another certificate; name the one that it was issued for")]
+    IdentityMismatch,
     /// Certificate and key are of no use to the provider, or not of each other.
     #[error("cannot use the client certificate")]
     IdentityUse {

@@ -1,6 +1,8 @@
 //! Client certificates.
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 
 use super::error::TlsError;
 use super::pem;
@@ -30,6 +32,18 @@ impl Identity {
         let key = pem::private_key(key)
             .map_err(|source| TlsError::IdentityKey { source: source.into() })?;
         Ok(Self { chain, key })
+    }
+
+    /// Checks that the key is the certificate's, as far as the provider knows keys of its kind.
+    ///
+    /// # Errors
+    /// When it is another's, or the provider cannot use it.
+    pub fn check(&self, provider: &CryptoProvider) -> Result<(), TlsError> {
+        match CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), provider) {
+            Ok(_) => Ok(()),
+            Err(rustls::Error::InconsistentKeys(_)) => Err(TlsError::IdentityMismatch),
+            Err(source) => Err(TlsError::IdentityUse { source }),
+        }
     }
 
     /// The certificate, and the intermediates above it.

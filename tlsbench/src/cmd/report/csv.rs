@@ -193,6 +193,13 @@ fn add_counts(lines: &mut Lines, target: &TargetReport) -> csv::Result<()> {
     for (status, count) in &target.statuses {
         lines.count("", &format!("statuses.{status}"), *count)?;
     }
+    for (address, ended) in target.by_address() {
+        lines.count("", &format!("addresses.{address}.succeeded"), ended.succeeded)?;
+        lines.count("", &format!("addresses.{address}.failed"), ended.failed)?;
+        for (why, count) in &ended.failures {
+            lines.count("", &format!("addresses.{address}.failures.{why}"), *count)?;
+        }
+    }
     for (what, count) in &shape.negotiated {
         lines.count("", &format!("negotiated.{what}"), *count)?;
     }

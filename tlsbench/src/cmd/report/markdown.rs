@@ -144,6 +144,8 @@ fn shape(report: &Report) -> String {
     ]);
     let mut negotiated = Table::new(["record", "target", "negotiated", "connections"]);
     let mut statuses = Table::new(["record", "target", "status", "responses"]);
+    let mut addresses =
+        Table::new(["record", "target", "address", "succeeded", "failed", "failed by"]);
     for (run, target) in rows(report) {
         let shape = &target.shape;
         let of = || [plain(&run.record), plain(&target.name)];
@@ -164,9 +166,13 @@ fn shape(report: &Report) -> String {
         for (status, count) in target.notable_statuses() {
             statuses.row(of().into_iter().chain([status.to_string(), number(count)]));
         }
+        for (address, ended) in target.by_address() {
+            let numbers = [number(ended.succeeded), number(ended.failed), plain(&ended.why())];
+            addresses.row(of().into_iter().chain([address.to_string()]).chain(numbers));
+        }
     }
     text.push_str(&counts.to_string());
-    for table in [negotiated, statuses].iter().filter(|table| !table.is_empty()) {
+    for table in [negotiated, statuses, addresses].iter().filter(|table| !table.is_empty()) {
         text.push_str(&format!("\n{table}"));
     }
     text

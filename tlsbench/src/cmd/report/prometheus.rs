@@ -125,6 +125,18 @@ fn add_answers(all: &mut Collected, of: &Labels, target: &TargetReport) {
         let help = "Whole responses, by status.";
         count("tlsbench_responses", help, of.and("status", status.to_string()), *responses);
     }
+    for (address, ended) in target.by_address() {
+        let of = of.and("address", address.to_string());
+        for (what, operations) in [("succeeded", ended.succeeded), ("failed", ended.failed)] {
+            let help =
+                "Operations by the address that they ended at, of a target that has several.";
+            count("tlsbench_address_operations", help, of.and("outcome", what), operations);
+        }
+        for (why, operations) in &ended.failures {
+            let help = "Those of them that failed, by why.";
+            count("tlsbench_address_failures", help, of.and("why", why), *operations);
+        }
+    }
 }
 
 fn add_target(all: &mut Collected, of: &Labels, target: &TargetReport) {

@@ -1,6 +1,6 @@
 //! The record of a run as it grows, in memory and on disk.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -14,6 +14,14 @@ use tlsbench_engine::run::Slice;
 use super::environment;
 use crate::cmd::build;
 use crate::store;
+
+/// A record, and where it is.
+pub(in crate::cmd) struct Kept<R> {
+    pub(in crate::cmd) record: R,
+    pub(in crate::cmd) path: PathBuf,
+    /// It could not be written there: what was measured is only here.
+    pub(in crate::cmd) failed: Option<anyhow::Error>,
+}
 
 /// Keeps what a run measures: a process that is killed leaves its rounds behind.
 pub(super) struct Keeper {
@@ -48,11 +56,6 @@ impl Keeper {
             targets: targets.collect(),
         };
         Ok(Self { record, path, wait_max, written: Instant::now() })
-    }
-
-    /// Where the record goes.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Whether nothing was measured yet, so that there is nothing to leave behind.
@@ -110,14 +113,14 @@ impl Keeper {
     }
 
     /// Writes the record of a run that ended, or was cut short for a reason.
-    pub(super) fn finish(mut self, interrupted: Option<&str>) -> anyhow::Result<RunRecord> {
+    pub(super) fn finish(mut self, interrupted: Option<&str>) -> Kept<RunRecord> {
         for text in remarks(&self.record) {
             self.note(text);
         }
         self.record.complete = interrupted.is_none();
         self.record.interrupted = interrupted.map(str::to_owned);
-        self.write()?;
-        Ok(self.record)
+        let failed = self.write().err();
+        Kept { record: self.record, path: self.path, failed }
     }
 
     fn write(&mut self) -> anyhow::Result<()> {

@@ -11,7 +11,6 @@ mod site;
 mod standing;
 mod table;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -21,7 +20,9 @@ use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::verdicts::{Verdicts, verdicts};
 use tlsbench_engine::run::{CutShort, Stop};
 
-use super::{Answer, free_path, refused, stop_on_signals};
+use super::keep::Kept;
+use super::{free_path, refused, stop_on_signals};
+use crate::cmd::answer::Answer;
 use crate::cmd::{report, terminal};
 use crate::exit::Exit;
 use crate::progress::StepProgress;
@@ -42,32 +43,35 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
     let asked = asked(settings)?;
     if settings.print_scenario {
         let text = asked.to_toml().context("cannot print the scenario")?;
-        return Ok(Answer { text, exit: Exit::Fine });
+        return Ok(Answer::new(text, Exit::Fine));
     }
     if settings.lab.show {
-        return Ok(Answer {
-            text: printable(&table::pictures(&asked.lab)).into_owned(),
-            exit: Exit::Fine,
-        });
+        let text = printable(&table::pictures(&asked.lab)).into_owned();
+        return Ok(Answer::new(text, Exit::Fine));
     }
-    let (record, path) = measured(&asked, settings)?;
+    let Kept { record, path, mut failed } = measured(&asked, settings)?;
     let judged = verdicts(&record);
-    let page = report::page(&record, &path)?;
+    let page = report::page(&record, &path).unwrap_or_else(|error| {
+        failed.get_or_insert(error);
+        None
+    });
     let text = match settings.output {
         Output::Json => table::json(&record, &judged, &path)?,
         Output::Table => {
-            let mut text = table::text(&record, &judged, &path, terminal::columns());
+            let (columns, has_file) = (terminal::columns(), settings.scenario.is_some());
+            let mut text = table::text(&record, &judged, &path, columns, has_file);
             if let Some(page) = page {
                 text.push_str(&format!("report: {}\n", page.display()));
             }
             printable(&text).into_owned()
         }
     };
-    Ok(Answer { text, exit: exit(&asked.lab, &judged) })
+    let answer = Answer::new(text, exit(&asked.lab, &judged));
+    Ok(answer.beside(settings.record.as_deref()).failing(failed))
 }
 
-/// Measures a lab; its record, and where that is.
-pub(super) fn measured(asked: &LabRequest, settings: &Run) -> anyhow::Result<(LabRecord, PathBuf)> {
+/// Measures a lab.
+pub(super) fn measured(asked: &LabRequest, settings: &Run) -> anyhow::Result<Kept<LabRecord>> {
     let lab = &asked.lab;
     // It may be another than was asked for, as a verb needs it.
     let problems = lab.problems();
@@ -79,8 +83,7 @@ pub(super) fn measured(asked: &LabRequest, settings: &Run) -> anyhow::Result<(La
     let path = settings.record.clone().unwrap_or_else(|| free_path(started));
     let place = Place::prepare(path)?;
     let measured = measured_at(asked, engines, &place, started, settings);
-    let record = measured.inspect_err(|error| place.clear(error))?;
-    Ok((record, place.record))
+    measured.inspect_err(|error| place.clear(error))
 }
 
 fn measured_at(
@@ -89,7 +92,7 @@ fn measured_at(
     place: &Place,
     started: jiff::Timestamp,
     settings: &Run,
-) -> anyhow::Result<LabRecord> {
+) -> anyhow::Result<Kept<LabRecord>> {
     let lab = &asked.lab;
     let site = Site::prepare(asked, &place.folder, engines)?.until(settings.flags.timeout.run);
     limits::open_files(lab, &site.files)?;
@@ -111,12 +114,15 @@ fn measured_at(
         return Err(error);
     }
     place.keep();
-    let record = keeper.finish(interrupted(&ran))?;
+    let kept = keeper.finish(interrupted(&ran));
     if let Err(error) = ran {
+        if let Some(failed) = kept.failed {
+            return Err(failed);
+        }
         let path = place.record.display();
         return Err(error).with_context(|| format!("what was measured is in `{path}`"));
     }
-    Ok(record)
+    Ok(kept)
 }
 
 fn interrupted(ran: &anyhow::Result<Option<CutShort>>) -> Option<String> {

@@ -13,7 +13,7 @@ use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::UnderWay;
 use tlsbench_core::warning::{Gate, remarks};
 
-use crate::cmd::build;
+use crate::cmd::{build, flags};
 
 /// The summary for people, in a table of so many columns of characters at most.
 pub(super) fn text(
@@ -22,6 +22,7 @@ pub(super) fn text(
     gates: &[Gate],
     path: &Path,
     columns: u16,
+    has_file: bool,
 ) -> String {
     let wait_max = match scenario.load {
         Load::Open { wait_max, .. } => wait_max,
@@ -32,11 +33,13 @@ pub(super) fn text(
     let mut text = format!("{}\n", summary(&targets, columns).trim_fmt());
     for target in &targets {
         for (why, count) in target.failures_in_detail() {
+            let why = flags::named(&why, has_file);
             text.push_str(&format!("{}: {count} failed: {why}\n", target.name));
         }
     }
     text.push_str(&statuses(&targets));
     for remark in remarks(record) {
+        let remark = flags::named(&remark, has_file);
         text.push_str(&format!("note: {remark}\n"));
     }
     for target in &record.targets {
@@ -77,20 +80,28 @@ pub(super) fn text(
             ));
         }
     }
+    text.push_str(&invalid(gates, has_file));
+    text.push_str(build::WARNING);
+    if let Some(why) = &record.interrupted {
+        text.push_str(&format!("ended before its time: {why}; what was measured is kept\n"));
+    }
+    text.push_str(&format!("record: {}\n", path.display()));
+    text
+}
+
+/// Each failed gate, with the families that have no verdict for it.
+fn invalid(gates: &[Gate], has_file: bool) -> String {
+    let mut text = String::new();
     for gate in gates {
         let of = gate.target.as_ref().map(|target| format!(" of {target}")).unwrap_or_default();
         let spoils: Vec<&str> = gate.spoils.iter().map(|family| family.as_str()).collect();
         let spoils = spoils.join(", ");
         text.push_str(&format!(
             "invalid{of} ({}; no verdict on {spoils}): {}\n",
-            gate.name, gate.warning
+            gate.name,
+            flags::named(&gate.warning.to_string(), has_file)
         ));
     }
-    text.push_str(build::WARNING);
-    if let Some(why) = &record.interrupted {
-        text.push_str(&format!("ended before its time: {why}; what was measured is kept\n"));
-    }
-    text.push_str(&format!("record: {}\n", path.display()));
     text
 }
 

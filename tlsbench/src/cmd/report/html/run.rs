@@ -1,7 +1,9 @@
 //! The chapter of a run over endpoints.
 
+use std::net::SocketAddr;
+
 use maud::{Markup, html};
-use tlsbench_core::report::{RunReport, TargetReport, number, per_second, time};
+use tlsbench_core::report::{AddressReport, RunReport, TargetReport, number, per_second, time};
 use tlsbench_core::tally::Phase;
 
 use super::curves::{self, Panel};
@@ -158,6 +160,7 @@ fn shape(run: &RunReport) -> Markup {
         target.notable_statuses().map(|(status, count)| (status.to_string(), count)).collect()
     });
     let failures = pairs(&|target| target.failures_in_detail().collect());
+    let addresses = addresses(run);
     html! {
         (parts::table("What handshakes came to, and bytes of sockets", &header, &rows))
         @if !negotiated.is_empty() {
@@ -169,7 +172,31 @@ fn shape(run: &RunReport) -> Markup {
         @if !failures.is_empty() {
             (parts::table("Failures", &["target", "why", "operations"], &failures))
         }
+        @if !addresses.is_empty() {
+            (parts::table(
+                "Operations by address",
+                &["target", "address", "succeeded", "failed", "failed by"],
+                &addresses,
+            ))
+        }
     }
+}
+
+fn addresses(run: &RunReport) -> Vec<Vec<Cell>> {
+    let of_target = |target: &TargetReport| {
+        let name = target.name.clone();
+        let row = |(address, ended): (SocketAddr, &AddressReport)| {
+            vec![
+                Cell::Head(name.clone()),
+                Cell::Text(address.to_string()),
+                Cell::Number(number(ended.succeeded)),
+                Cell::Number(number(ended.failed)),
+                Cell::Text(ended.why()),
+            ]
+        };
+        target.by_address().map(row).collect::<Vec<_>>()
+    };
+    run.targets.iter().flat_map(of_target).collect()
 }
 
 fn method(run: &RunReport) -> Markup {

@@ -19,6 +19,7 @@ use tlsbench_engine::topology::RunningHop;
 use tlsbench_engine::trial::{HopUse, Idle, IdleUse, Trial};
 
 use super::super::environment;
+use super::super::keep::Kept;
 use super::place::Place;
 use super::site::Site;
 use crate::cmd::build;
@@ -223,7 +224,7 @@ impl Keeper {
     }
 
     /// Writes the record of a run that ended, or was cut short for a reason.
-    pub(super) fn finish(mut self, interrupted: Option<String>) -> anyhow::Result<LabRecord> {
+    pub(super) fn finish(mut self, interrupted: Option<String>) -> Kept<LabRecord> {
         let order = &self.record.lab;
         let place = |trial: &TrialRecord| {
             let of_placement = order.placements.iter().position(|p| p.name == trial.placement);
@@ -234,8 +235,8 @@ impl Keeper {
         self.record.trials = trials;
         self.record.complete = interrupted.is_none();
         self.record.interrupted = interrupted;
-        self.write_last()?;
-        Ok(self.record)
+        let failed = self.write_last().err();
+        Kept { record: self.record, path: self.path, failed }
     }
 }
 

@@ -16,7 +16,7 @@ use tlsbench_core::scenario::ProtocolName;
 use tlsbench_core::verdicts::Verdicts;
 use tlsbench_core::warning::{Gate, Warning};
 
-use crate::cmd::build;
+use crate::cmd::{build, flags};
 
 pub(super) use early::{first, span};
 
@@ -28,14 +28,20 @@ pub(super) fn pictures(lab: &Lab) -> String {
 }
 
 /// The result for people, in tables of so many columns of characters at most.
-pub(super) fn text(record: &LabRecord, judged: &Verdicts, path: &Path, columns: u16) -> String {
+pub(super) fn text(
+    record: &LabRecord,
+    judged: &Verdicts,
+    path: &Path,
+    columns: u16,
+    has_file: bool,
+) -> String {
     let mut text = pictures(&record.lab) + "\n";
     text.push_str(&cpu::text(record, judged, columns));
     if let Some(latency) = &judged.latency {
         text.push_str(&latency::text(record, latency, columns));
     }
     text.push_str(&idle::text(record, columns));
-    text.push_str(&gates(&judged.gates));
+    text.push_str(&flags::named(&gates(&judged.gates), has_file));
     for note in &record.notes {
         text.push_str(&format!("note: {}\n", note.text));
     }
@@ -159,7 +165,7 @@ mod tests {
     fn tables_are_as_wide_as_a_page_and_no_figure_is_broken() {
         let record = include_str!("../../../../../tests/fixtures/report/placements.json");
         let record = LabRecord::from_json(record).unwrap();
-        let told = text(&record, &verdicts(&record), Path::new("run.json"), 120);
+        let told = text(&record, &verdicts(&record), Path::new("run.json"), 120, true);
         // Targets of gates stand behind two spaces, and what a cell had no room for behind many.
         let rows = told.lines().filter(|line| line.starts_with(' '));
         let rows: Vec<&str> = rows.filter(|line| line.find(|c| c != ' ') != Some(2)).collect();
