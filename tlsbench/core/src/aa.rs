@@ -11,24 +11,24 @@ use crate::stats::{Estimate, most_by_chance};
 use crate::verdicts::{costs, is_spoiled, paired_rounds, verdicts};
 use crate::warning::Family;
 
-/// What comparisons of things with themselves came to.
+/// The result of comparing placements with themselves.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AaReport {
     /// The version of this format, [`SCHEMA`].
     pub schema: u32,
     /// Each comparison.
     pub comparisons: Vec<AaPair>,
-    /// How many of them came to a verdict.
+    /// Comparisons that came to a verdict.
     pub judged: u32,
-    /// How many of these are wrong.
+    /// Verdicts that are wrong.
     pub wrong: u32,
     /// The most that chance alone explains.
     pub wrong_max: u32,
-    /// Whether there are enough, and not too many of them wrong.
+    /// The result: it passes if there are enough verdicts, and not too many of them wrong.
     pub answer: AaAnswer,
 }
 
-/// Whether words can be trusted.
+/// Result of an A/A run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AaAnswer {
@@ -51,7 +51,7 @@ pub struct AaPair {
     pub workload: Workload,
     /// CPU time of all hops per operation in microseconds, in each round: of the one, of the other.
     pub rounds: Vec<(f64, f64)>,
-    /// How many times the one the other is.
+    /// Ratio of the second to the first.
     pub ratio: Option<Estimate>,
     /// The word for it, judged by itself.
     pub verdict: Verdict,
@@ -99,8 +99,8 @@ pub fn within(name: &str, record: &LabRecord) -> Vec<(Workload, Comparison, Stri
 }
 
 impl AaReport {
-    /// Judges comparisons of things with themselves, each alone: one in twenty may be wrong, where all
-    /// of a run together may be in one run of twenty.
+    /// Judges comparisons of things with themselves, each alone: one in twenty may be wrong, where
+    /// all of a run together may be in one run of twenty.
     #[must_use]
     pub fn of(comparisons: Vec<(Workload, Comparison, String)>, seed: u64) -> Self {
         let comparisons: Vec<AaPair> = comparisons
@@ -134,13 +134,13 @@ impl AaReport {
 }
 
 impl AaPair {
-    /// Whether it was said to differ from itself.
+    /// Returns true if it was said to differ from itself.
     #[must_use]
     pub const fn is_wrong(&self) -> bool {
         matches!(self.verdict, Verdict::CostsLess | Verdict::CostsMore)
     }
 
-    /// Why there is no verdict.
+    /// Reason why there is no verdict, if there is none.
     #[must_use]
     pub const fn silence(&self) -> Option<InconclusiveReason> {
         match self.verdict {
@@ -150,7 +150,7 @@ impl AaPair {
     }
 }
 
-/// What stands behind a name to say that it is the same again.
+/// Suffix of the name under which a placement is measured a second time.
 pub const AGAIN: &str = "-again";
 /// The version of the format that is written here.
 pub const SCHEMA: u32 = 1;

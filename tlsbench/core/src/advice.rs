@@ -1,5 +1,5 @@
-//! What placements cost for somebody's traffic, and which to take: cores, money, latency, what each
-//! gives up, and one recommendation with its reasons.
+//! Cores, money and latency of each placement under a given traffic profile, and a recommendation
+//! with its reasons.
 //!
 //! Money is told only of costs that were checked, on a machine that is known.
 
@@ -37,20 +37,20 @@ use crate::units::Nanos;
 use crate::verdicts::{is_spoiled, verdicts};
 use crate::warning::{Family, Gate};
 
-/// What is to be judged.
+/// Input of [`advise`].
 #[derive(Clone, Copy, Debug)]
 pub struct AdviceRequest<'a> {
     /// Records of placements, of one machine.
     pub records: &'a [&'a LabRecord],
     /// The traffic, and what is asked of a placement.
     pub profile: &'a Profile,
-    /// What things cost.
+    /// Prices of cores and of managed load balancers.
     pub prices: &'a Prices,
-    /// From the machine that was measured to the one that is priced; why not, where that is unknown.
+    /// Scale from the machine that was measured to the one that is priced, or why there is none.
     pub scale: &'a Result<MachineScale, String>,
 }
 
-/// What came of it.
+/// Advice on placements under a traffic profile.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Advice {
     /// The version of this format, [`SCHEMA`].
@@ -59,19 +59,19 @@ pub struct Advice {
     pub currency: String,
     /// The day of the prices.
     pub prices_of: String,
-    /// Why no money is told; nothing where it is.
+    /// Reasons why no money is given; empty if it is.
     pub money_withheld: Vec<String>,
-    /// Why the latency of a placement is not told that was measured.
+    /// Reasons why the measured latency of a placement is not given.
     pub latency_withheld: Vec<String>,
-    /// What the costs are, and how well they are told.
+    /// The cost models, with how well each term is identified.
     pub fit: CostFit,
-    /// Whether they stood the test.
+    /// Result of the hold-out check.
     pub check: HoldOutCheck,
     /// Placement by placement, in the order of the records.
     pub placements: Vec<PlacementAdvice>,
-    /// At which traffic one becomes cheaper than another.
+    /// Traffic at which one placement becomes cheaper than another.
     pub break_evens: Vec<BreakEven>,
-    /// Which to take; nothing where none is left.
+    /// The placement to take; `None` if none is left.
     pub recommendation: Option<Recommendation>,
 }
 
@@ -80,19 +80,19 @@ pub struct Advice {
 pub struct PlacementAdvice {
     /// The placement.
     pub placement: String,
-    /// Why it is not what is required; nothing where it is.
+    /// Requirements that it does not meet; empty if it meets all.
     pub ruled_out: Vec<String>,
-    /// What it gives up and what it keeps.
+    /// Properties that it gives up or keeps.
     pub keeps: Tradeoffs,
     /// Share of client handshakes that resume there.
     pub resumption: f64,
     /// Cores that are busy on average, hop by hop, from the client on.
     pub hops: Vec<HopCores>,
-    /// Of all hops together.
+    /// Cores of all hops together.
     pub cores: Option<Estimate>,
-    /// What it costs in a month, in each way that its load balancer can be had; cheapest first.
+    /// Cost of a month with each load balancer that it can have, cheapest first.
     pub money: Vec<MonthlyCost>,
-    /// How long operations take.
+    /// Latency of operations.
     pub latency: LatencyEstimate,
 }
 
@@ -103,7 +103,7 @@ pub struct HopCores {
     pub role: Role,
     /// Cores that are busy on average.
     pub cores: Option<Estimate>,
-    /// Why that is not known.
+    /// Reason why the figure is withheld.
     pub withheld: Option<String>,
 }
 
@@ -112,26 +112,26 @@ pub struct HopCores {
 pub struct MonthlyCost {
     /// The managed load balancer; nothing where all hops are one's own.
     pub balancer: Option<String>,
-    /// What it costs, all hops together.
+    /// Cost of all hops together.
     pub per_month: Estimate,
     /// The same by each round's figures, which placements have in common.
     #[serde(skip)]
     rounds: Vec<f64>,
 }
 
-/// How long operations take.
+/// Latency of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LatencyEstimate {
     /// Median of a new connection with a full handshake and a request, as it was measured on one
     /// machine without links, at the rate of the latency pass; nothing where that was not measured.
     pub measured_p50_ns: Option<Nanos>,
-    /// That rate, in connections per second.
+    /// Rate at which it was measured, in connections per second.
     pub measured_at: Option<f64>,
-    /// What the links add.
+    /// Latency that the links add.
     pub network: Network,
 }
 
-/// How cores are told.
+/// Estimator of cores, from cost models and the machine's scale.
 pub(crate) struct CoreEstimator<'a> {
     fit: &'a CostFit,
     scale: MachineScale,
@@ -182,7 +182,7 @@ pub fn advise(question: &AdviceRequest<'_>) -> Advice {
     }
 }
 
-/// Why no money may be told.
+/// Reasons why money is withheld.
 fn withheld(
     question: &AdviceRequest<'_>,
     check: &HoldOutCheck,
@@ -203,7 +203,7 @@ fn withheld(
     reasons
 }
 
-/// Why latencies are not told, of those that were measured.
+/// Reasons why measured latencies are withheld.
 fn latency_withheld(records: &[&LabRecord], gates: &[Vec<Gate>]) -> Vec<String> {
     let of_record = |(record, gates): (&&LabRecord, &Vec<Gate>)| -> Vec<String> {
         let timed = record.trials.iter().filter(|trial| trial.pass == Pass::Latency);
@@ -241,8 +241,8 @@ impl CoreEstimator<'_> {
         hops.map(|(hop, mut counts)| {
             let count = |term: Term| counts.get(&term).copied().unwrap_or_default();
             let idle = 1.0 - profile.target_utilisation;
-            // What comes at random finds a server idle as often as it is (Wolff, *Poisson arrivals see
-            // time averages*, Operations Research 30, 1982), and its core is.
+            // What comes at random finds a server idle as often as it is (Wolff, *Poisson arrivals
+            // see time averages*, Operations Research 30, 1982), and its core is.
             let woken = (count(Term::Connection) + count(Term::Request)) * idle;
             let block = self.fit.block(hop.role, hop.kind);
             let is_told = |term: Term| {
@@ -309,7 +309,7 @@ impl PlacementAdvice {
         }
     }
 
-    /// What the cheapest way costs.
+    /// The cheapest way to run it.
     #[must_use]
     pub fn cheapest(&self) -> Option<&MonthlyCost> {
         self.money.first()
@@ -340,7 +340,8 @@ fn money(
     all
 }
 
-/// What the latency pass saw of a placement: its median, and the rate. Nothing where a gate spoils it.
+/// The median and the rate that the latency pass measured for a placement; `None` if a gate spoils
+/// it.
 fn measured(records: &[&LabRecord], gates: &[Vec<Gate>], placement: &str) -> Option<(Nanos, f64)> {
     records.iter().zip(gates).find_map(|(record, gates)| {
         let trial = record.latency_trial(placement, Workload::Full)?;

@@ -1,4 +1,4 @@
-//! What a machine needs for the operations that TLS and its connections are made of.
+//! CPU time that a machine needs for the operations that TLS and its connections are made of.
 //!
 //! `docs/calibration.md` says what each field means, and a test holds the two together. Costs that
 //! were measured on one machine are scaled to another by the calibrations of both.
@@ -16,24 +16,24 @@ pub struct Calibration {
     pub schema: u32,
     /// The program that wrote it, and its version.
     pub program: String,
-    /// When it was made: RFC 3339, in UTC with `Z`.
+    /// Time of the calibration: RFC 3339, in UTC with `Z`.
     pub made: String,
     /// The machine.
     pub machine: Environment,
-    /// What the CPU can do that matters to cryptography, as `tlsbench doctor` names it.
+    /// CPU features that matter to cryptography, as `tlsbench doctor` names them.
     pub cpu_features: Vec<String>,
-    /// What was measured.
+    /// The primitives, as measured.
     pub primitives: Vec<Primitive>,
 }
 
 /// One operation: CPU time of a thread for each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Primitive {
-    /// What is done.
+    /// Name of the operation.
     pub name: String,
-    /// Who does it, where that is cryptography: `ring` or `aws-lc-rs`.
+    /// Provider of the cryptography: `ring` or `aws-lc-rs`.
     pub provider: Option<String>,
-    /// How many bytes each operation handles, where that is what it is about.
+    /// Bytes that each operation handles, if it is about bytes.
     pub bytes: Option<u64>,
     /// Operations in each round.
     pub operations: u64,
@@ -41,9 +41,9 @@ pub struct Primitive {
     pub ns: Estimate,
     /// The fastest round, in nanoseconds for each operation: noise only ever adds.
     pub fastest_ns: f64,
-    /// How far the middle half of rounds spreads, as a part of the median.
+    /// Interquartile range over rounds, as a part of the median.
     pub spread: f64,
-    /// Whether that is little enough for the figure to be scaled with.
+    /// True if that is little enough for the figure to be scaled with.
     pub steady: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What changed between two sides of records. Each record is one observation: rounds within a run are
+//! Changes between two sides of records. Each record is one observation: rounds within a run are
 //! alike for reasons that another run does not share, so they count for nothing here.
 //!
 //! Records that did not measure the same are not compared.
@@ -22,16 +22,16 @@ pub use observed::Observed;
 use crate::compare::{InconclusiveReason, Verdict, word};
 use crate::stats::{Estimate, difference, holm, ratio, t_test, welch, welch_ratio};
 
-/// How records of two sides belong together.
+/// Relation between the records of the two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pairing {
     /// The first of one side was measured beside the first of the other, and so on.
     InOrder,
-    /// They do not.
+    /// No pairs.
     None,
 }
 
-/// What changed, subject by subject.
+/// Changes, subject by subject.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RecordChanges {
     /// The version of this format, [`SCHEMA`].
@@ -40,11 +40,11 @@ pub struct RecordChanges {
     pub records: Vec<String>,
     /// The records that they are held against.
     pub against: Vec<String>,
-    /// Whether they were compared in pairs.
+    /// True if they were compared in pairs.
     pub paired: bool,
-    /// What differs between the sides, as was said: key, value of these records, of the others.
+    /// Declared differences between the sides: key, value of these records, of the others.
     pub axes: Vec<ParameterDifference>,
-    /// What was found.
+    /// Each change of a metric.
     pub changes: Vec<MetricChange>,
 }
 
@@ -53,18 +53,18 @@ pub struct RecordChanges {
 pub struct MetricChange {
     /// The target, or placement and workload.
     pub subject: String,
-    /// What of it.
+    /// The metric.
     pub metric: Metric,
     /// The mean of the records of which it is told.
     pub mean: f64,
     /// The mean of the others.
     pub against: f64,
-    /// How much more it is, in the metric's unit; nothing where a side has one record.
+    /// Increase in the metric's unit; `None` if a side has one record.
     pub difference: Option<Estimate>,
-    /// How many times as much it is, by geometric means.
+    /// Ratio of geometric means.
     pub ratio: Option<Estimate>,
-    /// How likely an effect at least as large is where there is none, all metrics and subjects taken
-    /// together (Holm).
+    /// Probability of an effect at least as large if nothing changed, adjusted over all metrics and
+    /// subjects (Holm 1979).
     pub chance: Option<f64>,
     /// The word for it.
     pub verdict: Verdict,
@@ -75,9 +75,9 @@ pub struct MetricChange {
 pub struct ParameterDifference {
     /// The parameter.
     pub key: String,
-    /// Its value on one side; nothing where it has none.
+    /// The value on one side, if it has one.
     pub this: Option<String>,
-    /// Its value on the other.
+    /// The value on the other.
     pub against: Option<String>,
 }
 
@@ -92,7 +92,7 @@ pub enum ChangeError {
     Axis {
         /// The axis.
         axis: String,
-        /// What there is.
+        /// Keys that exist.
         known: String,
     },
     /// Parameters differ.
@@ -105,7 +105,7 @@ pub enum ChangeError {
         this: String,
         /// Another.
         against: String,
-        /// How they differ.
+        /// Parameters that differ.
         differences: Vec<ParameterDifference>,
     },
     /// A run was cut short.
@@ -113,13 +113,13 @@ pub enum ChangeError {
     Interrupted {
         /// The record.
         record: String,
-        /// Why.
+        /// The error.
         why: String,
     },
     /// There is nothing on one side.
     #[error("no record to compare {0}")]
     Nothing(&'static str),
-    /// Nothing was measured that both sides have.
+    /// The sides have no measured subject in common.
     #[error("the records have no figure in common; see whether anything succeeded in them")]
     NothingCommon,
     /// One run is there twice.
@@ -133,21 +133,21 @@ pub enum ChangeError {
     /// The sides have not as many records, and are to be compared in pairs.
     #[error("{this} records cannot be paired with {against}; give as many on each side")]
     Unpaired {
-        /// On one side.
+        /// Records of one side.
         this: usize,
-        /// On the other.
+        /// Records of the other side.
         against: usize,
     },
 }
 
-/// What changed from the records of `against` to those of `these`.
+/// Compares the records of `these` with those of `against`.
 ///
-/// Without pairs by Welch's interval and test, of logarithms for ratios; in pairs by Student's of
-/// differences, and of log ratios. From [`RECORDS_MIN`] records a side there are words.
+/// Unpaired records are compared by Welch's interval and test (on logarithms for ratios), paired
+/// ones by Student's on differences and log ratios. Verdicts take [`RECORDS_MIN`] records a side.
 ///
 /// # Errors
-/// When a run is there twice or was cut short, or when parameters differ: those on one side, and those
-/// between the sides that no axis covers. An axis is a key, or the table that it stands in.
+/// When a run is there twice or was cut short, or when parameters differ: those on one side, and
+/// those between the sides that no axis covers. An axis is a key, or the table that it stands in.
 pub fn changes(
     these: &[Observed],
     against: &[Observed],
@@ -194,8 +194,9 @@ pub fn changes(
     })
 }
 
-/// Subjects of which nothing succeeded in a record, so that it has no figures to compare. Where that is so
-/// on one side only it is a verdict, however few records there are: no chance makes everything fail.
+/// Subjects of which nothing succeeded in a record, so that it has no figures to compare. Where
+/// that is so on one side only it is a verdict, however few records there are: no chance makes
+/// everything fail.
 fn dead(these: &[Observed], against: &[Observed]) -> Vec<MetricChange> {
     let all = || these.iter().chain(against);
     let subjects: BTreeSet<&String> = all()
@@ -304,7 +305,7 @@ fn check(these: &[Observed], against: &[Observed], pairing: Pairing) -> Result<(
     Ok(())
 }
 
-/// What differs between the sides, all of it covered by axes.
+/// Differences between the sides, if axes cover all of them.
 fn axes_between(
     these: &[Observed],
     against: &[Observed],
@@ -356,7 +357,7 @@ fn differences(this: &Observed, other: &Observed) -> Vec<ParameterDifference> {
         .collect()
 }
 
-/// Whether an axis is a key, or a table that it stands in.
+/// Returns true if an axis is a key, or a table that it stands in.
 fn covers(axis: &str, key: &str) -> bool {
     key.strip_prefix(axis).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
@@ -377,5 +378,6 @@ impl fmt::Display for ParameterDifference {
 /// The version of the format that is written here.
 pub const SCHEMA: u32 = 1;
 /// The fewest records on each side for a word. With five and five, Welch's t has 4 to 8 degrees of
-/// freedom and its quantile is 2.3 to 2.8; with three and three it may be 4.3, and intervals say little.
+/// freedom and its quantile is 2.3 to 2.8; with three and three it may be 4.3, and intervals say
+/// little.
 pub const RECORDS_MIN: usize = 5;

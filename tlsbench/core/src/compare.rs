@@ -1,8 +1,8 @@
-//! Whether two things that were measured in the same rounds differ: the effect with its interval, and
-//! words only where the rounds bear them out.
+//! Comparisons of two placements measured in the same rounds: the effect with its interval, and a
+//! word only if the rounds support it.
 //!
-//! Comparisons are declared before anything is measured. The chance of even one false word among those
-//! is at most 5 %; all others get intervals and no words.
+//! Comparisons are declared before anything is measured. The chance of even one false word among
+//! those is at most 5 %; all others get intervals and no words.
 
 use std::fmt;
 
@@ -17,43 +17,43 @@ use crate::units::Share;
 /// Two things side by side.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
-    /// What is compared.
+    /// Name of the one.
     pub name: String,
-    /// With what.
+    /// Name of the other.
     pub against: String,
-    /// What was measured in each round, in order: of `against`, of `name`.
+    /// Values of each round, in order: of `against`, of `name`.
     pub rounds: Vec<(f64, f64)>,
-    /// Whether it was declared before the run.
+    /// True if the comparison was declared before the run.
     pub declared: bool,
-    /// Whether something spoils what was measured.
+    /// True if a gate spoils what was measured.
     pub spoiled: bool,
-    /// How far apart they may be and still be called equal; nothing where they never are.
+    /// Margin within which they count as equal; `None` if they never do.
     pub margin: Option<Share>,
 }
 
-/// What a comparison came to.
+/// The result of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What was compared.
+    /// Name of the one.
     pub name: String,
-    /// With what.
+    /// Name of the other.
     pub against: String,
-    /// How much more it is, in the unit of what was measured.
+    /// Mean paired difference, in the unit of the values.
     pub difference: Option<Estimate>,
-    /// How many times as much it is.
+    /// Geometric mean of the paired ratios.
     pub ratio: Option<Estimate>,
-    /// How likely a difference at least as large is where there is none, all declared comparisons taken
-    /// together; nothing where it was not declared.
+    /// Probability of a difference at least as large if there were none, adjusted over all declared
+    /// comparisons (Holm 1979); `None` if it was not declared.
     pub chance: Option<f64>,
     /// The same of this comparison alone, by flipping signs.
     pub sign_flip: Option<f64>,
-    /// How alike the differences of neighbouring rounds are.
+    /// Lag-1 autocorrelation of the differences.
     pub autocorrelation: Option<f64>,
     /// The word for it.
     pub verdict: Verdict,
 }
 
-/// What may be said.
+/// The word for a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Verdict {
@@ -62,16 +62,16 @@ pub enum Verdict {
         /// The smallest part by which it would have to differ to be seen with such rounds.
         visible: f64,
     },
-    /// It is less.
+    /// Less, beyond doubt.
     CostsLess,
-    /// It is more.
+    /// More, beyond doubt.
     CostsMore,
-    /// It differs by less than the margin.
+    /// The difference is smaller than the margin.
     Equal {
         /// The margin.
         within: f64,
     },
-    /// Nothing may be said.
+    /// The rounds allow no verdict.
     #[serde(rename = "none")]
     Inconclusive {
         /// The reason.
@@ -80,7 +80,7 @@ pub enum Verdict {
     },
 }
 
-/// Why nothing may be said.
+/// Reason why a comparison has no verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InconclusiveReason {
@@ -94,7 +94,8 @@ pub enum InconclusiveReason {
     Undeclared,
 }
 
-/// What each comparison came to, in the order given. The seed decides which values are drawn again.
+/// Judges all comparisons together and returns findings in their order. The seed decides which
+/// values the bootstrap draws.
 #[must_use]
 pub fn compare(comparisons: &[Comparison], seed: u64) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
@@ -216,7 +217,8 @@ pub const MEDIAN_MARGIN: Share = Share::from_percent(10);
 /// Beyond, intervals are too narrow: at 0.6 and 10 rounds they cover under 85 % (see the tests of
 /// `stats`).
 const ALIKE_MAX: f64 = 0.4;
-/// Below six rounds no order of signs is rarer than 5 %: 2 × 1/2^5 = 6 %.
+/// Minimum of rounds for a verdict: below six no order of signs is rarer than 5 % (2 × 1/2^5 = 6
+/// %).
 const ROUNDS_MIN: usize = 6;
 
 #[cfg(test)]

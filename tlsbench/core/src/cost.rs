@@ -1,5 +1,5 @@
-//! What a hop's work costs: CPU time for each connection, handshake, request and bit, so that traffic
-//! which was not measured can be predicted.
+//! CPU time of a hop per connection, handshake, request and bit, so that traffic that was not
+//! measured can be predicted.
 //!
 //! Says nothing of times, least of all of tails. What the placements that were measured cannot tell
 //! apart has no figure here, and what was not checked against a held-out mix gives no money.
@@ -30,54 +30,55 @@ use solve::Solution;
 /// The costs of every sort of hop that was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CostFit {
-    /// By what a hop is there for and what it does: a load balancer that relays is another than one
-    /// that speaks HTTP.
+    /// One model per role and kind of hop: a load balancer that relays costs other than one that
+    /// speaks HTTP.
     pub blocks: Vec<CostModel>,
 }
 
 /// The costs of one sort of hop.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CostModel {
-    /// What it is there for.
+    /// The role.
     pub role: Role,
-    /// What it does.
+    /// The kind.
     pub kind: HopKind,
     /// Every term that its hops did something of, or might have.
     pub terms: Vec<TermCost>,
-    /// How many terms, or combinations of them, the measured placements tell apart.
+    /// Number of terms, or combinations of terms, that the measured placements tell apart.
     pub rank: u32,
-    /// How much an error of what was measured can grow in a term, at most.
+    /// Condition number: the most that an error of measurement can grow in a term.
     pub condition: Option<f64>,
     /// Placements under workloads that it comes from.
     pub rows: u32,
     /// Rounds.
     pub rounds: u32,
-    /// How far measured CPU times are from fitted ones, as a part: the root of the mean square.
+    /// Relative root mean square error of the fit.
     pub misfit: Option<f64>,
     #[serde(skip)]
     solved: Solution,
 }
 
-/// What one thing costs a hop.
+/// CPU time of one term.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TermCost {
     /// The thing.
     pub term: Term,
-    /// CPU time for each in microseconds; nothing where it is withheld. Of rest, the mean over readings.
+    /// CPU time for each in microseconds; nothing where it is withheld. Of rest, the mean over
+    /// readings.
     pub micros: Option<Estimate>,
-    /// Whether the best figure would be below zero, and zero stands there.
+    /// True if the best figure would be below zero, and zero stands there.
     pub at_bound: bool,
-    /// Why it is withheld.
+    /// Reason why there is no figure.
     pub withheld: Option<Withheld>,
 }
 
-/// Why a term has no figure.
+/// Reason why a term has no figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Withheld {
     /// Others went with it wherever it was, so that nothing tells it from them.
     Inseparable,
-    /// Nothing of it was measured.
+    /// No slice did anything of it.
     NotMeasured,
     /// There are fewer than two rounds.
     TooFewRounds,
@@ -89,19 +90,19 @@ pub enum PredictionError {
     /// There is no such hop.
     #[error("no `{kind}` hop was measured as `{role}`")]
     Hop {
-        /// What it would be there for.
+        /// The role.
         role: Role,
-        /// What it would do.
+        /// The kind.
         kind: HopKind,
     },
-    /// It takes terms that have no figure.
+    /// The traffic needs terms that have no figure.
     #[error("the cost of {terms} of the `{role}` is not identified; {cure}")]
     Terms {
         /// The hop.
         role: Role,
         /// The terms.
         terms: String,
-        /// What would tell them.
+        /// Measurement that would identify them.
         cure: String,
     },
     /// There are too few rounds.
@@ -110,14 +111,16 @@ pub enum PredictionError {
 }
 
 impl CostFit {
-    /// Fits all that was measured of CPU time, but for mixes: one is held out to check the fit with.
+    /// Fits all that was measured of CPU time, but for mixes: one is held out to check the fit
+    /// with.
     ///
     /// Each round is fitted by itself by least squares of relative errors, so that what its slices
-    /// share stays within it; an estimate is the mean over rounds with Student's interval. Each sort of hop
-    /// has costs of its own, but for being woken up, which is the kernel's and costs all the same. What hops
-    /// take at rest was read by itself, and is taken out of what they took in slices before. No cost is
-    /// below zero (Lawson and Hanson, *Solving Least Squares Problems*, 1974, chapter 23: a term whose
-    /// figure would be is held at zero, and the others are fitted anew).
+    /// share stays within it; an estimate is the mean over rounds with Student's interval. Each
+    /// sort of hop has costs of its own, but for being woken up, which is the kernel's and costs
+    /// all the same. What hops take at rest was read by itself, and is taken out of what they took
+    /// in slices before. No cost is below zero (Lawson and Hanson, *Solving Least Squares
+    /// Problems*, 1974, chapter 23: a term whose figure would be is held at zero, and the others
+    /// are fitted anew).
     #[must_use]
     pub fn of(records: &[&LabRecord]) -> Self {
         let rows = Observations::of(records);
@@ -136,8 +139,8 @@ impl CostFit {
         self.blocks.iter().find(|block| (block.role, block.kind) == (role, kind))
     }
 
-    /// CPU time of each hop of a placement in microseconds for what the traffic is of: of a second where it
-    /// is counted per second. From the client on, and without being woken up and at rest.
+    /// CPU time of each hop of a placement in microseconds for what the traffic is of: of a second
+    /// where it is counted per second. From the client on, and without being woken up and at rest.
     pub fn predict(
         &self,
         placement: &Placement,
@@ -152,7 +155,8 @@ impl CostFit {
         .collect()
     }
 
-    /// CPU time of a sort of hop in microseconds for so many things: of each round, by its own figures.
+    /// CPU time of a sort of hop in microseconds for so many things: of each round, by its own
+    /// figures.
     ///
     /// # Errors
     /// When there is no such hop, or something that it does has no figure.
@@ -200,7 +204,7 @@ impl CostModel {
         mean(&rounds).ok_or(PredictionError::TooFewRounds)
     }
 
-    /// Whether all of that has figures.
+    /// Returns true if all of that has figures.
     fn known(&self, counts: &TermCounts) -> Result<(), PredictionError> {
         let missing = self.solved.missing(counts);
         if !missing.is_empty() {
@@ -218,7 +222,7 @@ impl CostModel {
     }
 }
 
-/// What would tell terms.
+/// Measurements that would identify terms.
 fn cure(missing: &[Term]) -> String {
     let telling = missing.iter().flat_map(|term| match term {
         Term::Kept => &[Workload::Short][..],

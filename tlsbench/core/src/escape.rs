@@ -1,14 +1,15 @@
-//! Foreign text for people: names and messages from records, files and servers, where no character may
-//! move the cursor, change the direction of writing or hide. One function for tables, pages and messages.
+//! Foreign text for people: names and messages from records, files and servers, where no character
+//! may move the cursor, change the direction of writing or hide. One function for tables, pages and
+//! messages.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// The text with control, bidirectional and invisible characters as `\u{202e}`. Line feeds and tabs stay,
-/// for documents have them; a carriage return stays before a line feed.
+/// The text with control, bidirectional and invisible characters as `\u{202e}`. Line feeds and tabs
+/// stay, for documents have them; a carriage return stays before a line feed.
 ///
-/// Such characters can make a text look like another ("Trojan Source", CVE-2021-42574), and a terminal
-/// takes commands from ESC.
+/// Such characters can make a text look like another ("Trojan Source", CVE-2021-42574), and a
+/// terminal takes commands from ESC.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {

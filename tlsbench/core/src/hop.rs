@@ -25,35 +25,36 @@ pub use counters::{EngineCounters, Handshakes, HopCounters};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hop {
-    /// What it does with connections.
+    /// Work that it does with connections.
     pub kind: HopKind,
-    /// Where and how it is reached.
+    /// Address and TLS that it listens with.
     pub listen: Listen,
-    /// Where and how it goes on; every kind but a backend has it.
+    /// Address and TLS that it dials with; every kind but a backend has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dial: Option<Dial>,
-    /// Of an SNI relay: where connections for a name go. All others go where the hop dials.
+    /// Routes of an SNI relay: addresses by server name. All other connections go where the hop
+    /// dials.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
     /// Threads, each with its own loop and upstream connections.
     #[serde(default = "one")]
     pub workers: NonZeroU32,
-    /// How many equal servers the hop stands for.
+    /// Number of equal servers that the hop stands for.
     #[serde(default)]
     pub replicas: Replicas,
-    /// Of an HTTP hop: what becomes of X-Forwarded-For, -Proto and -Port.
+    /// Treatment of X-Forwarded-For, -Proto and -Port by an HTTP hop.
     #[serde(default)]
     pub forwarded: Forwarded,
-    /// Of a relay: how much later than it came each byte goes on, in both directions. The TCP
-    /// handshake is not delayed.
+    /// Delay of a relay: each byte goes on this much later than it came, in both directions. The
+    /// TCP handshake is not delayed.
     #[serde(default)]
     pub delay: Nanos,
-    /// Of a backend: the body of a response in bytes. The path `/bytes/N` asks for another.
+    /// Body of a backend's response in bytes. The path `/bytes/N` asks for another length.
     #[serde(default)]
     pub response_bytes: u64,
 }
 
-/// What a hop does with connections.
+/// Work that a hop does with connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HopKind {
     /// Answers requests itself.
@@ -66,7 +67,7 @@ pub enum HopKind {
     SniRelay,
 }
 
-/// Where and how a hop is reached.
+/// Address and TLS that a hop listens with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
@@ -75,7 +76,7 @@ pub struct Listen {
     /// TLS, ended here; nothing means plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenTls>,
-    /// Whether each connection must begin with a header of the PROXY protocol, version 1 or 2.
+    /// True if each connection must begin with a header of the PROXY protocol, version 1 or 2.
     #[serde(default)]
     pub proxy_protocol: bool,
 }
@@ -86,12 +87,13 @@ pub struct Listen {
 pub struct ListenTls {
     /// Certificate and intermediates, PEM.
     pub chain: String,
-    /// Its key.
+    /// Private key.
     pub key: PrivatePem,
-    /// Roots of client certificates, PEM, of which each client must have one; nothing asks for none.
+    /// Roots of client certificates, PEM, of which each client must have one; nothing asks for
+    /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<String>,
-    /// What both sides' cryptography is.
+    /// Cryptography that both sides may use.
     #[serde(flatten)]
     pub suite: Cryptography,
     /// Protocols that are agreed to by ALPN, best first; none means that ALPN is left alone.
@@ -102,7 +104,7 @@ pub struct ListenTls {
     pub tickets: u8,
 }
 
-/// Where and how a hop goes on.
+/// Address and TLS that a hop dials with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dial {
@@ -111,10 +113,10 @@ pub struct Dial {
     /// TLS, begun here; nothing means plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<DialTls>,
-    /// Whether each connection begins with a header of the PROXY protocol, version 2.
+    /// True if each connection begins with a header of the PROXY protocol, version 2.
     #[serde(default)]
     pub proxy_protocol: bool,
-    /// Of an HTTP hop: idle upstream connections that each worker keeps for each replica; 0 means a
+    /// Idle upstream connections that each worker of an HTTP hop keeps for each replica; 0 means a
     /// new connection for each request.
     #[serde(default)]
     pub pool: u32,
@@ -128,16 +130,16 @@ pub struct DialTls {
     pub name: String,
     /// Roots that the server's chain must lead to, PEM.
     pub ca: String,
-    /// How much of the chain is verified how often.
+    /// Extent of chain verification.
     #[serde(default = "every")]
     pub verify: Verify,
     /// A client certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<PemIdentity>,
-    /// What both sides' cryptography is.
+    /// Cryptography that both sides may use.
     #[serde(flatten)]
     pub suite: Cryptography,
-    /// Whether sessions are resumed.
+    /// True if sessions are resumed.
     #[serde(default = "yes")]
     pub resume: bool,
 }
@@ -148,11 +150,11 @@ pub struct DialTls {
 pub struct PemIdentity {
     /// Certificate and intermediates, PEM.
     pub chain: String,
-    /// Its key.
+    /// Private key.
     pub key: PrivatePem,
 }
 
-/// What may be negotiated.
+/// Parameters that may be negotiated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cryptography {
     /// Versions; none means 1.2 and 1.3.
@@ -164,7 +166,7 @@ pub struct Cryptography {
     /// Groups, best first; none means the engine's own choice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
-    /// Who does the cryptography.
+    /// Provider of the cryptography.
     #[serde(default = "ring")]
     pub provider: Provider,
 }
@@ -175,13 +177,13 @@ impl Default for Cryptography {
     }
 }
 
-/// Where connections for a name go.
+/// Address of the connections for one server name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// The server name, whatever its case.
     pub name: String,
-    /// Where to.
+    /// Address to dial.
     pub address: SocketAddr,
 }
 
@@ -190,9 +192,9 @@ pub struct Route {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replicas {
-    /// How many.
+    /// Number of replicas.
     pub count: NonZeroU32,
-    /// Whose the keys of session tickets are.
+    /// Scope of the session ticket keys.
     pub tickets: TicketKeys,
 }
 
@@ -202,7 +204,7 @@ impl Default for Replicas {
     }
 }
 
-/// Whose the keys of session tickets are.
+/// Scope of session ticket keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TicketKeys {
     /// Each replica's: a ticket is of use only where it was given.
@@ -211,26 +213,26 @@ pub enum TicketKeys {
     Shared,
 }
 
-/// What becomes of X-Forwarded-For, -Proto and -Port.
+/// Treatment of X-Forwarded-For, -Proto and -Port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Forwarded {
     /// The client's address is appended to For; Proto and Port are kept, and set where absent.
     Append,
-    /// They are left as they are.
+    /// The headers stay as they are.
     #[default]
     Keep,
-    /// They are set, and what a client forged is removed.
+    /// The headers are set, and what a client forged is removed.
     Set,
 }
 
-/// How a link between two hops is carried.
+/// Protection of a link between two hops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LinkSecurity {
-    /// By TLS with certificates of both sides.
+    /// TLS with certificates of both sides.
     Mtls,
-    /// As it is.
+    /// No TLS.
     Plain,
-    /// By TLS.
+    /// TLS with a server certificate.
     Tls,
 }
 
@@ -246,7 +248,7 @@ impl fmt::Debug for PrivatePem {
 }
 
 impl HopKind {
-    /// Whether it knows requests; a relay does not.
+    /// Returns true if it knows requests; a relay does not.
     #[must_use]
     pub const fn speaks_http(self) -> bool {
         matches!(self, Self::Backend | Self::Http)
@@ -274,7 +276,7 @@ impl Hop {
         }
     }
 
-    /// Whether it knows requests; a relay does not.
+    /// Returns true if it knows requests; a relay does not.
     #[must_use]
     pub const fn speaks_http(&self) -> bool {
         self.kind.speaks_http()
@@ -288,7 +290,7 @@ impl Hop {
 }
 
 impl Listen {
-    /// How the link to this hop is carried.
+    /// Protection of the link to this hop.
     #[must_use]
     pub fn carried(&self) -> LinkSecurity {
         match &self.tls {
@@ -300,7 +302,7 @@ impl Listen {
 }
 
 impl Dial {
-    /// How the link from this hop is carried.
+    /// Protection of the link from this hop.
     #[must_use]
     pub fn carried(&self) -> LinkSecurity {
         match &self.tls {

@@ -1,4 +1,4 @@
-//! What a run over placements does: which placements, under which workloads, how often and in which
+//! A run over placements: which placements, under which workloads, in how many rounds and in which
 //! order.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,20 +29,20 @@ pub use slice::ClientFiles;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lab {
-    /// What is measured, the twins of each included.
+    /// Placements to measure, the baselines of each included.
     #[serde(deserialize_with = "few")]
     pub placements: Vec<Placement>,
-    /// What each is measured under.
+    /// Workloads of each placement.
     pub workloads: Vec<Workload>,
-    /// What the hop of each role is made of; builtin where nothing is said.
+    /// Engine of the hop of each role; built-in if it is not listed.
     pub engines: BTreeMap<Role, EngineName>,
-    /// How often each placement is measured under each workload, hops started afresh.
+    /// Rounds; in each, hops are started afresh.
     pub rounds: u32,
-    /// How long it is measured each time, in nanoseconds.
+    /// Length of a slice, in nanoseconds.
     pub slice_ns: Nanos,
-    /// How long it runs before that, in nanoseconds.
+    /// Warm-up before each slice, in nanoseconds.
     pub warm_up_ns: Nanos,
-    /// What the order within a round follows from.
+    /// Seed of the order within rounds.
     pub seed: u64,
     /// Idle upstream connections of an HTTP hop.
     pub pool: u32,
@@ -51,8 +51,8 @@ pub struct Lab {
     /// The protocol of requests where the client speaks TLS; elsewhere, and between hops, HTTP/1.1.
     #[serde(default = "http1")]
     pub protocol: ProtocolName,
-    /// Whether each hop is in a network namespace of its own, joined to its neighbours by veth; else
-    /// all of them are on the loopback interface.
+    /// True if each hop is in a network namespace of its own, joined to its neighbours by veth;
+    /// else all of them are on the loopback interface.
     #[serde(default)]
     pub netns: bool,
     /// The one TLS version of every link with TLS.
@@ -63,14 +63,14 @@ pub struct Lab {
     pub suites: Vec<Suite>,
     /// Groups of every link with TLS, best first.
     pub groups: Vec<Group>,
-    /// Who does the cryptography of the client and of builtin hops.
+    /// Provider of the cryptography of the client and of built-in hops.
     pub provider: Provider,
     /// The latency pass; nothing where latency is not measured.
     pub latency: Option<LatencyPass>,
-    /// What [`Workload::Mix`] is.
+    /// The traffic of [`Workload::Mix`].
     pub mix: Mix,
-    /// Whether a mix that the costs of the first rounds choose is measured in the others beside all else,
-    /// to check costs with.
+    /// True if the costs of the first rounds choose a mix, which the other rounds measure besides
+    /// all else to check the costs with.
     pub hold_out: bool,
     /// Idle connections that are held to see what memory they take; 0 where it is not measured.
     pub idle_connections: u32,
@@ -81,11 +81,11 @@ pub struct Lab {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LatencyPass {
-    /// How often each placement is measured, hops started afresh.
+    /// Rounds; in each, hops are started afresh.
     pub rounds: u32,
-    /// How long it is measured each time, in nanoseconds.
+    /// Length of a slice, in nanoseconds.
     pub slice_ns: Nanos,
-    /// How long it runs before that, in nanoseconds.
+    /// Warm-up before each slice, in nanoseconds.
     pub warm_up_ns: Nanos,
     /// The rate, as a part of what the slowest placement can do: above 0, at most 1.
     pub share: f64,
@@ -105,7 +105,7 @@ pub struct Mix {
     pub response_bytes: u64,
 }
 
-/// What is measured of a slice.
+/// Kind of measurement in a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pass {
     /// CPU time, in a closed loop.
@@ -114,7 +114,7 @@ pub enum Pass {
     Latency,
 }
 
-/// What hops can be made of.
+/// Proxies that hops can run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EngineName {
     /// This program's own.
@@ -127,7 +127,7 @@ pub enum EngineName {
     Nginx,
 }
 
-/// What clients do, as fast as they can.
+/// Traffic of clients that send as fast as they can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Workload {
     /// A connection with a full handshake for each request, 16 at a time.
@@ -144,7 +144,7 @@ pub enum Workload {
     Bulk64k,
     /// Requests for 1 MiB, likewise.
     Bulk1m,
-    /// What [`Lab::mix`] says.
+    /// The traffic of [`Lab::mix`].
     Mix,
 }
 
@@ -178,8 +178,8 @@ impl Default for Lab {
 }
 
 impl Default for LatencyPass {
-    /// Six rounds, the fewest for a verdict, at 35 % of what the slowest placement can do: a moderate
-    /// load, at which queues are short.
+    /// Six rounds, the fewest for a verdict, at 35 % of what the slowest placement can do: a
+    /// moderate load, at which queues are short.
     fn default() -> Self {
         Self {
             rounds: 6,
@@ -201,14 +201,15 @@ impl Workload {
     /// Those of a run that names none.
     pub const DEFAULT: [Self; 3] = [Self::Full, Self::KeepAlive, Self::Resumed];
 
-    /// Whether it says anything of a placement: without TLS towards the client nothing is resumed.
+    /// Returns true if it says anything of a placement: without TLS towards the client nothing is
+    /// resumed.
     #[must_use]
     pub fn suits(self, placement: &Placement) -> bool {
         let edge = placement.links().first().copied().unwrap_or(LinkSecurity::Plain);
         self != Self::Resumed || edge != LinkSecurity::Plain
     }
 
-    /// What a client's operation is called.
+    /// Name of a client's operation.
     #[must_use]
     pub const fn operation(self) -> &'static str {
         match self {
@@ -237,8 +238,8 @@ impl Workload {
         }
     }
 
-    /// Whether it is about bytes: then what a core moves in a second says more than what a request
-    /// costs.
+    /// Returns true if it is about bytes: then what a core moves in a second says more than what a
+    /// request costs.
     #[must_use]
     pub const fn is_bulk(self) -> bool {
         matches!(self, Self::Bulk16k | Self::Bulk64k | Self::Bulk1m)
@@ -246,12 +247,12 @@ impl Workload {
 }
 
 impl Lab {
-    /// What every link with TLS negotiates: one version, so that engines are alike.
+    /// Parameters of every link with TLS: one version, so that engines are alike.
     #[must_use]
     pub fn cryptography(&self) -> Cryptography {
         let mut groups = self.groups.clone();
-        // In TLS 1.2 they are the curves of certificates, too (RFC 8422, 5.1.1), and OpenSSL takes no
-        // other. As the last choice it is not what keys are agreed on by.
+        // In TLS 1.2 they are the curves of certificates, too (RFC 8422, 5.1.1), and OpenSSL takes
+        // no other. As the last choice it is not what keys are agreed on by.
         let curve = match self.key {
             KeyKind::EcdsaP256 => Some(Group::P256),
             KeyKind::EcdsaP384 => Some(Group::P384),
@@ -281,8 +282,9 @@ impl Lab {
         }
     }
 
-    /// The order in which a round measures: indices into [`Lab::placements`], each with its workloads.
-    /// Every round has an order of its own, so that no placement always follows the same other.
+    /// The order in which a round measures: indices into [`Lab::placements`], each with its
+    /// workloads. Every round has an order of its own, so that no placement always follows the same
+    /// other.
     #[must_use]
     pub fn order(&self, round: u32) -> Vec<(usize, Vec<Workload>)> {
         let mut bits = SplitMix64::new(self.seed.wrapping_add(u64::from(round) << 32));
@@ -309,8 +311,8 @@ impl Lab {
         Self { workloads, rounds, slice_ns, latency, hold_out: true, idle_connections: 500, ..self }
     }
 
-    /// A round's order as topologies: a placement with workloads whose responses are equally long, for
-    /// not every backend can be asked for another length.
+    /// A round's order as topologies: a placement with workloads whose responses are equally long,
+    /// for not every backend can be asked for another length.
     #[must_use]
     pub fn topologies(&self, round: u32) -> Vec<(usize, u64, Vec<Workload>)> {
         let mut topologies: Vec<(usize, u64, Vec<Workload>)> = Vec::new();
@@ -329,7 +331,7 @@ impl Lab {
         topologies
     }
 
-    /// How many slices there are in all passes, without the pilot.
+    /// Number of slices in all passes, without the pilot.
     #[must_use]
     pub fn slices(&self) -> u32 {
         let workloads = self.order(0).iter().map(|(_, workloads)| workloads.len()).sum::<usize>();
@@ -344,8 +346,8 @@ impl Lab {
             .saturating_add(latency)
     }
 
-    /// The first round that measures a mix which is held out: after a quarter of all, but for the two that
-    /// costs with an interval take.
+    /// The first round that measures a mix which is held out: after a quarter of all, but for the
+    /// two that costs with an interval take.
     #[must_use]
     pub fn mixed_from(&self) -> u32 {
         (self.rounds / 4).max(2).min(self.rounds.saturating_sub(1))
@@ -368,8 +370,8 @@ impl Lab {
     }
 }
 
-/// What records say that are older than the field.
-/// The placements of a record, which are compared with each other.
+/// Reads the placements of a record. Their number is limited, because they are compared with each
+/// other.
 fn few<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Placement>, D::Error> {
     let placements = Vec::deserialize(from)?;
     if placements.len() > PLACEMENTS_READ_MAX {

@@ -1,4 +1,4 @@
-//! When things begin: pure sequences, computed from an index, so that no error adds up.
+//! Start times as pure sequences, computed from an index, so that no error adds up.
 //!
 //! Whoever waits for these times, and how well, is the engine's business.
 
@@ -8,15 +8,15 @@ use crate::random::SplitMix64;
 use crate::scenario::Spread;
 use crate::units::{Nanos, Rate, Share};
 
-/// When something should have begun, by the shard's clock.
+/// Time when an operation should have begun, by the shard's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IntendedStart(pub Nanos);
 
-/// When something did begin, by the shard's clock.
+/// Time when an operation did begin, by the shard's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ActualStart(pub Nanos);
 
-/// Which of how many shards.
+/// Index of a shard and number of shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     index: u32,
@@ -92,7 +92,7 @@ impl Iterator for Starts {
     }
 }
 
-/// When the connections of a closed loop begin that are this shard's: evenly over the ramp.
+/// Start times of this shard's connections in a closed loop: evenly over the ramp.
 pub fn closed_starts(
     connections: NonZeroU32,
     ramp: Nanos,
@@ -110,7 +110,7 @@ pub fn closed_starts(
 struct Exponentials {
     bits: SplitMix64,
     sum: f64,
-    /// What the sum is short of, after Neumaier (1974): a plain sum loses digits as it grows.
+    /// Compensation of the sum, after Neumaier (1974): a plain sum loses digits as it grows.
     lost: f64,
 }
 
@@ -135,7 +135,7 @@ impl Exponentials {
     }
 }
 
-/// Which handshakes resume: spread evenly, not by chance.
+/// Schedule of resumptions: spread evenly, not by chance.
 ///
 /// After `n` of them exactly `n` times the share have resumed, rounded, for every `n`.
 #[derive(Clone, Debug)]
@@ -152,7 +152,7 @@ impl Resumer {
         Self { share, decided: 0, resumed: 0 }
     }
 
-    /// Whether the next handshake shall resume.
+    /// Returns true if the next handshake shall resume.
     pub fn decide(&mut self) -> bool {
         self.decided = self.decided.saturating_add(1);
         let wanted = (self.share.as_f64() * self.decided as f64).round() as u64;

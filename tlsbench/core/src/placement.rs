@@ -1,7 +1,7 @@
-//! Where TLS ends: placements as lists of hops, and what each link between them carries.
+//! Placements: hops in a row, and what each link between them carries.
 //!
-//! A placement says what hops do and how they are joined. Addresses, certificates and engines come with
-//! [`Wiring`].
+//! A placement says what hops do and how they are joined. Addresses, certificates and engines come
+//! with [`Wiring`].
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -24,10 +24,10 @@ pub use wire::{Wiring, wire};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Placement {
-    /// What it is called in tables.
+    /// Name in tables.
     #[serde(deserialize_with = "crate::words::short_name")]
     pub name: String,
-    /// Its hops.
+    /// Hops, from the client on.
     pub hops: Vec<PlacementHop>,
 }
 
@@ -35,28 +35,28 @@ pub struct Placement {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlacementHop {
-    /// What it is there for; roles are unique within a placement.
+    /// Role of the hop, unique within a placement.
     pub role: Role,
-    /// What it does with connections.
+    /// Work that it does with connections.
     pub kind: HopKind,
-    /// What it listens with: TLS that is ended here. A relay without passes on what it gets.
+    /// TLS that is terminated here. A relay without it passes on what it gets.
     #[serde(default = "plain")]
     pub listen: LinkSecurity,
-    /// What it dials with: TLS that is begun here.
+    /// TLS that is originated here.
     #[serde(default = "plain")]
     pub dial: LinkSecurity,
-    /// Whether it tells the next hop its client's address by the PROXY protocol.
+    /// True if it tells the next hop its client's address by the PROXY protocol.
     #[serde(default)]
     pub proxy_protocol: bool,
     /// Equal servers that it stands for; builtin hops only.
     #[serde(default)]
     pub replicas: Replicas,
-    /// How much later a builtin relay passes on what it gets, each way.
+    /// Delay that a built-in relay adds each way.
     #[serde(default, rename = "delay_ns")]
     pub delay: Nanos,
 }
 
-/// What a hop is there for.
+/// Role of a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// The load balancer in front of the cluster.
@@ -65,7 +65,7 @@ pub enum Role {
     Ingress,
     /// A proxy beside the backend, as a mesh has it.
     Sidecar,
-    /// What answers.
+    /// The server that answers.
     Backend,
 }
 
@@ -150,7 +150,7 @@ impl PlacementHop {
         }
     }
 
-    /// Whether bytes go through as they are.
+    /// Returns true if bytes go through as they are.
     #[must_use]
     pub fn passes_on(&self) -> bool {
         matches!(self.kind, HopKind::Relay | HopKind::SniRelay)
@@ -159,7 +159,7 @@ impl PlacementHop {
 }
 
 impl Placement {
-    /// What each link carries: to the first hop, from it to the second, and so on.
+    /// Protection of each link: to the first hop, from it to the second, and so on.
     #[must_use]
     pub fn links(&self) -> Vec<LinkSecurity> {
         let mut beyond = LinkSecurity::Plain;
@@ -201,7 +201,7 @@ impl Placement {
         twin
     }
 
-    /// Whether there is no TLS in it.
+    /// Returns true if there is no TLS in it.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         self.links().iter().all(|link| *link == LinkSecurity::Plain)

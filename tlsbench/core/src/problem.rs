@@ -1,4 +1,4 @@
-//! What is wrong with a scenario: where, what, and what to do about it.
+//! Problems of a scenario: the key, the fault and the cure.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ pub struct Problem {
     pub line: Option<usize>,
     /// The key, with its tables: `tls.resume`.
     pub key: String,
-    /// What is wrong.
+    /// The fault.
     pub seen: String,
-    /// What to do about it.
+    /// The cure.
     pub cure: String,
 }
 
@@ -38,8 +38,8 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// The first problems, and how many more there are: the line of each is looked for in the whole file,
-/// and nobody mends more than these at a time.
+/// The first problems, and how many more there are: the line of each is looked for in the whole
+/// file, and nobody mends more than these at a time.
 pub(crate) fn first(mut problems: Vec<Problem>) -> Vec<Problem> {
     let more = problems.len().saturating_sub(TOLD_MAX);
     if more > 0 {

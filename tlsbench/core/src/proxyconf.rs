@@ -1,9 +1,9 @@
 //! Hops as configurations of real proxies: text and the files that it names. Nothing is written or
 //! started here.
 //!
-//! All names in a configuration are relative to the hop's own folder, so that the same hop gives the
-//! same text wherever it runs. What a proxy cannot do is an error; what it does in its own way is a
-//! note, for the report.
+//! All names in a configuration are relative to the hop's own folder, so that the same hop gives
+//! the same text wherever it runs. What a proxy cannot do is an error; what it does in its own way
+//! is a note, for the report.
 
 use std::collections::BTreeMap;
 
@@ -28,19 +28,19 @@ pub use nginx::{NginxBuild, nginx};
 pub struct Configuration {
     /// Files of the hop's folder by name; those with keys are to be readable by their owner only.
     pub files: BTreeMap<&'static str, String>,
-    /// What the proxy does in another way than was asked for.
+    /// Differences between the request and what the proxy does.
     pub notes: Vec<&'static str>,
 }
 
-/// What a proxy cannot be.
+/// A feature that a proxy does not have.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{engine} cannot have {what}; {cure}")]
 pub struct UnsupportedFeature {
     /// The proxy.
     pub engine: &'static str,
-    /// What was asked for.
+    /// The feature.
     pub what: String,
-    /// What to do about it.
+    /// The cure.
     pub cure: &'static str,
 }
 
@@ -50,12 +50,12 @@ pub const NGINX_CONF: &str = "nginx.conf";
 pub const CADDY_JSON: &str = "caddy.json";
 /// The file that a proxy is started with.
 pub const HAPROXY_CFG: &str = "haproxy.cfg";
-/// One line for each connection, in HTTP at its first request: `r` for a session that was resumed, `.`
-/// for a full handshake, `-` where there is no TLS, as nginx writes `$ssl_session_reused`.
+/// One line for each connection, in HTTP at its first request: `r` for a session that was resumed,
+/// `.` for a full handshake, `-` where there is no TLS, as nginx writes `$ssl_session_reused`.
 pub const HANDSHAKE_LOG: &str = "handshakes.log";
-/// Where nginx writes the number of its process.
+/// File with the process ID of nginx.
 pub const NGINX_PID: &str = "nginx.pid";
-/// Where HAProxy answers `show stat`.
+/// Socket on which HAProxy answers `show stat`.
 pub const STATS_SOCKET: &str = "stats.sock";
 
 /// A response as long as a backend's is to be: text, so that people can look at it.
@@ -65,7 +65,7 @@ fn body(bytes: u64) -> String {
     line.chars().cycle().take(length).collect()
 }
 
-/// What no proxy but our own does.
+/// Refuses what only built-in hops do.
 fn check(engine: &'static str, hop: &Hop) -> Result<(), UnsupportedFeature> {
     let refuse = |what: &str, cure| Err(UnsupportedFeature { engine, what: what.to_owned(), cure });
     let cryptography = hop.cryptography();
@@ -89,7 +89,7 @@ fn check(engine: &'static str, hop: &Hop) -> Result<(), UnsupportedFeature> {
     }
 }
 
-/// How much of a chain is verified that is dialled: OpenSSL knows all or nothing.
+/// Extent of verification of a dialled chain: OpenSSL verifies all or nothing.
 fn verifies(engine: &'static str, tls: &DialTls) -> Result<bool, UnsupportedFeature> {
     match tls.verify {
         Verify::Every => Ok(true),
@@ -174,7 +174,7 @@ const CLIENT_PEM: &str = "client.pem";
 const CLIENT_CA: &str = "client-ca.pem";
 const UPSTREAM_CA: &str = "upstream-ca.pem";
 const BODY: &str = "body.txt";
-/// What OpenSSL gives with each full handshake of TLS 1.3.
+/// Tickets that OpenSSL gives with each full handshake of TLS 1.3.
 const TICKETS: u8 = 2;
 /// A leaf, an intermediate, and one to spare.
 const CHAIN_DEPTH: u8 = 3;

@@ -1,4 +1,4 @@
-//! What a run leaves behind, from which every report is made, years later too.
+//! The record of a run, from which every report is made, years later too.
 //!
 //! `docs/record.md` says what each field means; a test holds the two together.
 
@@ -31,31 +31,31 @@ pub struct RunRecord {
     pub schema: u32,
     /// The program that wrote it, and its version.
     pub program: String,
-    /// When the run began: RFC 3339, in UTC with `Z`.
+    /// Begin of the run: RFC 3339, in UTC with `Z`.
     pub started: String,
-    /// When it ended, likewise.
+    /// End of the run: RFC 3339, in UTC with `Z`.
     pub ended: String,
-    /// Whether every round of every target was measured.
+    /// True if every round of every target was measured.
     pub complete: bool,
-    /// Why not, in a run that was interrupted.
+    /// Reason why the run was interrupted, if it was.
     pub interrupted: Option<String>,
     /// The scenario as TOML, every key said, secrets redacted.
     pub scenario: String,
-    /// Where it ran: one for each generator.
+    /// Environment of each generator.
     pub environments: Vec<Environment>,
-    /// What happened meanwhile and may matter, in order.
+    /// Events during the run that may matter, in order.
     #[serde(default)]
     pub notes: Vec<Note>,
-    /// What was measured, in the scenario's order.
+    /// Results of each target, in the scenario's order.
     pub targets: Vec<TargetRecord>,
 }
 
 /// Something that happened in a run and may matter to who reads its numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// When: RFC 3339, in UTC with `Z`.
+    /// Time: RFC 3339, in UTC with `Z`.
     pub at: String,
-    /// What.
+    /// Text.
     pub text: String,
 }
 
@@ -72,7 +72,7 @@ pub struct Environment {
     pub cores: u32,
     /// The frequency governor, where there is one.
     pub governor: Option<String>,
-    /// Whether cores are shared by two threads of hardware, where that is told.
+    /// True if cores are shared by two threads of hardware, where that is told.
     pub smt: Option<bool>,
     /// Versions of what took part: `tlsbench`, `rustls`, the provider.
     pub versions: BTreeMap<String, String>,
@@ -80,12 +80,12 @@ pub struct Environment {
     pub sysctls: BTreeMap<String, String>,
     /// The command line, redacted.
     pub command: Vec<String>,
-    /// What happened to the machine during a run against endpoints.
+    /// Events on the machine during a run against endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meanwhile: Option<HostEvents>,
 }
 
-/// What happened to a generator's machine during its run.
+/// Events on a generator's machine during its run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostEvents {
     /// CPU time that there was: the run's length, as many times as it may use CPUs.
@@ -103,12 +103,12 @@ pub struct HostEvents {
 /// One target over all its rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetRecord {
-    /// Its name in the scenario.
+    /// Name in the scenario.
     #[serde(deserialize_with = "crate::words::short_name")]
     pub name: String,
-    /// Its rounds, generator after generator.
+    /// Rounds, generator after generator.
     pub rounds: Vec<RoundRecord>,
-    /// What was timed, by phase, over all rounds and generators.
+    /// Histograms by phase, over all rounds and generators.
     pub histograms: BTreeMap<String, Series>,
     /// Operations that had not ended when the run stopped waiting for them.
     #[serde(default)]
@@ -122,11 +122,11 @@ pub struct TargetRecord {
 /// One target in one round, by one generator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoundRecord {
-    /// Which generator, as an index into `environments`.
+    /// The generator, as an index into `environments`.
     pub generator: u32,
-    /// Which round, from 0.
+    /// The round, from 0.
     pub round: u32,
-    /// How long it was measured.
+    /// Time that was measured.
     pub wall_ns: Nanos,
     /// Operations that succeeded.
     pub succeeded: u64,
@@ -150,7 +150,7 @@ pub struct RoundRecord {
     /// Those that the server should have closed and the client did.
     #[serde(default)]
     pub closed_by_client: u64,
-    /// What was negotiated.
+    /// Negotiated parameters.
     pub shape: Shape,
     /// Bytes read from sockets.
     pub bytes_read: u64,
@@ -160,10 +160,10 @@ pub struct RoundRecord {
     pub cpu: Cpu,
     /// CPU time of its busiest thread.
     pub busiest_thread_ns: Nanos,
-    /// What was under way when it ended.
+    /// Operations under way at its end.
     #[serde(default)]
     pub under_way: UnderWay,
-    /// What ended in each second.
+    /// Operations that ended in each second.
     #[serde(default)]
     pub seconds: Vec<Second>,
     /// Operations that succeeded, per second.
@@ -177,26 +177,26 @@ pub struct RoundRecord {
 /// Quantiles of one phase in one round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quantiles {
-    /// How many times were taken, without missed starts.
+    /// Number of values, without missed starts.
     pub count: u64,
     /// The median.
     pub p50_ns: Nanos,
-    /// Whether it is only known to be that or more, for missed starts.
+    /// True if it is only known to be that or more, for missed starts.
     pub p50_at_least: bool,
     /// The 99th percentile.
     pub p99_ns: Nanos,
-    /// Whether it is only known to be that or more, for missed starts.
+    /// True if it is only known to be that or more, for missed starts.
     pub p99_at_least: bool,
 }
 
 /// A round as it was measured, with the tallies of all shards added up.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured<'a> {
-    /// Which round, from 0.
+    /// The round, from 0.
     pub round: u32,
-    /// What was counted and timed.
+    /// Counts and times.
     pub tally: &'a Tally,
-    /// How long it took, and what measuring cost.
+    /// Duration of the round, and the cost of measuring.
     pub lap: &'a Lap,
     /// The longest that a start may wait, in open loops.
     pub wait_max: Nanos,
@@ -214,7 +214,7 @@ pub enum AnyRecord {
 /// A record that cannot be read or added.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// It was measured at another time.
+    /// The record is of another time.
     #[error(
         "record {} began {apart} before or after the others, and rounds of {round} do not overlap \
          so far apart: their rates do not add up; start generators within a round of each other, or \
@@ -222,21 +222,21 @@ pub enum RecordError {
         index + 1
     )]
     Apart {
-        /// Which record, from 0.
+        /// The record, from 0.
         index: usize,
-        /// How far it began from the first of the others.
+        /// Time from the begin of the first of the others.
         apart: Nanos,
         /// The shortest round.
         round: Nanos,
     },
-    /// Its rounds are there already.
+    /// The rounds are there already.
     #[error(
         "record {} is a copy of another, or part of a sum that is there already, and its generator \
          would count twice; leave it out",
         index + 1
     )]
     Copy {
-        /// Which record, from 0.
+        /// The record, from 0.
         index: usize,
     },
     /// There was nothing to add.
@@ -249,37 +249,37 @@ pub enum RecordError {
         target: String,
         /// The phase.
         phase: String,
-        /// What hdrhistogram says.
+        /// The error of hdrhistogram.
         why: String,
     },
-    /// It is no record.
+    /// The text is no record.
     #[error("reading the record")]
     Read(#[source] serde_json::Error),
-    /// It has another scenario than the first.
+    /// The scenario is not that of the first record.
     #[error(
         "record {} has another scenario than the first; only `sources` and the seed may differ",
         index + 1
     )]
     Scenario {
-        /// Which record, from 0.
+        /// The record, from 0.
         index: usize,
     },
-    /// It is of another version.
+    /// The record has another format version.
     #[error("the record has schema {seen}, and this program reads schema {SCHEMA}")]
     Schema {
         /// The version that was found.
         seen: u64,
     },
-    /// Its targets are not those of the first.
+    /// The targets are not those of the first record.
     #[error("record {} has other targets than the first", index + 1)]
     Targets {
-        /// Which record, from 0.
+        /// The record, from 0.
         index: usize,
     },
 }
 
 impl RecordError {
-    /// Which of several records it is about, from 0.
+    /// Index of the record that the error is about, from 0, among several.
     #[must_use]
     pub const fn index(&self) -> Option<usize> {
         match self {
@@ -357,7 +357,7 @@ impl TargetRecord {
         self.rounds.push(RoundRecord::new(measured));
     }
 
-    /// What was timed in a phase; nothing where nothing was.
+    /// Histogram of a phase; `None` if nothing was timed.
     #[must_use]
     pub fn histogram(&self, phase: Phase) -> Option<&Series> {
         self.histograms.get(phase.as_str())

@@ -1,4 +1,4 @@
-//! What is reported of recorded runs, as values: every writer prints this and computes nothing.
+//! Reports of recorded runs as values: every writer prints these and computes nothing.
 //!
 //! Made from records alone. A figure that rounds give is an estimate with its interval, or nothing;
 //! `docs/report.md` says what each field means, and a test holds the two together.
@@ -71,34 +71,34 @@ impl Report {
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunReport {
-    /// What the record is called here: the file that was named.
+    /// Name of the record's file.
     pub record: String,
     /// The program that measured, and its version.
     pub program: String,
-    /// When the run began: RFC 3339.
+    /// Begin of the run: RFC 3339.
     pub started: String,
-    /// When it ended, likewise.
+    /// End of the run: RFC 3339.
     pub ended: String,
-    /// Whether every round of every target was measured.
+    /// True if every round of every target was measured.
     pub complete: bool,
-    /// Why not.
+    /// Reason why the run was interrupted, if it was.
     pub interrupted: Option<String>,
-    /// What happened meanwhile and may matter, in order.
+    /// Events during the run that may matter, in order.
     pub notes: Vec<Note>,
-    /// Whether no gate is shut: every figure may be judged.
+    /// True if no gate fails: every figure may be judged.
     pub valid: bool,
     /// The gates that are shut.
     pub gates: Vec<GateReport>,
-    /// What was measured, in the scenario's order.
+    /// Results of each target, in the scenario's order.
     pub targets: Vec<TargetReport>,
-    /// Where it ran: one for each generator.
+    /// Environment of each generator.
     pub environments: Vec<Environment>,
     /// The scenario, TOML, secrets redacted.
     pub scenario: String,
 }
 
 impl RunReport {
-    /// What is to be said of a record, gates judged anew.
+    /// Makes the report of a record and judges its gates anew.
     #[must_use]
     pub fn new(name: impl Into<String>, record: &RunRecord) -> Self {
         let gates = judge(record);
@@ -127,7 +127,7 @@ impl RunReport {
 /// One target of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TargetReport {
-    /// Its name in the scenario.
+    /// Name in the scenario.
     pub name: String,
     /// Rounds that were measured.
     pub rounds: u32,
@@ -167,26 +167,26 @@ pub struct TargetReport {
     pub bytes_read: u64,
     /// Bytes written to sockets.
     pub bytes_written: u64,
-    /// What handshakes came to.
+    /// Negotiated parameters.
     pub shape: Shape,
     /// Families without a verdict, because a gate is shut.
     pub spoiled: BTreeSet<Family>,
-    /// What was timed, in the order of [`Phase::ALL`]; phases without times are left out.
+    /// Phases that were timed, in the order of [`Phase::ALL`].
     pub phases: Vec<PhaseReport>,
-    /// For pictures: operations per second in each round that was timed.
+    /// Operations per second in each timed round, for charts.
     #[serde(skip)]
     pub round_rates: Vec<f64>,
 }
 
 impl TargetReport {
-    /// Operations by address, of a target that has several: of one they are the target's.
+    /// Operations by address, if the target has several: with one they are the target's.
     pub fn by_address(&self) -> impl Iterator<Item = (SocketAddr, &AddressReport)> {
         let several = self.addresses.len() > 1;
         self.addresses.iter().filter(move |_| several).map(|(address, of)| (*address, of))
     }
 
-    /// What is to be said of a target. `wait_max` is the longest that a start might wait, and
-    /// `gates` those that are shut in its run.
+    /// Makes the report of a target. `wait_max` is the longest that a start might wait, and `gates`
+    /// are those that fail in its run.
     #[must_use]
     pub fn new(target: &TargetRecord, wait_max: Nanos, gates: &[Gate]) -> Self {
         let rounds = TargetRounds::of(target);
@@ -261,7 +261,7 @@ impl TargetReport {
         all.filter(move |_| !is_plain)
     }
 
-    /// What was timed in a phase; nothing where nothing was.
+    /// The report of a phase; `None` if nothing was timed.
     #[must_use]
     pub fn phase(&self, phase: Phase) -> Option<&PhaseReport> {
         self.phases.iter().find(|known| known.phase == phase.as_str())
@@ -273,11 +273,11 @@ impl TargetReport {
 pub struct PhaseReport {
     /// The phase, as records spell it.
     pub phase: &'static str,
-    /// How many times were taken, without missed starts.
+    /// Number of values, without missed starts.
     pub count: u64,
-    /// Its quantiles, those of [`QUANTILES`].
+    /// Quantiles, those of [`QUANTILES`].
     pub quantiles: Vec<QuantileReport>,
-    /// For pictures: its percentile curve, where it is of whole operations.
+    /// Percentile curve of whole operations, for charts.
     #[serde(skip)]
     pub curve: Vec<CurvePoint>,
 }
@@ -308,11 +308,11 @@ impl PhaseReport {
 /// A quantile of a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct QuantileReport {
-    /// Which, as [`QUANTILES`] names it.
+    /// Name of the quantile, as in [`QUANTILES`].
     pub quantile: &'static str,
     /// The time.
     pub ns: Nanos,
-    /// Whether it is only known to be that or more, for missed starts.
+    /// True if it is only known to be that or more, for missed starts.
     pub at_least: bool,
 }
 
@@ -358,7 +358,7 @@ fn scenario(record: &RunRecord) -> String {
 pub const QUANTILES: [(&str, f64); 5] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
 
-/// What stands for a scenario that this program cannot read.
+/// Text instead of a scenario that this program cannot read.
 const UNREADABLE: &str = "# no scenario that this version of tlsbench reads; the record has it";
 
 /// The version of the format that is written here.

@@ -1,4 +1,4 @@
-//! What is to be measured, checked: a [`Scenario`] can be run as it stands.
+//! A checked description of a run: a [`Scenario`] can be run as it stands.
 //!
 //! It comes from a [`Draft`], which flags and a scenario file fill alike. What cannot be measured
 //! together is refused by [`Draft::finish`], so that the engine never meets it.
@@ -38,36 +38,36 @@ pub use versions::Versions;
 /// A whole run against endpoints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
-    /// What is measured, each by itself; names are unique, and there is at least one.
+    /// Endpoints, each measured by itself; names are unique, and there is at least one.
     pub targets: Vec<Target>,
-    /// How TLS is spoken with every `https` target.
+    /// TLS of every `https` target.
     pub tls: Tls,
-    /// What is asked once a connection stands; nothing means: handshakes only.
+    /// Request on each connection; `None` makes handshakes only.
     pub request: Option<Request>,
-    /// When connections and requests begin.
+    /// Arrival of connections and requests.
     pub load: Load,
-    /// How long, and in how many parts.
+    /// Length and number of rounds.
     pub timing: Timing,
-    /// How long an operation, its parts and the whole run may take.
+    /// Limits of an operation, its parts and the whole run.
     pub timeout: Timeout,
-    /// How a connection ends.
+    /// End of a connection.
     pub close: Close,
     /// Threads; each has its own loop, TLS configuration, sessions and histograms.
     pub shards: NonZeroU32,
-    /// When each thread keeps to a core of its own.
+    /// Pinning of threads to cores.
     pub pin: Pin,
     /// Addresses that connections come from, in turn; empty leaves the choice to the system.
     pub sources: Vec<IpAddr>,
     /// The version of IP that connections are to have; `None` leaves it to names and sources.
     pub ip_version: Option<IpVersion>,
-    /// When a run against other people's machines stops by itself.
+    /// Share of errors at which a run against other people's machines stops.
     pub abort_errors_above: Share,
-    /// When a trial stops because its goal is out of reach; `None` runs to the end.
+    /// Condition that stops a trial whose goal is out of reach; `None` runs to the end.
     pub futility: Option<Futility>,
 }
 
-/// Limits beyond which a goal cannot be met any more, whatever the rest of the run brings: a run stops
-/// for futility then.
+/// Limits beyond which a goal cannot be met any more, whatever the rest of the run brings: a run
+/// stops for futility then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Futility {
     /// The most operations that may fail, warm-up apart.
@@ -86,7 +86,7 @@ impl Scenario {
     }
 }
 
-/// How TLS is spoken. What is asked for here is checked against what was negotiated.
+/// TLS parameters that are asked for, to be checked against what was negotiated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tls {
     /// The versions that are offered; the server chooses where they are two.
@@ -95,17 +95,17 @@ pub struct Tls {
     pub suites: Vec<Suite>,
     /// Groups in order of preference; empty means X25519 first, then P-256 and P-384.
     pub groups: Vec<Group>,
-    /// Who does the cryptography.
+    /// Provider of the cryptography.
     pub provider: Provider,
     /// The share of handshakes that resume a session, after the first of each.
     pub resume: Share,
-    /// Whether a resuming TLS 1.3 handshake sends its request as early data.
+    /// True if a resuming TLS 1.3 handshake sends its request as early data.
     pub early_data: bool,
     /// PEM files of a client certificate with its chain, and of its key.
     pub client_certificate: Option<ClientCertificate>,
     /// PEM file of the roots that chains are verified against; nothing means the platform's.
     pub ca_bundle: Option<PathBuf>,
-    /// How much of a chain is verified how often.
+    /// Extent of chain verification.
     pub verify: Verify,
 }
 
@@ -118,5 +118,5 @@ pub struct ClientCertificate {
     pub key: PathBuf,
 }
 
-/// What requests call themselves: honest, so that whoever is loaded can see by what.
+/// User-Agent of requests: honest, so that whoever is loaded can see by what.
 pub const USER_AGENT: &str = concat!("tlsbench/", env!("CARGO_PKG_VERSION"), " (load test)");

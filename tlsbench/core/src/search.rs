@@ -13,21 +13,22 @@ pub use goal::{Failing, Goal, TrialResult};
 
 use crate::units::{Nanos, Rate};
 
-/// Where a search begins and where it ends.
+/// Limits of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateBounds {
     /// The first rate.
     pub start: Rate,
     /// The highest rate that may be asked for.
     pub most: Rate,
-    /// How far apart the ends of the result may be, as a part of the lower one: above 0.
+    /// Relative width of the result's interval at which the search ends: above 0.
     pub resolution: f64,
 }
 
 impl RateBounds {
     /// The most trials that a search makes, after which it ends with what it knows. It goes up by
-    /// doubling, each rate once, or down by halving, each twice; halves the octave that is left, each
-    /// middle twice at most; and does that again below each rate that a long trial does not confirm.
+    /// doubling, each rate once, or down by halving, each twice; halves the octave that is left,
+    /// each middle twice at most; and does that again below each rate that a long trial does not
+    /// confirm.
     #[must_use]
     pub fn trials_max(&self) -> u32 {
         let (start, most) = (self.start.as_f64(), self.most.as_f64());
@@ -38,8 +39,8 @@ impl RateBounds {
         TRIALS_MAX.min(trials as u32)
     }
 
-    /// How long a search takes at most, with trials of these lengths, warm-ups included: whatever is
-    /// begun is waited for until it is answered or decided.
+    /// Upper bound on the duration of a search with trials of these lengths, warm-ups included:
+    /// whatever is begun is waited for until it is answered or decided.
     #[must_use]
     pub fn time_max(&self, short: Nanos, long: Nanos) -> Nanos {
         let of = |count: u32, each: Nanos| each.0.saturating_mul(count.into());
@@ -61,32 +62,33 @@ pub struct Search {
     trials: u32,
     confirmed: Option<f64>,
     is_over: bool,
-    /// At the lowest rate that was tried, nothing came to a good end.
+    /// True if nothing succeeded at the lowest rate that was tried.
     is_dead: bool,
 }
 
-/// What to do next.
+/// Next step of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SearchStep {
     /// Try a rate, for a short or a long while.
     Try {
         /// The rate.
         rate: Rate,
-        /// Whether this is the long trial that confirms it.
+        /// True if this is the long trial that confirms it.
         long: bool,
     },
-    /// It is over.
+    /// The search is over.
     Done(SearchResult),
 }
 
-/// What a search came to.
+/// Result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct SearchResult {
     /// The highest rate that met the goal, in a long trial; nothing where none did.
     pub from: Option<f64>,
-    /// The lowest rate above it that did not; nothing where the highest that may be asked for met it.
+    /// The lowest rate above it that did not; nothing where the highest that may be asked for met
+    /// it.
     pub to: Option<f64>,
-    /// How many trials it took.
+    /// Number of trials.
     pub trials: u32,
 }
 
@@ -106,7 +108,7 @@ impl Search {
         }
     }
 
-    /// What to do next. Asked again, it says the same until it is told what came of it.
+    /// The next step. It stays the same until the result of the trial is reported.
     #[must_use]
     pub fn next(&self) -> SearchStep {
         let found = self.so_far();
@@ -123,7 +125,7 @@ impl Search {
         }
     }
 
-    /// What is known so far, for a search that is given up.
+    /// Result so far, for a search that is given up.
     #[must_use]
     pub const fn so_far(&self) -> SearchResult {
         SearchResult { from: self.confirmed, to: self.missed, trials: self.trials }
@@ -135,7 +137,7 @@ impl Search {
         self.met.last().copied()
     }
 
-    /// Whether it ended only because it has made all the trials that it may.
+    /// Returns true if it ended only because it has made all the trials that it may.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
         let is_over = self.is_over || self.next_rate().is_none();
@@ -203,6 +205,6 @@ impl Search {
 const LEAST: f64 = 1.0;
 /// Long trials that a search plans for: three that do not confirm, and one that does.
 const LONG_TRIALS_MAX: u32 = 4;
-/// From 1 to 10^9 there are 30 doublings, and an octave to a hundredth takes 7 halvings; each rate may be
-/// tried twice, and some confirmations may fail.
+/// 9^Limit of trials. From 1 to 10^9^9 there are 30 doublings, and an octave to a hundredth takes 7
+/// halvings; each rate may be tried twice, and some confirmations may fail.
 const TRIALS_MAX: u32 = 120;

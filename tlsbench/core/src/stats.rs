@@ -23,7 +23,7 @@ pub struct Estimate {
     pub low: f64,
     /// The upper end of the interval.
     pub high: f64,
-    /// From how many rounds.
+    /// Number of rounds.
     pub runs: u32,
 }
 
@@ -81,9 +81,9 @@ pub fn median(values: &[f64]) -> Option<Estimate> {
     Some(Estimate { value: middle(&sorted)?, low, high, runs })
 }
 
-/// How far the middle half of values spreads, as a part of the median: their interquartile range
-/// (quartiles as medians of the halves; Tukey, *Exploratory Data Analysis*, 1977) divided by it.
-/// Nothing for fewer than four values, values not finite, or a median not above zero.
+/// Relative spread of the middle half: the interquartile range (quartiles as medians of the halves;
+/// Tukey, *Exploratory Data Analysis*, 1977) divided by it. Nothing for fewer than four values,
+/// values not finite, or a median not above zero.
 #[must_use]
 pub fn spread(values: &[f64]) -> Option<f64> {
     let sorted = sorted(values)?;
@@ -112,8 +112,8 @@ pub fn difference(pairs: &[(f64, f64)]) -> Option<Estimate> {
     mean(&differences)
 }
 
-/// How many times the first the second is: the geometric mean of paired ratios, with the t interval
-/// of their logarithms. Nothing unless all values are above zero.
+/// Ratio of the second to the first: the geometric mean of paired ratios, with the t interval of
+/// their logarithms. Nothing unless all values are above zero.
 #[must_use]
 pub fn ratio(pairs: &[(f64, f64)]) -> Option<Estimate> {
     // The logarithm of a negative number is NaN, which `mean` refuses.
@@ -134,10 +134,10 @@ pub fn ratio_of_sums(pairs: &[(f64, f64)]) -> Option<Estimate> {
     Estimate::around(ratio, error, count - 1.0, pairs.len())
 }
 
-/// How much more the second mean is than the first, of values that were not measured in pairs and
-/// may scatter differently: the interval for unequal variances (Welch, *Biometrika* 34, 1947, with
-/// Satterthwaite's degrees of freedom), and how likely means at least as far apart are where there is
-/// no difference, both tails. Its `runs` are all values together.
+/// Difference of the second mean from the first, for values that were not measured in pairs and may
+/// scatter differently: the interval for unequal variances (Welch, *Biometrika* 34, 1947, with
+/// Satterthwaite's degrees of freedom), and how likely means at least as far apart are where there
+/// is no difference, both tails. Its `runs` are all values together.
 ///
 /// Nothing where either side has fewer than two values, or values that are not finite.
 #[must_use]
@@ -170,21 +170,21 @@ impl Unpaired {
     }
 }
 
-/// The same of logarithms: how many times the first mean the second is, geometric means both. Nothing
-/// unless all values are above zero.
+/// The same of logarithms: how many times the first mean the second is, geometric means both.
+/// Nothing unless all values are above zero.
 #[must_use]
 pub fn welch_ratio(first: &[f64], second: &[f64]) -> Option<(Estimate, f64)> {
     let (change, chance) = welch(&logs(first), &logs(second))?;
     Some((change.map(f64::exp), chance))
 }
 
-/// How many times the first half's mean the second half's is: geometric means both, with an interval as
-/// of [`welch`]. A middle value belongs to neither half.
+/// Ratio of the second half's geometric mean to the first half's, with an interval as of [`welch`].
+/// A middle value belongs to neither half.
 ///
-/// Of so many series that are judged `together`, all intervals hold what they are of in 95 of 100 cases
-/// (Dunn, *Multiple comparisons among means*, Journal of the American Statistical Association 56, 1961):
-/// looked at one by one, of 70 series that do not change some would always seem to. Nothing for fewer
-/// than four values, or unless all are above zero.
+/// Of so many series that are judged `together`, all intervals hold what they are of in 95 of 100
+/// cases (Dunn, *Multiple comparisons among means*, Journal of the American Statistical Association
+/// 56, 1961): looked at one by one, of 70 series that do not change some would always seem to.
+/// Nothing for fewer than four values, or unless all are above zero.
 #[must_use]
 pub fn steadiness(values: &[f64], together: usize) -> Option<Estimate> {
     let half = values.len() / 2;
@@ -199,8 +199,8 @@ fn logs(values: &[f64]) -> Vec<f64> {
     values.iter().map(|value| value.ln()).collect()
 }
 
-/// How alike neighbouring values are, -1 to 1 (Box and Jenkins, *Time Series Analysis*, 1970,
-/// section 2.1.5). Nothing for fewer than three values, or values that are all the same.
+/// Autocorrelation at lag 1 (Box and Jenkins, *Time Series Analysis*, 1970, section 2.1.5). Nothing
+/// for fewer than three values, or values that are all the same.
 #[must_use]
 pub fn lag1_autocorrelation(values: &[f64]) -> Option<f64> {
     let Moments { mean, variance, count } = moments(values)?;
@@ -214,12 +214,12 @@ pub fn lag1_autocorrelation(values: &[f64]) -> Option<f64> {
 
 struct Moments {
     mean: f64,
-    /// Of the population, from `count - 1` degrees of freedom.
+    /// Sample variance, with `count - 1` degrees of freedom.
     variance: f64,
     count: f64,
 }
 
-/// In two passes, which loses no digits to a large mean.
+/// Computes the moments in two passes, which lose no digits to a large mean.
 fn moments(values: &[f64]) -> Option<Moments> {
     let is_enough = values.len() > 1 && values.iter().all(|value| value.is_finite());
     let count = values.len() as f64;
@@ -228,8 +228,9 @@ fn moments(values: &[f64]) -> Option<Moments> {
     is_enough.then_some(Moments { mean, variance: squares / (count - 1.0), count })
 }
 
-/// How many standard errors wide half an interval is. For few rounds, which are nearly all there are,
-/// it is computed once: a report of a thousand records has 40,000 intervals of a handful of sizes.
+/// Half the width of an interval in standard errors. For few rounds, which are nearly all there
+/// are, it is computed once: a report of a thousand records has 40,000 intervals of a handful of
+/// sizes.
 fn upper(freedom: f64) -> Option<f64> {
     static KNOWN: [OnceLock<Option<f64>>; FREEDOM_KNOWN] =
         [const { OnceLock::new() }; FREEDOM_KNOWN];

@@ -1,4 +1,4 @@
-//! What was counted and timed: one [`Tally`] per shard and round, added up afterwards.
+//! Counts and times: one [`Tally`] per shard and round, added up afterwards.
 //!
 //! Recording allocates nothing. Two kinds of start time are two types, so that a latency cannot be
 //! taken from the wrong one by accident (coordinated omission).
@@ -23,28 +23,28 @@ pub use shape::Shape;
 /// The parts of an operation that are timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// From connect to the established TCP connection.
+    /// Time from connect to the established TCP connection.
     Connect,
-    /// From there to the end of the client's part of the handshake.
+    /// Time from there to the end of the client's part of the handshake.
     Handshake,
-    /// From the start of the handshake to the server's confirmation of it.
+    /// Time from the start of the handshake to the server's confirmation of it.
     Confirmed,
-    /// From the request's first byte sent to the response's first byte.
+    /// Time from the request's first byte sent to the response's first byte.
     FirstByte,
-    /// From the request's first byte sent to the response's last byte.
+    /// Time from the request's first byte sent to the response's last byte.
     LastByte,
     /// A whole operation, from when it should have begun: the corrected series.
     Corrected,
     /// A whole operation, from when it did begin: the uncorrected series.
     Uncorrected,
-    /// How late operations began.
+    /// Lateness of starts.
     SendLag,
-    /// From the end of a connection's last operation until both sides had closed it, or the client had
-    /// given up to wait for that.
+    /// Time from the end of a connection's last operation until both sides had closed it, or the
+    /// client had given up waiting for that.
     Closing,
 }
 
-/// Why an operation failed: each under its own name.
+/// Reason why an operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failure {
     /// The server ended the handshake with an alert, or rejected our certificate.
@@ -84,9 +84,9 @@ pub enum Failure {
     ResponseTruncated,
     /// The response was no HTTP.
     ResponseMalformed,
-    /// Its status was not the one that counts as success.
+    /// The status was not the one that counts as success.
     Status,
-    /// Its length was not the one that counts as success.
+    /// The length was not the one that counts as success.
     Length,
     /// The server did not take the request: the stream was refused, or the server was leaving.
     StreamRefused,
@@ -98,7 +98,7 @@ pub enum Failure {
     Unconfirmed,
 }
 
-/// What one shard counted and timed in one round. Of fixed size, 1.1 MB.
+/// Counts and times of one shard in one round. Of fixed size, 1.1 MB.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tally {
     /// Operations that succeeded: requests, or handshakes in a handshake-only run.
@@ -119,7 +119,7 @@ pub struct Tally {
     pub connections: u64,
     /// Those that the server should have closed and the client did.
     pub closed_by_client: u64,
-    /// What was negotiated.
+    /// Negotiated parameters.
     pub shape: Shape,
     /// Operations by the address that they ended at.
     pub addresses: BTreeMap<SocketAddr, AddressTally>,
@@ -188,7 +188,7 @@ impl Tally {
         self.failed.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// What a hop would have to count of this.
+    /// Counters that a hop should have for this.
     #[must_use]
     pub const fn made(&self) -> EngineCounters {
         EngineCounters {
@@ -201,7 +201,7 @@ impl Tally {
         }
     }
 
-    /// What was timed in a phase, in nanoseconds.
+    /// Histogram of a phase, in nanoseconds.
     #[must_use]
     #[expect(clippy::indexing_slicing, reason = "there is a histogram for each phase")]
     pub const fn histogram(&self, phase: Phase) -> &Histogram<u32> {
@@ -266,9 +266,9 @@ impl Tally {
 /// A quantile of a series in which some values are only known to be large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantile {
-    /// It is this.
+    /// The exact value.
     Is(Nanos),
-    /// It is this or more: a missed start may lie below it.
+    /// A lower bound: a missed start may lie below the quantile.
     AtLeast(Nanos),
 }
 

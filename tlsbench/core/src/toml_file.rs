@@ -1,7 +1,7 @@
 //! Files that people write in TOML: an error names line, key and cure.
 //!
-//! Scenarios, labs, prices and traffic profiles are read alike. What cannot be read shows no value of
-//! the file, which may be a secret.
+//! Scenarios, labs, prices and traffic profiles are read alike. What cannot be read shows no value
+//! of the file, which may be a secret.
 
 use std::borrow::Cow;
 
@@ -24,8 +24,8 @@ impl Problem {
         Self { line, ..self }
     }
 
-    /// The same with its line in the scenario file, where that said the key and the flags, which win
-    /// over it, did not.
+    /// The same with its line in the scenario file, where that said the key and the flags, which
+    /// win over it, did not.
     #[must_use]
     pub fn in_file(self, text: &str, flags: &impl Serialize) -> Self {
         let line = self.line.or_else(|| line_of_key(text, &self.key, flags));
@@ -33,8 +33,8 @@ impl Problem {
     }
 }
 
-/// The line of a scenario file that says a key such as `tls.resume` or `placement[1].name`, unless the
-/// flags, which win over it, say it too.
+/// The line of a scenario file that says a key such as `tls.resume` or `placement[1].name`, unless
+/// the flags, which win over it, say it too.
 fn line_of_key(text: &str, key: &str, flags: &impl Serialize) -> Option<usize> {
     let path: Vec<(&str, Option<usize>)> = key.split('.').map(step).collect();
     let names: Vec<&str> = path.iter().map(|(name, _)| *name).collect();
@@ -50,8 +50,8 @@ fn step(part: &str) -> (&str, Option<usize>) {
     }
 }
 
-/// The line that says a key; of one of several tables that does not say it, the line that this begins
-/// with. Nothing where none does, or where it may be any of several tables.
+/// The line that says a key; of one of several tables that does not say it, the line that this
+/// begins with. Nothing where none does, or where it may be any of several tables.
 fn line_of(text: &str, path: &[(&str, Option<usize>)]) -> Option<usize> {
     let (last, tables) = path.split_last()?;
     let root = DeTable::parse(text).ok()?;
@@ -72,7 +72,7 @@ fn line_of(text: &str, path: &[(&str, Option<usize>)]) -> Option<usize> {
     line_at(text, said.map(|(key, _)| key.span().start).or(begin)?)
 }
 
-/// Whether a draft says a key, in any of several tables.
+/// Returns true if a draft says a key, in any of several tables.
 fn says(draft: &impl Serialize, path: &[&str]) -> bool {
     fn within(value: &toml::Value, path: &[&str]) -> bool {
         match (path, value) {
@@ -114,8 +114,8 @@ fn problem(text: &str, name: &str, error: &toml::de::Error) -> Problem {
     Problem { line, key, seen: message.replace('\n', ", "), cure: cure.to_owned() }
 }
 
-/// serde's words without a text that they quote, which may be a secret: "invalid type: string "hush",
-/// expected a sequence".
+/// serde's words without a text that they quote, which may be a secret: "invalid type: string
+/// "hush", expected a sequence".
 fn without_value(message: &str) -> Cow<'_, str> {
     match (message.find("string \""), message.rfind("\", expected")) {
         (Some(begin), Some(end)) if begin < end => {

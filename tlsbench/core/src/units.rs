@@ -31,7 +31,7 @@ impl Nanos {
 impl std::ops::Sub for Nanos {
     type Output = Self;
 
-    /// What lies between two readings of a clock; nothing when it ran backwards.
+    /// Time between two readings of a clock; zero if it ran backwards.
     fn sub(self, earlier: Self) -> Self {
         Self(self.0.saturating_sub(earlier.0))
     }
@@ -145,7 +145,7 @@ impl fmt::Display for Nanos {
 pub struct Share(f64);
 
 impl Share {
-    /// Nothing of it.
+    /// No part.
     pub const ZERO: Self = Self(0.0);
     /// All of it.
     pub const ONE: Self = Self(1.0);
@@ -177,7 +177,7 @@ impl Share {
 }
 
 impl fmt::Display for Share {
-    /// In hundredths with one decimal: `0.4 %`.
+    /// Formats as percent with one decimal: `0.4 %`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.1} %", self.0 * 100.0)
     }
@@ -188,7 +188,7 @@ impl fmt::Display for Share {
 pub struct Rate(f64);
 
 impl Rate {
-    /// So many per second; nothing unless that is a finite number above zero.
+    /// A number per second; `None` unless it is finite and above zero.
     #[must_use]
     pub fn per_second(events: f64) -> Option<Self> {
         (events.is_finite() && events > 0.0).then_some(Self(events))

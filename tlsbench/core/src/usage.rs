@@ -11,10 +11,10 @@ pub struct Cpu {
     /// All of it, by the CPU clock of the process or thread.
     #[serde(rename = "total_ns")]
     pub total: Nanos,
-    /// In its own code, in the kernel's ticks of usually 10 ms.
+    /// CPU time in user mode, in the kernel's ticks of usually 10 ms.
     #[serde(rename = "user_ns")]
     pub user: Nanos,
-    /// In the kernel, in the same ticks.
+    /// CPU time in the kernel, in the same ticks.
     #[serde(rename = "system_ns")]
     pub system: Nanos,
 }
@@ -34,7 +34,7 @@ impl std::ops::Add for Cpu {
 impl std::ops::Sub for Cpu {
     type Output = Self;
 
-    /// What was used between two readings.
+    /// Usage between two readings.
     fn sub(self, earlier: Self) -> Self {
         Self {
             total: self.total - earlier.total,
@@ -44,7 +44,7 @@ impl std::ops::Sub for Cpu {
     }
 }
 
-/// What the processes of a hop, or of the generator, used together. It only ever grows, so that the
+/// Usage of the processes of a hop, or of the generator, together. It only ever grows, so that the
 /// difference of two readings is what was used between them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
@@ -55,9 +55,9 @@ pub struct Usage {
     /// last reading before that.
     #[serde(rename = "waited_ns")]
     pub waited: Nanos,
-    /// How often a thread gave its CPU away to wait for something.
+    /// Voluntary context switches.
     pub voluntary_switches: u64,
-    /// How often one was taken off its CPU.
+    /// Involuntary context switches.
     pub involuntary_switches: u64,
 }
 
@@ -79,7 +79,7 @@ impl std::ops::Add for Usage {
 impl std::ops::Sub for Usage {
     type Output = Self;
 
-    /// What was used between two readings.
+    /// Usage between two readings.
     fn sub(self, earlier: Self) -> Self {
         Self {
             cpu: self.cpu - earlier.cpu,
@@ -112,10 +112,10 @@ impl std::ops::Add for Memory {
     }
 }
 
-/// What a hop used over a span in which nothing was asked of it. In nanoseconds where written down.
+/// Usage of a hop while nothing was requested of it. In nanoseconds where written down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rest {
-    /// How long that was, from one reading of its CPU clock to the other.
+    /// Time from one reading of its CPU clock to the other.
     #[serde(rename = "wall_ns")]
     pub wall: Nanos,
     /// CPU time meanwhile.
@@ -126,24 +126,24 @@ pub struct Rest {
 /// A round as its threads went through it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lap {
-    /// How long it took.
+    /// Duration.
     pub wall: Nanos,
     /// CPU time of all threads.
     pub cpu: Cpu,
     /// CPU time of the busiest thread.
     pub busiest_thread: Nanos,
-    /// What ended in each second of it, in order; the last may be shorter.
+    /// Operations that ended in each second of it, in order; the last may be shorter.
     pub seconds: Vec<Second>,
-    /// What was under way when it ended.
+    /// Operations under way at its end.
     pub under_way: UnderWay,
 }
 
 /// Operations that had begun and not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnderWay {
-    /// How many.
+    /// Number of operations.
     pub operations: u64,
-    /// How long ago the oldest of them began.
+    /// Age of the oldest of them.
     pub oldest_ns: Nanos,
 }
 
@@ -158,7 +158,7 @@ impl UnderWay {
 /// A second of a round, or what is left of it at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Second {
-    /// How long it was: a second and at most a few hundredths, but for the last.
+    /// Length: a second and at most a few hundredths, except for the last.
     pub wall_ns: Nanos,
     /// Operations that ended well in it.
     pub succeeded: u64,
@@ -171,8 +171,8 @@ pub struct Second {
 }
 
 impl Lap {
-    /// Adds what the kernel did for these threads in threads of its own, on the cores that these keep
-    /// to: it is their work, and the busiest of them had that much less of its core.
+    /// Adds what the kernel did for these threads in threads of its own, on the cores that these
+    /// keep to: it is their work, and the busiest of them had that much less of its core.
     pub fn add_receiving(&mut self, cpu: Cpu) {
         self.cpu = self.cpu + cpu;
         self.busiest_thread = self.busiest_thread + cpu.total;

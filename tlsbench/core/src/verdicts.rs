@@ -1,8 +1,8 @@
-//! What a run over placements came to: CPU time per operation and hop, and what operations take, beside
-//! the twin without TLS.
+//! Verdicts on a run over placements: CPU time per operation and hop, and latency, compared with
+//! the baseline.
 //!
-//! Which comparisons are made follows from the placements, not from what was measured: each with its
-//! twin, and the three places where TLS can end in pairs.
+//! Which comparisons are made follows from the placements, not from what was measured: each with
+//! its twin, and the three places where TLS can end in pairs.
 
 use std::collections::BTreeMap;
 
@@ -30,11 +30,11 @@ pub use rows::{HopCost, WorkloadCost};
 pub struct Verdicts {
     /// Each placement under each workload, in the order of the run.
     pub rows: Vec<WorkloadCost>,
-    /// What the declared comparisons came to, in CPU time of all hops per operation, microseconds.
+    /// Findings of the declared comparisons, in CPU time of all hops per operation, microseconds.
     pub findings: Vec<WorkloadFinding>,
     /// The latency pass, where there was one.
     pub latency: Option<Latency>,
-    /// What spoils verdicts.
+    /// Gates that fail.
     #[serde(skip)]
     pub gates: Vec<Gate>,
 }
@@ -44,13 +44,13 @@ pub struct Verdicts {
 pub struct WorkloadFinding {
     /// The workload.
     pub workload: Workload,
-    /// What it came to.
+    /// The finding.
     #[serde(flatten)]
     pub finding: Finding,
 }
 
-/// Judges a run over placements. The chance of a false word is held over all comparisons together, of
-/// CPU time and of latency.
+/// Judges a run over placements. The chance of a false word is held over all comparisons together,
+/// of CPU time and of latency.
 #[must_use]
 pub fn verdicts(record: &LabRecord) -> Verdicts {
     let gates = gates(record);
@@ -89,7 +89,7 @@ pub fn verdicts(record: &LabRecord) -> Verdicts {
     }
 }
 
-/// Whether one of the gates spoils verdicts of a family on a trial.
+/// Returns true if one of the gates spoils verdicts of a family on a trial.
 pub(crate) fn is_spoiled(gates: &[Gate], family: Family, trial: &TrialRecord) -> bool {
     gates.iter().any(|gate| {
         gate.spoils.contains(&family)
@@ -103,7 +103,7 @@ fn partner(record: &LabRecord, against: &str, workload: Workload) -> Workload {
     if suits { workload } else { workload.of_twin() }
 }
 
-/// What is compared: it follows from the plan alone.
+/// Comparisons that are declared: they follow from the lab alone.
 fn declared(record: &LabRecord) -> Vec<(Workload, Comparison)> {
     let all = record.lab.workloads.iter();
     let pairs = all.flat_map(|workload| {
@@ -120,7 +120,7 @@ fn declared(record: &LabRecord) -> Vec<(Workload, Comparison)> {
     pairs.filter_map(comparison).collect()
 }
 
-/// Which placements are held against which: each with its twin, and the three ends in pairs.
+/// Pairs of placements that are compared: each with its baseline, and the three ends in pairs.
 fn against(record: &LabRecord, workload: Workload) -> Vec<(String, String)> {
     let suiting = record.lab.placements.iter().filter(|placement| workload.suits(placement));
     let with_tls = suiting.filter(|placement| !placement.is_plain());

@@ -1,4 +1,4 @@
-//! What is said about a measured value: whether it is fit, and if not, why and what to do.
+//! Judgement on a measured value: fit, or unfit with the cause and the cure.
 //!
 //! A value without a limit, or a complaint without a cure, cannot be written down here.
 
@@ -18,11 +18,11 @@ pub use note::remarks;
 /// Something that spoils a measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// What was seen, with the number.
+    /// Observation, with the number.
     pub seen: String,
-    /// What likely causes it.
+    /// Likely cause.
     pub cause: String,
-    /// What to do about it.
+    /// Cure.
     pub cure: String,
 }
 
@@ -58,13 +58,13 @@ impl Fitness {
 /// One line of a check: a value, the limit it is held against, and the verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckLine {
-    /// What was looked at.
+    /// Name of the check.
     pub name: &'static str,
-    /// What was found.
+    /// Value that was found.
     pub value: String,
-    /// What it must be.
+    /// Limit.
     pub limit: String,
-    /// Whether it is.
+    /// Judgement.
     pub verdict: Fitness,
 }
 
@@ -76,7 +76,7 @@ impl CheckLine {
         Self { name, value, limit: limit.into(), verdict: Fitness::Unknown }
     }
 
-    /// What spoils the measurement, where the value is unfit.
+    /// The warning, if the value is unfit.
     #[must_use]
     pub const fn warning(&self) -> Option<&Warning> {
         match &self.verdict {

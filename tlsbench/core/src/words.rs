@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Deserialize as _;
 
-/// Reads the name of a target or placement from a record. Tables pad their rows to the longest name, so
-/// it has a limit there as well as in a scenario.
+/// Reads the name of a target or placement from a record. Tables pad their rows to the longest
+/// name, so it has a limit there as well as in a scenario.
 ///
 /// # Errors
 /// Fails when it is longer than any that could be measured.

@@ -1,4 +1,4 @@
-//! At which traffic one placement becomes cheaper than another.
+//! Traffic at which one placement becomes cheaper than another.
 
 use serde::Serialize;
 
@@ -13,9 +13,9 @@ pub struct BreakEven {
     pub placement: String,
     /// The other.
     pub against: String,
-    /// What is varied: a key of the profile.
+    /// The key of the profile that is varied.
     pub over: &'static str,
-    /// Where it tips; nothing where it does not, or nobody can tell.
+    /// The value at which the order changes; `None` if it does not, or if the rounds cannot tell.
     pub at: Option<f64>,
     /// The statement.
     pub words: String,
@@ -172,7 +172,7 @@ fn over_pooling(
     }
 }
 
-/// How many cores more the one takes than the other.
+/// Additional cores of the one over the other.
 fn more(
     one: &Placement,
     other: &Placement,
@@ -184,9 +184,9 @@ fn more(
     mean(&differences).ok_or_else(|| "too few rounds".to_owned())
 }
 
-/// In steps of a hundredth.
+/// Steps of a hundredth.
 const STEPS: u32 = 100;
-/// What is called small: the margin within which costs are called equal.
+/// A small difference: the margin within which costs count as equal.
 const SMALL: f64 = 0.05;
 /// Requests on an upstream connection, about ten to a decade.
 const KAPPAS: [f64; 31] = [

@@ -1,4 +1,4 @@
-//! What a placement gives up and what it keeps, whatever it costs: it follows from its hops.
+//! Properties that a placement gives up or keeps, whatever it costs. They follow from its hops.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::profile::{Requirements, ends_client_tls};
 use crate::hop::{HopKind, LinkSecurity};
 use crate::placement::{Placement, Role};
 
-/// What a placement gives up and what it keeps.
+/// Properties that a placement gives up or keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tradeoffs {
     /// The hop that ends the client's TLS; nothing where the client speaks none.
@@ -17,15 +17,15 @@ pub struct Tradeoffs {
     pub plaintext_to: Vec<Role>,
     /// Hops before the backend that see paths, and can route by them.
     pub paths_seen_by: Vec<Role>,
-    /// Whether the backend learns of X-Forwarded-For and -Proto.
+    /// True if the backend learns of X-Forwarded-For and -Proto.
     pub forwarded_headers: bool,
-    /// Whether what serves the client can see its certificate's proof: TLS with certificates of both
-    /// sides from the client on, or TLS that nothing ends before the backend.
+    /// True if what serves the client can see its certificate's proof: TLS with certificates of
+    /// both sides from the client on, or TLS that nothing ends before the backend.
     pub client_identity: bool,
 }
 
 impl Tradeoffs {
-    /// Of a placement.
+    /// Derives the properties of a placement from its hops.
     #[must_use]
     pub fn of(placement: &Placement) -> Self {
         let links = placement.links();
@@ -50,7 +50,7 @@ impl Tradeoffs {
         }
     }
 
-    /// Why it is not what is required; nothing where it is.
+    /// Requirements that are not met; empty if all are.
     #[must_use]
     pub fn ruled_out(&self, requires: &Requirements) -> Vec<String> {
         let mut reasons = Vec::new();

@@ -1,4 +1,4 @@
-//! What links add to latency: round trips times how long each takes.
+//! Latency that links add: round trips times the time of each.
 
 use super::profile::{Profile, ends_client_tls};
 use crate::hop::HopKind;
@@ -9,16 +9,16 @@ use crate::units::Nanos;
 /// Times on the links, without what hops take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Network {
-    /// Until a new connection's first response, with a full handshake.
+    /// Time from connect to the first response, with a full handshake.
     pub full_ns: Nanos,
     /// The same with a resumed one.
     pub resumed_ns: Nanos,
-    /// Until the response over a connection that stands.
+    /// Time to the response over an established connection.
     pub kept_ns: Nanos,
 }
 
 impl Network {
-    /// On the links of a placement. HTTP hops keep their upstream connections.
+    /// Adds up the links of a placement. HTTP hops keep their upstream connections.
     #[must_use]
     pub fn of(placement: &Placement, profile: &Profile, version: Version) -> Self {
         let rtts: Vec<u64> = placement

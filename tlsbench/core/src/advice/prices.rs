@@ -1,4 +1,4 @@
-//! What cores and managed load balancers cost: data, for the user to edit.
+//! Prices of cores and managed load balancers, as data that users edit.
 
 use std::collections::BTreeSet;
 
@@ -29,9 +29,9 @@ pub struct Prices {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VcpuPrice {
-    /// For each hour. Required.
+    /// Price per hour. Required.
     pub per_hour: f64,
-    /// Where the price is from. Required.
+    /// Source of the price. Required.
     pub source: String,
 }
 
@@ -39,31 +39,32 @@ pub struct VcpuPrice {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoadBalancerPrice {
-    /// What tables call it. Required.
+    /// Name in tables. Required.
     pub name: String,
     /// Placements whose `lb` it can be. Required.
     pub placements: Vec<String>,
-    /// For each hour that it stands. Required.
+    /// Price per hour that it runs. Required.
     pub per_hour: f64,
-    /// For each unit and hour. Required.
+    /// Price per unit and hour. Required.
     pub per_unit_hour: f64,
-    /// What a unit holds: as many units are paid as the dimension needs that needs most. Required.
+    /// Capacity of a unit, by dimension. Units are paid for the dimension that needs most.
+    /// Required.
     pub dimension: Vec<BillingDimension>,
-    /// Where the rule is from. Required.
+    /// Source of the pricing rule. Required.
     pub source: String,
 }
 
-/// What a unit holds of one thing: a table `[[balancer.dimension]]`.
+/// Capacity of a unit in one dimension: a table `[[balancer.dimension]]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BillingDimension {
     /// The thing. Required.
     pub of: BillingMeasure,
-    /// How much of it a unit holds. Required.
+    /// Amount that a unit holds. Required.
     pub per_unit: f64,
 }
 
-/// What managed load balancers are paid by.
+/// Dimensions that managed load balancers are billed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BillingMeasure {
@@ -140,7 +141,8 @@ impl Prices {
 }
 
 impl Prices {
-    /// Placements of balancers that are none of these, by line of the file that the prices are from.
+    /// Placements of balancers that are none of these, by line of the file that the prices are
+    /// from.
     #[must_use]
     pub fn unknown_placements(&self, text: &str, known: &BTreeSet<&str>) -> Vec<Problem> {
         let mut problems = Vec::new();
@@ -158,7 +160,7 @@ impl Prices {
 }
 
 impl LoadBalancerPrice {
-    /// Whether it can be the load balancer of a placement.
+    /// Returns true if it can be the load balancer of a placement.
     #[must_use]
     pub fn suits(&self, placement: &Placement) -> bool {
         self.placements.contains(&placement.name)
@@ -184,7 +186,7 @@ impl LoadBalancerPrice {
         needed.fold(0.0, f64::max)
     }
 
-    /// What it costs in a month.
+    /// Cost per month.
     #[must_use]
     pub fn per_month(&self, profile: &Profile) -> f64 {
         HOURS_PER_MONTH * (self.per_hour + self.per_unit_hour * self.units(profile))

@@ -15,26 +15,26 @@ use crate::units::Nanos;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
-    /// What clients do.
+    /// Traffic of the clients.
     pub traffic: TrafficProfile,
-    /// How busy cores may be on average: above 0, at most 1. Default: 0.6.
+    /// Target utilisation of cores: above 0, at most 1. Default: 0.6.
     #[serde(default = "target_utilisation")]
     pub target_utilisation: f64,
     /// Servers of each role that share its connections. Default: 1.
     #[serde(default)]
     pub replicas: BTreeMap<Role, u32>,
-    /// Whose the keys of session tickets are, by role: `shared` or `own`. Default: `shared`.
+    /// Scope of session ticket keys, by role: `shared` or `own`. Default: `shared`.
     #[serde(default)]
     pub ticket_keys: BTreeMap<Role, TicketKeys>,
     /// Times to and back over each link, by the role that it leads to, as `40ms`. Default: none.
     #[serde(default)]
     pub rtt: BTreeMap<Role, SpanText>,
-    /// What a placement must have.
+    /// Requirements on a placement.
     #[serde(default)]
     pub requires: Requirements,
 }
 
-/// What clients do: the table `[traffic]`.
+/// Traffic of the clients: the table `[traffic]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrafficProfile {
@@ -49,7 +49,7 @@ pub struct TrafficProfile {
     /// Bytes of a response's body. Default: 0.
     #[serde(default)]
     pub response_bytes: f64,
-    /// How long a connection stays open. Default: `60s`.
+    /// Time that a connection stays open. Default: `60s`.
     #[serde(default = "minute")]
     pub connection_time: SpanText,
     /// Requests over each upstream connection of an HTTP hop. Default: connections are kept.
@@ -60,7 +60,7 @@ pub struct TrafficProfile {
     pub upstream_resumed: f64,
 }
 
-/// What a placement must have: the table `[requires]`.
+/// Requirements on a placement: the table `[requires]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Requirements {
@@ -148,7 +148,8 @@ impl Profile {
         problems
     }
 
-    /// The traffic of a second, at a placement: sessions go on where clients come back to the same keys.
+    /// The traffic of a second, at a placement: sessions go on where clients come back to the same
+    /// keys.
     #[must_use]
     pub fn traffic(&self, placement: &Placement) -> Traffic {
         let of = &self.traffic;
@@ -166,8 +167,8 @@ impl Profile {
         }
     }
 
-    /// The share of client handshakes that resume: with n servers of own keys a client meets the one
-    /// that gave its ticket in one of n connections, so that it is about ρ/n.
+    /// The share of client handshakes that resume: with n servers of own keys a client meets the
+    /// one that gave its ticket in one of n connections, so that it is about ρ/n.
     #[must_use]
     pub fn effective_resumption(&self, placement: &Placement) -> f64 {
         let Some(ends) = ends_client_tls(placement) else { return 0.0 };

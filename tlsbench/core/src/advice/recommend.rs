@@ -1,4 +1,4 @@
-//! Which placement to take, and how sure that is.
+//! The placement to take, and how certain the choice is.
 
 use serde::Serialize;
 
@@ -12,28 +12,28 @@ use crate::stats::{Estimate, mean};
 pub struct Recommendation {
     /// The placement.
     pub placement: String,
-    /// With this managed load balancer, where that is the cheapest.
+    /// The managed load balancer that makes it the cheapest, if one does.
     pub balancer: Option<String>,
-    /// How sure it is.
+    /// Confidence in the choice.
     pub confidence: Confidence,
-    /// Why.
+    /// Reasons for the choice.
     pub reasons: Vec<String>,
 }
 
-/// How sure a recommendation is.
+/// Confidence in a recommendation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Confidence {
     /// Costs were checked, and it costs less than the next beyond doubt.
     High,
-    /// It costs less than the next beyond doubt, by costs that were not checked.
+    /// The next one costs more beyond doubt, but the costs were not checked.
     Moderate,
     /// Another may cost as little, or the costs did not stand their check.
     Low,
 }
 
 impl Confidence {
-    /// In a word.
+    /// The confidence as documents spell it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -44,8 +44,9 @@ impl Confidence {
     }
 }
 
-/// The one that costs least of those that have TLS towards the client and are not ruled out; by money
-/// where that is told, else by cores. Of those that cannot be told from it, the one that gives up least.
+/// The one that costs least of those that have TLS towards the client and are not ruled out; by
+/// money where that is told, else by cores. Of those that cannot be told from it, the one that
+/// gives up least.
 pub(super) fn among(
     placed: &[PlacementAdvice],
     placements: &[&Placement],
@@ -99,8 +100,8 @@ fn price(one: &PlacementAdvice) -> Option<f64> {
     money.or_else(|| one.cores.map(|cores| cores.value))
 }
 
-/// Whether one costs more than another beyond doubt, and by 2 %: round by round, for what a round has
-/// both have. By money where that is told, which is so of all or of none.
+/// Returns true if one costs more than another beyond doubt, and by 2 %: round by round, for what a
+/// round has both have. By money where that is told, which is so of all or of none.
 fn costs_more(
     one: (&PlacementAdvice, &Placement),
     other: (&PlacementAdvice, &Placement),

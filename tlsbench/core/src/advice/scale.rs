@@ -10,7 +10,7 @@ use crate::lab::Lab;
 use crate::record::Environment;
 use crate::scenario::{Group, KeyKind, Suite};
 
-/// How many times as long things take on the machine that is priced.
+/// Ratios of the time that each term takes on the machine that is priced to the one measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MachineScale(BTreeMap<Term, f64>);
 
@@ -22,10 +22,10 @@ pub enum ScaleError {
         "the calibration of the machine {of} is of a debug build; make it with a release build"
     )]
     DebugBuild {
-        /// Which machine: `measured` or `priced`.
+        /// The machine: `measured` or `priced`.
         of: &'static str,
     },
-    /// It is of another machine than the record.
+    /// The calibration is of another machine than the record.
     #[error(
         "the record is of `{record}` and the calibration of `{calibration}`; calibrate the machine \
          that was measured"
@@ -41,7 +41,7 @@ pub enum ScaleError {
         "the calibration of the machine {of} has no `{primitive}`; calibrate with the same build"
     )]
     Missing {
-        /// Which machine.
+        /// The machine: `measured` or `priced`.
         of: &'static str,
         /// The primitive.
         primitive: String,
@@ -51,7 +51,7 @@ pub enum ScaleError {
         "`{primitive}` of the machine {of} is not steady; calibrate again where nothing else runs"
     )]
     NotSteady {
-        /// Which machine.
+        /// The machine: `measured` or `priced`.
         of: &'static str,
         /// The primitive.
         primitive: String,
@@ -65,7 +65,7 @@ impl MachineScale {
         Self(BTreeMap::new())
     }
 
-    /// From the machine that was measured to the one that is priced.
+    /// Computes the scale from the machine that was measured to the one that is priced.
     ///
     /// # Errors
     /// When a calibration is not of the record's machine, or lacks what is needed.
@@ -126,8 +126,9 @@ impl MachineScale {
         Ok(Self(factors))
     }
 
-    /// Counts of things on the machine that was measured which take as long as these on the one that is
-    /// priced. What a relay does in a handshake that it passes on is bytes, not cryptography.
+    /// Counts of things on the machine that was measured which take as long as these on the one
+    /// that is priced. What a relay does in a handshake that it passes on is bytes, not
+    /// cryptography.
     #[must_use]
     pub fn apply(&self, counts: &TermCounts, is_relay: bool) -> TermCounts {
         let factor = |term: &Term| {

@@ -29,7 +29,7 @@ fn prices() -> Prices {
     Prices::from_toml(PRICES).unwrap_or_else(|problems| panic!("{}", problems[0]))
 }
 
-/// Nothing required, upstream connections kept.
+/// A profile without requirements, with upstream connections kept.
 fn plain_profile() -> Profile {
     profile(
         "[traffic]\nconnections_per_second = 1_000\nrequests_per_connection = 4\nresumed = 0.5\n",

@@ -13,15 +13,15 @@ use crate::stats::Estimate;
 /// A limit that a change must not pass: a metric, `>` or `<`, and a signed part in percent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Condition {
-    /// What must not change so far.
+    /// The metric that is limited.
     pub metric: Metric,
-    /// Whether more than the limit is too much; else less is.
+    /// True if more than the limit is too much; else less is.
     pub above: bool,
     /// The limit, as a part: 0.05 for `+5%`.
     pub limit: f64,
 }
 
-/// What a condition came to on one subject, or on all.
+/// Result of a condition for one subject, or for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConditionOutcome {
@@ -48,7 +48,7 @@ pub enum ConditionError {
 }
 
 impl Condition {
-    /// What the condition came to on each subject that has its metric.
+    /// Results of the condition for each subject that has its metric.
     #[must_use]
     pub fn outcomes<'a>(&self, changes: &'a RecordChanges) -> Vec<(&'a str, ConditionOutcome)> {
         // Nothing meets a condition where nothing succeeds.

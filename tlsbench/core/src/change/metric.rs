@@ -1,4 +1,4 @@
-//! What is compared between records, by name.
+//! Metrics that are compared between records, by name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -71,13 +71,13 @@ impl Metric {
         found.map_or(("", ""), |(_, name, unit)| (name, unit))
     }
 
-    /// Its name in conditions and documents.
+    /// The name in conditions and documents.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.entry().0
     }
 
-    /// What its values are in.
+    /// The unit of its values.
     #[must_use]
     pub fn unit(self) -> &'static str {
         self.entry().1
@@ -102,7 +102,7 @@ impl Metric {
         }
     }
 
-    /// How far apart values may be and still be called equal. A tail is never called equal.
+    /// The margin within which values count as equal. A tail never does.
     #[must_use]
     pub const fn margin(self) -> Option<Share> {
         match self {

@@ -17,11 +17,11 @@ use crate::warning::{Family, Gate, judge};
 /// A record as one observation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
-    /// What the record is called.
+    /// Name of the record.
     pub name: String,
-    /// When it began and ended: no two runs share both.
+    /// Times of its begin and end: no two runs share both.
     pub(super) span: (String, String),
-    /// Why it ended before its time.
+    /// Reason why it ended early, if it did.
     pub(super) interrupted: Option<String>,
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) values: BTreeMap<(String, Metric), f64>,
@@ -56,7 +56,8 @@ impl Observed {
     #[must_use]
     pub fn of_lab(name: impl Into<String>, record: &LabRecord) -> Self {
         let mut values = MetricValues::default();
-        // The latency pass chooses its rate anew in each run, and costs choose a mix that is held out.
+        // The latency pass chooses its rate anew in each run, and costs choose a mix that is held
+        // out.
         let is_alike = |trial: &&TrialRecord| {
             trial.pass == Pass::Cpu
                 && (trial.workload != Workload::Mix || record.held_out.is_none())
@@ -81,12 +82,12 @@ impl Observed {
         }
     }
 
-    /// Whether nothing of a subject succeeded.
+    /// Returns true if nothing of a subject succeeded.
     pub(super) fn is_dead(&self, subject: &str) -> bool {
         self.failed.get(subject).is_some_and(|share| *share >= 1.0)
     }
 
-    /// Whether a build without optimisation measured it, whose figures say nothing.
+    /// Returns true if a build without optimisation measured it, whose figures say nothing.
     #[must_use]
     pub fn is_debug_build(&self) -> bool {
         self.parameters.get("program").is_some_and(|program| program.contains("debug build"))
@@ -146,7 +147,8 @@ impl MetricValues {
         self.add(name, Metric::LatencyP99, quantile(latency, 0.99));
     }
 
-    /// Of closed loops that share a machine with hops, CPU time alone says something.
+    /// Adds a trial. In a closed loop that shares its machine with hops, only CPU time is
+    /// meaningful.
     fn add_trial(&mut self, trial: &TrialRecord) {
         let name = subject(trial);
         let succeeded = trial.client.sum(|round| round.succeeded) as f64;
@@ -191,7 +193,7 @@ fn subject(trial: &TrialRecord) -> String {
     format!("{}/{}", trial.placement, trial.workload)
 }
 
-/// What failed of a subject, where something was measured of it.
+/// Share of failures of a subject, if something was measured of it.
 fn failed(subject: String, target: &TargetRecord) -> Option<(String, f64)> {
     let (succeeded, failed) =
         (target.sum(|round| round.succeeded), target.sum(RoundRecord::failures));

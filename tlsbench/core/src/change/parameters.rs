@@ -1,4 +1,4 @@
-//! What a record measured and where, as keys and texts: records with the same are comparable.
+//! Parameters of a record as keys and texts: records with equal parameters are comparable.
 //!
 //! Left out is what is not the same in two runs of one thing: times, seeds, ports of the generator,
 //! where files lie, and the command line.
@@ -11,11 +11,12 @@ use crate::record::lab::LabRecord;
 use crate::record::{Environment, RunRecord};
 use crate::scenario::Draft;
 
-/// What begins the key of the TLS versions that a target negotiated: with both offered, the scenario
-/// does not tell. Below `tls.version`, so that it is that axis. A record without a handshake has none.
+/// Prefix of the keys of the TLS versions that a target negotiated: with both offered, the scenario
+/// does not tell. Below `tls.version`, so that it is that axis. A record without a handshake has
+/// none.
 pub(super) const NEGOTIATED: &str = "tls.version.negotiated.";
 
-/// Of a run against endpoints.
+/// Parameters of a run against endpoints.
 pub(super) fn of_run(record: &RunRecord) -> BTreeMap<String, String> {
     let mut all = BTreeMap::from([
         ("kind".to_owned(), "endpoints".to_owned()),
@@ -52,7 +53,7 @@ pub(super) fn of_run(record: &RunRecord) -> BTreeMap<String, String> {
     all
 }
 
-/// Of a run over placements.
+/// Parameters of a run over placements.
 pub(super) fn of_lab(record: &LabRecord) -> BTreeMap<String, String> {
     let mut all = BTreeMap::from([
         ("kind".to_owned(), record.kind.clone()),
@@ -82,7 +83,8 @@ fn environment(prefix: &str, of: &Environment, all: &mut BTreeMap<String, String
     flatten(prefix, serde_json::to_value(of).unwrap_or_default(), all);
 }
 
-/// Every value that is no table under its key; tables in a list go by their name where they have one.
+/// Every value that is no table under its key; tables in a list go by their name where they have
+/// one.
 fn flatten(key: &str, value: Value, all: &mut BTreeMap<String, String>) {
     let below = |name: &str| match key {
         "" => name.to_owned(),

@@ -112,8 +112,8 @@ impl Noise {
         radius * (std::f64::consts::TAU * self.0.unit()).cos()
     }
 
-    /// Rounds of two things, of which the second is `ratio` times the first. In one round of ten the
-    /// host is busy with something else, for one of them.
+    /// Rounds of two things, of which the second is `ratio` times the first. In one round of ten
+    /// the host is busy with something else, for one of them.
     fn rounds(&mut self, count: usize, ratio: f64) -> Vec<(f64, f64)> {
         let mut value = |mean: f64| {
             let spike = if self.0.unit() < 0.1 { 15.0 } else { 0.0 };
@@ -123,7 +123,7 @@ impl Noise {
     }
 }
 
-/// In how many of the experiments there was at least one such verdict.
+/// Share of the experiments with at least one such verdict.
 fn share_with(is: impl Fn(&Verdict) -> bool, rounds: usize, ratio: f64) -> f64 {
     let mut noise = Noise(SplitMix64::new(17));
     let hits = (0..EXPERIMENTS).filter(|seed| {

@@ -1,5 +1,5 @@
-//! What was measured, as equations: a hop in a placement under a workload did so many things for each
-//! operation, and took so much CPU time.
+//! Observations for the fit: the counts of each term per operation of a hop in a placement under a
+//! workload, and the CPU time that they took.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::units::Nanos;
 pub(super) struct Observation {
     pub(super) role: Role,
     pub(super) kind: HopKind,
-    /// What it did, on average over rounds.
+    /// Counts per operation, on average over rounds.
     pub(super) counts: TermCounts,
     /// CPU time in microseconds, round by round.
     pub(super) micros: BTreeMap<u32, f64>,
@@ -100,7 +100,7 @@ pub(super) fn of_trial(record: &LabRecord, trial: &TrialRecord) -> Vec<Observati
     .collect()
 }
 
-/// What clients did for each operation. Nothing where nothing succeeded.
+/// Traffic of the clients per operation; `None` if nothing succeeded.
 pub(super) fn traffic(lab: &Lab, trial: &TrialRecord) -> Option<Traffic> {
     let operations = trial.client.sum(|round| round.succeeded);
     let per_operation = |count: u64| count as f64 / operations as f64;
@@ -122,7 +122,7 @@ pub(super) fn traffic(lab: &Lab, trial: &TrialRecord) -> Option<Traffic> {
 pub(super) struct Cores {
     /// Nanoseconds of them.
     have: f64,
-    /// What the client took of that.
+    /// CPU time of the client among them.
     client: f64,
 }
 
@@ -137,7 +137,7 @@ impl Cores {
         Self { have: wall * f64::from(cores), client: client as f64 }
     }
 
-    /// How busy they are where hops take so many nanoseconds of CPU time: 0 to 1.
+    /// Utilisation of the cores if hops take this many nanoseconds of CPU time: 0 to 1.
     pub(super) fn busy(&self, hops: f64) -> f64 {
         let busy = (hops + self.client) / self.have;
         if busy.is_finite() { busy.min(1.0) } else { 0.0 }

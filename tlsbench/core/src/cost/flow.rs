@@ -1,5 +1,5 @@
-//! What traffic comes to at each hop of a placement: how many connections, handshakes, requests and
-//! bits. A placement is nothing but switches of these.
+//! Connections, handshakes, requests and bits that traffic causes at each hop. A placement only
+//! switches them on and off.
 
 use std::collections::BTreeMap;
 
@@ -12,53 +12,54 @@ use crate::words::words;
 pub enum Term {
     /// A connection that is accepted, and of a relay dialled on, without what TLS adds.
     Connection,
-    /// A connection that goes on after its first response, besides: what ends there the kernel acknowledges
-    /// together with its end, and what goes on by itself.
+    /// A connection that goes on after its first response, besides: what ends there the kernel
+    /// acknowledges together with its end, and what goes on by itself.
     Kept,
     /// A request with its response, without what its length and TLS add.
     Request,
     /// 10^9 bits of response bodies, of each its first 16 KiB, without what TLS adds.
     Gbit,
-    /// 10^9 bits of each body's next 48 KiB, likewise: what is under way outgrows the nearest caches.
+    /// 10^9 bits of each body's next 48 KiB, likewise: what is under way outgrows the nearest
+    /// caches.
     Long,
-    /// 10^9 bits of bodies beyond their first 64 KiB, likewise: they leave the processor's caches on
-    /// their way, and a relay need not touch them.
+    /// 10^9 bits of bodies beyond their first 64 KiB, likewise: they leave the processor's caches
+    /// on their way, and a relay need not touch them.
     Bulk,
-    /// What a full handshake adds: as a server, or of a relay that passes it on.
+    /// Extra of a full handshake as a server, or for a relay that passes it on.
     Full,
-    /// What a resumed handshake adds, likewise.
+    /// Extra of a resumed handshake as a server, or for a relay that passes it on.
     Resumed,
-    /// What the certificate of a client adds to a full handshake as a server.
+    /// Extra of a client certificate in a full handshake as a server.
     Mutual,
     /// A connection that is dialled upstream, without what TLS adds.
     Dial,
-    /// What a full handshake adds as a client.
+    /// Extra of a full handshake as a client.
     DialFull,
-    /// What a resumed handshake adds as a client.
+    /// Extra of a resumed handshake as a client.
     DialResumed,
-    /// What a certificate of its own adds to a full handshake as a client.
+    /// Extra of an own certificate in a full handshake as a client.
     DialMutual,
-    /// What TLS adds to a request, for each side of the hop that speaks it.
+    /// Extra of TLS per request, for each side of the hop that speaks it.
     TlsRequest,
-    /// What TLS adds to 10^9 bits, likewise.
+    /// Extra of TLS per 10^9 bits, for each side of the hop that speaks it.
     TlsGbit,
-    /// A time that the hop had nothing to do and is woken up: the kernel counts them. Costs all hops the
-    /// same.
+    /// A time that the hop had nothing to do and is woken up: the kernel counts them. Costs all
+    /// hops the same.
     Wake,
-    /// What being woken up costs more where the core has nothing to do, times how far it has: at 60 %
-    /// busy 0.4 for each time. Costs all hops the same.
+    /// Extra of a wake-up on an idle core, weighted with how idle the core is: at 60 % busy 0.4 for
+    /// each time. Costs all hops the same.
     IdleWake,
-    /// A time that a relay is woken up, what it takes more: it looks at both of its sides, whichever it was.
-    /// Costs all relays the same.
+    /// A time that a relay is woken up, what it takes more: it looks at both of its sides,
+    /// whichever it was. Costs all relays the same.
     RelayWake,
     /// A second in which the hop stands, whatever it does.
     Rest,
 }
 
-/// How many of each thing.
+/// Count of each term.
 pub type TermCounts = BTreeMap<Term, f64>;
 
-/// What clients do, in whatever span: for an operation, or in a second.
+/// Traffic of the clients per operation or per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Traffic {
     /// Connections.
@@ -78,7 +79,7 @@ pub struct Traffic {
 }
 
 impl Term {
-    /// Whether hops of a kind do it at all.
+    /// Returns true if hops of a kind do it at all.
     #[must_use]
     pub fn suits(self, kind: HopKind) -> bool {
         match kind {
@@ -102,21 +103,21 @@ impl Term {
         }
     }
 
-    /// Whether it costs hops the same that have other roles: what the kernel does for whoever it wakes up,
-    /// and what every relay does then.
+    /// Returns true if it costs hops the same that have other roles: what the kernel does for
+    /// whoever it wakes up, and what every relay does then.
     #[must_use]
     pub const fn is_common(self) -> bool {
         matches!(self, Self::Wake | Self::IdleWake | Self::RelayWake)
     }
 
-    /// Whether it is of connections that a hop dials.
+    /// Returns true if it is of connections that a hop dials.
     #[must_use]
     pub const fn is_upstream(self) -> bool {
         matches!(self, Self::Dial | Self::DialFull | Self::DialResumed | Self::DialMutual)
     }
 }
 
-/// What reaches the next hop.
+/// Traffic that reaches the next hop.
 #[derive(Clone, Copy)]
 struct Arriving {
     connections: f64,
@@ -124,7 +125,7 @@ struct Arriving {
     resumed: f64,
 }
 
-/// What each hop does for the traffic, from the client on.
+/// Counts of each term at each hop, from the client on.
 #[must_use]
 pub fn flow(placement: &Placement, traffic: &Traffic) -> Vec<TermCounts> {
     let links = placement.links();

@@ -1,9 +1,9 @@
-//! A mix of traffic that no fit has seen, chosen by what the first rounds came to: what is predicted of
-//! it is held against what the other rounds measured.
+//! A mix of traffic that no fit has seen, chosen by what the first rounds came to: what is
+//! predicted of it is held against what the other rounds measured.
 //!
 //! Each of those measures the mix beside all that is fitted, and is predicted by its own figures. A
-//! machine is not for an hour what it was, so that a mix measured after all else would be held against
-//! another machine.
+//! machine is not for an hour what it was, so that a mix measured after all else would be held
+//! against another machine.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ use crate::units::NANOS_PER_MICRO;
 pub struct HoldOutCheck {
     /// Hop by hop.
     pub rows: Vec<PredictionCheck>,
-    /// Why no money may be told; nothing where the fit has stood the test.
+    /// Reason why money is withheld; `None` if the fit passed.
     pub unchecked: Option<UncheckedReason>,
 }
 
@@ -39,34 +39,35 @@ pub struct PredictionCheck {
     pub predicted: Option<Estimate>,
     /// CPU time that was measured, in cores.
     pub measured: f64,
-    /// Whether they are within 10 % or 0.01 core of each other, whichever is more.
+    /// True if they are within 10 % or 0.01 core of each other, whichever is more.
     pub holds: bool,
 }
 
-/// Why no money may be told.
+/// Reason why money is withheld.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum UncheckedReason {
     /// Another fit chose the mix.
     OtherFit,
-    /// Nothing was held out.
+    /// No mix was held out.
     NotMeasured,
-    /// It was measured once, which gives no interval.
+    /// The mix was measured in one round, which gives no interval.
     TooFewRounds,
     /// A prediction is off.
     Off {
-        /// How many.
+        /// Predictions that are off.
         rows: usize,
-        /// Of how many.
+        /// All predictions.
         of: usize,
         /// The worst of them.
         worst: String,
     },
 }
 
-/// What a round and those after it are to measure beside all else, by the CPU times of the rounds before. It
-/// differs from every workload that is fitted in how many connections there are, how many requests each
-/// has, how many of them are resumed, and but for 16 KiB in how long responses are.
+/// The mix that a round and those after it measure besides all else, chosen from the CPU times of
+/// the rounds before. It differs from every workload that is fitted in how many connections there
+/// are, how many requests each has, how many of them are resumed, and but for 16 KiB in how long
+/// responses are.
 #[must_use]
 pub fn held_out(record: &LabRecord, from_round: u32) -> HeldOut {
     let fit = CostFit::of(&[&before(record, from_round)]);
@@ -143,8 +144,8 @@ fn rows(fit: &CostFit, record: &LabRecord, trial: &TrialRecord) -> Vec<Predictio
     let operations = trial.client.sum(|round| round.succeeded) as f64;
     let cores = Cores::of(record, trial);
     let mut hops = of_trial(record, trial);
-    // How often a hop is woken up follows from its neighbours and the machine, and is taken as it was. How
-    // busy cores are then is predicted, which again says what being woken up costs.
+    // How often a hop is woken up follows from its neighbours and the machine, and is taken as it
+    // was. How busy cores are then is predicted, which again says what being woken up costs.
     let mut busy = 1.0;
     for _ in 0..BUSY_STEPS {
         let micros = hops.iter_mut().map(|hop| {
@@ -168,7 +169,8 @@ fn rows(fit: &CostFit, record: &LabRecord, trial: &TrialRecord) -> Vec<Predictio
     .collect()
 }
 
-/// CPU time of a hop for each operation in microseconds, by the figures of the rounds that it was seen in.
+/// CPU time of a hop for each operation in microseconds, by the figures of the rounds that it was
+/// seen in.
 fn predicted(fit: &CostFit, row: &Observation) -> Option<Estimate> {
     let all = fit.rounds(row.role, row.kind, &row.counts).ok()?;
     let same = all.into_iter().filter(|(round, _)| row.micros.contains_key(round));
@@ -176,7 +178,7 @@ fn predicted(fit: &CostFit, row: &Observation) -> Option<Estimate> {
 }
 
 impl PredictionCheck {
-    /// How far the prediction is off, as a part of what was measured.
+    /// Relative error of the prediction.
     fn off(&self) -> f64 {
         let off = |cores: Estimate| (cores.value / self.measured - 1.0).abs();
         self.predicted.map_or(f64::INFINITY, off)
@@ -221,7 +223,7 @@ impl fmt::Display for UncheckedReason {
 const MICROS_PER_SECOND: f64 = 1e6;
 /// Each step leaves at most half of what it was off: being woken up is less than half of all work.
 const BUSY_STEPS: u32 = 20;
-/// How far a prediction may be off, as a part of what was measured.
+/// Largest relative error that a prediction may have.
 const OFF_MAX: f64 = 0.10;
-/// How far it may be off at any rate, in cores: a tick of 10 ms in a second.
+/// Largest absolute error that it may have in any case, in cores: a tick of 10 ms in a second.
 const OFF_CORES_MAX: f64 = 0.01;

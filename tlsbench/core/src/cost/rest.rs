@@ -1,4 +1,4 @@
-//! What hops take at rest, as it was read while idle connections stood and nothing was asked.
+//! CPU time of hops at rest, read while idle connections were open and nothing was requested.
 //!
 //! By itself and not by least squares: it is of a second, of which operations have no fixed number.
 
@@ -11,12 +11,12 @@ use crate::record::lab::LabRecord;
 use crate::stats::mean;
 use crate::usage::Rest;
 
-/// What a sort of hop takes at rest.
+/// CPU time of one sort of hop at rest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct AtRest {
     /// CPU time in microseconds per second.
     readings: Vec<f64>,
-    /// Their mean; zero where they are too few to tell one.
+    /// Mean of the readings; zero if there are too few.
     each: f64,
 }
 
@@ -36,14 +36,14 @@ impl AtRest {
     }
 }
 
-/// Of each sort of hop.
+/// Readings of each sort of hop.
 pub(super) type Readings = BTreeMap<(Role, HopKind), AtRest>;
 
 /// CPU time of each placement in microseconds per second, by which record and which round of it.
 type OfRounds = BTreeMap<(usize, u32), Vec<f64>>;
 
-/// All readings of some records. What placements of a round have in common stays within it, as in slices:
-/// one reading is the mean over them.
+/// All readings of some records. What placements of a round have in common stays within it, as in
+/// slices: one reading is the mean over them.
 pub(super) fn readings(records: &[&LabRecord]) -> Readings {
     let mut all: BTreeMap<(Role, HopKind), OfRounds> = BTreeMap::new();
     for (index, record) in records.iter().enumerate() {
@@ -76,7 +76,8 @@ mod tests {
     use crate::record::lab::{IdleHop, IdleRecord, TrialRecord};
     use crate::units::Nanos;
 
-    /// Of a sort of hop in microseconds per second: a few hundredths of a core, and more than there will be.
+    /// CPU time of a sort of hop in microseconds per second: a few hundredths of a core, and more
+    /// than there will be.
     fn at_rest(role: Role, kind: HopKind) -> f64 {
         20_000.0 * (1.0 + 0.1 * f64::from(role as u8) + 0.03 * f64::from(kind as u8))
     }

@@ -1,11 +1,11 @@
 //! Least squares of all sorts of hop, and what they cannot tell apart.
 //!
 //! By the singular values of the design (Golub and Van Loan, *Matrix Computations*, 4th edition,
-//! section 5.5): directions without one worth mentioning are left out, and a term that has a part in
-//! them has no figure. What being woken up costs is common to all sorts of hop; it comes from what
-//! their own terms leave unexplained (Lovell, *Seasonal adjustment of economic time series*, Journal of
-//! the American Statistical Association 58, 1963). What hops take at rest is known beforehand, and taken
-//! out of what they took.
+//! section 5.5): directions without one worth mentioning are left out, and a term that has a part
+//! in them has no figure. What being woken up costs is common to all sorts of hop; it comes from
+//! what their own terms leave unexplained (Lovell, *Seasonal adjustment of economic time series*,
+//! Journal of the American Statistical Association 58, 1963). What hops take at rest is known
+//! beforehand, and taken out of what they took.
 
 mod common;
 
@@ -33,7 +33,7 @@ pub(super) struct Solution {
     blind: Vec<Vec<f64>>,
     /// Divided terms of each round.
     rounds: Vec<(u32, Vec<f64>)>,
-    /// What all sorts of hop have in common.
+    /// Terms that all sorts of hop share.
     common: Arc<CommonTerms>,
     rest: AtRest,
     pub(super) rank: u32,
@@ -97,7 +97,7 @@ impl Solution {
         self.at_bound.contains(&term) || self.common.at_bound.contains(&term)
     }
 
-    /// Why a term has no figure.
+    /// Reason why a term has no figure, if it has none.
     pub(super) fn withheld(&self, term: Term) -> Option<Withheld> {
         if term == Term::Rest {
             return self.rest.readings().is_empty().then_some(Withheld::NotMeasured);
@@ -124,9 +124,9 @@ impl Solution {
         self.predict(&TermCounts::from([(term, 1.0)])).into_values().collect()
     }
 
-    /// Terms of these counts that have no figure, and of which the counts are no combination that has
-    /// one: where two always went together, both together can be predicted. Rest is never missing: where it
-    /// was not read, what it comes to is in what the hop takes for all else.
+    /// Terms of these counts that have no figure, and of which the counts are no combination that
+    /// has one: where two always went together, both together can be predicted. Rest is never
+    /// missing: where it was not read, what it comes to is in what the hop takes for all else.
     pub(super) fn missing(&self, counts: &TermCounts) -> Vec<Term> {
         let is_unknown = |term: &Term| match self.withheld(*term) {
             Some(Withheld::Inseparable) => term.is_common(),
@@ -146,7 +146,7 @@ impl Solution {
         missing
     }
 
-    /// What counts take, by each round's figures.
+    /// CPU time that the counts take, by each round's figures.
     pub(super) fn predict(&self, counts: &TermCounts) -> BTreeMap<u32, f64> {
         let divided = self.divided(counts);
         let rest = self.rest.over(counts);
@@ -231,7 +231,7 @@ impl<'a> DesignMatrix<'a> {
         Self { rows, terms, weights, scales, svd, least, rank, rounds, rest }
     }
 
-    /// What one number of each row is beside the CPU time that the row took.
+    /// One number of each row divided by the CPU time that the row took.
     fn weighted(&self, of: impl Fn(&Observation) -> f64) -> DVector<f64> {
         let all = self.rows.iter().zip(&self.weights).map(|(row, weight)| of(row) * weight);
         let all = DVector::from_iterator(self.rows.len(), all);
@@ -249,7 +249,7 @@ impl<'a> DesignMatrix<'a> {
         self.weighted(|row| seen(row) - self.rest.over(&row.counts))
     }
 
-    /// What no combination of terms explains.
+    /// The residual after all combinations of terms.
     fn left_of(&self, all: DVector<f64>) -> DVector<f64> {
         let Some((svd, directions)) =
             self.svd.as_ref().and_then(|svd| Some((svd, svd.u.as_ref()?)))
@@ -326,10 +326,10 @@ fn dot(one: &[f64], other: &[f64]) -> f64 {
     one.iter().zip(other).map(|(a, b)| a * b).sum()
 }
 
-/// The least singular value that tells a direction, as a part of the largest: beyond, errors of 1 % in
-/// what was measured would grow to more than the figure itself.
+/// The least singular value that tells a direction, as a part of the largest: beyond, errors of 1 %
+/// in what was measured would grow to more than the figure itself.
 const TELLING_MIN: f64 = 0.01;
-/// The largest part, squared, that a term may have in directions which are not told: a hundredth of its
-/// length. Counts of a slice are off by connections that were under way at its ends, so that nothing is
-/// ever wholly out of such a direction.
+/// The largest part, squared, that a term may have in directions which are not told: a hundredth of
+/// its length. Counts of a slice are off by connections that were under way at its ends, so that
+/// nothing is ever wholly out of such a direction.
 const BLIND_MAX: f64 = 1e-4;

@@ -234,8 +234,8 @@ fn a_fit_that_predicts_the_mix_stands_the_test() {
 
 #[test]
 fn a_machine_that_changes_does_not_make_a_model_wrong() {
-    // Three times as slow from the round on that measures the mix, so that the mean over all rounds is
-    // a sixth too low.
+    // Three times as slow from the round on that measures the mix, so that the mean over all rounds
+    // is a sixth too low.
     let pace = |round: u32| if round < 2 { 1.0 } else { 3.0 };
     let record = checked_in(World { pace, ..World::new() }, truth);
     assert_eq!(record.held_out.as_ref().map(|chosen| chosen.from_round), Some(2));
@@ -319,8 +319,8 @@ fn the_mix_follows_from_the_fit_and_is_none_of_what_was_fitted() {
     let other = held_out(&World { cost: dearer, ..World::new() }.record(), 2);
     assert_ne!(other.fit_sha256, chosen.fit_sha256);
     let mix = chosen.mix;
-    // Workloads have 16, 32 or 8 connections, one request, four or no end of them, none or all resumed,
-    // and responses of 120 bytes, 6, 16 or 64 KiB or 1 MiB.
+    // Workloads have 16, 32 or 8 connections, one request, four or no end of them, none or all
+    // resumed, and responses of 120 bytes, 6, 16 or 64 KiB or 1 MiB.
     assert!(![16, 32, 8].contains(&mix.connections) && ![1, 4].contains(&mix.requests));
     assert!(mix.resume > 0.0 && mix.resume < 1.0);
     assert!(![120, 6 << 10, 64 << 10, 1 << 20].contains(&mix.response_bytes));

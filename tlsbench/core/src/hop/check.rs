@@ -1,4 +1,4 @@
-//! What cannot be together in a hop.
+//! Settings that a hop cannot have together.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

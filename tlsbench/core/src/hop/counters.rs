@@ -1,4 +1,5 @@
-//! What a hop counted since it started: all that one of ours does, and what every engine can tell.
+//! Counters of a hop since its start: all that a built-in hop counts, and those that every engine
+//! has.
 
 use std::collections::BTreeMap;
 use std::ops::{Add, Sub};
@@ -33,8 +34,7 @@ pub struct HopCounters {
     pub refused: BTreeMap<String, u64>,
 }
 
-/// What every engine can tell of itself, and a client of what it made: the same things, counted by
-/// two processes.
+/// Counters that every engine has, and the client's own: the same events, counted by two processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineCounters {
@@ -55,7 +55,7 @@ pub struct EngineCounters {
 impl Add for EngineCounters {
     type Output = Self;
 
-    /// What was counted in both spans; nothing where it was not counted in one of them.
+    /// Sums over both spans; `None` where one of them was not counted.
     fn add(self, more: Self) -> Self {
         self.with(more, u64::saturating_add)
     }
@@ -64,7 +64,7 @@ impl Add for EngineCounters {
 impl Sub for EngineCounters {
     type Output = Self;
 
-    /// What was counted between two readings.
+    /// Difference between two readings.
     fn sub(self, earlier: Self) -> Self {
         self.with(earlier, u64::saturating_sub)
     }
@@ -85,7 +85,7 @@ impl EngineCounters {
 }
 
 impl HopCounters {
-    /// What other engines can tell, too.
+    /// The counters that other engines have too.
     #[must_use]
     pub const fn counted(&self) -> EngineCounters {
         EngineCounters {
@@ -103,12 +103,12 @@ impl HopCounters {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Handshakes {
-    /// In full; those with a second hello are among them.
+    /// Full handshakes, those with a HelloRetryRequest included.
     pub full: u64,
-    /// By resuming a session.
+    /// Resumed handshakes.
     pub resumed: u64,
-    /// In full, after the server asked for another key share.
+    /// Full handshakes after a HelloRetryRequest.
     pub retried: u64,
-    /// Not at all.
+    /// Failed handshakes.
     pub failed: u64,
 }

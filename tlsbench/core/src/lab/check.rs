@@ -1,4 +1,4 @@
-//! What keeps a lab from being measured.
+//! Problems that keep a lab from being measured.
 
 use std::collections::BTreeSet;
 
@@ -94,7 +94,7 @@ impl Lab {
         }
     }
 
-    /// What would be found only when it is put up, minutes into a run.
+    /// Finds faults that would show only when the lab starts, minutes into a run.
     fn check_engines(&self, problems: &mut Problems) {
         for (role, engine) in &self.engines {
             let stations = self.placements.iter().flat_map(|placement| {
@@ -140,7 +140,7 @@ impl Lab {
 const ROUNDS_MAX: u32 = 1_000;
 /// Each has a socket in every hop: more are no idle moment of anything that one machine plays.
 const IDLE_MAX: u32 = 10_000;
-/// As many as the descriptors that a process may usually have, shared by three hops.
+/// Descriptors that a process may usually have, shared by three hops.
 const MIX_MAX: u32 = 10_000;
 /// Hops are read at the edges of a slice, which takes some milliseconds.
 const SLICE_MIN: Nanos = Nanos::from_millis(20);

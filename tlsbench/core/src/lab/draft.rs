@@ -1,4 +1,4 @@
-//! What was said about a run over placements so far, in a file or in flags: everything may be missing.
+//! A run over placements as a file or flags gave it so far: everything may be missing.
 //!
 //! These are the tables and keys of the scenario file, so their comments are its manual. Nothing is
 //! checked here; `finish` does that.
@@ -20,31 +20,33 @@ use crate::units::Nanos;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabDraft {
-    /// Placements to measure, by name: known ones, and those that the file describes. Their twins come
-    /// along. Default: those that the file describes; the eight known ones where it describes none.
+    /// Placements to measure, by name: known ones, and those that the file describes. Their twins
+    /// come along. Default: those that the file describes; the eight known ones where it describes
+    /// none.
     pub placements: Option<Vec<String>>,
     /// Workloads of the CPU pass. Default: `full`, `keep-alive` and `resumed`.
     pub workloads: Option<Vec<Workload>>,
-    /// What is measured: `cpu`, `latency`. Default: both.
+    /// Passes to measure: `cpu`, `latency`. Default: both.
     pub passes: Option<Vec<Pass>>,
-    /// Whether all workloads are measured in 20 rounds of 2 s, and idle connections. What else is said
-    /// wins over it. Default: false.
+    /// True if all workloads are measured in 20 rounds of 2 s, and idle connections. What else is
+    /// said wins over it. Default: false.
     pub thorough: Option<bool>,
-    /// Whether a mix that costs choose is measured after all else, to check them with. Default: as
+    /// True if a mix that costs choose is measured after all else, to check them with. Default: as
     /// `thorough`.
     pub hold_out: Option<bool>,
-    /// What every hop is made of: `builtin`, `nginx` or `haproxy`. Default: `builtin`.
+    /// Engine of every hop: `builtin`, `nginx` or `haproxy`. Default: `builtin`.
     pub engine: Option<EngineName>,
-    /// The protocol of requests where the client speaks TLS: `http/1.1` or `h2`. Default: `http/1.1`.
+    /// The protocol of requests where the client speaks TLS: `http/1.1` or `h2`. Default:
+    /// `http/1.1`.
     pub protocol: Option<ProtocolName>,
-    /// Whether each hop is in a network namespace of its own, joined to its neighbours by veth, so that
-    /// each pays for the packets that it receives. Takes root. Default: false.
+    /// True if each hop is in a network namespace of its own, joined to its neighbours by veth, so
+    /// that each pays for the packets that it receives. Takes root. Default: false.
     pub netns: Option<bool>,
     /// The kind of every key. Default: `ecdsa-p256`.
     pub key: Option<KeyKind>,
     /// A directory of `tlsbench pki`, whose certificates are used. Default: certificates are made.
     pub pki: Option<PathBuf>,
-    /// What the order within rounds follows from. Default: 1.
+    /// Seed of the order within rounds. Default: 1.
     pub seed: Option<u64>,
     /// Idle upstream connections of an HTTP hop. Default: 64.
     pub pool: Option<u32>,
@@ -52,20 +54,20 @@ pub struct LabDraft {
     pub response_bytes: Option<u64>,
     /// Idle connections that are held to see their memory. Default: 0; 500 where `thorough`.
     pub idle_connections: Option<u32>,
-    /// What the hop of a role is made of. Default: as `engine` says.
+    /// Engine of the hop of a role. Default: as `engine` says.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub engines: BTreeMap<Role, EngineName>,
-    /// How TLS is spoken on every link that has it: `version`, `suites`, `groups`, `provider`, and with
-    /// `pki` a `ca_bundle`.
+    /// TLS of every link that has it: `version`, `suites`, `groups`, `provider`, and with `pki` a
+    /// `ca_bundle`.
     #[serde(default)]
     pub tls: TlsDraft,
-    /// How long slices of the CPU pass are, and how many: `round`, `rounds`, `warm_up`.
+    /// Length and number of slices in the CPU pass: `round`, `rounds`, `warm_up`.
     #[serde(default)]
     pub timing: TimingDraft,
     /// The latency pass.
     #[serde(default)]
     pub latency: LatencyDraft,
-    /// What the workload `mix` is.
+    /// The traffic of the workload `mix`.
     #[serde(default)]
     pub mix: MixDraft,
     /// Placements of one's own.
@@ -79,7 +81,7 @@ pub struct LabDraft {
 pub struct LatencyDraft {
     /// Rounds of it. Default: 6, and no more than `timing.rounds`.
     pub rounds: Option<u32>,
-    /// How long each slice is. Default: `timing.round`, or 400ms.
+    /// Length of each slice. Default: `timing.round`, or 400ms.
     #[serde(default, with = "span")]
     pub round: Option<Nanos>,
     /// Time before it that is not measured. Default: `timing.warm_up`, or 50ms.
@@ -107,9 +109,9 @@ pub struct MixDraft {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlacementDraft {
-    /// What it is called in tables: a-z, 0-9 and `-`. Required.
+    /// Name in tables: a-z, 0-9 and `-`. Required.
     pub name: String,
-    /// Its hops, from the client on; the last is the backend. Required.
+    /// Hops, from the client on; the last is the backend. Required.
     pub hops: Vec<PlacementHopDraft>,
 }
 
@@ -117,21 +119,23 @@ pub struct PlacementDraft {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlacementHopDraft {
-    /// What it is there for: `lb`, `ingress`, `sidecar` or `backend`, each once. Required.
+    /// Role: `lb`, `ingress`, `sidecar` or `backend`, each once. Required.
     pub role: Role,
-    /// What it does: `relay`, `sni-relay`, `http` or `backend`. Required.
+    /// Kind: `relay`, `sni-relay`, `http` or `backend`. Required.
     pub kind: HopKind,
-    /// What it ends: `plain`, `tls` or `mtls`. Default: `plain`; a relay then passes on what it gets.
+    /// TLS that it terminates: `plain`, `tls` or `mtls`. Default: `plain`; a relay then passes on
+    /// what it gets.
     pub listen: Option<LinkSecurity>,
-    /// What it begins: likewise. Default: `plain`.
+    /// TLS that it originates: `plain`, `tls` or `mtls`. Default: `plain`.
     pub dial: Option<LinkSecurity>,
-    /// Whether a relay tells the next hop its client's address by the PROXY protocol. Default: false.
+    /// True if a relay tells the next hop its client's address by the PROXY protocol. Default:
+    /// false.
     pub proxy_protocol: Option<bool>,
     /// Equal servers that a builtin hop stands for. Default: 1.
     pub replicas: Option<NonZeroU32>,
-    /// Whose the keys of their session tickets are: `own` or `shared`. Default: `shared`.
+    /// Scope of their session ticket keys: `own` or `shared`. Default: `shared`.
     pub ticket_keys: Option<TicketKeys>,
-    /// How much later a builtin relay passes on what it gets, each way. Default: `0s`.
+    /// Delay that a built-in relay adds each way. Default: `0s`.
     #[serde(default, with = "span")]
     pub delay: Option<Nanos>,
 }

@@ -1,5 +1,5 @@
-//! Scenarios of placements as TOML: reading that names line, key and cure, and printing that reads back
-//! equal.
+//! Scenarios of placements as TOML: reading that names line, key and cure, and printing that reads
+//! back equal.
 
 use toml::de::DeTable;
 
@@ -15,7 +15,7 @@ use crate::toml_file::read_toml;
 mod tests;
 
 impl LabDraft {
-    /// Whether a scenario file is about placements. One that is no TOML is about neither.
+    /// Returns true if a scenario file is about placements. One that is no TOML is about neither.
     #[must_use]
     pub fn is_in(text: &str) -> bool {
         let Ok(root) = DeTable::parse(text) else { return false };

@@ -1,5 +1,5 @@
-//! From a draft to a lab: defaults are filled in, names become placements, and what a lab does not have
-//! is refused.
+//! Turns a draft into a lab: fills in defaults, resolves names to placements, and refuses what a
+//! lab does not have.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub struct LabRequest {
     pub lab: Lab,
     /// A directory of `tlsbench pki`; nothing where certificates are made for the run.
     pub pki: Option<PathBuf>,
-    /// What is trusted instead of that directory's root.
+    /// PEM file of roots that are trusted instead of that directory's root.
     pub ca_bundle: Option<PathBuf>,
 }
 
@@ -76,7 +76,8 @@ impl LabDraft {
             idle_connections: self.idle_connections.unwrap_or(usual.idle_connections),
         };
         let mut all = problems.0;
-        // Placements were looked at where they are described; that none is left follows from a name.
+        // Placements were looked at where they are described; that none is left follows from a
+        // name.
         let more = lab.problems_but_of_placements().into_iter();
         let is_named =
             all.iter().any(|problem| matches!(&*problem.key, "placement" | "placements"));
@@ -87,7 +88,7 @@ impl LabDraft {
         }
     }
 
-    /// In the order of tables, each once.
+    /// Workloads in the order of tables, each once.
     fn workloads(&self, usual: &Lab) -> Vec<Workload> {
         let Some(named) = &self.workloads else { return usual.workloads.clone() };
         Workload::ALL.iter().filter(|workload| named.contains(workload)).copied().collect()
@@ -145,7 +146,7 @@ impl LabDraft {
     }
 }
 
-/// What workloads and placements say, and no key does.
+/// Refuses keys that workloads and placements decide.
 fn refuse(tls: &TlsDraft, timing: &TimingDraft, problems: &mut Problems) {
     let cure = "leave it out, and choose workloads and placements that do so";
     for (key, said) in [
@@ -209,6 +210,6 @@ impl From<&PlacementHopDraft> for PlacementHop {
     }
 }
 
-/// Placements of one run: at the half minute that each takes of the default round, more than an hour
-/// and a half for every round.
+/// Placements of one run: at the half minute that each takes of the default round, more than an
+/// hour and a half for every round.
 pub(super) const PLACEMENTS_MAX: usize = 200;

@@ -1,4 +1,4 @@
-//! What the load engine is told for one slice of a lab: a placement under a workload.
+//! The scenario of one slice of a lab: a placement under a workload.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub struct ClientFiles {
     pub ca_bundle: PathBuf,
     /// The client's certificate and its chain.
     pub certificate: PathBuf,
-    /// Its key.
+    /// Private key.
     pub key: PathBuf,
 }
 
@@ -56,8 +56,8 @@ impl Lab {
         finish(self.draft(placement, Workload::Full, files, name), load, timing)
     }
 
-    /// A slice of the latency pass: an open loop of connections, with a full handshake and a request
-    /// each.
+    /// A slice of the latency pass: an open loop of connections, with a full handshake and a
+    /// request each.
     ///
     /// # Errors
     /// When slices or rounds are of no use, or less than one connection arrives in a slice.

@@ -1,20 +1,20 @@
-//! How long a lab takes: what is measured, and what starting and reading take besides.
+//! Estimated duration of a lab: measuring, starting and reading.
 
 use super::{Lab, Workload};
 use crate::units::Nanos;
 
 impl Lab {
-    /// How long hops are left alone with their idle connections in each reading, to see what they use.
+    /// Time that hops are left alone with their idle connections in each reading.
     pub const REST: Nanos = Nanos::from_millis(1_000);
 
-    /// How long it takes, about.
+    /// Estimated duration.
     #[must_use]
     pub fn span(&self) -> Nanos {
         let passes = [self.pilot_span(), self.cpu_span(), self.latency_span(), self.check_span()];
         passes.into_iter().fold(self.idle_span(), |sum, part| sum + part)
     }
 
-    /// How many placements the pilot looks at: as many as fit into eight seconds.
+    /// Number of placements that the pilot looks at: those that fit into eight seconds.
     #[must_use]
     pub fn piloted(&self) -> usize {
         let each = (self.start() + self.pilot_slice()).0.max(1);
@@ -22,19 +22,19 @@ impl Lab {
         self.placements.len().min(most)
     }
 
-    /// How long the pilot looks at each, its warm-up included.
+    /// Time that the pilot looks at each placement, its warm-up included.
     #[must_use]
     pub fn pilot_slice(&self) -> Nanos {
         PILOT_SLICE.min(self.slice_ns) + PILOT_WARM_UP
     }
 
-    /// How long the pilot takes.
+    /// Duration of the pilot.
     #[must_use]
     pub fn pilot_span(&self) -> Nanos {
         times(self.start() + self.pilot_slice(), self.piloted())
     }
 
-    /// How long the CPU pass takes.
+    /// Duration of the CPU pass.
     #[must_use]
     pub fn cpu_span(&self) -> Nanos {
         let topologies = self.topologies(0);
@@ -44,7 +44,7 @@ impl Lab {
         times(round, usize::try_from(self.rounds).unwrap_or(usize::MAX))
     }
 
-    /// How long the latency pass takes.
+    /// Duration of the latency pass.
     #[must_use]
     pub fn latency_span(&self) -> Nanos {
         let Some(pass) = self.latency else { return Nanos(0) };
@@ -53,7 +53,7 @@ impl Lab {
         times(round, usize::try_from(pass.rounds).unwrap_or(usize::MAX))
     }
 
-    /// How long it takes to measure what is held out.
+    /// Duration of the hold-out rounds.
     #[must_use]
     pub fn check_span(&self) -> Nanos {
         let rounds = self.rounds.saturating_sub(self.mixed_from());
@@ -63,7 +63,7 @@ impl Lab {
         }
     }
 
-    /// How often hops are read with idle connections, started afresh.
+    /// Number of readings with idle connections; for each, hops are started afresh.
     #[must_use]
     pub fn idle_rounds(&self) -> u32 {
         match self.idle_connections {
@@ -72,7 +72,7 @@ impl Lab {
         }
     }
 
-    /// How long the look at idle connections takes.
+    /// Duration of the readings with idle connections.
     #[must_use]
     pub fn idle_span(&self) -> Nanos {
         let held = times(CONNECTING, usize::try_from(self.idle_connections).unwrap_or(usize::MAX));
@@ -81,7 +81,7 @@ impl Lab {
         times(round, usize::try_from(self.idle_rounds()).unwrap_or(usize::MAX))
     }
 
-    /// How long it takes to put a placement up, and to take it down.
+    /// Time to start a placement, and to stop it.
     fn start(&self) -> Nanos {
         if self.netns { START + JOINING } else { START }
     }
@@ -91,24 +91,24 @@ fn times(span: Nanos, count: usize) -> Nanos {
     Nanos(span.0.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX)))
 }
 
-/// Starting three hops and waiting until each answers: 130 ms for builtin ones, 180 ms for nginx, on two
-/// busy cores.
+/// Starting three hops and waiting until each answers: 130 ms for builtin ones, 180 ms for nginx,
+/// on two busy cores.
 const START: Nanos = Nanos::from_millis(150);
-/// Three links between network namespaces, on two cores that others kept busy: 40 ms to make them, and
-/// 100 ms to take them away.
+/// Three links between network namespaces, on two cores that others kept busy: 40 ms to make them,
+/// and 100 ms to take them away.
 const JOINING: Nanos = Nanos::from_millis(140);
-/// What a slice takes beyond its time: threads, and a look at all processes.
+/// Time that a slice takes besides its length: threads, and a look at all processes.
 const READING: Nanos = Nanos::from_millis(15);
-/// With five readings the interval is 1.2 times their standard deviation to each side, and more would
-/// narrow it little: with ten it is 0.7 times.
+/// Largest number of readings. With five the interval is 1.2 standard deviations to each side, and
+/// more would narrow it little: with ten it is 0.7.
 const IDLE_ROUNDS_MAX: u32 = 5;
 /// A handshake and a request through three hops, one after the other.
 const CONNECTING: Nanos = Nanos::from_millis(2);
-/// Until hops are through with the last of them.
+/// Time until hops are done with the last connection.
 const SETTLING: Nanos = Nanos::from_millis(100);
 /// The pilot's share of the 20 s within which a first table is there.
 const PILOT_MAX: Nanos = Nanos::from_millis(8_000);
 /// Some hundred connections, enough for a first look.
 const PILOT_SLICE: Nanos = Nanos::from_millis(250);
-/// Until each of the generator's connections was used once.
+/// Time until each of the generator's connections was used once.
 pub(super) const PILOT_WARM_UP: Nanos = Nanos::from_millis(50);

@@ -1,4 +1,4 @@
-//! What keeps a placement from being measured.
+//! Problems that keep a placement from being measured.
 
 use super::{LinkSecurity, Placement, PlacementHop, Role};
 use crate::hop::{DELAY_MAX, HopKind, REPLICAS_MAX};
@@ -61,7 +61,7 @@ impl Placement {
     }
 }
 
-/// What only some kinds of hop have.
+/// Refuses settings that only other kinds of hop have.
 fn check_kind(hop: &PlacementHop, key: &dyn Fn(&str) -> String, problems: &mut Problems) {
     let is_relay = matches!(hop.kind, HopKind::Relay | HopKind::SniRelay);
     if hop.kind == HopKind::SniRelay

@@ -2,8 +2,8 @@
 
 use super::{LinkSecurity, Placement};
 
-/// `client ══ lb http ── ingress http ── backend`: double lines carry TLS, and a hop that a double line
-/// ends at has the key. Whoever passes TLS on stands in brackets.
+/// `client ══ lb http ── ingress http ── backend`: double lines carry TLS, and a hop that a double
+/// line ends at has the key. Whoever passes TLS on stands in brackets.
 pub(super) fn line(placement: &Placement) -> String {
     let mut text = "client".to_owned();
     for (hop, link) in placement.hops.iter().zip(placement.links()) {

@@ -9,21 +9,21 @@ use crate::hop::{
 };
 use crate::scenario::{ProtocolName, Verify};
 
-/// What all hops of a placement have in common.
+/// Settings that all hops of a placement share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wiring {
-    /// What every server and client trusts, PEM.
+    /// Root that every server and client trusts, PEM.
     pub root: String,
-    /// The certificate of every hop that ends TLS: the same, so that each costs the same. It is valid
-    /// for [`Role::host`] of each.
+    /// The certificate of every hop that ends TLS: the same, so that each costs the same. It is
+    /// valid for [`Role::host`] of each.
     pub server: PemIdentity,
     /// The certificate of every hop that begins TLS where both sides have one.
     pub client: PemIdentity,
-    /// What every link with TLS may negotiate.
+    /// Parameters that every link with TLS may negotiate.
     pub cryptography: Cryptography,
     /// Session tickets; 0 means that nothing is resumed, upstream neither.
     pub tickets: u8,
-    /// What hops that end TLS agree to, towards the client.
+    /// Protocols that hops which terminate TLS agree to, towards the client.
     pub alpn: Vec<ProtocolName>,
     /// Idle upstream connections that an HTTP hop keeps.
     pub pool: u32,
@@ -34,7 +34,7 @@ pub struct Wiring {
 }
 
 impl Role {
-    /// What the hop is called in certificates.
+    /// Name of the hop in certificates.
     #[must_use]
     pub fn host(self) -> String {
         format!("{self}.lab.test")

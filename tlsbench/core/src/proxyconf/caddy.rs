@@ -1,5 +1,5 @@
-//! Caddy, from version 2.6: its JSON, with nothing on that it does by itself. As Debian packs it, it
-//! speaks HTTP only.
+//! Caddy, from version 2.6: its JSON, with nothing on that it does by itself. As Debian packs it,
+//! it speaks HTTP only.
 
 use serde_json::{Value as Json, json};
 
@@ -224,7 +224,7 @@ fn unsupported(what: String, cure: &'static str) -> UnsupportedFeature {
 }
 
 const ENGINE: &str = "Caddy";
-/// It ends when it is told to, whatever connections there are; without a word it waits for them.
+/// Grace period at the end: without one, Caddy waits for all connections.
 const GRACE: &str = "1ms";
-/// What Go sends with its length and not in chunks, when nobody says the length.
+/// Longest body that Go sends with a length instead of in chunks if nobody says the length.
 const INLINE_MAX: u64 = 2_048;

@@ -202,6 +202,6 @@ fn unsupported(what: &str, cure: &'static str) -> UnsupportedFeature {
 }
 
 const ENGINE: &str = "HAProxy";
-/// The longest response, in bytes: it has to fit into one of HAProxy's buffers, 16,384 bytes less what is kept for rewriting
-/// (`tune.maxrewrite`, 1,024) and the headers.
+/// The longest response, in bytes: it has to fit into one of HAProxy's buffers, 16,384 bytes less
+/// what is kept for rewriting (`tune.maxrewrite`, 1,024) and the headers.
 pub const RESPONSE_MAX: u64 = 15_000;

@@ -9,17 +9,18 @@ use super::{
 use crate::hop::{Cryptography, Dial, DialTls, Forwarded, Hop, HopKind, Listen, ListenTls};
 use crate::scenario::{ProtocolName, Version};
 
-/// What an nginx is like.
+/// Features of an installed nginx.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NginxBuild {
-    /// Its version.
+    /// Version.
     pub version: (u32, u32, u32),
     /// The file of its stream module, where that is not built in.
     pub stream_module: Option<String>,
 }
 
-/// An nginx that is this hop. With `counts` it keeps [`HANDSHAKE_LOG`], a few bytes for each connection:
-/// in memory where it is one process, and then written when it is told to open its logs anew.
+/// An nginx that is this hop. With `counts` it keeps [`HANDSHAKE_LOG`], a few bytes for each
+/// connection: in memory where it is one process, and then written when it is told to open its logs
+/// anew.
 ///
 /// # Errors
 /// When nginx cannot do what the hop does.

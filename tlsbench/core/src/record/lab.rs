@@ -15,56 +15,56 @@ use crate::words::words;
 pub struct LabRecord {
     /// The version of this format, [`SCHEMA`].
     pub schema: u32,
-    /// Which kind of record it is: `placements`.
+    /// Kind of record: `placements`.
     pub kind: String,
     /// The program that wrote it, and its version.
     pub program: String,
-    /// When the run began: RFC 3339, in UTC with `Z`.
+    /// Begin of the run: RFC 3339, in UTC with `Z`.
     pub started: String,
-    /// When it ended, likewise.
+    /// End of the run: RFC 3339, in UTC with `Z`.
     pub ended: String,
-    /// Whether every round was measured.
+    /// True if every round was measured.
     pub complete: bool,
-    /// Why not, in a run that was interrupted.
+    /// Reason why the run was interrupted, if it was.
     pub interrupted: Option<String>,
-    /// What was to be measured.
+    /// The lab that was asked for.
     pub lab: Lab,
-    /// Where it ran.
+    /// Environment of the run.
     pub environment: Environment,
-    /// What happened meanwhile and may matter, in order.
+    /// Events during the run that may matter, in order.
     pub notes: Vec<Note>,
     /// Cores that the load generator kept to; none where it had no core to itself.
     pub generator_cores: Vec<u32>,
     /// Cores that hops kept to.
     pub hop_cores: Vec<u32>,
-    /// Who the kernel charged for the receiving of packets.
+    /// Process that the kernel charged for receiving packets.
     #[serde(default)]
     pub receiving: Receiving,
-    /// Who else used the CPUs.
+    /// CPU time of other processes.
     pub others: Option<OtherProcesses>,
-    /// What was seen of each placement before the rounds.
+    /// Results of the pilot for each placement.
     pub pilot: Vec<PilotRecord>,
-    /// What was measured: each placement under each workload that suits it, and in the latency pass.
+    /// Trials: each placement under each workload that suits it, and in the latency pass.
     pub trials: Vec<TrialRecord>,
-    /// What idle connections take.
+    /// Memory and CPU time of idle connections.
     pub idle: Vec<IdleRecord>,
-    /// What was held out of the cost model to check it with.
+    /// The mix that was held out of the cost model to check it.
     #[serde(default)]
     pub held_out: Option<HeldOut>,
 }
 
-/// Whose CPU time the receiving of packets is.
+/// Process that is charged for receiving packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Receiving {
-    /// That of whoever sends them: the kernel hands them over in the sender's context.
+    /// The sender: the kernel delivers packets in its context.
     #[default]
     Sender,
-    /// That of whoever receives them: a thread of the kernel does it, which counts as the receiver's.
+    /// The receiver: a thread of the kernel delivers packets, and is counted with the receiver.
     Receiver,
 }
 
-/// A mix that was chosen by what costs came to in the first rounds, and measured in the others to check
-/// costs with.
+/// A mix that was chosen by what costs came to in the first rounds, and measured in the others to
+/// check costs with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeldOut {
@@ -82,33 +82,33 @@ pub struct HeldOut {
 pub struct PilotRecord {
     /// The placement's name.
     pub placement: String,
-    /// What it did in a second.
+    /// Operations per second.
     pub operations_per_second: f64,
-    /// How busy the generator's busiest thread was: 0 to 1.
+    /// Utilisation of the generator's busiest thread: 0 to 1.
     pub generator_share: f64,
     /// CPU time of each hop per operation in nanoseconds, from the client on.
     pub hops_ns: Vec<f64>,
 }
 
-/// A placement's hops with connections that stand and do nothing, read once: their memory, and the CPU
-/// time that they take all the same.
+/// A placement's hops with connections that stand and do nothing, read once: their memory, and the
+/// CPU time that they take all the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IdleRecord {
     /// The placement's name.
     pub placement: String,
-    /// Which reading, from 0; each is of hops that were started afresh.
+    /// The reading, from 0; for each, hops are started afresh.
     #[serde(default)]
     pub round: u32,
-    /// How many connections stood, each after one request.
+    /// Idle connections, each after one request.
     pub connections: u32,
-    /// Its hops, from the client on.
+    /// Hops, from the client on.
     pub hops: Vec<IdleHop>,
 }
 
 /// A hop with and without idle connections.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IdleHop {
-    /// What it is there for.
+    /// Role.
     pub role: Role,
     /// Resident before there was any connection.
     pub before_bytes: u64,
@@ -116,8 +116,8 @@ pub struct IdleHop {
     pub after_bytes: u64,
     /// The difference for each of them, however many the hop had open upstream.
     pub bytes_per_connection: f64,
-    /// What it used while they stood and nothing was asked; nothing in older records, and where a process
-    /// of it ended meanwhile.
+    /// CPU time while the connections were idle; `None` in older records, and where a process ended
+    /// meanwhile.
     #[serde(default)]
     pub rest: Option<Rest>,
 }
@@ -129,7 +129,7 @@ pub struct OtherProcesses {
     pub share: f64,
     /// The name of the process that used most.
     pub top: String,
-    /// What it used, in nanoseconds.
+    /// CPU time of it, in nanoseconds.
     pub top_ns: Nanos,
 }
 
@@ -140,40 +140,41 @@ pub struct TrialRecord {
     pub placement: String,
     /// The workload.
     pub workload: Workload,
-    /// What was measured of it.
+    /// Kind of measurement.
     pub pass: Pass,
     /// Connections per second that were asked for in the latency pass; nothing in the CPU pass.
     pub rate: Option<f64>,
-    /// What the load engine was told, TOML.
+    /// Scenario that the load engine ran, TOML.
     pub scenario: String,
-    /// What came of it at the client.
+    /// Results at the client.
     pub client: TargetRecord,
-    /// What the client made in each round, the warm-up included: the other side of what hops counted.
+    /// Counts of the client in each round, the warm-up included: the other side of the hops'
+    /// counters.
     #[serde(default)]
     pub made: Vec<MadeRound>,
-    /// Its hops, from the client on.
+    /// Hops, from the client on.
     pub hops: Vec<HopRecord>,
 }
 
 /// A hop of a placement under one workload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HopRecord {
-    /// What it is there for.
+    /// Role.
     pub role: Role,
-    /// What it does.
+    /// Kind.
     pub kind: HopKind,
-    /// What it is made of.
+    /// Engine.
     pub engine: EngineName,
-    /// What it does in another way than was asked for.
+    /// Differences between the request and what the engine does.
     pub notes: Vec<String>,
-    /// What it used, round by round, as the client's rounds.
+    /// Usage of each of the client's rounds.
     pub rounds: Vec<HopRound>,
 }
 
-/// What a hop used in one round.
+/// Usage of a hop in one round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HopRound {
-    /// Which round, from 0.
+    /// The round, from 0.
     pub round: u32,
     /// CPU time, waiting and switches.
     #[serde(flatten)]
@@ -181,16 +182,16 @@ pub struct HopRound {
     /// Memory at its end.
     #[serde(flatten)]
     pub memory: Memory,
-    /// What its engine counted from the first connection to the last, the warm-up included; nothing
-    /// where it does not count.
+    /// Counters of its engine from the first connection to the last, the warm-up included; `None`
+    /// if it has none.
     #[serde(default)]
     pub counted: Option<EngineCounters>,
 }
 
-/// What a client made in one round.
+/// Counts of a client in one round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeRound {
-    /// Which round, from 0.
+    /// The round, from 0.
     pub round: u32,
     /// Connections, handshakes and requests.
     pub made: EngineCounters,
@@ -222,13 +223,13 @@ impl LabRecord {
         serde_json::to_string_pretty(self).map_err(RecordError::Read)
     }
 
-    /// What was measured of a placement's CPU time under a workload.
+    /// The trial of a placement's CPU time under a workload.
     #[must_use]
     pub fn trial(&self, placement: &str, workload: Workload) -> Option<&TrialRecord> {
         self.find(placement, workload, Pass::Cpu)
     }
 
-    /// What was measured of a placement's times under a workload.
+    /// The trial of a placement's latency under a workload.
     #[must_use]
     pub fn latency_trial(&self, placement: &str, workload: Workload) -> Option<&TrialRecord> {
         self.find(placement, workload, Pass::Latency)
@@ -269,14 +270,14 @@ impl LabRecord {
 }
 
 impl TrialRecord {
-    /// What gates and the load engine call it: placement and workload, and the pass unless it is the
+    /// Name in gates and in the load engine: placement and workload, and the pass unless it is the
     /// CPU pass.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.client.name
     }
 
-    /// In each round: which, operations that succeeded, and CPU time of all hops together.
+    /// Rounds: index, operations that succeeded, and CPU time of all hops together.
     pub fn rounds(&self) -> impl Iterator<Item = (u32, u64, Nanos)> + '_ {
         self.client.rounds.iter().map(|round| {
             let of_round = self.hops.iter().flat_map(|hop| &hop.rounds);

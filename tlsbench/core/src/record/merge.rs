@@ -11,8 +11,8 @@ use crate::units::Nanos;
 /// The order of merging does not matter but for the numbers of generators.
 ///
 /// # Errors
-/// When there is none, when one is of another schema, scenario or target than the first, was measured at
-/// another time, or is there twice.
+/// When there is none, when one is of another schema, scenario or target than the first, was
+/// measured at another time, or is there twice.
 pub fn merge(records: impl IntoIterator<Item = RunRecord>) -> Result<RunRecord, RecordError> {
     let mut records = records.into_iter();
     let mut all = records.next().ok_or(RecordError::Empty)?;
@@ -63,7 +63,8 @@ fn check_schema(record: &RunRecord) -> Result<(), RecordError> {
     }
 }
 
-/// Whether a round of one record is there already: no two generators take the same nanoseconds and bytes.
+/// Returns true if a round of one record is there already: no two generators take the same
+/// nanoseconds and bytes.
 fn is_copy(all: &RunRecord, record: &RunRecord) -> bool {
     record.targets.iter().any(|target| {
         let known = all.targets.iter().filter(|known| known.name == target.name);
@@ -78,8 +79,8 @@ fn is_copy(all: &RunRecord, record: &RunRecord) -> bool {
     })
 }
 
-/// Rates of rounds of one number are added, so these rounds must overlap: generators begin within a round
-/// of each other. What has no rounds, or no times, adds none.
+/// Rates of rounds of one number are added, so these rounds must overlap: generators begin within a
+/// round of each other. What has no rounds, or no times, adds none.
 fn check_time(all: &RunRecord, record: &RunRecord, index: usize) -> Result<(), RecordError> {
     let rounds = [all, record].into_iter().flat_map(|record| &record.targets);
     let shortest = rounds.flat_map(|target| &target.rounds).map(|round| round.wall_ns).min();
@@ -112,8 +113,8 @@ fn is_before(one: &str, other: &str) -> bool {
     }
 }
 
-/// What must be the same: everything but where connections come from, and the random sequence.
-/// A text that is no scenario must be the same itself.
+/// The part of a scenario that must be equal: everything except source addresses and the random
+/// sequence. A text that is no scenario must be equal itself.
 fn comparable(scenario: &str) -> Result<Draft, &str> {
     let mut draft = Draft::from_toml(scenario).map_err(|_| scenario)?;
     draft.sources = None;
@@ -149,5 +150,5 @@ fn add_target(
     Ok(())
 }
 
-/// What stands between the words of several records.
+/// Separator between the texts of several records.
 const BETWEEN: &str = "; ";

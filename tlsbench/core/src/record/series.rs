@@ -87,7 +87,7 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
     if digits { Err("the histogram has more than three digits") } else { Ok(plain) }
 }
 
-/// What a V2 deflate histogram begins with: 0x1c849304, and 0x10 for counts of any length; big endian.
+/// Cookie of a V2 deflate histogram: 0x1c849304, and 0x10 for counts of any length; big endian.
 const DEFLATE_COOKIE: [u8; 4] = [0x1c, 0x84, 0x93, 0x14];
 /// The cookie and the length of what follows.
 const DEFLATE_HEAD_BYTES: usize = 8;

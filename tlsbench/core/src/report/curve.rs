@@ -11,22 +11,22 @@ pub struct CurvePoint {
     pub quantile: f64,
     /// The time.
     pub ns: Nanos,
-    /// Whether it is only known to be that or more, for missed starts.
+    /// True if it is only known to be that or more, for missed starts.
     pub at_least: bool,
 }
 
-/// What a phase of a target timed, as values in ascending order with how many are no larger.
+/// Cumulative counts of a phase: values in ascending order with the number that are no larger.
 pub(super) struct CumulativeCounts {
     steps: Vec<(u64, Nanos)>,
     timed: u64,
-    /// Of these, those that are not told from the longest wait or shorter.
+    /// Counts of values that are not told from the longest wait or shorter.
     within: u64,
     missed: u64,
     wait_max: Nanos,
 }
 
 impl CumulativeCounts {
-    /// Nothing where nothing was timed or missed.
+    /// Reads the histogram of a phase; `None` if nothing was timed or missed.
     pub(super) fn of(target: &TargetRecord, phase: Phase, wait_max: Nanos) -> Option<Self> {
         let mut steps = Vec::new();
         let (mut seen, mut within): (u64, u64) = (0, 0);
@@ -50,7 +50,7 @@ impl CumulativeCounts {
         })
     }
 
-    /// How many were timed.
+    /// Number of timed values.
     pub(super) const fn timed(&self) -> u64 {
         self.timed
     }
@@ -96,7 +96,7 @@ impl CumulativeCounts {
 
 /// Fine enough that no bend is lost at the width of a page.
 const POINTS_PER_NINE: f64 = 12.0;
-/// To 99.999 %: five nines of 12 points.
+/// Points up to 99.999 %: five nines of 12 points.
 const POINTS_MAX: u32 = 60;
 
 #[cfg(test)]

@@ -7,15 +7,15 @@ use crate::warning::{Family, Gate};
 /// A gate that is shut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GateReport {
-    /// Which gate.
+    /// Name of the gate.
     pub name: &'static str,
     /// The target, where it is one.
     pub target: Option<String>,
-    /// What was seen, with the number.
+    /// Observation, with the number.
     pub seen: String,
-    /// What likely causes it.
+    /// Likely cause.
     pub cause: String,
-    /// What to do about it.
+    /// Cure.
     pub cure: String,
     /// Families without a verdict for it.
     pub spoils: &'static [Family],

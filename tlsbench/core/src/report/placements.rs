@@ -1,5 +1,5 @@
-//! What is reported of a run over placements: which they are, what each hop costs, and what may be said
-//! of one beside another.
+//! Reports of runs over placements: the placements, the cost of each hop, and the verdict on one
+//! beside another.
 //!
 //! Verdicts and gates are judged anew from the record; nothing is judged here.
 
@@ -30,58 +30,58 @@ pub use trial::{HopReport, MedianReport, TrialReport};
 /// A run over placements.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LabReport {
-    /// What the record is called here: the file that was named.
+    /// Name of the record's file.
     pub record: String,
     /// The program that measured, and its version.
     pub program: String,
-    /// When the run began: RFC 3339.
+    /// Begin of the run: RFC 3339.
     pub started: String,
-    /// When it ended, likewise.
+    /// End of the run: RFC 3339.
     pub ended: String,
-    /// Whether every round was measured.
+    /// True if every round was measured.
     pub complete: bool,
-    /// Why not.
+    /// Reason why the run was interrupted, if it was.
     pub interrupted: Option<String>,
-    /// What happened meanwhile and may matter, in order.
+    /// Events during the run that may matter, in order.
     pub notes: Vec<Note>,
-    /// Whether no gate is shut: every figure may be judged.
+    /// True if no gate fails: every figure may be judged.
     pub valid: bool,
-    /// What the run says of where TLS should end, a sentence for each workload.
+    /// Conclusions on where TLS should end, one sentence per workload.
     pub statements: Vec<WorkloadStatement>,
     /// The gates that are shut.
     pub gates: Vec<GateReport>,
-    /// What was measured, twins included.
+    /// Placements that were measured, baselines included.
     pub placements: Vec<PlacementReport>,
     /// Each placement under each workload that suits it.
     pub trials: Vec<TrialReport>,
     /// Each comparison that was declared.
     pub effects: Vec<EffectReport>,
-    /// Whether the costs that were fitted hold for traffic that they had not seen.
+    /// True if the costs that were fitted hold for traffic that they had not seen.
     pub model: Option<ModelReport>,
-    /// What idle connections take of each hop's memory.
+    /// Memory that idle connections take at each hop.
     pub idle: Vec<IdleReport>,
-    /// Where it ran.
+    /// Environment of the run.
     pub environment: Environment,
     /// Cores that the load generator kept to; none where it had no core to itself.
     pub generator_cores: Vec<u32>,
     /// Cores that hops kept to.
     pub hop_cores: Vec<u32>,
-    /// Whether each hop was in a network namespace of its own.
+    /// True if each hop was in a network namespace of its own.
     pub netns: bool,
-    /// Who the kernel charged for the receiving of packets.
+    /// Process that the kernel charged for receiving packets.
     pub receiving: Receiving,
-    /// Who else used the CPUs.
+    /// CPU time of other processes.
     pub others: Option<OtherProcesses>,
-    /// What was asked for, TOML.
+    /// The lab that was asked for, TOML.
     pub lab: String,
 }
 
-/// What is said of one workload.
+/// Conclusion on one workload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WorkloadStatement {
     /// The workload.
     pub workload: Workload,
-    /// Whether it is said of CPU time or of latency.
+    /// CPU time or latency.
     pub pass: Pass,
     /// One sentence.
     pub text: String,
@@ -90,33 +90,33 @@ pub struct WorkloadStatement {
 /// A placement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PlacementReport {
-    /// Its name.
+    /// Name.
     pub name: String,
     /// The same hops without TLS; nothing where it has none itself.
     pub twin: Option<String>,
-    /// Where TLS ends, in words.
+    /// Sentence on where TLS ends.
     pub ends: String,
-    /// Its hops, from the client on.
+    /// Hops, from the client on.
     pub hops: Vec<PlacementHopReport>,
 }
 
 /// A hop as it stands in a placement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PlacementHopReport {
-    /// What it is there for.
+    /// Role.
     pub role: Role,
-    /// What it does.
+    /// Kind.
     pub kind: HopKind,
-    /// What it is made of.
+    /// Engine.
     pub engine: EngineName,
-    /// What reaches it.
+    /// Protection of the link to it.
     pub link: LinkSecurity,
-    /// Whether it passes that on as it is.
+    /// True if it passes that on as it is.
     pub passes_on: bool,
 }
 
 impl LabReport {
-    /// What is to be said of a record, gates and verdicts judged anew.
+    /// Makes the report of a record and judges its gates and verdicts anew.
     #[must_use]
     pub fn new(name: impl Into<String>, record: &LabRecord) -> Self {
         let Verdicts { rows, findings, latency, gates, .. } = verdicts(record);
@@ -177,7 +177,7 @@ impl LabReport {
         }
     }
 
-    /// What was measured of a placement under a workload, in a pass.
+    /// The trial of a placement under a workload, in a pass.
     #[must_use]
     pub fn trial(&self, placement: &str, workload: Workload, pass: Pass) -> Option<&TrialReport> {
         self.trials_of(workload, pass).find(|trial| trial.placement == placement)
@@ -248,7 +248,7 @@ impl PlacementReport {
     }
 }
 
-/// What a hop was made of, or was to be where it was never measured.
+/// Engine of a hop, or the one that was asked for if it was never measured.
 fn engine(record: &LabRecord, placement: &str, role: Role) -> EngineName {
     let of_placement = record.trials.iter().filter(|trial| trial.placement == placement);
     let measured = of_placement.flat_map(|trial| &trial.hops).find(|hop| hop.role == role);

@@ -195,7 +195,7 @@ fn secrets_of_a_record_do_not_reach_a_report() {
 const MAPS: &[&str] =
     &["addresses", "failures", "negotiated", "reasons", "statuses", "sysctls", "versions"];
 
-/// What is documented once, with its own fields elsewhere.
+/// Names that are documented once, with their own fields elsewhere.
 const ELSEWHERE: &[&str] =
     &["labs[].environment", "labs[].gates[]", "labs[].notes[]", "labs[].trials[].client"];
 

@@ -1,4 +1,4 @@
-//! How figures are spelled in every document that people read.
+//! Spelling of figures in every document that people read.
 
 use std::fmt;
 
@@ -38,7 +38,7 @@ pub fn micros(nanos: Option<&Estimate>) -> String {
     format!("{:.1} ± {:.1}", value / 1e3, (high - low) / 2e3)
 }
 
-/// How many times as much, with the ends of its interval: `1.32 ×, 1.28 to 1.36`.
+/// A ratio with the ends of its interval: `1.32 ×, 1.28 to 1.36`.
 #[must_use]
 pub fn ratio(ratio: Option<&Estimate>) -> String {
     let Some(Estimate { value, low, high, .. }) = ratio else { return NONE.to_owned() };
@@ -69,8 +69,8 @@ pub fn bytes(bytes: u64) -> String {
     }
 }
 
-/// What a connection takes, with half the width of its interval where it was read more than once:
-/// `12345 ± 67 B`.
+/// Memory per connection, with half the width of its interval if it was read more than once: `12345
+/// ± 67 B`.
 #[must_use]
 pub fn bytes_each(each: &BytesEach) -> String {
     let BytesEach { bytes_per_connection, interval } = each;

@@ -1,4 +1,5 @@
-//! What cannot be measured together. The engine never meets a scenario that has such a problem.
+//! Settings that cannot be measured together. The engine never meets a scenario that has such a
+//! problem.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What was said about a scenario so far, in a file or in flags: everything may be missing.
+//! A scenario as a file or flags gave it so far: everything may be missing.
 //!
 //! These are the tables and keys of the scenario file, so their comments are its manual. Nothing
 //! is checked here; `finish` does that.
@@ -17,16 +17,15 @@ use crate::words::words;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Draft {
-    /// Whether connections are closed once their handshake is confirmed, without a request.
+    /// True if connections are closed once their handshake is confirmed, without a request.
     /// Default: false.
     pub handshakes_only: Option<bool>,
-    /// How a connection ends: `server` (which has 5 ms for it, and then the client closes), `fin` or
-    /// `rst`. Default: `server`; `fin` where the server
-    /// cannot be asked to (`load.keep`, HTTP/2).
+    /// End of a connection: `server` (which has 5 ms for it, and then the client closes), `fin` or
+    /// `rst`. Default: `server`; `fin` where the server cannot be asked to (`load.keep`, HTTP/2).
     pub close: Option<Close>,
     /// Threads, each with its own loop, TLS configuration, sessions and histograms. Default: 1.
     pub threads: Option<u32>,
-    /// Whether each thread keeps to a core of its own. Default: false.
+    /// Pinning of threads to cores: `always`, `auto` or `never`. Default: `auto`.
     pub pin: Option<Pin>,
     /// Addresses that connections come from, in turn, all of one family. Default: the system's
     /// choice. One address has 28,232 ports for one endpoint.
@@ -39,19 +38,19 @@ pub struct Draft {
     pub abort_errors_above: Option<f64>,
     /// Endpoints, each measured by itself. At least one.
     pub target: Option<Vec<TargetDraft>>,
-    /// How TLS is spoken.
+    /// TLS parameters.
     #[serde(default)]
     pub tls: TlsDraft,
-    /// What is asked on a connection.
+    /// Request on a connection.
     #[serde(default)]
     pub request: RequestDraft,
-    /// When connections and requests begin.
+    /// Arrival of connections and requests.
     #[serde(default)]
     pub load: LoadDraft,
-    /// How long, and in how many parts.
+    /// Length and number of rounds.
     #[serde(default)]
     pub timing: TimingDraft,
-    /// How long things may take.
+    /// Time limits.
     #[serde(default, skip_serializing_if = "TimeoutDraft::is_empty")]
     pub timeout: TimeoutDraft,
 }
@@ -60,7 +59,7 @@ pub struct Draft {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetDraft {
-    /// What reports call it. Default: host and port of the URL.
+    /// Name in reports. Default: host and port of the URL.
     pub name: Option<String>,
     /// `http://` or `https://`, host, and where wanted port, path and query. Required. Default
     /// port: 80 or 443.
@@ -72,12 +71,12 @@ pub struct TargetDraft {
     pub connect_to: Option<Vec<SocketAddr>>,
 }
 
-/// How TLS is spoken: the table `[tls]`.
+/// TLS parameters: the table `[tls]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsDraft {
-    /// The versions that are offered: `1.2`, `1.3`, or `1.2,1.3`, of which the server chooses. Default:
-    /// `1.2,1.3`; between placements, where it is one, `1.3`.
+    /// The versions that are offered: `1.2`, `1.3`, or `1.2,1.3`, of which the server chooses.
+    /// Default: `1.2,1.3`; between placements, where it is one, `1.3`.
     pub version: Option<Versions>,
     /// Suites by preference: `aes-128-gcm`, `aes-256-gcm`, `chacha20-poly1305`. Default: the
     /// provider's own.
@@ -85,11 +84,11 @@ pub struct TlsDraft {
     /// Groups by preference: `x25519`, `p256`, `p384`, `x25519mlkem768`. Default: `x25519`, then
     /// `p256` and `p384`.
     pub groups: Option<Vec<Group>>,
-    /// Who does the cryptography: `ring` or `aws-lc-rs`. Default: `ring`.
+    /// Provider of the cryptography: `ring` or `aws-lc-rs`. Default: `ring`.
     pub provider: Option<Provider>,
     /// Share of handshakes that resume a session, 0 to 1. Default: 0.
     pub resume: Option<f64>,
-    /// Whether a resuming handshake sends its request as early data. Default: false.
+    /// True if a resuming handshake sends its request as early data. Default: false.
     pub early_data: Option<bool>,
     /// PEM file of a client certificate and its chain. Default: none.
     pub client_certificate: Option<PathBuf>,
@@ -97,12 +96,11 @@ pub struct TlsDraft {
     pub client_key: Option<PathBuf>,
     /// PEM file of the roots that are trusted. Default: the platform's.
     pub ca_bundle: Option<PathBuf>,
-    /// How much of a chain is verified how often: `every`, `same-chain`, `first` or `off`.
-    /// Default: `every`.
+    /// Extent of chain verification: `every`, `same-chain`, `first` or `off`. Default: `every`.
     pub verify: Option<Verify>,
 }
 
-/// What is asked: the table `[request]`.
+/// Request on a connection: the table `[request]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestDraft {
@@ -124,7 +122,7 @@ pub struct RequestDraft {
     pub expect_bytes: Option<u64>,
 }
 
-/// When things begin: the table `[load]`.
+/// Arrival of connections and requests: the table `[load]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoadDraft {
@@ -133,7 +131,7 @@ pub struct LoadDraft {
     /// machine or in a private network, else `closed`.
     #[serde(rename = "loop")]
     pub kind: Option<LoopName>,
-    /// Whether connections are kept instead of closed; in an open loop it is then requests that
+    /// True if connections are kept instead of closed; in an open loop it is then requests that
     /// arrive. Default: false.
     pub keep: Option<bool>,
     /// Requests on each connection before it is closed. Default: 1.
@@ -144,24 +142,24 @@ pub struct LoadDraft {
     /// Arrivals of an open loop per second, over all threads. Required there, but where a target
     /// is not on this machine or in a private network: default 50.
     pub rate: Option<f64>,
-    /// How arrivals are spread: `even` or `poisson`. Default: `even`.
+    /// Distribution of arrivals: `even` or `poisson`. Default: `even`.
     pub spread: Option<SpreadName>,
     /// Seed of a Poisson process. Default: 1.
     pub seed: Option<u64>,
     /// Most connections of an open loop at a time, over all threads. Default: 1,000; 64 where
     /// they are kept.
     pub pool: Option<u32>,
-    /// How long a start of an open loop may wait for the pool before it counts as missed, as
+    /// Time that a start of an open loop may wait for the pool before it counts as missed, as
     /// `500ms`. Default: `5s`.
     #[serde(default, with = "span")]
     pub wait_max: Option<Nanos>,
 }
 
-/// How long, and in how many parts: the table `[timing]`.
+/// Length and number of rounds: the table `[timing]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimingDraft {
-    /// How long each round is measured, as `500ms`. Default: `1s`.
+    /// Length of each round, as `500ms`. Default: `1s`.
     #[serde(default, with = "span")]
     pub round: Option<Nanos>,
     /// Operations in each round, over all threads, instead of a time. Default: none.
@@ -176,8 +174,8 @@ pub struct TimingDraft {
     pub ramp: Option<Nanos>,
 }
 
-/// How long things may take: the table `[timeout]`. What takes longer is given up and counted as
-/// failed by `timeout`.
+/// Time limits: the table `[timeout]`. What takes longer is given up and counted as failed by
+/// `timeout`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeoutDraft {
@@ -185,14 +183,14 @@ pub struct TimeoutDraft {
     /// end of the response, as `5s`. Default: `1m`.
     #[serde(default, with = "span")]
     pub operation: Option<Nanos>,
-    /// Until the TCP connection stands. Default: `5s`, at most `operation`.
+    /// Time to establish the TCP connection. Default: `5s`, at most `operation`.
     #[serde(default, with = "span")]
     pub connect: Option<Nanos>,
-    /// From there until the handshake is confirmed. Default: `10s`, at most `operation`.
+    /// Time from there to the confirmation of the handshake. Default: `10s`, at most `operation`.
     #[serde(default, with = "span")]
     pub handshake: Option<Nanos>,
-    /// From the request to the first byte of the response. Default: `operation` where that is said,
-    /// else `30s`.
+    /// Time from the request to the first byte of the response. Default: `operation` where that is
+    /// given, else `30s`.
     #[serde(default, with = "span")]
     pub first_byte: Option<Nanos>,
     /// The whole run, which then ends before its time and keeps what was measured. Default: none.
@@ -203,9 +201,9 @@ pub struct TimeoutDraft {
 /// The two loops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoopName {
-    /// So many connections, each as fast as it can.
+    /// A fixed number of connections, each as fast as it can.
     Closed,
-    /// At a rate.
+    /// A fixed rate.
     Open,
 }
 
@@ -262,7 +260,7 @@ layered!(LoadDraft {
 });
 
 impl TimeoutDraft {
-    /// Whether no limit was said.
+    /// Returns true if no limit was said.
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -49,8 +49,8 @@ impl Scenario {
         toml::to_string(&draft)
     }
 
-    /// The same without what may be secret, as records keep it: values of headers and of parameters of a
-    /// URL but a few, and the body, which becomes its length.
+    /// The same without what may be secret, as records keep it: values of headers and of parameters
+    /// of a URL but a few, and the body, which becomes its length.
     #[must_use]
     pub fn redacted(&self) -> Self {
         let mut scenario = self.clone();

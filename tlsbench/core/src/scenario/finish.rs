@@ -1,5 +1,5 @@
-//! From a draft to a scenario: defaults are filled in, and what was said about something that the
-//! scenario does not have is refused.
+//! Turns a draft into a scenario: fills in defaults, and refuses settings of something that the
+//! scenario does not have.
 
 use std::num::{NonZeroU32, NonZeroU64};
 

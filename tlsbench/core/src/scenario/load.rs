@@ -1,14 +1,14 @@
-//! When connections and requests begin, for how long, and how they end.
+//! Arrival of connections and requests, length of rounds, time limits, and the end of connections.
 
 use std::num::{NonZeroU32, NonZeroU64};
 
 use crate::units::{Nanos, Rate};
 use crate::words::words;
 
-/// When things begin.
+/// Arrival of connections and requests.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Load {
-    /// So many connections, each as fast as it can.
+    /// A closed loop: a fixed number of connections, each as fast as it can.
     Closed {
         /// Connections, over all shards.
         connections: NonZeroU32,
@@ -18,11 +18,11 @@ pub enum Load {
     },
     /// Things begin at a rate, whatever became of those before.
     Open {
-        /// What begins.
+        /// Kind of arrivals.
         arrivals: Arrivals,
-        /// How many per second, over all shards.
+        /// Arrivals per second, over all shards.
         rate: Rate,
-        /// How they are spread.
+        /// Distribution of arrivals over time.
         spread: Spread,
         /// The most connections at a time, over all shards.
         pool: NonZeroU32,
@@ -32,7 +32,8 @@ pub enum Load {
 }
 
 impl Load {
-    /// Whether connections are kept for as long as the run lasts, where requests are made at all.
+    /// Returns true if connections are kept for as long as the run lasts, where requests are made
+    /// at all.
     #[must_use]
     pub const fn keeps_connections(&self) -> bool {
         match self {
@@ -42,7 +43,7 @@ impl Load {
     }
 }
 
-/// What begins in an open load.
+/// Kind of arrivals in an open loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrivals {
     /// Connections that make so many requests each (in a handshake-only run: none) and are closed.
@@ -54,22 +55,22 @@ pub enum Arrivals {
     Requests,
 }
 
-/// How arrivals are spread over time.
+/// Distribution of arrivals over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
     /// Evenly.
     Even,
-    /// At random, independently of one another (a Poisson process), from this seed.
+    /// A Poisson process from a seed: arrivals are independent of one another.
     Poisson {
         /// Seed of the random sequence.
         seed: u64,
     },
 }
 
-/// How long, and in how many parts.
+/// Length and number of rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// How long each round is measured.
+    /// Length of each round.
     pub round: Length,
     /// Rounds; the estimate's unit. At least 10 for an interval to be printed.
     pub rounds: NonZeroU32,
@@ -79,26 +80,26 @@ pub struct Timing {
     pub ramp: Nanos,
 }
 
-/// How long a round is.
+/// Length of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
-    /// So many operations, over all shards.
+    /// A number of operations, over all shards.
     Count(NonZeroU64),
-    /// So much time.
+    /// A time.
     Time(Nanos),
 }
 
-/// How long things may take before they are given up and counted as failed by `timeout`.
+/// Time limits; what takes longer is given up and counted as failed by `timeout`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeout {
     /// A whole operation: from the first SYN of a new connection, or from the request on one that
     /// stands, to the end of the response.
     pub operation: Nanos,
-    /// Until the TCP connection stands.
+    /// Time to establish the TCP connection.
     pub connect: Nanos,
-    /// From there until the server has confirmed the TLS handshake.
+    /// Time from there to the server's confirmation of the TLS handshake.
     pub handshake: Nanos,
-    /// From the request to the first byte of its response.
+    /// Time from the request to the first byte of its response.
     pub first_byte: Nanos,
     /// The whole run, which then ends before its time and keeps what was measured.
     pub run: Option<Nanos>,
@@ -115,7 +116,7 @@ impl Timeout {
     };
 }
 
-/// How a connection ends.
+/// End of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Close {
     /// The client says close_notify and shuts its side down first.
@@ -128,12 +129,13 @@ pub enum Close {
     Server,
 }
 
-/// When threads keep to cores of their own.
+/// Pinning of threads to cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pin {
     /// Wherever there are as many cores as threads.
     Always,
-    /// Where two cores more are there than threads: a thread cannot make way for what else runs there.
+    /// Pinned if there are two cores more than threads: a pinned thread cannot make way for what
+    /// else runs there.
     Auto,
     /// The kernel moves them.
     Never,
@@ -142,12 +144,12 @@ pub enum Pin {
 words!(Close { Fin = "fin", Rst = "rst", Server = "server" });
 words!(Pin { Always = "always", Auto = "auto", Never = "never" });
 
-/// A server that was asked to close has to send its FIN within this: it is under way with the response,
-/// or the server lingers, as Envoy does for a second.
+/// A server that was asked to close has to send its FIN within this: it is under way with the
+/// response, or the server lingers, as Envoy does for a second.
 pub const SERVER_CLOSE_MAX: Nanos = Nanos::from_millis(5);
 /// A minute, as k6 has it: what takes longer hangs, or is a download for which the limit is raised.
 const OPERATION_MAX: Nanos = Nanos::from_millis(60_000);
-/// Who says nothing for half a minute will not.
+/// Time to the first byte: a server that is silent for half a minute will stay silent.
 const FIRST_BYTE_MAX: Nanos = Nanos::from_millis(30_000);
 /// Two lost SYNs (1 s and 2 s of retransmission) and a slow path still fit.
 const CONNECT_MAX: Nanos = Nanos::from_millis(5_000);

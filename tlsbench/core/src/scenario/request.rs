@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use crate::problem::Problems;
 use crate::words::words;
 
-/// What is asked over a connection.
+/// A request over a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The protocol.

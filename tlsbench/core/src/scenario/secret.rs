@@ -1,17 +1,17 @@
-//! What may be written down of headers, URLs and command lines. Whatever is not known to be harmless is
-//! redacted: names of secrets cannot be listed, names of harmless things can.
+//! Redaction of headers, URLs and command lines. Whatever is not known to be harmless is redacted:
+//! names of secrets cannot be listed, names of harmless things can.
 
-/// What stands where something may not be shown.
+/// Text instead of a redacted value.
 pub(super) const REDACTED: &str = "redacted";
 
-/// Whether the value of a header of this name may be shown.
+/// Returns true if the value of a header of this name may be shown.
 pub(super) fn shows_header(name: &str) -> bool {
     SHOWN_HEADERS.iter().any(|shown| name.eq_ignore_ascii_case(shown))
 }
 
-/// A command line of this program without what may be secret: bodies; values of headers but a few; of
-/// URLs user names, passwords, fragments, and values of parameters but a few; values of flags that are
-/// not known here.
+/// A command line of this program without what may be secret: bodies; values of headers but a few;
+/// of URLs user names, passwords, fragments, and values of parameters but a few; values of flags
+/// that are not known here.
 #[must_use]
 pub fn redact(args: &[String]) -> Vec<String> {
     let mut awaited = None;
@@ -50,8 +50,8 @@ pub fn redact(args: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Short flags in one argument, `-kd BODY` or `-kHname:value`: as shown, and the kind of the next argument
-/// if that is the last one's value.
+/// Short flags in one argument, `-kd BODY` or `-kHname:value`: as shown, and the kind of the next
+/// argument if that is the last one's value.
 fn redact_letters(letters: &str) -> (String, Option<FlagKind>) {
     for (at, letter) in letters.char_indices() {
         let Some(kind) = FlagKind::of_letter(letter) else { continue };
@@ -68,7 +68,7 @@ fn redact_letters(letters: &str) -> (String, Option<FlagKind>) {
     (letters.to_owned(), None)
 }
 
-/// What a flag's value is.
+/// Kind of a flag's value.
 #[derive(Clone, Copy, Debug)]
 enum FlagKind {
     Body,
@@ -123,8 +123,8 @@ fn redact_header(text: &str) -> String {
     }
 }
 
-/// A URL, or `name=URL`, without what may be secret: user name and password, fragment, and values of
-/// parameters but a few.
+/// A URL, or `name=URL`, without what may be secret: user name and password, fragment, and values
+/// of parameters but a few.
 #[must_use]
 pub fn redact_url(text: &str) -> String {
     let (before, rest) = match text.find("://") {
@@ -192,7 +192,8 @@ fn redact_parameter(parameter: &str) -> String {
     }
 }
 
-/// Whether a value is one word, or several with commas: what is more may hide another parameter.
+/// Returns true if a value is one word, or several with commas: what is more may hide another
+/// parameter.
 fn is_plain(value: &str) -> bool {
     value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.,:+*".contains(&byte))
 }
@@ -222,7 +223,8 @@ const SHOWN_PARAMETERS: [&str; 16] = [
     "page", "per_page", "size", "sort", "status", "width",
 ];
 
-/// Flags whose values are numbers, words of ours, addresses and names of files; in the order of `--help`.
+/// Flags whose values are numbers, words of ours, addresses and names of files; in the order of
+/// `--help`.
 const SHOWN_FLAGS: [&str; 60] = [
     "scenario",
     "record",

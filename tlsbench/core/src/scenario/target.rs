@@ -7,12 +7,13 @@ use crate::words::words;
 /// An endpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// What reports call it.
+    /// Name in reports.
     pub name: String,
-    /// Whether TLS is spoken.
+    /// HTTP, or HTTP over TLS.
     pub scheme: Scheme,
-    /// Host of the URL, for the Host header, SNI and the name that is verified. A name may end with a
-    /// dot, which is sent in the Host header alone; an IPv6 address may have a zone, which never is.
+    /// Host of the URL, for the Host header, SNI and the name that is verified. A name may end with
+    /// a dot, which is sent in the Host header alone; an IPv6 address may have a zone, which never
+    /// is.
     pub host: String,
     /// Port of the URL.
     pub port: u16,
@@ -33,15 +34,15 @@ impl Target {
         }
     }
 
-    /// The host without the zone of an IPv6 address, which is of this machine's interfaces and means
-    /// nothing to the server (RFC 6874, section 3).
+    /// The host without the zone of an IPv6 address, which is of this machine's interfaces and
+    /// means nothing to the server (RFC 6874, section 3).
     #[must_use]
     pub fn bare_host(&self) -> &str {
         self.host.split_once('%').map_or(&*self.host, |(address, _)| address)
     }
 
-    /// Whether it is on this machine or in a private network, as far as that can be told without
-    /// resolving its name (RFC 1918, 4193, 6598, 6761, and names of a cluster's services).
+    /// Returns true if it is on this machine or in a private network, as far as that can be told
+    /// without resolving its name (RFC 1918, 4193, 6598, 6761, and names of a cluster's services).
     #[must_use]
     pub fn is_lab(&self) -> bool {
         let addresses = self.addresses();
@@ -68,7 +69,7 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// Whether TLS is spoken.
+/// Scheme of a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scheme {
     /// Plain HTTP.

@@ -50,7 +50,7 @@ pub enum KeyKind {
     Rsa3072,
 }
 
-/// Who does the cryptography; chosen per run, never for the process.
+/// Provider of the cryptography, chosen per run and never for the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Provider {
     /// aws-lc-rs.
@@ -59,14 +59,15 @@ pub enum Provider {
     Ring,
 }
 
-/// How much of a server's chain is verified how often. The handshake signature always is.
+/// Extent of chain verification. The handshake signature is always verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verify {
     /// Chain and name, in every full handshake.
     Every,
     /// Chain and name of each shard's first full handshake.
     First,
-    /// Nothing but the handshake signature, and not that where no provider verifies by the key.
+    /// No verification but of the handshake signature, and not of that if no provider verifies by
+    /// the key.
     Off,
     /// A chain that was verified is remembered by leaf, intermediates, name, roots and provider
     /// until the first of it expires.

@@ -9,13 +9,13 @@ use super::secret::redact_url;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Url {
     pub(super) scheme: Scheme,
-    /// In lower case; an IPv6 address without its brackets, with its zone behind a `%`.
+    /// Host in lower case; an IPv6 address without its brackets, with its zone behind a `%`.
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) path: String,
 }
 
-/// What is wrong with a URL, and what to do about it.
+/// Problem of a URL, and its cure.
 pub(super) type Refusal = (String, &'static str);
 
 impl Url {
@@ -98,8 +98,8 @@ fn split_zone(address: &str) -> Option<(&str, Option<&str>)> {
     is_zone.then_some((address, Some(zone)))
 }
 
-/// A name without the dot at its end, which says that it is whole: in DNS it means the same, in SNI and
-/// in certificates it must not stand (RFC 6066, section 3).
+/// A name without the dot at its end, which says that it is whole: in DNS it means the same, in SNI
+/// and in certificates it must not stand (RFC 6066, section 3).
 #[must_use]
 pub fn without_root(host: &str) -> &str {
     match host.strip_suffix('.') {
@@ -113,7 +113,7 @@ fn port_number(digits: &str) -> Result<u16, Refusal> {
     port.ok_or_else(|| (format!("`{digits}` is no port"), "write a port from 1 to 65535"))
 }
 
-/// Whether a text can be a name in DNS (RFC 1123, and underscores, which clusters use).
+/// Returns true if a text can be a name in DNS (RFC 1123, and underscores, which clusters use).
 #[must_use]
 pub fn is_dns_name(text: &str) -> bool {
     let is_label = |label: &str| {

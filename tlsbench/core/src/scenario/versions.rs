@@ -28,7 +28,7 @@ impl Versions {
         }
     }
 
-    /// Whether a version is among them.
+    /// Returns true if a version is among them.
     #[must_use]
     pub fn has(self, version: Version) -> bool {
         self.as_slice().contains(&version)

@@ -1,4 +1,4 @@
-//! What a rate has to meet, and whether it did.
+//! The goal that a rate has to meet, and the judgement on a trial.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use crate::scenario::{Arrivals, Futility, Load};
 use crate::tally::{Phase, Quantile};
 use crate::units::Nanos;
 
-/// What a rate has to meet.
+/// The goal that a rate has to meet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Goal {
     /// The 99th percentile of operations, from when they should have begun, is at most this.
     pub p99: Nanos,
 }
 
-/// What came of a trial.
+/// Result of a trial.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrialResult {
     /// Operations that should have begun.
@@ -27,24 +27,24 @@ pub struct TrialResult {
     pub failed: u64,
     /// The 99th percentile, missed starts included; nothing where nothing was timed.
     pub p99: Option<Nanos>,
-    /// Whether it is only known to be that or more.
+    /// True if it is only known to be that or more.
     pub p99_at_least: bool,
-    /// How busy the generator's busiest thread was: 0 to 1.
+    /// Utilisation of the generator's busiest thread: 0 to 1.
     pub generator_busy: f64,
 }
 
-/// How a rate did not meet the goal.
+/// Reason why a rate did not meet the goal.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Failing {
     /// Too little of what should have begun came to a good end.
     Achieved {
-        /// How much of it: 0 to 1.
+        /// Share of errors: 0 to 1.
         share: f64,
     },
     /// Too much failed.
     Errors {
-        /// How much: 0 to 1.
+        /// Achieved share: 0 to 1.
         share: f64,
     },
     /// Operations took too long.
@@ -54,15 +54,15 @@ pub enum Failing {
     },
     /// Too many operations had no answer in time, and the trial was ended for that.
     Unanswered {
-        /// How many.
+        /// Number of operations.
         operations: u64,
-        /// How long each of them had waited at least: the goal's limit.
+        /// Time that each of them had waited at least: the goal's limit.
         longer_than_ns: Nanos,
     },
 }
 
 impl Goal {
-    /// How the goal was not met; nothing where it was.
+    /// Reason why the goal was not met; `None` if it was.
     #[must_use]
     pub fn failing(&self, seen: &TrialResult) -> Option<Failing> {
         let ended = seen.succeeded.saturating_add(seen.failed);
@@ -79,9 +79,10 @@ impl Goal {
         is_slow.then_some(Failing::Slow { p99_ns })
     }
 
-    /// Limits beyond which a trial of this length misses the goal, whatever the rest of it brings: more
-    /// than one in a thousand of all that it can begin has failed, or more than one in a hundred is
-    /// slower than the limit already. `None` for a closed loop, which plans no number of operations.
+    /// Limits beyond which a trial of this length misses the goal, whatever the rest of it brings:
+    /// more than one in a thousand of all that it can begin has failed, or more than one in a
+    /// hundred is slower than the limit already. `None` for a closed loop, which plans no number of
+    /// operations.
     #[must_use]
     pub fn futility(&self, load: &Load, length: Nanos) -> Option<Futility> {
         let Load::Open { arrivals, rate, .. } = load else { return None };
@@ -90,7 +91,8 @@ impl Goal {
             Arrivals::Requests => 1,
         };
         let starts = rate.as_f64() * length.as_secs_f64();
-        // Random arrivals are more than the mean now and then: more than six standard deviations never.
+        // Random arrivals are more than the mean now and then: more than six standard deviations
+        // never.
         let planned = (starts + 6.0 * starts.sqrt() + 1.0) * each as f64;
         Some(Futility {
             failed_max: (planned * ERRORS_MAX) as u64,
@@ -101,7 +103,7 @@ impl Goal {
 }
 
 impl TrialResult {
-    /// What came of a target under an open load.
+    /// Reads the result of a target under an open load.
     #[must_use]
     pub fn of(target: &TargetRecord, load: &Load) -> Self {
         let wait_max = match load {
@@ -125,8 +127,8 @@ impl TrialResult {
         }
     }
 
-    /// Whether the generator had no time to spare, so that a rate which was not met says little of what
-    /// it was asked of.
+    /// Returns true if the generator had no time to spare, so that a rate which was not met says
+    /// little of what it was asked of.
     #[must_use]
     pub fn is_generator_busy(&self) -> bool {
         self.generator_busy > GENERATOR_MAX
@@ -150,9 +152,9 @@ impl fmt::Display for Failing {
 
 /// One in a thousand.
 const ERRORS_MAX: f64 = 0.001;
-/// What is not within a 99th percentile.
+/// Share of operations beyond a 99th percentile.
 const LATE_MAX: f64 = 0.01;
-/// As the gate of open loops.
+/// Lowest achieved share, as for the gate of open loops.
 const ACHIEVED_MIN: f64 = 0.99;
-/// As the gate of generators in open loops.
+/// Highest utilisation, as for the gate of generators in open loops.
 const GENERATOR_MAX: f64 = 0.85;

@@ -2,9 +2,9 @@
 
 use super::student::incomplete_beta;
 
-/// The 95 % interval of a share, exact at any count (Clopper and Pearson, *Biometrika* 26, 1934): shares
-/// outside would give so few, or so many, in fewer than 25 of 1,000 cases. `None` without trials, or with
-/// more hits than trials.
+/// The 95 % interval of a share, exact at any count (Clopper and Pearson, *Biometrika* 26, 1934):
+/// shares outside would give so few, or so many, in fewer than 25 of 1,000 cases. `None` without
+/// trials, or with more hits than trials.
 #[must_use]
 pub fn binomial_bounds(hits: u64, trials: u64) -> Option<(f64, f64)> {
     let misses = trials.checked_sub(hits).filter(|_| trials > 0)?;
@@ -50,7 +50,7 @@ fn share_where(value: f64, a: f64, b: f64) -> f64 {
 
 /// Both tails of a 95 % interval are 2.5 %.
 const TAIL: f64 = 0.025;
-/// As many as a number between 0 and 1 has bits.
+/// Bisections: the bits of a number between 0 and 1.
 const HALVINGS: u32 = 60;
 
 #[cfg(test)]
@@ -82,8 +82,8 @@ mod tests {
 
     #[test]
     fn chance_explains_what_the_tables_say() {
-        // By scipy's `binom.sf(most, judged, 0.05)`: of 20, P(X > 2) = 0.075 and P(X > 3) = 0.016; of
-        // 100, P(X > 8) = 0.063 and P(X > 9) = 0.028.
+        // By scipy's `binom.sf(most, judged, 0.05)`: of 20, P(X > 2) = 0.075 and P(X > 3) = 0.016;
+        // of 100, P(X > 8) = 0.063 and P(X > 9) = 0.028.
         for (judged, most) in [(0, 0), (5, 1), (20, 3), (30, 4), (100, 9), (1_000, 62)] {
             assert_eq!(most_by_chance(judged, 0.05), most, "{judged}");
         }

@@ -1,13 +1,11 @@
-//! Whether two things that were measured side by side differ: tests on paired differences, and an
-//! interval that asks less of their distribution.
+//! Tests on paired differences, and a bootstrap interval that assumes less of their distribution.
 
 use super::student::t_tails;
 use super::{Estimate, Moments, UPPER, moments};
 use crate::random::SplitMix64;
 
-/// How likely a mean at least this far from zero is when the true one is zero: Student's t, both
-/// tails. Nothing for fewer than two values, or values that are not finite; 1 where all are zero, 0
-/// where all are the same and not zero.
+/// Two-sided p-value of Student's t test that the mean is zero. Nothing for fewer than two values,
+/// or values that are not finite; 1 where all are zero, 0 where all are the same and not zero.
 #[must_use]
 pub fn t_test(differences: &[f64]) -> Option<f64> {
     let Moments { mean, variance, count } = moments(differences)?;
@@ -17,10 +15,10 @@ pub fn t_test(differences: &[f64]) -> Option<f64> {
     t_tails(mean / (variance / count).sqrt(), count - 1.0)
 }
 
-/// The same by chance alone (Fisher, *The Design of Experiments*, 1935, section 21): the share of all
-/// ways to flip signs whose sum is at least as far from zero. Up to 16 values all ways are tried;
-/// beyond, 20,000 that follow from the seed, and what was seen counts among them (Phipson and Smyth,
-/// *Permutation p-values should never be zero*, 2010).
+/// Two-sided p-value of the sign-flip permutation test (Fisher, *The Design of Experiments*, 1935,
+/// section 21): the share of all sign vectors whose sum is at least as far from zero. Up to 16
+/// values all vectors are tried; beyond, 20,000 that follow from the seed, and the observed one
+/// counts among them (Phipson and Smyth, *Permutation p-values should never be zero*, 2010).
 ///
 /// Nothing for fewer than two values, or values that are not finite.
 #[must_use]
@@ -52,8 +50,9 @@ pub fn sign_flip_test(differences: &[f64], seed: u64) -> Option<f64> {
 
 /// The mean with a 95 % interval from how far it strays when the values are drawn again, each time
 /// over its own standard error, alike to both sides (Hall, *On symmetric bootstrap confidence
-/// intervals*, J. R. Statist. Soc. B 50, 1988: an error of coverage of order 1/n², where unequal sides
-/// have 1/n; on simulated t3 noise at 20 rounds those covered 92.7 % and these cover what they say).
+/// intervals*, J. R. Statist. Soc. B 50, 1988: an error of coverage of order 1/n², where unequal
+/// sides have 1/n; on simulated t3 noise at 20 rounds those covered 92.7 % and these cover what
+/// they say).
 ///
 /// Nothing below [`BOOTSTRAP_MIN`] values, or values that are not finite.
 #[must_use]
@@ -62,7 +61,8 @@ pub fn studentised_bootstrap(values: &[f64], seed: u64) -> Option<Estimate> {
     if values.len() < BOOTSTRAP_MIN {
         return None;
     }
-    // About the mean, so that one pass over the draws gives mean and variance without losing digits.
+    // About the mean, so that one pass over the draws gives mean and variance without losing
+    // digits.
     let centred: Vec<f64> = values.iter().map(|value| value - mean).collect();
     let mut bits = SplitMix64::new(seed);
     let mut strays = Vec::with_capacity(RESAMPLES);
@@ -89,9 +89,9 @@ pub fn studentised_bootstrap(values: &[f64], seed: u64) -> Option<Estimate> {
     Some(Estimate { value: mean, low: mean - half, high: mean + half, runs })
 }
 
-/// What the chance of each finding is when all of them are looked at together (Holm, *A simple
-/// sequentially rejective multiple test procedure*, 1979): compared with 0.05, the chance of even one
-/// false finding is at most that. In the order given.
+/// Adjusts p-values for all findings together (Holm, *A simple sequentially rejective multiple test
+/// procedure*, 1979): compared with 0.05, the chance of even one false finding is at most that. In
+/// the order given.
 #[must_use]
 pub fn holm(chances: &[f64]) -> Vec<f64> {
     let mut order: Vec<(usize, f64)> = chances.iter().copied().enumerate().collect();

@@ -31,7 +31,7 @@ pub fn t_quantile(probability: f64, freedom: f64) -> Option<f64> {
     Some(f64::midpoint(low, high))
 }
 
-/// How likely a t-distributed number is at least as far from zero as `t`, on either side.
+/// Probability that a t-distributed number is at least as far from zero as `t`, on either side.
 ///
 /// Nothing unless the degrees of freedom are above 0 and `t` is a number; an infinite one has 0.
 #[must_use]

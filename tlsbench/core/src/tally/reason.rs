@@ -10,7 +10,7 @@ use crate::words::words;
 pub struct Failed {
     /// The failure.
     pub failure: Failure,
-    /// Its detail.
+    /// Detail of the failure.
     pub reason: Option<Reason>,
 }
 
@@ -39,7 +39,7 @@ impl From<Failure> for Failed {
 pub enum Reason {
     /// The TLS alert that the server sent (RFC 8446, section 6), by its number.
     Alert(u8),
-    /// What has a name here.
+    /// A detail that this program names.
     Detail(Detail),
     /// The HTTP/2 error code that the server sent (RFC 9113, section 7).
     ErrorCode(ErrorCode),
@@ -111,12 +111,12 @@ pub enum Detail {
     NoSubjectAltName,
     /// The certificate's extended key usage leaves out servers.
     NotForServers,
-    /// What answered speaks no HTTP.
+    /// The server speaks no HTTP.
     NotHttp,
     /// The kept connection ended before the response, and the method is not idempotent, so the
     /// request must not be sent twice (RFC 9110, section 9.2.2).
     NotSentAgain,
-    /// What answered speaks no TLS.
+    /// The server speaks no TLS.
     NotTls,
     /// The certificate's notBefore is to come.
     NotYetValid,

@@ -1,4 +1,4 @@
-//! What handshakes came to.
+//! Results of handshakes: full, resumed or retried, and what was negotiated.
 
 use std::collections::BTreeMap;
 

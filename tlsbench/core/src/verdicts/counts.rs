@@ -1,8 +1,8 @@
-//! Whether two processes counted the same connections, handshakes and requests: a cost per handshake is
-//! worth as much as the count of handshakes.
+//! A check that two processes counted the same connections, handshakes and requests: a cost per
+//! handshake is worth as much as the count of handshakes.
 //!
-//! The client is held against each hop that has its connections, and a hop that dials with TLS against
-//! the one that ends it.
+//! The client is held against each hop that has its connections, and a hop that dials with TLS
+//! against the one that ends it.
 
 use crate::hop::{EngineCounters, LinkSecurity};
 use crate::placement::{Placement, PlacementHop};
@@ -10,7 +10,7 @@ use crate::record::lab::TrialRecord;
 use crate::scenario::{Load, Protocol, Scenario};
 use crate::warning::{Family, Gate, Warning};
 
-/// What spoils a placement under one workload when counts disagree, over all of its rounds together.
+/// Fails a placement under one workload if the counts disagree, over all of its rounds together.
 pub(super) fn gate(
     trial: &TrialRecord,
     placement: &Placement,
@@ -72,10 +72,10 @@ fn disagreement(
     })
 }
 
-/// What each counted in all rounds of which everything is known.
+/// Counts of each process in all rounds of which everything is known.
 struct PooledCounts {
     client: EngineCounters,
-    /// From the client on; nothing for an engine that does not count.
+    /// Counters of each hop, from the client on; `None` for an engine that has none.
     hops: Vec<Option<EngineCounters>>,
     rounds: usize,
 }
@@ -147,9 +147,9 @@ impl PooledCounts {
     }
 }
 
-/// How far two counts of one load may be apart: it is taken away while every connection may have a
-/// handshake or a request under way, and each stream a request, that one side has counted and the other
-/// has not. It begins when nothing is under way.
+/// Tolerance between two counts of one load: it is taken away while every connection may have a
+/// handshake or a request under way, and each stream a request, that one side has counted and the
+/// other has not. It begins when nothing is under way.
 fn in_flight(scenario: &Scenario) -> u64 {
     let connections = match scenario.load {
         Load::Closed { connections, .. } => connections,

@@ -1,4 +1,4 @@
-//! What spoils verdicts of a run over placements.
+//! Gates of a run over placements.
 
 use super::counts;
 use crate::lab::{Pass, Workload};
@@ -46,8 +46,9 @@ fn cured(mut gate: Gate, pass: Pass) -> Gate {
     gate
 }
 
-/// Judges the machine by all closed loops together: what becomes slower in each of them by less than
-/// their own noise shows in their mean. Whatever is compared within a round stands nevertheless.
+/// Judges the machine by all closed loops together: what becomes slower in each of them by less
+/// than their own noise shows in their mean. Whatever is compared within a round stands
+/// nevertheless.
 fn machine(record: &LabRecord) -> Option<Gate> {
     let cpu = record.trials.iter().filter(|trial| trial.pass == Pass::Cpu);
     let fitted = cpu.filter(|trial| trial.workload != Workload::Mix);
@@ -82,7 +83,7 @@ fn speeds(trial: &TrialRecord, rounds: u32) -> Option<Vec<f64>> {
     Some(logs.iter().map(|log| log - mean).collect())
 }
 
-/// What others may use of the machine.
+/// Highest share of the machine that other processes may use.
 const OTHERS_MAX: f64 = 0.05;
 const CURE_OF_LATENCY: &str = "stop what else runs, lower `latency.share` in a scenario file, or leave the \
                                pass out with `--pass cpu`";

@@ -1,5 +1,5 @@
-//! What TLS adds to the times of operations: medians per phase at one rate for all placements, beside
-//! the twin.
+//! Latency that TLS adds: medians per phase at one rate for all placements, compared with the
+//! baseline.
 //!
 //! The 99th percentile is told and never judged: generator and hops share a machine.
 
@@ -21,8 +21,7 @@ pub struct Latency {
     pub rate: f64,
     /// Each placement, in the order of the run.
     pub rows: Vec<LatencyRow>,
-    /// What each phase takes longer than that of the other, medians in microseconds. Only the whole
-    /// operation gets words.
+    /// Findings for each phase, medians in microseconds. Only the whole operation gets a verdict.
     pub findings: Vec<PhaseFinding>,
 }
 
@@ -33,22 +32,22 @@ pub struct LatencyRow {
     pub placement: String,
     /// Phases that it has, in the order in which they come about; the last is the whole operation.
     pub phases: Vec<PhaseTime>,
-    /// What each hop cost, from the client on.
+    /// Cost of each hop, from the client on.
     pub hops: Vec<HopCost>,
-    /// How busy all hops together kept their cores: 0 to 1.
+    /// Utilisation of the cores by all hops together: 0 to 1.
     pub busy: Option<f64>,
     /// Operations that succeeded.
     pub operations: u64,
 }
 
-/// How long a phase takes.
+/// Time of a phase.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PhaseTime {
     /// The phase, as histograms are named.
     pub phase: &'static str,
-    /// Its median in microseconds: the mean of the medians of all rounds.
+    /// Mean of the medians of all rounds, in microseconds.
     pub p50: Option<Estimate>,
-    /// Its 99th percentile over all rounds in microseconds. Not judged.
+    /// 99th percentile over all rounds in microseconds. Not judged.
     pub p99_not_judged: Option<f64>,
 }
 
@@ -57,7 +56,7 @@ pub struct PhaseTime {
 pub struct PhaseFinding {
     /// The phase, as histograms are named.
     pub phase: &'static str,
-    /// What it came to.
+    /// The finding.
     #[serde(flatten)]
     pub finding: Finding,
 }
@@ -89,7 +88,7 @@ fn row(trial: &TrialRecord, record: &LabRecord) -> LatencyRow {
     }
 }
 
-/// What is compared: it follows from the plan alone.
+/// Comparisons that are declared: they follow from the lab alone.
 pub(super) fn declared(record: &LabRecord) -> Vec<(&'static str, Comparison)> {
     let mut comparisons = Vec::new();
     for (name, against) in against(record, Workload::Full) {

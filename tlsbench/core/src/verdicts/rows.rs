@@ -1,4 +1,4 @@
-//! What hops cost and how busy they were, placement by placement: figures without words.
+//! Cost and utilisation of hops, placement by placement: figures without verdicts.
 
 use serde::Serialize;
 
@@ -20,15 +20,15 @@ pub struct WorkloadCost {
     /// The loop in which it was measured: CPU time per operation is another at another load.
     #[serde(rename = "loop")]
     pub load: String,
-    /// Of each hop, from the client on.
+    /// Cost of each hop, from the client on.
     pub hops: Vec<HopCost>,
-    /// Of all hops together.
+    /// Cost of all hops together.
     pub total: Option<Estimate>,
-    /// How busy all hops together kept their cores: 0 to 1.
+    /// Utilisation of the cores by all hops together: 0 to 1.
     pub busy: Option<f64>,
-    /// Of the load generator.
+    /// Cost of the load generator.
     pub client: Option<Estimate>,
-    /// How busy the generator's busiest thread was: 0 to 1.
+    /// Utilisation of the generator's busiest thread: 0 to 1.
     pub client_busy: Option<f64>,
     /// Gbit that one core of hops moves in a second, of bulk workloads: bytes that the client got.
     pub gbit_per_core: Option<Estimate>,
@@ -38,23 +38,23 @@ pub struct WorkloadCost {
     pub rounds: u32,
 }
 
-/// What a hop costs.
+/// Cost of a hop.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HopCost {
-    /// What it is there for.
+    /// Role.
     pub role: Role,
-    /// What it does.
+    /// Kind.
     pub kind: HopKind,
-    /// What it is made of.
+    /// Engine.
     pub engine: EngineName,
     /// CPU time per operation, microseconds.
     pub cost: Option<Estimate>,
-    /// How busy it kept the cores that all hops share: 0 to 1.
+    /// Utilisation by it of the cores that all hops share: 0 to 1.
     pub busy: Option<f64>,
 }
 
 impl WorkloadCost {
-    /// What a trial of a run came to.
+    /// Computes the costs of a trial.
     #[must_use]
     pub fn of(trial: &TrialRecord, record: &LabRecord) -> Self {
         let per_operation = |used: &dyn Fn(u32) -> f64| {
@@ -87,7 +87,7 @@ impl WorkloadCost {
     }
 }
 
-/// What each hop of a trial costs, and how busy it was.
+/// Cost and utilisation of each hop of a trial.
 pub(super) fn hops(trial: &TrialRecord, record: &LabRecord) -> Vec<HopCost> {
     let cost = |hop: &HopRecord| {
         let rounds = trial.client.rounds.iter();
@@ -113,7 +113,7 @@ pub(super) fn hops(trial: &TrialRecord, record: &LabRecord) -> Vec<HopCost> {
     all.collect()
 }
 
-/// How busy all hops together kept their cores.
+/// Utilisation of the cores by all hops together.
 pub(super) fn busy(trial: &TrialRecord, record: &LabRecord) -> Option<f64> {
     share(trial.rounds().map(|(.., cpu)| cpu), wall(trial) * cores(record))
 }

@@ -23,8 +23,8 @@ mod gates;
 /// Operations of each slice.
 const OPERATIONS: u64 = 1_000;
 
-/// Microseconds per operation that a hop costs: TLS that it ends costs 100, and there is noise that all
-/// slices of a round share, and some that they do not.
+/// Microseconds per operation that a hop costs: TLS that it ends costs 100, and there is noise that
+/// all slices of a round share, and some that they do not.
 fn cost(known: KnownPlacement, role: Role, round: u32) -> f64 {
     let ends = match known {
         KnownPlacement::LbTerminate => role == Role::Lb,
@@ -113,7 +113,7 @@ fn record_of(chosen: &[KnownPlacement]) -> LabRecord {
     }
 }
 
-/// What each hop used in each round.
+/// Usage of each hop in each round.
 fn hop_records(placement: &Placement, known: KnownPlacement, rounds: u32) -> Vec<HopRecord> {
     let hops = placement.hops.iter().map(|hop| HopRecord {
         role: hop.role,
@@ -132,8 +132,8 @@ fn hop_records(placement: &Placement, known: KnownPlacement, rounds: u32) -> Vec
     hops.collect()
 }
 
-/// Adds a latency pass in which TLS takes 300 µs in its handshake and makes the whole that much longer.
-/// The median of a round strays by some µs.
+/// Adds a latency pass in which TLS takes 300 µs in its handshake and makes the whole that much
+/// longer. The median of a round strays by some µs.
 fn with_latency(mut record: LabRecord) -> LabRecord {
     let (rate, pass) = (Rate::per_second(200.0).unwrap(), LatencyPass::default());
     record.lab.latency = Some(pass);

@@ -26,7 +26,7 @@ pub enum Family {
     Cpu,
     /// Times of operations.
     Latency,
-    /// What it costs.
+    /// Money.
     Money,
 }
 
@@ -46,13 +46,13 @@ impl Family {
 /// Something that spoils verdicts on a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gate {
-    /// Which gate, as reports and filters name it.
+    /// Name of the gate, as in reports and filters.
     pub name: &'static str,
     /// The target, where it is one.
     pub target: Option<String>,
-    /// What was seen, why, and what to do.
+    /// Observation, likely cause and cure.
     pub warning: Warning,
-    /// Which verdicts cannot be given.
+    /// Families of verdicts that cannot be given.
     pub spoils: &'static [Family],
 }
 
@@ -81,8 +81,8 @@ pub fn judge(record: &RunRecord) -> Vec<Gate> {
     of_targets.chain(machine::judge(&record.environments)).collect()
 }
 
-/// Everything that spoils what was measured of a target, which is judged together with others: so many
-/// in all.
+/// Everything that spoils what was measured of a target, which is judged together with others: so
+/// many in all.
 #[must_use]
 pub fn judge_target(target: &TargetRecord, scenario: &Scenario, together: usize) -> Vec<Gate> {
     let mut gates = Vec::new();
@@ -121,7 +121,7 @@ fn addresses(target: &TargetRecord) -> Option<Warning> {
     })
 }
 
-/// What failed, where that is too little to spoil a verdict: it has a cause and a cure all the same.
+/// Failures that are too few to spoil a verdict: they have a cause and a cure all the same.
 pub(super) fn few_errors(target: &TargetRecord) -> Option<Warning> {
     if addresses(target).is_some() {
         return None;
@@ -133,7 +133,7 @@ fn errors(target: &TargetRecord) -> Option<Warning> {
     failures(target).filter(|(_, spoils)| *spoils).map(|(warning, _)| warning)
 }
 
-/// What failed most, why, and what to do, if anything failed; and whether that is too much.
+/// The most common failure with its cause and cure, and whether that is too much.
 fn failures(target: &TargetRecord) -> Option<(Warning, bool)> {
     let failed = target.sum(RoundRecord::failures);
     let all = failed.saturating_add(target.sum(|round| round.succeeded));
@@ -172,7 +172,7 @@ fn most_common_reason<'t>(target: &'t TargetRecord, failure: &str) -> Option<(&'
     by_reason.into_iter().max_by_key(|(_, count)| *count)
 }
 
-/// What to do where most operations fail by one name.
+/// Cure for a failure.
 #[must_use]
 pub const fn cure(failure: Failure) -> &'static str {
     match failure {
@@ -266,8 +266,8 @@ fn achieved(target: &TargetRecord) -> Option<Warning> {
     })
 }
 
-/// The busiest thread of each generator, over its rounds. Of closed loops it spoils nothing, but says whose
-/// limit their rate is.
+/// The busiest thread of each generator, over its rounds. Of closed loops it spoils nothing, but
+/// says whose limit their rate is.
 #[must_use]
 pub fn generator_busy(target: &TargetRecord) -> Option<Warning> {
     let mut by_generator: BTreeMap<u32, (Nanos, Nanos)> = BTreeMap::new();
@@ -304,9 +304,9 @@ fn resumption(target: &TargetRecord, scenario: &Scenario) -> Option<Warning> {
     let (share, (low, high)) = (Share::of(resumed, all)?, binomial_bounds(resumed, all)?);
     let asked = scenario.tls.resume.as_f64();
     let without_ticket = target.sum(|round| round.shape.wanted_ticket);
-    // A hair more than the limit: 2 points are no exact binary fraction. Where the first handshakes,
-    // which cannot resume, weigh too much for that, all shares that may lie behind the one that was
-    // seen have to be off.
+    // A hair more than the limit: 2 points are no exact binary fraction. Where the first
+    // handshakes, which cannot resume, weigh too much for that, all shares that may lie behind the
+    // one that was seen have to be off.
     let (least, most) = (asked - RESUMPTION_OFF - 1e-9, asked + RESUMPTION_OFF + 1e-9);
     let is_off = match all >= RESUMPTION_FROM {
         true => share.as_f64() < least || share.as_f64() > most,
@@ -392,8 +392,8 @@ fn steady(target: &TargetRecord, load: &Load, together: usize) -> Option<Warning
     })
 }
 
-/// What a series of rounds does from its first half to its second, where it is not steady; one of so many
-/// that are judged `together`.
+/// Drift of a series of rounds from its first half to its second, if it is not steady; one of
+/// several that are judged `together`.
 pub(crate) fn drift(what: &str, values: &[f64], together: usize) -> Option<String> {
     let Estimate { value, low, high, .. } = steadiness(values, together)?;
     let is_drifting = low > 1.0 + STEADY_WITHIN || high < 1.0 - STEADY_WITHIN;
@@ -411,7 +411,7 @@ const LATENCY: &[Family] = &[Family::Latency];
 
 const CURE_OF_ERRORS: &str =
     "look into the server's log, or lower the load until it serves everything";
-/// So many failures say nothing, whatever their share.
+/// Number of failures that says nothing, whatever their share.
 const ERRORS_FEW: u64 = 3;
 const ERRORS_MAX: f64 = 0.001;
 const ACHIEVED_MIN_PERCENT: u128 = 99;
@@ -419,7 +419,7 @@ const BUSY_MAX: f64 = 0.85;
 const LAG_MAX: Nanos = Nanos::from_millis(1);
 /// A twentieth is 5 %.
 const LAG_PART_OF_MEDIAN: u64 = 20;
-/// From so many handshakes on, the share that was seen is the one that is judged.
+/// Number of handshakes from which on the observed share itself is judged.
 const RESUMPTION_FROM: u64 = 1_000;
 const RESUMPTION_OFF: f64 = 0.02;
 const EARLY_DATA_MIN_PERCENT: u128 = 98;

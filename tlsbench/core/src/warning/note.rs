@@ -1,4 +1,4 @@
-//! What a reader of a record should know though nothing is wrong with it.
+//! Remarks for readers of a record in which nothing is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use super::gate::few_errors;
 use crate::record::{AddressRecord, RunRecord, TargetRecord};
 
-/// Remarks on what was measured: failures too few to spoil a verdict, redirects, several TLS versions in
-/// one figure, requests that were sent again, addresses of which some fail more than others.
+/// Remarks on what was measured: failures too few to spoil a verdict, redirects, several TLS
+/// versions in one figure, requests that were sent again, addresses of which some fail more than
+/// others.
 #[must_use]
 pub fn remarks(record: &RunRecord) -> Vec<String> {
     let expected = record.scenario().ok().and_then(|scenario| scenario.request?.expect_status);
@@ -77,7 +78,7 @@ fn resent(target: &TargetRecord) -> Option<String> {
     })
 }
 
-/// Which addresses fail, if not all of them do so alike.
+/// Addresses that fail, unless all of them fail alike.
 fn addresses(target: &TargetRecord) -> Option<String> {
     let mut all: Vec<_> = target.addresses.iter().filter(|(_, of)| of.ended() > 0).collect();
     let share = |of: &AddressRecord| of.failures() as f64 / of.ended() as f64;

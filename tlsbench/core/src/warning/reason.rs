@@ -1,9 +1,9 @@
-//! What to do about failures of one detail.
+//! Cures for failures of one detail.
 
 use crate::tally::{Detail, Failure};
 
-/// What to do about a failure with a detail, as records spell it; `None` if the detail adds nothing
-/// to what the failure says.
+/// Cure for a failure with a detail, as records spell it; `None` if the detail adds nothing to the
+/// failure.
 pub(super) fn cure(failure: Failure, reason: &str) -> Option<&'static str> {
     match failure {
         Failure::Alert | Failure::Alpn => cure_of_alert(reason),
@@ -180,7 +180,7 @@ const fn cure_of_detail(detail: Detail) -> &'static str {
     }
 }
 
-/// What to do about responses that are none, or not whole.
+/// Cure for responses that are none, or not whole.
 const fn cure_of_response(detail: Detail) -> &'static str {
     match detail {
         Detail::BodyNotAllowed | Detail::BodyWithoutHead | Detail::BytesBehind => {

@@ -1,4 +1,4 @@
-//! What is told of a run: latency, and which placement to take.
+//! Advice on a run: its latency and the placement to take.
 
 use super::*;
 

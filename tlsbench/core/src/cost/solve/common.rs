@@ -1,4 +1,4 @@
-//! What all sorts of hop have in common: it comes from what the terms of each leave unexplained.
+//! Terms that all sorts of hop share, fitted to what the terms of each leave unexplained.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,7 +49,8 @@ impl CommonTerms {
         let all: BTreeSet<u32> =
             designs.iter().flat_map(|design| &design.rounds).copied().collect();
         let rounds = all.into_iter().filter_map(|round| {
-            // What the left parts are of is orthogonal to what the terms of each sort of hop explain.
+            // What the left parts are of is orthogonal to what the terms of each sort of hop
+            // explain.
             let seen = stacked(designs.iter().map(|design| design.seen(round)).collect());
             let seen = seen.resize_vertically(height, 0.0);
             let found = svd.solve(&seen, TELLING_MIN).ok()?;

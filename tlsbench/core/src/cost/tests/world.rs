@@ -13,7 +13,7 @@ use crate::usage::{Cpu, Lap, Memory, Usage};
 /// Operations of each slice.
 pub(super) const OPERATIONS: u64 = 10_000;
 
-/// What each thing truly costs, in microseconds; no two sorts of hop have the same, but for wakes.
+/// True cost of each term in microseconds; no two sorts of hop have the same, except for wakes.
 pub(crate) fn truth(role: Role, kind: HopKind, term: Term) -> f64 {
     let of_role = 1.0 + 0.1 * f64::from(role as u8) + 0.01 * f64::from(kind as u8);
     let cost = match (term, kind) {
@@ -46,16 +46,16 @@ pub(crate) fn truth(role: Role, kind: HopKind, term: Term) -> f64 {
 pub(crate) struct World {
     pub(crate) lab: Lab,
     pub(crate) cost: fn(Role, HopKind, Term) -> f64,
-    /// How far each hop strays in a round, as a part, besides what all of a round share.
+    /// Relative noise of each hop in a round, besides the part that a whole round shares.
     pub(crate) noise: f64,
     pub(crate) held_out: Option<crate::record::lab::HeldOut>,
-    /// Whether hops are woken up, as often as a name says: up to once for each operation.
+    /// True if hops are woken up, as often as a name says: up to once for each operation.
     pub(crate) wakes: bool,
-    /// How many times as long as hops take, which share a core, a slice is.
+    /// Length of a slice relative to the time of hops that share a core.
     pub(crate) slack: f64,
-    /// How many times as long everything takes in a round.
+    /// Relative speed of everything in a round.
     pub(crate) pace: fn(u32) -> f64,
-    /// What a client's round looks like.
+    /// Template of a client's round.
     pub(crate) round: RoundRecord,
 }
 
@@ -179,18 +179,18 @@ impl World {
         trial
     }
 
-    /// What a hop takes for so many things.
+    /// CPU time of a hop for the counts.
     fn micros(&self, hop: &PlacementHop, counts: &TermCounts) -> f64 {
         counts.iter().map(|(term, n)| (self.cost)(hop.role, hop.kind, *term) * n).sum()
     }
 
-    /// How often a hop is woken up for each operation.
+    /// Wake-ups of a hop per operation.
     fn wakes(&self, trial: &TrialRecord, hop: &PlacementHop) -> f64 {
         let name = format!("{} {}", trial.client.name, hop.role);
         if self.wakes { unit(&name) } else { 0.0 }
     }
 
-    /// What being woken up so often takes where cores are so busy.
+    /// CPU time of the wake-ups at a utilisation of the cores.
     fn woken(&self, hop: &PlacementHop, wakes: f64, busy: f64) -> f64 {
         let cost = |term: Term| (self.cost)(hop.role, hop.kind, term);
         let each = cost(Term::Wake) + cost(Term::RelayWake);
@@ -227,7 +227,7 @@ fn unit(name: &str) -> f64 {
     SplitMix64::new(seed(name)).unit()
 }
 
-/// What all slices of a round share: the machine is now faster, now slower.
+/// Pace that all slices of a round share: the machine is now faster, now slower.
 fn pace(round: u32) -> f64 {
     1.0 + 0.02 * f64::from(round % 3)
 }

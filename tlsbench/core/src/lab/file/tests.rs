@@ -59,7 +59,7 @@ fn asked(text: &str) -> Result<LabRequest, Vec<String>> {
     })
 }
 
-/// What is wrong with a file, one line each and without the cure.
+/// Problems of a file, one line each and without the cure.
 fn refused(text: &str) -> Vec<String> {
     let all = asked(text).unwrap_err();
     all.iter().map(|problem| problem.split("\nhint").next().unwrap().to_owned()).collect()

@@ -11,31 +11,32 @@ use crate::stats::Estimate;
 use crate::tally::Phase;
 use crate::verdicts::{PhaseFinding, WorkloadFinding};
 
-/// One placement beside another: in CPU time of all hops per operation, or in the medians of a phase.
+/// One placement beside another: in CPU time of all hops per operation, or in the medians of a
+/// phase.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EffectReport {
     /// The workload.
     pub workload: Workload,
-    /// Whether CPU time is compared, or latency.
+    /// CPU time or latency.
     pub pass: Pass,
-    /// Of latency: which phase; `corrected` is the whole operation, and only that gets words.
+    /// Phase of a latency effect; `corrected` is the whole operation, the only one with a verdict.
     pub phase: Option<&'static str>,
-    /// What is compared.
+    /// Placement.
     pub placement: String,
-    /// With what.
+    /// Placement that it is compared with.
     pub against: String,
-    /// Whether that is its twin without TLS.
+    /// True if that is its baseline without TLS.
     pub is_twin: bool,
-    /// How much more it is, in nanoseconds.
+    /// Mean paired difference, in nanoseconds.
     pub difference_ns: Option<Estimate>,
-    /// How many times as much it is.
+    /// Geometric mean of the paired ratios.
     pub ratio: Option<Estimate>,
-    /// How likely a difference at least as large is where there is none, all comparisons of the run
-    /// taken together.
+    /// Probability of a difference at least as large if there were none, adjusted over all
+    /// comparisons of the run (Holm 1979).
     pub chance: Option<f64>,
     /// The same of this comparison alone, by flipping signs.
     pub sign_flip: Option<f64>,
-    /// How alike the differences of neighbouring rounds are.
+    /// Lag-1 autocorrelation of the differences.
     pub autocorrelation: Option<f64>,
     /// The verdict in one word.
     pub verdict: &'static str,
@@ -52,7 +53,8 @@ impl EffectReport {
         Self::new(&found.finding, Workload::Full, Some(found.phase), record)
     }
 
-    /// Whether it is in CPU time, or in the whole time of an operation, under that workload.
+    /// Returns true if it is in CPU time, or in the whole time of an operation, under that
+    /// workload.
     pub(super) fn is_of(&self, workload: Workload, pass: Pass) -> bool {
         let is_whole = self.phase.is_none_or(|phase| phase == Phase::Corrected.as_str());
         self.workload == workload && self.pass == pass && is_whole

@@ -1,5 +1,5 @@
-//! What idle connections take of each hop's memory: the mean over readings, each of hops that were
-//! started afresh, with its interval.
+//! Memory that idle connections take at each hop: the mean over readings of freshly started hops,
+//! with its interval.
 
 use serde::Serialize;
 
@@ -12,31 +12,31 @@ use crate::stats::{Estimate, mean};
 pub struct IdleReport {
     /// The placement.
     pub placement: String,
-    /// How many connections stood, each after one request.
+    /// Idle connections, each after one request.
     pub connections: u32,
-    /// How often it was read.
+    /// Number of readings.
     pub readings: u32,
-    /// Its hops, from the client on.
+    /// Hops, from the client on.
     pub hops: Vec<IdleHopReport>,
-    /// What each connection takes of all hops together.
+    /// Memory per connection at all hops together.
     pub all: BytesEach,
 }
 
 /// Memory of one hop with idle connections.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct IdleHopReport {
-    /// What it is there for.
+    /// Role.
     pub role: Role,
     /// Resident before there was any connection: the mean over readings.
     pub before_bytes: u64,
     /// Resident while they stood, likewise.
     pub after_bytes: u64,
-    /// What each connection takes of it.
+    /// Memory per connection.
     #[serde(flatten)]
     pub each: BytesEach,
 }
 
-/// What a connection takes.
+/// Memory per connection.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct BytesEach {
     /// The mean over readings, in bytes.
@@ -46,7 +46,8 @@ pub struct BytesEach {
 }
 
 impl IdleReport {
-    /// Of each placement whose idle connections were held, in the order of the first reading.
+    /// Reports of each placement whose idle connections were held, in the order of the first
+    /// reading.
     #[must_use]
     pub fn all(record: &LabRecord) -> Vec<Self> {
         let mut names: Vec<&String> = Vec::new();

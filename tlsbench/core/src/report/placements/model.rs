@@ -7,12 +7,12 @@ use crate::placement::Role;
 use crate::record::lab::LabRecord;
 use crate::stats::Estimate;
 
-/// What was predicted of the held-out mix, and what was measured.
+/// Predictions of the held-out mix beside its measurement.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelReport {
     /// SHA-256 of the fitted costs that chose the mix, in hexadecimal.
     pub fit_sha256: String,
-    /// Whether every prediction holds, so that money may be told from these costs.
+    /// True if every prediction holds, so that money may be told from these costs.
     pub holds: bool,
     /// The same in words, with the reason where none does.
     pub says: String,
@@ -31,12 +31,12 @@ pub struct PredictionReport {
     pub predicted_cores: Option<Estimate>,
     /// CPU time that was measured, in cores.
     pub measured_cores: f64,
-    /// Whether they are within 10 % or 0.01 core of each other, whichever is more.
+    /// True if they are within 10 % or 0.01 core of each other, whichever is more.
     pub holds: bool,
 }
 
 impl ModelReport {
-    /// Nothing where no mix was held out.
+    /// Makes the report; `None` if no mix was held out.
     pub(super) fn of(record: &LabRecord) -> Option<Self> {
         let chosen = record.held_out.as_ref()?;
         let HoldOutCheck { rows, unchecked } = check(&CostFit::of(&[record]), &[record]);

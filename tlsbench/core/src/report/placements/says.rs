@@ -8,7 +8,7 @@ use crate::placement::{KnownPlacement, Role};
 use crate::stats::Estimate;
 use crate::warning::Family;
 
-/// Where TLS ends, and who passes it on.
+/// Sentence on where TLS ends, and who passes it on.
 pub(super) fn ends(hops: &[PlacementHopReport]) -> String {
     let with_tls = || hops.iter().filter(|hop| hop.link != LinkSecurity::Plain);
     let ends: Vec<&str> =
@@ -49,8 +49,8 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-/// What may be said of each workload: the places where TLS can end beside each other, or else each
-/// placement beside its twin.
+/// Sentences on each workload: the places where TLS can end beside each other, or else each
+/// placement beside its baseline.
 pub(super) fn statements(
     trials: &[TrialReport],
     effects: &[EffectReport],
@@ -72,7 +72,7 @@ pub(super) fn statements(
     statements
 }
 
-/// With a rate, it is said of latency.
+/// Sentence on one workload; with a rate, it is about latency.
 fn sentence(
     workload: Workload,
     rate: Option<f64>,
@@ -102,7 +102,7 @@ fn sentence(
     Some(format!("{subject}, in {measure}: {}.", clauses.join("; ")))
 }
 
-/// What an operation of a workload is, at the head of a sentence.
+/// Subject of a sentence: an operation of a workload.
 fn subject(workload: Workload) -> String {
     let words = match workload {
         Workload::Bulk1m => "for 1 MiB",
@@ -117,7 +117,7 @@ fn subject(workload: Workload) -> String {
     format!("Per {} {words}", workload.operation())
 }
 
-/// Where TLS ends with the least CPU time, if one of three places is borne out to be that.
+/// The place where TLS costs the least CPU time, if one of three places is shown to.
 fn cheapest(told: &[&EffectReport]) -> Option<String> {
     // How many times as much CPU time as `known` the other place of a pair takes.
     let over = |known: KnownPlacement, other: KnownPlacement| {
@@ -159,7 +159,7 @@ fn clause(effect: &EffectReport) -> String {
     }
 }
 
-/// Where TLS can end, in the words of a sentence.
+/// Places where TLS can end, in the words of a sentence.
 const PLACES: [(KnownPlacement, &str); 3] = [
     (KnownPlacement::LbTerminate, "the load balancer"),
     (KnownPlacement::IngressTerminate, "the ingress"),

@@ -21,62 +21,62 @@ pub struct TrialReport {
     pub placement: String,
     /// The workload.
     pub workload: Workload,
-    /// What was measured of it: CPU time in a closed loop, or latency in an open one.
+    /// Kind of measurement: CPU time in a closed loop, or latency in an open one.
     pub pass: Pass,
     /// Connections per second that were asked for; nothing in the CPU pass.
     pub rate: Option<f64>,
     /// The loop in which it was measured: figures are others at another load.
     #[serde(rename = "loop")]
     pub load: String,
-    /// What an operation is: a connection or a request.
+    /// Operation: a connection or a request.
     pub operation: &'static str,
     /// CPU time of all hops together.
     pub cpu_ns_per_operation: Option<Estimate>,
     /// Cores that all hops together use at 1,000 operations per second, if CPU time per operation
     /// stays what it was.
     pub cores_at_1000_per_second: Option<Estimate>,
-    /// How busy all hops together kept their cores: 0 to 1.
+    /// Utilisation of the cores by all hops together: 0 to 1.
     pub busy: Option<f64>,
-    /// How busy the generator's busiest thread was: 0 to 1.
+    /// Utilisation of the generator's busiest thread: 0 to 1.
     pub client_busy: Option<f64>,
     /// Gbit that one core of hops moves in a second, of bulk workloads.
     pub gbit_per_core: Option<Estimate>,
-    /// Its hops, from the client on.
+    /// Hops, from the client on.
     pub hops: Vec<HopReport>,
-    /// In the latency pass: the median of each phase, the mean over rounds.
+    /// Medians of each phase in the latency pass, as means over rounds.
     pub medians: Vec<MedianReport>,
-    /// What clients saw.
+    /// Results at the clients.
     pub client: TargetReport,
 }
 
-/// How long a phase takes, in the middle.
+/// Median time of a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct MedianReport {
     /// The phase, as records spell it.
     pub phase: &'static str,
-    /// Its median: the mean of those of all rounds, in nanoseconds.
+    /// Mean of the medians of all rounds, in nanoseconds.
     pub p50_ns: Option<Estimate>,
 }
 
-/// What a hop used in a trial.
+/// Usage of a hop in a trial.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HopReport {
-    /// What it is there for.
+    /// Role.
     pub role: Role,
-    /// What it does.
+    /// Kind.
     pub kind: HopKind,
-    /// What it is made of.
+    /// Engine.
     pub engine: EngineName,
     /// CPU time.
     pub cpu_ns_per_operation: Option<Estimate>,
-    /// How busy it kept the cores that all hops share: 0 to 1.
+    /// Utilisation by it of the cores that all hops share: 0 to 1.
     pub busy: Option<f64>,
     /// The part of its CPU time in its own code, the rest being the kernel's; nothing where no tick
     /// was counted.
     pub user_share: Option<f64>,
     /// The most memory that it had resident in any round.
     pub peak_bytes: u64,
-    /// What it does in another way than was asked for.
+    /// Differences between the request and what the engine does.
     pub notes: Vec<String>,
 }
 

@@ -108,7 +108,7 @@ impl Noise {
 
 const EXPERIMENTS: usize = 2_000;
 
-/// In how many of the experiments the interval holds the true difference, 3.
+/// Share of the experiments whose interval holds the true difference, 3.
 fn coverage(
     rounds: usize,
     noise: fn(&mut Noise) -> f64,
@@ -190,7 +190,8 @@ fn of_many_series_that_do_not_change_few_runs_have_one_that_seems_to() {
         together += usize::from(seems[0]);
         alone += usize::from(seems[1]);
     }
-    // 5 % with two standard errors of that; Welch's interval is narrow by little for four values a side.
+    // 5 % with two standard errors of that; Welch's interval is narrow by little for four values a
+    // side.
     assert!(together <= 30, "{together} of {experiments}");
     assert!(alone >= 360, "{alone} of {experiments}");
 }

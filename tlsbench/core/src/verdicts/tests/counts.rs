@@ -36,7 +36,7 @@ fn counted(known: KnownPlacement, change: impl Fn(Role, &mut EngineCounters)) ->
     record
 }
 
-/// What the gate says, where it is shut.
+/// Text of the gate, if it fails.
 fn disagreement(record: &LabRecord) -> Option<String> {
     let gates = verdicts(record).gates;
     let mut found = gates.into_iter().filter(|gate| gate.name == "counts");

@@ -1,4 +1,4 @@
-//! What is steady and what is not.
+//! Rates that are steady, and rates that are not.
 
 use super::{record, verdict, verdicts};
 use crate::compare::Verdict;

@@ -1,4 +1,4 @@
-//! What happened to a generator's machine while it measured endpoints.
+//! Events on a generator's machine while it measured endpoints.
 
 use super::{ALL, Gate};
 use crate::record::Environment;
@@ -62,11 +62,11 @@ fn above(part: Nanos, whole: Nanos, limit: f64) -> Option<Share> {
     Share::of(part.0.min(whole.0), whole.0).filter(|share| share.as_f64() > limit)
 }
 
-/// As `doctor` and the lab judge it.
+/// Highest steal, as `doctor` and the lab judge it.
 const STEAL_MAX: f64 = 0.01;
 const OTHERS_MAX: f64 = 0.05;
-/// A period that was cut short stops every thread for up to its length: 1 % of the run is enough to move a
-/// 99th percentile.
+/// A period that was cut short stops every thread for up to its length: 1 % of the run is enough to
+/// move a 99th percentile.
 const THROTTLED_MAX: f64 = 0.01;
 /// The kernel's default, `cpu.cfs_period_us`.
 const PERIOD: Nanos = Nanos::from_millis(100);

@@ -33,8 +33,8 @@ pub(super) fn judge(target: &TargetRecord, scenario: &Scenario) -> Option<Warnin
     })
 }
 
-/// How long an operation may be under way: as long as a round, and where rounds are longer than that
-/// twice as long as the longest that ended. Never less than [`PATIENCE_MIN`].
+/// Time that an operation may be under way: as long as a round, and where rounds are longer than
+/// that twice as long as the longest that ended. Never less than [`PATIENCE_MIN`].
 fn patience(target: &TargetRecord, scenario: &Scenario) -> Nanos {
     let longest = target.histogram(Phase::Uncorrected).map(|series| series.0.max());
     let longest = longest.map(|longest| Nanos(longest.saturating_mul(2)));
@@ -66,5 +66,5 @@ pub(super) fn without_end(target: &TargetRecord, load: &Load) -> Option<Warning>
     })
 }
 
-/// Below a second nobody has waited long enough to say that no answer comes.
+/// Shortest patience: below a second nobody has waited long enough to say that no answer comes.
 const PATIENCE_MIN: Nanos = Nanos::from_millis(1_000);
