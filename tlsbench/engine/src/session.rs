@@ -18,102 +18,67 @@ pub(crate) mod dial;
 mod handshake;
 mod http1;
 mod http2;
-mod link;
+mod state;
 mod streams;
+mod transport;
 
 pub(crate) use connection::{Connection, Route, Step, StepContext};
 pub(crate) use streams::slot_count;
 
-use link::{FedBytes, Transport, Unasked};
+use state::{Http1State, State};
 use streams::Streams;
+use transport::{FedBytes, Transport, Unasked};
 
-/// A connection over a socket, or the place of one.
+/// A connection over a socket, or the slot of one. The reader and the streams keep their memory from one
+/// connection to the next.
 #[derive(Debug)]
 pub(crate) struct Session {
-    stage: Stage,
-    link: Option<Transport>,
-    reader: ResponseReader,
-    /// What HTTP/2 has instead of a reader.
-    streams: Option<Box<Streams>>,
+    /// The socket, with TLS on it; `None` in a vacant slot.
+    transport: Option<Transport>,
+    marks: Marks,
+    state: State,
+    /// The server has confirmed the handshake.
+    confirmed: bool,
     wanted: Wanted,
+    reader: ResponseReader,
+    /// The streams of HTTP/2, instead of the reader.
+    streams: Option<Box<Streams>>,
+}
+
+/// The moments of a connection that its times are measured between.
+#[derive(Clone, Copy, Debug)]
+struct Marks {
     began: Nanos,
     connected: Nanos,
     sent: Nanos,
     last_response_at: Nanos,
+    /// When the current state has taken too long.
     deadline: Nanos,
-    /// When the operation under way has taken too long as a whole; where there are several, each has
-    /// its own.
+    /// When the operation under way has taken too long as a whole; with several, each has its own.
     until: Nanos,
-    /// The operation that the connection was opened for has not made its request yet.
-    fresh: bool,
-    /// Bytes of the request that the socket has taken, and whether it is the connection's last.
-    taken: usize,
-    last: bool,
-    early: bool,
-    first_byte: bool,
-    confirmed: bool,
-    reusable: bool,
-    /// A response came to its end, so the connection is one that was kept.
-    answered: bool,
-    /// The kernel said that the server's side is shut, so reading goes on to the end.
-    hung_up: bool,
-    /// The last reading emptied the socket.
-    drained: bool,
-    /// The server said close_notify.
-    goodbye: bool,
-    /// Our goodbye is out.
-    parted: bool,
-    /// Our side is shut.
-    shut: bool,
-    /// The server has said how many requests it takes at a time.
-    settled: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Handshake-only: our close_notify is out, the server's word is awaited.
-    Confirming,
-    Connecting,
-    /// The server is to close.
-    Closing,
-    Handshaking,
-    /// It stands, and nothing was asked.
-    Idle,
-    /// A request is out.
-    Requesting,
-    /// It stands, by HTTP/2: any number of requests are out.
-    Streaming,
-    Vacant,
+impl Marks {
+    const NONE: Self = Self {
+        began: Nanos(0),
+        connected: Nanos(0),
+        sent: Nanos(0),
+        last_response_at: Nanos(0),
+        deadline: NEVER,
+        until: NEVER,
+    };
 }
 
 impl Session {
     const fn new() -> Self {
         Self {
-            stage: Stage::Vacant,
-            link: None,
+            transport: None,
+            marks: Marks::NONE,
+            state: State::Vacant,
+            confirmed: false,
+            wanted: Wanted::Full,
             reader: ResponseReader::new(),
             streams: None,
-            wanted: Wanted::Full,
-            began: Nanos(0),
-            connected: Nanos(0),
-            sent: Nanos(0),
-            last_response_at: Nanos(0),
-            deadline: NEVER,
-            until: NEVER,
-            fresh: false,
-            taken: 0,
-            last: false,
-            early: false,
-            first_byte: false,
-            confirmed: false,
-            reusable: false,
-            answered: false,
-            hung_up: false,
-            drained: true,
-            goodbye: false,
-            parted: false,
-            shut: false,
-            settled: false,
         }
     }
 
@@ -141,24 +106,25 @@ impl Session {
         }
         let until = now + context.timeout.operation;
         *self = Self {
-            stage: Stage::Connecting,
-            link: Some(Transport { socket, tls }),
+            transport: Some(Transport::new(socket, tls)),
+            marks: Marks {
+                began: now,
+                deadline: until.min(now + context.timeout.connect),
+                until,
+                ..Marks::NONE
+            },
+            state: State::Connecting { last: route.last },
+            confirmed: false,
+            wanted,
             reader: std::mem::take(&mut self.reader),
             streams,
-            wanted,
-            began: now,
-            deadline: until.min(now + context.timeout.connect),
-            until,
-            fresh: true,
-            last: route.last,
-            ..Self::new()
         };
         Ok(())
     }
 
     /// The socket, to be watched.
     pub(crate) fn socket(&self) -> Option<&TcpStream> {
-        self.link.as_ref().map(|link| &link.socket)
+        self.transport.as_ref().map(|transport| &transport.socket)
     }
 
     fn or_failed(&mut self, result: Result<Step, Failed>) -> Step {
@@ -170,11 +136,11 @@ impl Session {
 
     /// Gives bytes that were read to TLS, and what they hold to whoever reads the protocol.
     fn feed(&mut self, input: &[u8], context: &StepContext<'_>) -> Result<FedBytes, Failed> {
-        let Some(link) = &mut self.link else { return Ok(FedBytes::default()) };
+        let Some(transport) = &mut self.transport else { return Ok(FedBytes::default()) };
         let fed = match &mut self.streams {
-            _ if context.request.is_none() => link.feed(input, &mut Unasked),
-            Some(streams) => link.feed(input, &mut **streams),
-            None => link.feed(input, &mut self.reader),
+            _ if context.request.is_none() => transport.feed(input, &mut Unasked),
+            Some(streams) => transport.feed(input, &mut **streams),
+            None => transport.feed(input, &mut self.reader),
         };
         fed.map_err(|failed| {
             let refusal = context.tls.as_ref().and_then(|client| client.take_refusal());
@@ -182,11 +148,8 @@ impl Session {
         })
     }
 
-    /// Notes whether a reading emptied the socket. Readiness comes by edges, so what was left there
-    /// has to be read without being told, and so has an end that was announced already.
-    fn is_drained(&mut self, length: usize, context: &StepContext<'_>) -> bool {
-        self.drained = length < context.buffer.len() && !self.hung_up;
-        self.drained
+    fn is_hung_up(&self) -> bool {
+        self.transport.as_ref().is_some_and(|transport| transport.hung_up)
     }
 }
 
@@ -196,24 +159,29 @@ impl Connection for Session {
     }
 
     fn is_vacant(&self) -> bool {
-        self.stage == Stage::Vacant
+        self.state == State::Vacant
     }
 
     fn is_idle(&self) -> bool {
-        self.stage == Stage::Idle || (self.stage == Stage::Streaming && !self.is_busy())
+        match self.state {
+            State::Http1(http1) => !http1.is_requesting,
+            State::Http2 { .. } => !self.is_busy(),
+            _ => false,
+        }
     }
 
     fn is_busy(&self) -> bool {
-        match &self.streams {
-            Some(streams) => self.stage == Stage::Streaming && streams.open() > 0,
-            None => self.stage == Stage::Requesting,
+        match (self.state, &self.streams) {
+            (State::Http1(http1), None) => http1.is_requesting,
+            (State::Http2 { .. }, Some(streams)) => streams.open() > 0,
+            _ => false,
         }
     }
 
     fn free_slot(&self) -> Option<u32> {
-        match (self.stage, &self.streams) {
-            (Stage::Idle, None) => Some(0),
-            (Stage::Streaming, Some(streams)) if !self.hung_up => streams.free_slot(),
+        match (self.state, &self.streams) {
+            (State::Http1(http1), None) if !http1.is_requesting => Some(0),
+            (State::Http2 { .. }, Some(streams)) if !self.is_hung_up() => streams.free_slot(),
             _ => None,
         }
     }
@@ -223,41 +191,47 @@ impl Connection for Session {
     }
 
     fn last_response_at(&self) -> Nanos {
-        self.last_response_at
+        self.marks.last_response_at
     }
 
     fn deadline(&self) -> Nanos {
-        self.deadline
+        self.marks.deadline
     }
 
     fn is_reusable(&self) -> bool {
-        let reusable = match &self.streams {
-            Some(streams) => streams.is_reusable(),
-            None => self.reusable,
+        let reusable = match (&self.streams, self.state) {
+            (Some(streams), _) => streams.is_reusable(),
+            (None, State::Http1(http1)) => http1.reusable,
+            (None, _) => false,
         };
-        reusable && !self.hung_up
+        reusable && !self.is_hung_up()
     }
 
     fn step(&mut self, hung_up: bool, context: &mut StepContext<'_>) -> Step {
-        self.hung_up |= hung_up;
-        let result = match self.stage {
-            Stage::Vacant => Ok(Step::Waits),
-            Stage::Connecting => self.on_connect(context),
-            Stage::Handshaking => self.on_handshake(context),
-            Stage::Confirming => self.on_confirming(context),
-            Stage::Idle => self.on_idle(context),
-            Stage::Requesting => self.on_response(context),
-            Stage::Streaming => {
-                self.drained = false;
+        if let Some(transport) = &mut self.transport {
+            transport.hung_up |= hung_up;
+        }
+        let result = match self.state {
+            State::Vacant => Ok(Step::Waits),
+            State::Connecting { last } => self.on_connect(last, context),
+            State::Handshaking { .. } => self.on_handshake(context),
+            State::Confirming => self.on_confirming(context),
+            State::Http1(http1) if http1.is_requesting => self.on_response(context),
+            State::Http1(_) => self.on_idle(context),
+            State::Http2 { .. } => {
+                // The wake-up says that there is something to read.
+                if let Some(transport) = &mut self.transport {
+                    transport.drained = false;
+                }
                 self.on_streams(context)
             }
-            Stage::Closing => Ok(self.on_closing(context)),
+            State::Closing(_) => Ok(self.on_closing(context)),
         };
         self.or_failed(result)
     }
 
     fn resume(&mut self, context: &mut StepContext<'_>) -> Option<Step> {
-        if self.stage != Stage::Streaming {
+        if !matches!(self.state, State::Http2 { .. }) {
             return None;
         }
         let result = self.on_streams(context);
@@ -265,15 +239,17 @@ impl Connection for Session {
     }
 
     fn expire(&mut self, context: &mut StepContext<'_>) -> Step {
-        if self.stage == Stage::Streaming {
-            self.expire_streams(context.timeout);
-            return Step::Waits;
+        match self.state {
+            State::Http2 { .. } => {
+                self.expire_streams(context.timeout);
+                Step::Waits
+            }
+            State::Closing(_) => self.close_first(context),
+            _ => {
+                self.drop_link();
+                Step::Failed(Failure::Timeout.into())
+            }
         }
-        if self.stage == Stage::Closing {
-            return self.close_first(context);
-        }
-        self.drop_link();
-        Step::Failed(Failure::Timeout.into())
     }
 
     fn request(
@@ -285,22 +261,25 @@ impl Connection for Session {
         if self.streams.is_none() {
             return self.request_next(last, now, context);
         }
-        if self.stage != Stage::Streaming {
-            (self.stage, self.deadline) = (Stage::Streaming, NEVER);
+        let before = self.state;
+        if !matches!(before, State::Http2 { .. }) {
+            self.state = State::Http2 { settled: false };
+            self.marks.deadline = NEVER;
         }
-        self.request_stream(now, context);
+        self.request_stream(before, now, context);
         Ok(())
     }
 
     fn rest(&mut self, context: &mut StepContext<'_>) {
-        if self.stage == Stage::Streaming {
-            return;
+        match &mut self.state {
+            State::Http2 { .. } => return,
+            State::Http1(http1) => http1.is_requesting = false,
+            state => *state = State::Http1(Http1State::default()),
         }
-        self.stage = Stage::Idle;
-        self.deadline = NEVER;
-        if let Some(link) = &mut self.link {
+        self.marks.deadline = NEVER;
+        if let Some(transport) = &mut self.transport {
             // A connection that broke here shows it when it is read.
-            let _ = link.flush(context.tally);
+            let _ = transport.flush(context.tally);
         }
     }
 
@@ -314,8 +293,8 @@ impl Connection for Session {
 
     fn leave(&mut self, context: &mut StepContext<'_>) {
         self.say_goaway(context);
-        if let Some(link) = &mut self.link {
-            link.say_goodbye(context.tally);
+        if let Some(transport) = &mut self.transport {
+            transport.say_goodbye(context.tally);
         }
         self.drop_link();
     }

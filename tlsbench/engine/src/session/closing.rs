@@ -3,8 +3,9 @@
 use tlsbench_core::scenario::{Close, SERVER_CLOSE_MAX};
 use tlsbench_core::units::Nanos;
 
-use super::link::{Received, Unasked};
-use super::{NEVER, Session, Stage, Step, StepContext, dial};
+use super::state::{ClosingState, State};
+use super::transport::{Received, Unasked};
+use super::{NEVER, Session, Step, StepContext, dial};
 use crate::clock::Clock;
 
 impl Session {
@@ -13,42 +14,53 @@ impl Session {
         if context.close == Close::Fin {
             self.say_goaway(context);
         }
-        let Some(link) = &mut self.link else { return Step::Over };
+        let mut closing = match self.state {
+            State::Confirming => ClosingState { parted: true, ..ClosingState::default() },
+            State::Http1(http1) => {
+                ClosingState { goodbye: http1.goodbye, ..ClosingState::default() }
+            }
+            _ => ClosingState::default(),
+        };
+        let Some(transport) = &mut self.transport else { return Step::Over };
         match context.close {
             Close::Rst => {
-                dial::reset_on_close(&link.socket);
+                dial::reset_on_close(&transport.socket);
                 return self.over();
             }
-            Close::Fin if !self.parted => {
-                link.say_goodbye(context.tally);
-                link.shut();
-                self.shut = true;
+            Close::Fin if !closing.parted => {
+                transport.say_goodbye(context.tally);
+                transport.shut();
+                closing.shut = true;
             }
             // Without TLS and without a request there is nothing to ask the server by.
-            Close::Server if context.request.is_none() && link.tls.is_none() => {
-                link.shut();
-                self.shut = true;
+            Close::Server if context.request.is_none() && transport.tls.is_none() => {
+                transport.shut();
+                closing.shut = true;
             }
             // The handshake's end had both.
-            Close::Fin => self.shut = true,
+            Close::Fin => closing.shut = true,
             Close::Server => {}
         }
-        self.stage = Stage::Closing;
-        let patience = if self.shut { CLOSE_MAX } else { SERVER_CLOSE_MAX };
-        self.deadline = Clock::Monotonic.now() + patience;
-        if self.drained && !self.hung_up { Step::Waits } else { self.on_closing(context) }
+        let waits = transport.drained && !transport.hung_up;
+        self.state = State::Closing(closing);
+        let limit = if closing.shut { CLOSE_MAX } else { SERVER_CLOSE_MAX };
+        self.marks.deadline = Clock::Monotonic.now() + limit;
+        if waits { Step::Waits } else { self.on_closing(context) }
     }
 
     /// Waits for the server's end; what comes before it is of no interest any more.
     pub(super) fn on_closing(&mut self, context: &mut StepContext<'_>) -> Step {
         loop {
-            let Some(link) = &mut self.link else { return Step::Over };
-            match link.recv(context.buffer, context.tally) {
+            let (State::Closing(closing), Some(transport)) = (&mut self.state, &mut self.transport)
+            else {
+                return Step::Over;
+            };
+            match transport.recv(context.buffer, context.tally) {
                 Received::Nothing => {
                     // OpenSSL's servers may wait for our goodbye between theirs and the end.
-                    if self.goodbye && !self.parted {
-                        link.say_goodbye(context.tally);
-                        self.parted = true;
+                    if closing.goodbye && !closing.parted {
+                        transport.say_goodbye(context.tally);
+                        closing.parted = true;
                     }
                     return Step::Waits;
                 }
@@ -56,8 +68,8 @@ impl Session {
                 Received::Bytes(length) => {
                     // Tickets that come late are taken all the same.
                     let input = context.buffer.get(..length).unwrap_or_default();
-                    let fed = link.feed(input, &mut Unasked);
-                    self.goodbye |= fed.is_ok_and(|fed| fed.goodbye);
+                    let fed = transport.feed(input, &mut Unasked);
+                    closing.goodbye |= fed.is_ok_and(|fed| fed.goodbye);
                 }
             }
         }
@@ -66,22 +78,28 @@ impl Session {
     /// The server has not closed in time: the client does, and then waits for the server's end only so
     /// that nothing of it is answered by a reset.
     pub(super) fn close_first(&mut self, context: &mut StepContext<'_>) -> Step {
-        let Some(link) = self.link.as_mut().filter(|_| !self.shut) else { return self.over() };
-        context.tally.closed_by_client += 1;
-        if !std::mem::replace(&mut self.parted, true) {
-            link.say_goodbye(context.tally);
+        let (State::Closing(closing), Some(transport)) = (&mut self.state, &mut self.transport)
+        else {
+            return self.over();
+        };
+        if closing.shut {
+            return self.over();
         }
-        link.shut();
-        self.shut = true;
-        self.deadline = Clock::Monotonic.now() + CLOSE_MAX;
+        context.tally.closed_by_client += 1;
+        if !std::mem::replace(&mut closing.parted, true) {
+            transport.say_goodbye(context.tally);
+        }
+        transport.shut();
+        closing.shut = true;
+        self.marks.deadline = Clock::Monotonic.now() + CLOSE_MAX;
         Step::Waits
     }
 
     /// Ends at once, whatever is under way.
     pub(crate) fn drop_link(&mut self) {
-        self.link = None;
-        self.stage = Stage::Vacant;
-        self.deadline = NEVER;
+        self.transport = None;
+        self.state = State::Vacant;
+        self.marks.deadline = NEVER;
     }
 
     pub(super) fn over(&mut self) -> Step {

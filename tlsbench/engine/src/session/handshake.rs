@@ -8,48 +8,55 @@ use tlsbench_core::units::Nanos;
 
 use super::http1::request_bytes;
 use super::http2::form;
-use super::link::{Received, Unasked};
-use super::{Connection as _, Session, Stage, Step, StepContext, dial};
+use super::state::State;
+use super::transport::{Received, Unasked};
+use super::{Connection as _, Session, Step, StepContext, dial};
 use crate::clock::Clock;
 use crate::tls::{Alpn, Kind, Wanted};
 
 impl Session {
-    pub(super) fn on_connect(&mut self, context: &mut StepContext<'_>) -> Result<Step, Failed> {
-        let Some(link) = &mut self.link else { return Ok(Step::Over) };
-        dial::outcome(&link.socket)?;
-        self.connected = Clock::Monotonic.now();
+    pub(super) fn on_connect(
+        &mut self,
+        last: bool,
+        context: &mut StepContext<'_>,
+    ) -> Result<Step, Failed> {
+        let Some(transport) = &mut self.transport else { return Ok(Step::Over) };
+        dial::outcome(&transport.socket)?;
+        self.marks.connected = Clock::Monotonic.now();
         context.tally.connections += 1;
-        context.tally.record(Phase::Connect, self.connected - self.began);
-        let Some(tls) = &mut link.tls else {
+        context.tally.record(Phase::Connect, self.marks.connected - self.marks.began);
+        let Some(tls) = &mut transport.tls else {
             self.confirmed = true;
             return Ok(if context.request.is_some() { Step::Ready } else { Step::Confirmed });
         };
+        let mut has_early = false;
         if let (Some(client), Some(rendered)) = (&context.tls, context.request)
             && let Some(mut early) = client.early_data(tls)
         {
             let bytes = match (&mut self.streams, form(context)) {
                 (Some(streams), Some(form)) => {
-                    streams.request_since(form, self.connected, self.began);
+                    streams.request_since(form, self.marks.connected, self.marks.began);
                     streams.unsent(&[])
                 }
-                _ => request_bytes(rendered, self.last, context.close),
+                _ => request_bytes(rendered, last, context.close),
             };
             if early.bytes_left() >= bytes.len() {
                 let taken = std::io::Write::write_all(&mut early, bytes);
-                self.early = taken.is_ok();
-                self.sent = self.connected;
+                has_early = taken.is_ok();
+                self.marks.sent = self.marks.connected;
             }
         }
-        self.stage = Stage::Handshaking;
-        self.deadline = self.until.min(self.connected + context.timeout.handshake);
-        link.flush(context.tally).map_err(|_| Failure::ResetInHandshake)?;
+        self.state = State::Handshaking { last, early: has_early };
+        self.marks.deadline =
+            self.marks.until.min(self.marks.connected + context.timeout.handshake);
+        transport.flush(context.tally).map_err(|_| Failure::ResetInHandshake)?;
         Ok(Step::Waits)
     }
 
     pub(super) fn on_handshake(&mut self, context: &mut StepContext<'_>) -> Result<Step, Failed> {
         loop {
-            let Some(link) = &mut self.link else { return Ok(Step::Over) };
-            let length = match link.recv(context.buffer, context.tally) {
+            let Some(transport) = &mut self.transport else { return Ok(Step::Over) };
+            let length = match transport.recv(context.buffer, context.tally) {
                 Received::Nothing => return Ok(Step::Waits),
                 // A server that only closes has not said why: the handshake was not confirmed.
                 Received::End => return Err(Failure::Unconfirmed.into()),
@@ -58,12 +65,12 @@ impl Session {
             };
             let input = context.buffer.get(..length).unwrap_or_default();
             let fed = self.feed(input, context)?;
-            let Some(link) = &mut self.link else { return Ok(Step::Over) };
-            let done = link.tls.as_ref().is_some_and(|tls| !tls.is_handshaking());
-            let drained = self.is_drained(length, context);
+            let Some(transport) = &mut self.transport else { return Ok(Step::Over) };
+            let done = transport.tls.as_ref().is_some_and(|tls| !tls.is_handshaking());
+            let drained = transport.is_drained(length, context.buffer.len());
             if done {
                 let now = Clock::Monotonic.now();
-                context.tally.record(Phase::Handshake, now - self.connected);
+                context.tally.record(Phase::Handshake, now - self.marks.connected);
                 self.note_shape(context);
                 if self.streams.is_some() && !self.agreed_on(Alpn::Http2) {
                     // Nothing was asked, so nothing can be answered in HTTP/1.1.
@@ -71,8 +78,8 @@ impl Session {
                 }
                 return Ok(self.after_handshake(fed.goodbye, now, context));
             }
-            let Some(link) = &mut self.link else { return Ok(Step::Over) };
-            link.flush(context.tally).map_err(|_| Failure::ResetInHandshake)?;
+            let Some(transport) = &mut self.transport else { return Ok(Step::Over) };
+            transport.flush(context.tally).map_err(|_| Failure::ResetInHandshake)?;
             if drained {
                 return Ok(Step::Waits);
             }
@@ -86,28 +93,28 @@ impl Session {
         now: Nanos,
         context: &mut StepContext<'_>,
     ) -> Step {
-        let Some(link) = &mut self.link else { return Step::Over };
-        let tls12 = link.tls.as_ref().and_then(|tls| tls.protocol_version())
+        let Some(transport) = &mut self.transport else { return Step::Over };
+        let tls12 = transport.tls.as_ref().and_then(|tls| tls.protocol_version())
             == Some(rustls::ProtocolVersion::TLSv1_2);
-        let word = tls12 || link.tickets() > 0 || goodbye;
+        let word = tls12 || transport.tickets() > 0 || goodbye;
         if context.request.is_some() {
             self.confirm(word, now, context);
             return Step::Ready;
         }
         if context.close == Close::Rst && word {
             // Finished has to be out before the reset.
-            let _ = link.flush(context.tally);
+            let _ = transport.flush(context.tally);
         } else {
-            link.say_goodbye(context.tally);
+            transport.say_goodbye(context.tally);
         }
         if context.close == Close::Fin {
-            link.shut();
+            transport.shut();
         }
-        self.parted = true;
-        self.stage = Stage::Confirming;
+        let is_drained = transport.drained;
+        self.state = State::Confirming;
         if self.confirm(word, now, context) {
             Step::Confirmed
-        } else if self.drained {
+        } else if is_drained {
             Step::Waits
         } else {
             self.step(false, context)
@@ -125,17 +132,20 @@ impl Session {
             return false;
         }
         self.confirmed = true;
-        context.tally.record(Phase::Confirmed, now - self.connected);
+        context.tally.record(Phase::Confirmed, now - self.marks.connected);
         true
     }
 
     fn agreed_on(&self, alpn: Alpn) -> bool {
-        let tls = self.link.as_ref().and_then(|link| link.tls.as_ref());
+        let tls = self.transport.as_ref().and_then(|transport| transport.tls.as_ref());
         tls.and_then(|tls| tls.alpn_protocol()) == Some(alpn.as_str().as_bytes())
     }
 
     fn note_shape(&self, context: &mut StepContext<'_>) {
-        let Some(tls) = self.link.as_ref().and_then(|link| link.tls.as_deref()) else { return };
+        let Some(tls) = self.transport.as_ref().and_then(|transport| transport.tls.as_deref())
+        else {
+            return;
+        };
         let shape = &mut context.tally.shape;
         shape.wanted_ticket += u64::from(self.wanted == Wanted::NoTicket);
         let Some(found) = context.tls.as_ref().and_then(|client| client.negotiated(tls)) else {
@@ -158,18 +168,18 @@ impl Session {
 
     pub(super) fn on_confirming(&mut self, context: &mut StepContext<'_>) -> Result<Step, Failed> {
         loop {
-            let Some(link) = &mut self.link else { return Ok(Step::Over) };
-            link.flush(context.tally).map_err(|_| Failure::ResetInHandshake)?;
-            let length = match link.recv(context.buffer, context.tally) {
+            let Some(transport) = &mut self.transport else { return Ok(Step::Over) };
+            transport.flush(context.tally).map_err(|_| Failure::ResetInHandshake)?;
+            let length = match transport.recv(context.buffer, context.tally) {
                 Received::Nothing => return Ok(Step::Waits),
                 Received::End => return Err(Failure::Unconfirmed.into()),
                 Received::Reset => return Err(Failure::ResetInHandshake.into()),
                 Received::Bytes(length) => length,
             };
             let input = context.buffer.get(..length).unwrap_or_default();
-            let fed = link.feed(input, &mut Unasked)?;
-            let word = fed.goodbye || fed.data || link.tickets() > 0;
-            let drained = self.is_drained(length, context);
+            let fed = transport.feed(input, &mut Unasked)?;
+            let word = fed.goodbye || fed.data || transport.tickets() > 0;
+            let drained = transport.is_drained(length, context.buffer.len());
             if self.confirm(word, Clock::Monotonic.now(), context) {
                 return Ok(Step::Confirmed);
             }

@@ -6,8 +6,9 @@ use tlsbench_core::scenario::Close;
 use tlsbench_core::tally::{Detail, Failed, Failure, Phase, Reason, Tally};
 use tlsbench_core::units::Nanos;
 
-use super::link::Received;
-use super::{NEVER, Session, Stage, Step, StepContext};
+use super::state::{Http1State, State};
+use super::transport::Received;
+use super::{NEVER, Session, Step, StepContext};
 use crate::clock::Clock;
 use crate::wire::{Rendered, RequestBytes, ResponseSummary};
 
@@ -20,21 +21,27 @@ impl Session {
         context: &mut StepContext<'_>,
     ) -> Result<(), Step> {
         let Some(rendered) = context.request else { return Ok(()) };
-        let early = std::mem::take(&mut self.early) && self.accepted_early();
+        // What the server did not take of early data is sent again, like any other request.
+        let early = self.state.has_early_data() && self.accepted_early();
         self.reader.begin(rendered.head);
-        self.stage = Stage::Requesting;
-        self.last = if early { self.last } else { last };
-        self.taken = 0;
-        self.first_byte = false;
-        self.reusable = false;
-        if !std::mem::take(&mut self.fresh) {
-            self.until = now + context.timeout.operation;
+        if !self.state.is_fresh() {
+            self.marks.until = now + context.timeout.operation;
         }
-        self.deadline = self.until.min(now + context.timeout.first_byte);
+        let http1 = match self.state {
+            State::Http1(http1) => {
+                Http1State { last, taken: 0, first_byte: false, reusable: false, ..http1 }
+            }
+            State::Handshaking { last, .. } if early => {
+                Http1State { last, ..Http1State::default() }
+            }
+            _ => Http1State { last, ..Http1State::default() },
+        };
+        self.state = State::Http1(Http1State { is_requesting: true, ..http1 });
+        self.marks.deadline = self.marks.until.min(now + context.timeout.first_byte);
         if !early {
-            self.sent = now;
+            self.marks.sent = now;
         }
-        let bytes = request_bytes(rendered, self.last, context.close);
+        let bytes = request_bytes(rendered, http1.last, context.close);
         self.send(bytes, early, context.tally).map_err(|failure| {
             let lost = self.lost(failure, rendered);
             self.or_failed(lost)
@@ -43,21 +50,22 @@ impl Session {
 
     pub(super) fn on_idle(&mut self, context: &mut StepContext<'_>) -> Result<Step, Failed> {
         loop {
-            let Some(link) = &mut self.link else { return Ok(Step::Over) };
-            let length = match link.recv(context.buffer, context.tally) {
+            let Some(transport) = &mut self.transport else { return Ok(Step::Over) };
+            let length = match transport.recv(context.buffer, context.tally) {
                 Received::Nothing => return Ok(Step::Waits),
                 // A server may close what is not used.
                 Received::End | Received::Reset => return Ok(self.over()),
                 Received::Bytes(length) => length,
             };
             let input = context.buffer.get(..length).unwrap_or_default();
-            let fed = link.feed(input, &mut self.reader)?;
-            let word = fed.goodbye || link.tickets() > 0;
+            let fed = transport.feed(input, &mut self.reader)?;
+            let word = fed.goodbye || transport.tickets() > 0;
+            let drained = transport.is_drained(length, context.buffer.len());
             self.confirm(word, Clock::Monotonic.now(), context);
             if fed.goodbye {
                 return Ok(self.over());
             }
-            if self.is_drained(length, context) {
+            if drained {
                 return Ok(Step::Waits);
             }
         }
@@ -65,18 +73,19 @@ impl Session {
 
     pub(super) fn on_response(&mut self, context: &mut StepContext<'_>) -> Result<Step, Failed> {
         let Some(rendered) = context.request else { return Ok(Step::Waits) };
-        if self.has_unsent(rendered, context.close)
+        let State::Http1(http1) = self.state else { return Ok(Step::Waits) };
+        if self.has_unsent(http1, rendered, context.close)
             && let Err(failure) =
-                self.send(request_bytes(rendered, self.last, context.close), false, context.tally)
+                self.send(request_bytes(rendered, http1.last, context.close), false, context.tally)
         {
             return self.lost(failure, rendered);
         }
         loop {
-            let Some(link) = &mut self.link else { return Ok(Step::Over) };
-            let length = match link.recv(context.buffer, context.tally) {
+            let Some(transport) = &mut self.transport else { return Ok(Step::Over) };
+            let length = match transport.recv(context.buffer, context.tally) {
                 Received::Nothing => return Ok(Step::Waits),
                 // TLS has an end of its own; without it anybody may have cut the response short.
-                Received::End if link.tls.is_some() && self.confirmed => {
+                Received::End if transport.tls.is_some() && self.confirmed => {
                     return self.lost(Failure::ResponseTruncated, rendered);
                 }
                 Received::End => return self.on_end(rendered, context),
@@ -88,18 +97,21 @@ impl Session {
             };
             let now = Clock::Monotonic.now();
             let input = context.buffer.get(..length).unwrap_or_default();
-            let fed = link.feed(input, &mut self.reader)?;
-            let word = fed.data || fed.goodbye || link.tickets() > 0;
-            self.goodbye |= fed.goodbye;
-            let drained = self.is_drained(length, context);
+            let fed = transport.feed(input, &mut self.reader)?;
+            let word = fed.data || fed.goodbye || transport.tickets() > 0;
+            let drained = transport.is_drained(length, context.buffer.len());
+            if fed.answer.is_some() {
+                transport.hung_up |= fed.goodbye;
+            }
             self.confirm(word, now, context);
-            if fed.data && !self.first_byte {
-                self.first_byte = true;
-                self.deadline = self.until;
-                context.tally.record(Phase::FirstByte, now - self.sent);
+            let State::Http1(http1) = &mut self.state else { return Ok(Step::Waits) };
+            http1.goodbye |= fed.goodbye;
+            if fed.data && !http1.first_byte {
+                http1.first_byte = true;
+                self.marks.deadline = self.marks.until;
+                context.tally.record(Phase::FirstByte, now - self.marks.sent);
             }
             if let Some(answer) = fed.answer {
-                self.hung_up |= fed.goodbye;
                 return Ok(self.answered(answer, now, rendered, context));
             }
             if fed.goodbye {
@@ -117,7 +129,9 @@ impl Session {
         rendered: &Rendered,
         context: &mut StepContext<'_>,
     ) -> Result<Step, Failed> {
-        self.hung_up = true;
+        if let Some(transport) = &mut self.transport {
+            transport.hung_up = true;
+        }
         if !self.confirmed {
             return Err(Failure::Unconfirmed.into());
         }
@@ -138,7 +152,8 @@ impl Session {
             return Err(failure.into());
         }
         let failed = Failed::of(failure, self.reader.missing());
-        if !self.answered || failed.reason != Some(Reason::Detail(Detail::NoAnswer)) {
+        let was_kept = matches!(self.state, State::Http1(Http1State { answered: true, .. }));
+        if !was_kept || failed.reason != Some(Reason::Detail(Detail::NoAnswer)) {
             return Err(failed);
         }
         if !rendered.idempotent {
@@ -155,20 +170,22 @@ impl Session {
         rendered: &Rendered,
         context: &mut StepContext<'_>,
     ) -> Step {
-        context.tally.record(Phase::LastByte, now - self.sent);
-        self.stage = Stage::Idle;
-        self.last_response_at = now;
-        self.deadline = NEVER;
-        self.reusable = answer.reusable;
-        self.answered = true;
+        context.tally.record(Phase::LastByte, now - self.marks.sent);
+        if let State::Http1(http1) = &mut self.state {
+            http1.is_requesting = false;
+            http1.reusable = answer.reusable;
+            http1.answered = true;
+        }
+        self.marks.last_response_at = now;
+        self.marks.deadline = NEVER;
         Step::Answered { slot: 0, result: rendered.outcome(&answer) }
     }
 
     /// Whether something of the request is still ours to send.
-    fn has_unsent(&self, rendered: &Rendered, close: Close) -> bool {
-        match self.link.as_ref().and_then(|link| link.tls.as_ref()) {
+    fn has_unsent(&self, http1: Http1State, rendered: &Rendered, close: Close) -> bool {
+        match self.transport.as_ref().and_then(|transport| transport.tls.as_ref()) {
             Some(tls) if tls.wants_write() => true,
-            _ => self.taken < request_bytes(rendered, self.last, close).len(),
+            _ => http1.taken < request_bytes(rendered, http1.last, close).len(),
         }
     }
 
@@ -176,28 +193,30 @@ impl Session {
     fn send(&mut self, bytes: &[u8], early: bool, tally: &mut Tally) -> Result<(), Failure> {
         let broken =
             if self.confirmed { Failure::ResponseTruncated } else { Failure::ResetInHandshake };
-        let Some(link) = &mut self.link else { return Err(broken) };
-        if let Some(tls) = &mut link.tls {
+        let (State::Http1(http1), Some(transport)) = (&mut self.state, &mut self.transport) else {
+            return Err(broken);
+        };
+        if let Some(tls) = &mut transport.tls {
             if early {
-                self.taken = bytes.len();
+                http1.taken = bytes.len();
             }
             // TLS keeps what the socket does not take, up to a limit of its own.
-            if let Some(rest) = bytes.get(self.taken..) {
-                self.taken += tls.writer().write(rest).map_err(|_| broken)?;
+            if let Some(rest) = bytes.get(http1.taken..) {
+                http1.taken += tls.writer().write(rest).map_err(|_| broken)?;
             }
-            while link.flush(tally).map_err(|_| broken)? {
-                let Some(rest) = bytes.get(self.taken..).filter(|rest| !rest.is_empty()) else {
+            while transport.flush(tally).map_err(|_| broken)? {
+                let Some(rest) = bytes.get(http1.taken..).filter(|rest| !rest.is_empty()) else {
                     break;
                 };
-                let Some(tls) = &mut link.tls else { break };
-                self.taken += tls.writer().write(rest).map_err(|_| broken)?;
+                let Some(tls) = &mut transport.tls else { break };
+                http1.taken += tls.writer().write(rest).map_err(|_| broken)?;
             }
             return Ok(());
         }
-        while let Some(rest) = bytes.get(self.taken..).filter(|rest| !rest.is_empty()) {
-            match link.send(rest, tally) {
+        while let Some(rest) = bytes.get(http1.taken..).filter(|rest| !rest.is_empty()) {
+            match transport.send(rest, tally) {
                 Ok(0) => return Ok(()),
-                Ok(length) => self.taken += length,
+                Ok(length) => http1.taken += length,
                 Err(_) => return Err(broken),
             }
         }
@@ -205,7 +224,7 @@ impl Session {
     }
 
     fn accepted_early(&self) -> bool {
-        let tls = self.link.as_ref().and_then(|link| link.tls.as_ref());
+        let tls = self.transport.as_ref().and_then(|transport| transport.tls.as_ref());
         tls.is_some_and(|tls| tls.is_early_data_accepted())
     }
 }

@@ -6,36 +6,37 @@ use tlsbench_core::scenario::Timeout;
 use tlsbench_core::tally::{Failed, Failure, Phase, Tally};
 use tlsbench_core::units::Nanos;
 
-use super::link::{Received, Transport};
+use super::state::State;
 use super::streams::{ConnectionEnd, Lost, Streams};
+use super::transport::{Received, Transport};
 use super::{Connection as _, NEVER, Session, Step, StepContext};
 use crate::clock::Clock;
 use crate::wire::RequestBytes;
 use crate::wire::http2::RequestTemplate;
 
 impl Session {
-    /// Makes a request; it goes out with the next step.
-    pub(super) fn request_stream(&mut self, now: Nanos, context: &StepContext<'_>) {
+    /// Makes a request, in a connection that was in this state; it goes out with the next step.
+    pub(super) fn request_stream(&mut self, before: State, now: Nanos, context: &StepContext<'_>) {
         let (Some(streams), Some(form)) = (&mut self.streams, form(context)) else { return };
-        let began = if std::mem::take(&mut self.fresh) { self.began } else { now };
-        if std::mem::take(&mut self.early) {
+        let began = if before.is_fresh() { self.marks.began } else { now };
+        if before.has_early_data() {
             // It was made already. If the server did not take it, it goes out now.
-            let tls = self.link.as_ref().and_then(|link| link.tls.as_ref());
+            let tls = self.transport.as_ref().and_then(|transport| transport.tls.as_ref());
             if tls.is_some_and(|tls| tls.is_early_data_accepted()) {
                 let length = streams.unsent(&[]).len();
-                streams.stamp(self.sent);
+                streams.stamp(self.marks.sent);
                 streams.sent(length);
             }
         } else {
             streams.request_since(form, now, began);
         }
         let until = began + context.timeout.operation;
-        self.deadline = self.deadline.min(until).min(now + context.timeout.first_byte);
+        self.marks.deadline = self.marks.deadline.min(until).min(now + context.timeout.first_byte);
     }
 
     pub(super) fn on_streams(&mut self, context: &mut StepContext<'_>) -> Result<Step, Failed> {
         loop {
-            let (Some(streams), Some(link)) = (&mut self.streams, &mut self.link) else {
+            let (Some(streams), Some(transport)) = (&mut self.streams, &mut self.transport) else {
                 return Ok(Step::Over);
             };
             if streams.completed_slot().is_some() {
@@ -45,7 +46,9 @@ impl Session {
                 return self.on_end_of_streams(end, context);
             }
             if let Some(most) = streams.news() {
-                if !std::mem::replace(&mut self.settled, true) {
+                if let State::Http2 { settled } = &mut self.state
+                    && !std::mem::replace(settled, true)
+                {
                     context.tally.shape.streams(most);
                 }
                 return Ok(Step::Room);
@@ -58,13 +61,13 @@ impl Session {
             let broken =
                 if self.confirmed { Failure::ResponseTruncated } else { Failure::ResetInHandshake };
             let body = form(context).map_or(&[][..], |form| &form.body);
-            flush(streams, link, body, context.tally).map_err(|_| broken)?;
-            if self.drained {
+            flush(streams, transport, body, context.tally).map_err(|_| broken)?;
+            if transport.drained {
                 return Ok(Step::Waits);
             }
-            let length = match link.recv(context.buffer, context.tally) {
+            let length = match transport.recv(context.buffer, context.tally) {
                 Received::Nothing => {
-                    self.drained = true;
+                    transport.drained = true;
                     return Ok(Step::Waits);
                 }
                 Received::End | Received::Reset => {
@@ -76,12 +79,12 @@ impl Session {
             let now = Clock::Monotonic.now();
             streams.set_now(now);
             let input = context.buffer.get(..length).unwrap_or_default();
-            let fed = link.feed(input, &mut **streams)?;
+            let fed = transport.feed(input, &mut **streams)?;
             if fed.goodbye {
                 streams.finish(ConnectionEnd::Gone);
             }
-            let word = fed.data || fed.goodbye || link.tickets() > 0;
-            self.is_drained(length, context);
+            let word = fed.data || fed.goodbye || transport.tickets() > 0;
+            transport.is_drained(length, context.buffer.len());
             self.confirm(word, now, context);
         }
     }
@@ -97,9 +100,9 @@ impl Session {
                 context.tally.record(phase, took);
             }
         }
-        self.last_response_at = outcome.moment;
+        self.marks.last_response_at = outcome.moment;
         if !self.is_busy() {
-            self.deadline = NEVER;
+            self.marks.deadline = NEVER;
         }
         let slot = outcome.slot;
         match outcome.result {
@@ -114,15 +117,15 @@ impl Session {
         end: ConnectionEnd,
         context: &mut StepContext<'_>,
     ) -> Result<Step, Failed> {
-        let (Some(streams), Some(link)) = (&mut self.streams, &mut self.link) else {
+        let (Some(streams), Some(transport)) = (&mut self.streams, &mut self.transport) else {
             return Ok(Step::Over);
         };
         match end {
             ConnectionEnd::Fault(fault) => {
                 // The server should hear why; whether it can does not change the reason.
                 streams.say_goodbye(fault.code());
-                let _ = flush(streams, link, &[], context.tally);
-                link.say_goodbye(context.tally);
+                let _ = flush(streams, transport, &[], context.tally);
+                transport.say_goodbye(context.tally);
                 Err(Failed::of(Failure::ResponseMalformed, fault.detail()))
             }
             // A server may close what is not used.
@@ -141,18 +144,18 @@ impl Session {
     pub(super) fn expire_streams(&mut self, timeout: Timeout) {
         if let Some(streams) = &mut self.streams {
             let next = streams.expire(Clock::Monotonic.now(), timeout);
-            self.deadline = next.unwrap_or(NEVER);
+            self.marks.deadline = next.unwrap_or(NEVER);
         }
     }
 
     /// Says that we leave, before TLS does.
     pub(super) fn say_goaway(&mut self, context: &mut StepContext<'_>) {
-        if let (Some(streams), Some(link)) = (&mut self.streams, &mut self.link)
-            && self.stage == super::Stage::Streaming
+        if let (Some(streams), Some(transport)) = (&mut self.streams, &mut self.transport)
+            && matches!(self.state, State::Http2 { .. })
         {
             streams.say_goodbye(crate::wire::http2::frame::NO_ERROR);
             // A server that is gone needs no goodbye.
-            let _ = flush(streams, link, &[], context.tally);
+            let _ = flush(streams, transport, &[], context.tally);
         }
     }
 }
@@ -168,7 +171,7 @@ pub(super) fn form<'h>(context: &StepContext<'h>) -> Option<&'h RequestTemplate>
 /// Writes what there is to say, as far as the socket takes it.
 fn flush(
     streams: &mut Streams,
-    link: &mut Transport,
+    transport: &mut Transport,
     body: &[u8],
     tally: &mut Tally,
 ) -> std::io::Result<()> {
@@ -178,14 +181,14 @@ fn flush(
         }
         let bytes = streams.unsent(body);
         if bytes.is_empty() {
-            return link.flush(tally).map(|_| ());
+            return transport.flush(tally).map(|_| ());
         }
-        let length = match &mut link.tls {
+        let length = match &mut transport.tls {
             Some(tls) => tls.writer().write(bytes)?,
-            None => link.send(bytes, tally)?,
+            None => transport.send(bytes, tally)?,
         };
         streams.sent(length);
-        if !link.flush(tally)? || (link.tls.is_none() && length == 0) {
+        if !transport.flush(tally)? || (transport.tls.is_none() && length == 0) {
             return Ok(());
         }
     }

@@ -9,7 +9,7 @@ use tlsbench_core::scenario::Timeout;
 use tlsbench_core::tally::{ErrorCode, Failed, Failure, Reason};
 use tlsbench_core::units::Nanos;
 
-use super::link::Sink;
+use super::transport::Sink;
 use crate::wire::ResponseSummary;
 use crate::wire::http2::{
     BYTES_PER_FRAME, Dictionary, Fault, Frames, HEADER_LIST_MAX, HpackDecoder, PER_REQUEST,
@@ -24,7 +24,7 @@ pub(super) struct Streams {
     frames: Frames,
     /// When time last let the server send more frames.
     earned: Nanos,
-    state: State,
+    state: ConnectionStreams,
 }
 
 /// What became of a request.
@@ -68,7 +68,7 @@ pub(super) enum ConnectionEnd {
 }
 
 #[derive(Debug)]
-struct State {
+struct ConnectionStreams {
     hpack: HpackDecoder,
     dictionary: Dictionary,
     /// What is to be sent, and how much of it has been.
@@ -127,7 +127,7 @@ struct StreamSlot {
 
 impl Streams {
     pub(super) fn new() -> Self {
-        Self { frames: Frames::new(), earned: Nanos(0), state: State::new() }
+        Self { frames: Frames::new(), earned: Nanos(0), state: ConnectionStreams::new() }
     }
 
     /// Begins with a new connection, on which so many requests at a time are wanted.
@@ -154,7 +154,7 @@ impl Streams {
 
     /// Whether the server takes more requests on this connection, sooner or later.
     pub(super) fn is_reusable(&self) -> bool {
-        let State { leaving, end, next, limit, .. } = self.state;
+        let ConnectionStreams { leaving, end, next, limit, .. } = self.state;
         !leaving && end.is_none() && next < frame::STREAM_MAX && limit != Some(0)
     }
 
@@ -268,7 +268,7 @@ impl Sink for Streams {
     }
 }
 
-impl State {
+impl ConnectionStreams {
     fn new() -> Self {
         Self {
             hpack: HpackDecoder::new(),

@@ -2,12 +2,12 @@
 
 use tlsbench_core::tally::{Detail, ErrorCode, Failed, Failure, Reason};
 
-use super::{CONNECTION_WINDOW, Lost, STREAM_WINDOW, State, StreamSlot};
+use super::{CONNECTION_WINDOW, ConnectionStreams, Lost, STREAM_WINDOW, StreamSlot};
 use crate::wire::ResponseSummary;
 use crate::wire::http2::frame::{self, Header};
 use crate::wire::http2::{Fault, FramePiece};
 
-impl State {
+impl ConnectionStreams {
     pub(super) fn receive(&mut self, piece: FramePiece<'_>) -> Result<(), Fault> {
         match piece {
             FramePiece::Block { stream, end, block } => self.on_block(stream, end, block),

@@ -15,6 +15,10 @@ use crate::wire::{ResponseReader, ResponseSummary};
 pub(super) struct Transport {
     pub(super) socket: TcpStream,
     pub(super) tls: Option<Box<ClientConnection>>,
+    /// The kernel said that the server's side is shut, so reading goes on to the end.
+    pub(super) hung_up: bool,
+    /// The last reading emptied the socket.
+    pub(super) drained: bool,
 }
 
 /// What one reading of the socket brought.
@@ -42,6 +46,18 @@ pub(super) struct FedBytes {
 }
 
 impl Transport {
+    pub(super) const fn new(socket: TcpStream, tls: Option<Box<ClientConnection>>) -> Self {
+        Self { socket, tls, hung_up: false, drained: true }
+    }
+
+    /// Notes whether a reading of this length emptied the socket, and returns it. Readiness comes by
+    /// edges, so what was left there has to be read without being told, and so has an end that was
+    /// announced already.
+    pub(super) fn is_drained(&mut self, length: usize, room: usize) -> bool {
+        self.drained = length < room && !self.hung_up;
+        self.drained
+    }
+
     pub(super) fn recv(&self, buffer: &mut [u8], tally: &mut Tally) -> Received {
         loop {
             match (&self.socket).read(buffer) {
