@@ -98,7 +98,8 @@ fn has_go(what: &str, otherwise: &str) -> Result<bool> {
     if !has_go {
         let cure = format!("install Go 1.26 or newer (https://go.dev/dl){otherwise}");
         ensure!(variable("CI").is_none(), "there is no {what} to test against: {cure}");
-        say(&format!("skipped: tests against {what}; to run them, {cure}"));
+        // Caught by libtest, and found there by `tests/run`.
+        eprintln!("skipped: tests against {what}; to run them, {cure}");
     }
     Ok(has_go)
 }
