@@ -27,8 +27,19 @@ struct Cli {
     arguments: Vec<String>,
 }
 
-fn main() -> Result<ExitCode> {
-    let cli = Cli::parse();
+fn main() -> ExitCode {
+    match run_all(Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Returns true if every executable succeeded.
+fn run_all(cli: Cli) -> Result<bool> {
     let text = std::fs::read_to_string(&cli.messages)
         .with_context(|| format!("cannot read `{}`", cli.messages.display()))?;
     let mut executables = cargo::executables(&text)?;
@@ -47,5 +58,5 @@ fn main() -> Result<ExitCode> {
         println!("[{done}/{count}] {}", ended.line());
     })?;
     println!("{}", summary::text(&all));
-    Ok(if summary::is_success(&all) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(summary::is_success(&all))
 }

@@ -1,5 +1,7 @@
 //! The program from outside, over executables that are shell scripts.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -59,7 +61,7 @@ fn the_longest_start_first_and_arguments_are_passed_on() {
 #[test]
 fn a_list_without_a_test_executable_is_an_error() {
     let (output, _) = run(&[], &[]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("names no test executable"), "{errors}");
 }
