@@ -3,7 +3,6 @@
 mod aa;
 mod advise;
 mod answer;
-mod build;
 mod calibrate;
 mod compare;
 mod doctor;

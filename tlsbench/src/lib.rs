@@ -5,6 +5,12 @@
 pub mod exit;
 pub mod settings;
 pub mod cli;
+mod build;
+mod environment;
+mod signals;
 pub mod store;
+mod record_file;
+mod scenario;
 pub mod progress;
+mod lab;
 pub mod cmd;

@@ -42,7 +42,10 @@ pub const ORDERS: [Order; 6] = [
         package: "tlsbench-engine",
         modules: "clock affinity netns shard tls http1 wire session load hop probe process topology calibrate testserver run trial fuzzing",
     },
-    Order { package: "tlsbench", modules: "exit settings cli store progress cmd" },
+    Order {
+        package: "tlsbench",
+        modules: "exit settings cli build environment signals store record_file scenario progress lab cmd",
+    },
 ];
 
 /// The packages of [`ORDERS`].

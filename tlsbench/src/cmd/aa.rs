@@ -9,10 +9,10 @@ use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::stats::Estimate;
 
 use super::answer::Answer;
-use super::{build, run};
+use super::run;
 use crate::exit::Exit;
 use crate::settings::{Aa, Output};
-use crate::store;
+use crate::{build, lab, store};
 
 /// Judges placements against themselves, measured now or read from records.
 pub(super) fn answer(settings: &Aa) -> anyhow::Result<Answer> {
@@ -21,11 +21,12 @@ pub(super) fn answer(settings: &Aa) -> anyhow::Result<Answer> {
     let (records, output) = match settings {
         Aa::Measured(settings) => {
             document = settings.record.as_deref();
-            let measured = run::measured_lab(settings, |lab| {
-                lab.placements = doubled(&lab.placements);
-                // Words are about CPU time.
-                lab.latency = None;
-            })?;
+            let mut asked = lab::asked(settings)?;
+            asked.lab.placements = doubled(&asked.lab.placements);
+            // Words are about CPU time.
+            asked.lab.latency = None;
+            let tell = run::milestones(settings.output);
+            let measured = lab::measured(&asked, settings, &tell)?;
             failed = measured.failed;
             (vec![(measured.path.display().to_string(), measured.record)], settings.output)
         }

@@ -10,12 +10,10 @@ use tlsbench_engine::calibrate::{measure, primitives};
 use tlsbench_engine::probe::Machine;
 
 use super::answer::Answer;
-use super::build;
-use super::run::environment;
 use crate::exit::Exit;
 use crate::progress::StepProgress;
 use crate::settings::Output;
-use crate::store;
+use crate::{build, environment, store};
 
 /// Calibrates, and writes the document where one is asked for.
 pub(super) fn answer(output: Output, document: Option<&Path>) -> anyhow::Result<Answer> {

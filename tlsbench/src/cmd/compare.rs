@@ -13,10 +13,9 @@ use tlsbench_core::record::AnyRecord;
 use tlsbench_core::stats::Estimate;
 
 use super::answer::Answer;
-use super::build;
 use crate::exit::Exit;
 use crate::settings::{Compare, Output};
-use crate::store;
+use crate::{build, store};
 
 /// Compares two sides of records, and judges the conditions.
 pub(super) fn answer(settings: &Compare) -> anyhow::Result<Answer> {

@@ -21,19 +21,20 @@ use tlsbench_engine::run::{self as engine, CutShort, Inputs, Progress, Stop};
 
 use super::answer::Answer;
 use super::flags;
-use super::run::{self, TrialPlan};
 use crate::exit::Exit;
+use crate::lab::{RateTrial, RateTrials, TrialOutcome, is_of_placements};
 use crate::progress::StepProgress;
+use crate::scenario::open_scenario;
 use crate::settings::{Output, Search};
+use crate::signals::stop_on_signals;
 
-use table::{Ended, Limits, Searched, Tried};
+use table::{Ended, JudgedTrial, Limits, Searched};
 
 /// Searches all that is named.
 pub(super) fn answer(settings: &Search) -> anyhow::Result<Answer> {
     let stop = Arc::new(Stop::new());
-    run::stop_on_signals(&stop).context("cannot listen for signals")?;
-    let names_endpoint =
-        settings.run.flags.target.is_some() || !run::is_of_placements(&settings.run);
+    stop_on_signals(&stop).context("cannot listen for signals")?;
+    let names_endpoint = settings.run.flags.target.is_some() || !is_of_placements(&settings.run);
     let (limits, all) = match names_endpoint {
         true => endpoints(settings, &stop)?,
         false => placements(settings, &stop)?,
@@ -57,7 +58,7 @@ fn endpoints(settings: &Search, stop: &Stop) -> anyhow::Result<(Limits, Vec<Sear
         );
     }
     let start = settings.start.unwrap_or(START_ELSEWHERE);
-    let scenario = run::open_scenario(&settings.run, start, settings.trial, settings.p99)?;
+    let scenario = open_scenario(&settings.run, start, settings.trial, settings.p99)?;
     let is_lab = scenario.targets.iter().all(Target::is_lab);
     if !is_lab && settings.max_rate.is_none() {
         bail!(
@@ -86,12 +87,12 @@ fn endpoints(settings: &Search, stop: &Stop) -> anyhow::Result<(Limits, Vec<Sear
 
 fn placements(settings: &Search, stop: &Stop) -> anyhow::Result<(Limits, Vec<Searched>)> {
     let folder = tempfile::tempdir().context("cannot make a folder for what hops are told")?;
-    let standing = run::Standing::prepare(&settings.run, folder.path(), stop)?;
+    let trials = RateTrials::prepare(&settings.run, folder.path(), stop)?;
     let bounds = bounds(settings, settings.start.unwrap_or(START))?;
     let limits = limits(settings, bounds, settings.run.flags.timeout.run);
     limits.tell();
     let until = limits.until();
-    let (chosen, known) = (&settings.run.lab.placements, &standing.lab.placements);
+    let (chosen, known) = (&settings.run.lab.placements, &trials.lab.placements);
     let is_chosen = |one: &Placement| match chosen.is_empty() {
         // Twins are there to be held against: they are no place where TLS ends.
         true => {
@@ -103,10 +104,10 @@ fn placements(settings: &Search, stop: &Stop) -> anyhow::Result<(Limits, Vec<Sea
     };
     let mut all = Vec::new();
     for placement in known.iter().filter(|one| is_chosen(one)) {
-        let mut topology = standing.start(placement)?;
+        let mut topology = trials.start(placement)?;
         let until = until.unwrap_or_else(|| limits.of_one());
         all.push(one(settings, (bounds, until), &placement.name, stop, |plan| {
-            standing.trial(placement, &mut topology, plan)
+            trials.trial(placement, &mut topology, plan)
         })?);
     }
     Ok((limits, all))
@@ -140,12 +141,12 @@ fn one(
     (bounds, until): (RateBounds, Instant),
     name: &str,
     stop: &Stop,
-    mut trial: impl FnMut(TrialPlan) -> anyhow::Result<run::Tried>,
+    mut trial: impl FnMut(RateTrial) -> anyhow::Result<TrialOutcome>,
 ) -> anyhow::Result<Searched> {
     let goal = Goal { p99: settings.p99 };
     let shown = StepProgress::new("trials");
     let mut strategy = Strategy::new(bounds);
-    let mut tried: Vec<Tried> = Vec::new();
+    let mut tried: Vec<JudgedTrial> = Vec::new();
     let mut unanswered = UnderWay::default();
     let ended = loop {
         let (rate, long) = match strategy.next() {
@@ -154,7 +155,7 @@ fn one(
             SearchStep::Try { rate, long } => (rate, long),
         };
         let length = if long { settings.confirm } else { settings.trial };
-        let plan = TrialPlan { rate, warm_up: warm_up(length), length, left: left(until), goal };
+        let plan = RateTrial { rate, warm_up: warm_up(length), length, left: left(until), goal };
         let made = trial(plan).with_context(|| format!("cannot try `{name}`"))?;
         if stop.is_asked() {
             bail!("it was asked to stop, and nothing is found yet of `{name}`");
@@ -178,7 +179,7 @@ fn one(
 }
 
 /// Holds a trial against the goal; with it, whether nothing at all came to a good end.
-fn judged(goal: Goal, plan: TrialPlan, long: bool, made: &run::Tried) -> (Tried, bool) {
+fn judged(goal: Goal, plan: RateTrial, long: bool, made: &TrialOutcome) -> (JudgedTrial, bool) {
     let seen = TrialResult::of(&made.target, &made.load);
     let mut failures = failures(&made.target, &made.early);
     let failing = match made.cut_short {
@@ -196,7 +197,7 @@ fn judged(goal: Goal, plan: TrialPlan, long: bool, made: &run::Tried) -> (Tried,
     let is_dead = seen.succeeded == 0 && (!is_futile || seen.scheduled >= DEAD_MIN);
     let generator_busy = seen.is_generator_busy();
     let rate = plan.rate.as_f64();
-    (Tried { rate, long, failing, failures, generator_busy }, is_dead)
+    (JudgedTrial { rate, long, failing, failures, generator_busy }, is_dead)
 }
 
 fn left(until: Instant) -> Nanos {
@@ -222,9 +223,9 @@ fn trial(
     scenario: &Scenario,
     inputs: &Inputs,
     stop: &Stop,
-    plan: TrialPlan,
-) -> anyhow::Result<run::Tried> {
-    let TrialPlan { rate, warm_up, length, left, goal } = plan;
+    plan: RateTrial,
+) -> anyhow::Result<TrialOutcome> {
+    let RateTrial { rate, warm_up, length, left, goal } = plan;
     let mut scenario = scenario.clone();
     scenario.timeout = Timeout { run: Some(left), ..scenario.timeout };
     let Load::Open { rate: asked, wait_max, .. } = &mut scenario.load else {
@@ -245,7 +246,7 @@ fn trial(
         Progress::StageEnds { unanswered: left, .. } => unanswered.add(&left),
         _ => {}
     })?;
-    Ok(run::Tried {
+    Ok(TrialOutcome {
         target,
         load: scenario.load,
         cut_short: outcome.cut_short,

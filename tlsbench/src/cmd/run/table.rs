@@ -13,7 +13,8 @@ use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::UnderWay;
 use tlsbench_core::warning::{Gate, remarks};
 
-use crate::cmd::{build, flags};
+use crate::build;
+use crate::cmd::flags;
 
 /// The summary for people, in a table of so many columns of characters at most.
 pub(super) fn text(

@@ -11,7 +11,7 @@ use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::UnderWay;
 use tlsbench_core::warning::cure;
 
-use crate::cmd::build;
+use crate::build;
 
 /// The most that a search takes.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub(super) struct Searched {
     pub(super) found: SearchResult,
     /// The highest rate that met the goal in a short trial.
     pub(super) met: Option<f64>,
-    pub(super) tried: Vec<Tried>,
+    pub(super) tried: Vec<JudgedTrial>,
     pub(super) ended: Ended,
     /// Operations without an answer when its time was over.
     pub(super) unanswered: UnderWay,
@@ -50,7 +50,7 @@ pub(super) enum Ended {
 
 /// One trial.
 #[derive(Clone, Debug)]
-pub(super) struct Tried {
+pub(super) struct JudgedTrial {
     pub(super) rate: f64,
     pub(super) long: bool,
     pub(super) failing: Option<Failing>,
@@ -86,7 +86,7 @@ impl Limits {
     }
 }
 
-impl Tried {
+impl JudgedTrial {
     /// Says why it did not meet the goal.
     fn why(&self) -> Option<String> {
         let failing = self.failing.as_ref()?;
@@ -114,9 +114,10 @@ impl Tried {
 
 impl Searched {
     /// The trial at the lowest rate that did not meet the goal.
-    fn failing(&self) -> Option<&Tried> {
+    fn failing(&self) -> Option<&JudgedTrial> {
         let at = self.found.to?;
-        let is_it = |tried: &&Tried| tried.failing.is_some() && (tried.rate - at).abs() < 1e-9 * at;
+        let is_it =
+            |tried: &&JudgedTrial| tried.failing.is_some() && (tried.rate - at).abs() < 1e-9 * at;
         self.tried.iter().rfind(is_it)
     }
 
@@ -192,7 +193,7 @@ fn table(all: &[Searched]) -> Table {
         rate.map_or_else(|| none.to_owned(), |rate| format!("{rate:.0}/s"))
     };
     for searched in all {
-        let failing = searched.failing().and_then(Tried::why);
+        let failing = searched.failing().and_then(JudgedTrial::why);
         table.add_row([
             searched.name.clone(),
             rate(searched.found.from, "no rate"),
@@ -248,12 +249,12 @@ mod tests {
     const LIMITS: Limits =
         Limits { trials: 60, time: Nanos::from_millis(281_000), is_asked: false };
 
-    fn tried(rate: f64, failing: Option<Failing>) -> Tried {
+    fn tried(rate: f64, failing: Option<Failing>) -> JudgedTrial {
         let failures = match failing {
             Some(_) => BTreeMap::from([("timeout".to_owned(), 5)]),
             None => BTreeMap::new(),
         };
-        Tried { rate, long: false, failing, failures, generator_busy: false }
+        JudgedTrial { rate, long: false, failing, failures, generator_busy: false }
     }
 
     fn searched(ended: Ended) -> Searched {

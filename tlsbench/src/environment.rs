@@ -8,7 +8,7 @@ use tlsbench_core::scenario::redact;
 use tlsbench_engine::probe::Machine;
 
 /// The environment of this process. What cannot be read is left out.
-pub(in crate::cmd) fn of_process() -> Environment {
+pub(crate) fn of_process() -> Environment {
     let machine = Machine::read(Path::new("/"));
     let arguments: Vec<String> = std::env::args().collect();
     Environment {

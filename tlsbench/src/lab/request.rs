@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use tlsbench_core::lab::{LabDraft, LabRequest};
 use tlsbench_core::scenario::{Draft, TlsDraft};
 
-use super::super::refused;
+use crate::scenario::refused;
 use crate::settings::{LabRun, Run};
 use crate::store;
 

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::store;
 
 /// A record, and the folder of what belongs to it.
-pub(super) struct Place {
+pub(super) struct RunDir {
     pub(super) record: PathBuf,
     /// Beside the record, and named like it: what the hops were told is part of what was measured. Of a
     /// record that is no file, a temporary one.
@@ -23,7 +23,7 @@ pub(super) struct Place {
     scratch: RefCell<Option<TempDir>>,
 }
 
-impl Place {
+impl RunDir {
     /// Sees that a record can be written there.
     pub(super) fn prepare(record: PathBuf) -> anyhow::Result<Self> {
         let scratch = match store::is_stream(&record) {
@@ -80,11 +80,11 @@ mod tests {
     use super::*;
 
     /// A place in a folder, where hops were told something.
-    fn used(folder: &Path) -> Place {
-        let place = Place::prepare(folder.join("runs/run.json")).unwrap();
-        fs::create_dir_all(place.folder.join("a/lb")).unwrap();
-        fs::write(place.folder.join("a/lb/nginx.conf"), "").unwrap();
-        place
+    fn used(folder: &Path) -> RunDir {
+        let run_dir = RunDir::prepare(folder.join("runs/run.json")).unwrap();
+        fs::create_dir_all(run_dir.folder.join("a/lb")).unwrap();
+        fs::write(run_dir.folder.join("a/lb/nginx.conf"), "").unwrap();
+        run_dir
     }
 
     #[test]
@@ -94,16 +94,16 @@ mod tests {
         used(scratch.path()).clear(&anyhow::anyhow!("the limit is too low"));
         assert!(!runs.exists() && scratch.path().exists());
 
-        let place = used(scratch.path());
-        let hop = place.folder.join("a/lb");
+        let run_dir = used(scratch.path());
+        let hop = run_dir.folder.join("a/lb");
         let cause = anyhow::anyhow!("the hop in `{}` did not start", hop.display());
-        place.clear(&cause.context("cannot put up `a`"));
+        run_dir.clear(&cause.context("cannot put up `a`"));
         assert!(hop.join("nginx.conf").exists());
         fs::remove_dir_all(&runs).unwrap();
 
-        let place = used(scratch.path());
-        place.keep();
-        place.clear(&anyhow::anyhow!("it was killed, after a round"));
+        let run_dir = used(scratch.path());
+        run_dir.keep();
+        run_dir.clear(&anyhow::anyhow!("it was killed, after a round"));
         assert!(hop.join("nginx.conf").exists());
 
         // This one finds the folder there already.
@@ -113,18 +113,18 @@ mod tests {
 
     #[test]
     fn a_record_that_is_no_file_leaves_no_folder_beside_it() {
-        let place = Place::prepare("/dev/null".into()).unwrap();
-        fs::create_dir_all(place.folder.join("a/lb")).unwrap();
-        let folder = place.folder.clone();
+        let run_dir = RunDir::prepare("/dev/null".into()).unwrap();
+        fs::create_dir_all(run_dir.folder.join("a/lb")).unwrap();
+        let folder = run_dir.folder.clone();
         assert!(!folder.starts_with("/dev"));
-        drop(place);
+        drop(run_dir);
         assert!(!folder.exists());
 
-        let place = Place::prepare("-".into()).unwrap();
-        fs::create_dir_all(place.folder.join("a/lb")).unwrap();
-        let folder = place.folder.clone();
-        place.clear(&anyhow::anyhow!("the hop in `{}` did not start", folder.display()));
-        drop(place);
+        let run_dir = RunDir::prepare("-".into()).unwrap();
+        fs::create_dir_all(run_dir.folder.join("a/lb")).unwrap();
+        let folder = run_dir.folder.clone();
+        run_dir.clear(&anyhow::anyhow!("the hop in `{}` did not start", folder.display()));
+        drop(run_dir);
         assert!(folder.exists());
         fs::remove_dir_all(folder.parent().unwrap()).unwrap();
     }

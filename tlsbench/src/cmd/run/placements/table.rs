@@ -16,7 +16,8 @@ use tlsbench_core::scenario::ProtocolName;
 use tlsbench_core::verdicts::Verdicts;
 use tlsbench_core::warning::{Gate, Warning};
 
-use crate::cmd::{build, flags};
+use crate::build;
+use crate::cmd::flags;
 
 pub(super) use early::{first, span};
 

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tlsbench_core::lab::{Lab, LatencyPass, Pass, Workload};
@@ -13,74 +14,88 @@ use tlsbench_engine::probe::Others;
 use tlsbench_engine::run::{CutShort, Stop};
 use tlsbench_engine::trial::{Trial, TrialError};
 
-use super::keep::{Keeper, Taken};
-use super::site::Site;
-use super::table;
-use crate::cmd::terminal;
+use super::testbed::Testbed;
+use super::writer::{LabRecordWriter, Taken};
 use crate::progress::StepProgress;
 
 /// What all passes need.
 pub(super) struct Passes<'a> {
     pub(super) lab: &'a Lab,
-    pub(super) site: &'a Site,
+    pub(super) testbed: &'a Testbed,
     pub(super) stop: &'a Stop,
     pub(super) shown: StepProgress,
-    /// Whether people read along.
-    pub(super) tells: bool,
+    pub(super) tell: Tell<'a>,
+}
+
+/// Words for people at a milestone; `None` if nobody reads along.
+pub(super) type Tell<'a> = &'a dyn Fn(Milestone<'_>) -> Option<String>;
+
+/// A moment of a run at which people who read along learn something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Milestone<'a> {
+    /// Nothing is measured yet.
+    Begins { lab: &'a Lab },
+    /// Each placement was looked at for a moment.
+    Piloted {
+        lab: &'a Lab,
+        pilot: &'a [PilotRecord],
+        /// Since the run began.
+        after: Duration,
+    },
 }
 
 impl Passes<'_> {
     /// Runs all passes; what ended them before their time.
-    pub(super) fn run(&self, keeper: &mut Keeper) -> anyhow::Result<Option<CutShort>> {
+    pub(super) fn run(&self, writer: &mut LabRecordWriter) -> anyhow::Result<Option<CutShort>> {
         let others = Others::begin().context("cannot see what others do")?;
-        self.tell(&table::span(self.lab));
+        self.tell(Milestone::Begins { lab: self.lab });
         let done = Cell::new(0);
-        let mut cut_short = self.pilot(keeper)?;
+        let mut cut_short = self.pilot(writer)?;
         if cut_short.is_none() {
-            let columns = terminal::columns();
-            self.tell(&table::first(self.lab, keeper.pilot(), keeper.passed(), columns));
-            cut_short = self.cpu(keeper, &done)?;
+            let (lab, pilot, after) = (self.lab, writer.pilot(), writer.passed());
+            self.tell(Milestone::Piloted { lab, pilot, after });
+            cut_short = self.cpu(writer, &done)?;
         }
         if cut_short.is_none()
             && let Some(pass) = &self.lab.latency
         {
-            cut_short = self.latency(pass, keeper, &done)?;
+            cut_short = self.latency(pass, writer, &done)?;
         }
         if cut_short.is_none() && self.lab.idle_connections > 0 {
-            cut_short = self.idle(keeper)?;
+            cut_short = self.idle(writer)?;
         }
         self.shown.finish();
         let own = std::process::id();
-        keeper.note_others(&others.since(|pid| pid == own).context("cannot see what others did")?);
+        writer.note_others(&others.since(|pid| pid == own).context("cannot see what others did")?);
         Ok(cut_short)
     }
 
-    fn tell(&self, text: &str) {
-        if self.tells {
+    fn tell(&self, milestone: Milestone<'_>) {
+        if let Some(text) = (self.tell)(milestone) {
             self.shown.say(text.trim_end());
         }
     }
 
     /// A short look at each placement: what it can do, and whether the generator can ask for that.
-    fn pilot(&self, keeper: &mut Keeper) -> anyhow::Result<Option<CutShort>> {
+    fn pilot(&self, writer: &mut LabRecordWriter) -> anyhow::Result<Option<CutShort>> {
         let Lab { placements, response_bytes, .. } = self.lab;
         for placement in placements.iter().take(self.lab.piloted()) {
-            let mut topology = self.site.start(placement, *response_bytes)?;
-            let scenario = self.lab.pilot_scenario(placement, &self.site.files);
-            let trial = match self.site.measure(scenario, &mut topology, self.stop) {
+            let mut topology = self.testbed.start(placement, *response_bytes)?;
+            let scenario = self.lab.pilot_scenario(placement, &self.testbed.files);
+            let trial = match self.testbed.measure(scenario, &mut topology, self.stop) {
                 // A slice that nobody saw the end of says nothing; the passes have longer ones.
                 Err(error) if is_unread(&error) => continue,
                 trial => trial?,
             };
-            keeper.take_pilot(pilot(&placement.name, &trial));
+            writer.take_pilot(pilot(&placement.name, &trial));
             if trial.cut_short.is_some() {
                 return Ok(trial.cut_short);
             }
         }
-        let busy = keeper.pilot().iter().filter(|seen| seen.generator_share > GENERATOR_MAX);
+        let busy = writer.pilot().iter().filter(|seen| seen.generator_share > GENERATOR_MAX);
         let busy: Vec<String> = busy.map(|seen| format!("`{}`", seen.placement)).collect();
         if !busy.is_empty() {
-            keeper.note_now(&format!(
+            writer.note_now(&format!(
                 "the generator was more than 85 % busy with {}: these placements can do more than it \
                  can ask for, and their hops have time to spare",
                 busy.join(", ")
@@ -91,31 +106,35 @@ impl Passes<'_> {
 
     /// CPU time in closed loops. What costs come to in the first rounds chooses a mix that they have not
     /// seen, which is then measured beside all else: under the same conditions, as machines change.
-    fn cpu(&self, keeper: &mut Keeper, done: &Cell<u32>) -> anyhow::Result<Option<CutShort>> {
+    fn cpu(
+        &self,
+        writer: &mut LabRecordWriter,
+        done: &Cell<u32>,
+    ) -> anyhow::Result<Option<CutShort>> {
         let mut lab = Cow::Borrowed(self.lab);
         for round in 0..self.lab.rounds {
             if self.lab.hold_out && round == self.lab.mixed_from() {
-                lab = Cow::Owned(self.lab.mixed(keeper.hold_out(round)?));
+                lab = Cow::Owned(self.lab.mixed(writer.hold_out(round)?));
             }
             for (index, bytes, workloads) in lab.topologies(round) {
                 let Some(placement) = lab.placements.get(index) else { continue };
-                let mut topology = self.site.start(placement, bytes)?;
+                let mut topology = self.testbed.start(placement, bytes)?;
                 for workload in workloads {
-                    let scenario = lab.scenario(placement, workload, &self.site.files);
-                    let trial = self.site.measure(scenario.clone(), &mut topology, self.stop)?;
+                    let scenario = lab.scenario(placement, workload, &self.testbed.files);
+                    let trial = self.testbed.measure(scenario.clone(), &mut topology, self.stop)?;
                     let cut_short = trial.cut_short;
                     let (pass, rate, hops) = (Pass::Cpu, None, topology.hops());
                     let scenario = scenario.ok();
                     let taken =
                         Taken { placement, workload, pass, rate, round, scenario, trial, hops };
-                    keeper.take(&taken)?;
+                    writer.take(&taken)?;
                     self.step(done);
                     if cut_short.is_some() {
                         return Ok(cut_short);
                     }
                 }
             }
-            keeper.write()?;
+            writer.write()?;
         }
         Ok(None)
     }
@@ -123,16 +142,16 @@ impl Passes<'_> {
     fn latency(
         &self,
         pass: &LatencyPass,
-        keeper: &mut Keeper,
+        writer: &mut LabRecordWriter,
         done: &Cell<u32>,
     ) -> anyhow::Result<Option<CutShort>> {
-        let ceiling = keeper.ceiling();
+        let ceiling = writer.ceiling();
         let rate = ceiling.as_ref().and_then(|(_, rate)| Rate::per_second(rate * pass.share));
         let Some((rate, (slowest, _))) = rate.zip(ceiling) else {
-            keeper.note_now("no latency pass: not one connection of it came to its end before");
+            writer.note_now("no latency pass: not one connection of it came to its end before");
             return Ok(None);
         };
-        keeper.note_now(&format!(
+        writer.note_now(&format!(
             "the latency pass lets {:.0} connections arrive per second, {:.0} % of what `{slowest}` \
              can do",
             rate.as_f64(),
@@ -142,10 +161,10 @@ impl Passes<'_> {
             // Orders that the CPU pass did not have.
             for (index, _) in self.lab.order(self.lab.rounds.saturating_add(round)) {
                 let Some(placement) = self.lab.placements.get(index) else { continue };
-                let mut topology = self.site.start(placement, self.lab.response_bytes)?;
-                let files = &self.site.files;
+                let mut topology = self.testbed.start(placement, self.lab.response_bytes)?;
+                let files = &self.testbed.files;
                 let scenario = self.lab.latency_scenario(placement, rate, pass, files);
-                let trial = self.site.measure(scenario.clone(), &mut topology, self.stop)?;
+                let trial = self.testbed.measure(scenario.clone(), &mut topology, self.stop)?;
                 let cut_short = trial.cut_short;
                 let taken = Taken {
                     placement,
@@ -157,37 +176,38 @@ impl Passes<'_> {
                     trial,
                     hops: topology.hops(),
                 };
-                keeper.take(&taken)?;
+                writer.take(&taken)?;
                 self.step(done);
                 if cut_short.is_some() {
                     return Ok(cut_short);
                 }
             }
-            keeper.write()?;
+            writer.write()?;
         }
         Ok(None)
     }
 
     /// What idle connections take, and hops at rest: they are started afresh, so that memory is theirs alone.
-    fn idle(&self, keeper: &mut Keeper) -> anyhow::Result<Option<CutShort>> {
+    fn idle(&self, writer: &mut LabRecordWriter) -> anyhow::Result<Option<CutShort>> {
         let Lab { placements, response_bytes, idle_connections, .. } = self.lab;
         raise_descriptor_limit();
         for round in 0..self.lab.idle_rounds() {
             for (index, _) in self.lab.order(round) {
                 let Some(placement) = placements.get(index) else { continue };
-                let mut topology = self.site.start(placement, *response_bytes)?;
-                let scenario = self.lab.scenario(placement, Workload::KeepAlive, &self.site.files);
+                let mut topology = self.testbed.start(placement, *response_bytes)?;
+                let scenario =
+                    self.lab.scenario(placement, Workload::KeepAlive, &self.testbed.files);
                 let (count, stop) = (*idle_connections, self.stop);
-                let idle = self.site.hold(scenario, count, &mut topology, stop)?;
+                let idle = self.testbed.hold(scenario, count, &mut topology, stop)?;
                 if stop.is_asked() {
                     return Ok(Some(CutShort::Stopped));
                 }
-                if self.site.left() == Some(Nanos(0)) {
+                if self.testbed.left() == Some(Nanos(0)) {
                     return Ok(Some(CutShort::Time));
                 }
-                keeper.take_idle((&placement.name, round), &idle, topology.hops());
+                writer.take_idle((&placement.name, round), &idle, topology.hops());
             }
-            keeper.write()?;
+            writer.write()?;
         }
         Ok(None)
     }

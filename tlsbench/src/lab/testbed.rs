@@ -19,7 +19,7 @@ use super::certificates;
 use super::engines::Engines;
 
 /// The ground that placements are put up on.
-pub(super) struct Site {
+pub(super) struct Testbed {
     folder: PathBuf,
     wiring: Wiring,
     pub(super) files: ClientFiles,
@@ -36,7 +36,7 @@ pub(super) struct Site {
     until: Option<Instant>,
 }
 
-impl Site {
+impl Testbed {
     /// With a folder for what hops are told.
     pub(super) fn prepare(
         asked: &LabRequest,
@@ -55,7 +55,7 @@ impl Site {
             _ => (Vec::new(), Vec::new()),
         };
         let tlsbench = std::env::current_exe().context("this program has no path")?;
-        let site = Self {
+        let testbed = Self {
             folder,
             wiring,
             files,
@@ -68,7 +68,7 @@ impl Site {
             tlsbench,
             until: None,
         };
-        Ok(site)
+        Ok(testbed)
     }
 
     /// What a reader should know of it.

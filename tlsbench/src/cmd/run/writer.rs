@@ -1,7 +1,6 @@
 //! The record of a run as it grows, in memory and on disk.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tlsbench_core::record::{HostEvents, Measured, Note, RunRecord, SCHEMA, TargetRecord};
@@ -11,27 +10,17 @@ use tlsbench_core::usage::UnderWay;
 use tlsbench_core::warning::{generator_busy, remarks};
 use tlsbench_engine::run::Slice;
 
-use super::environment;
-use crate::cmd::build;
-use crate::store;
-
-/// A record, and where it is.
-pub(in crate::cmd) struct Kept<R> {
-    pub(in crate::cmd) record: R,
-    pub(in crate::cmd) path: PathBuf,
-    /// It could not be written there: what was measured is only here.
-    pub(in crate::cmd) failed: Option<anyhow::Error>,
-}
+use crate::record_file::{KeptRecord, RecordFile, UNFINISHED};
+use crate::{build, environment};
 
 /// Keeps what a run measures: a process that is killed leaves its rounds behind.
-pub(super) struct Keeper {
+pub(super) struct RunRecordWriter {
     record: RunRecord,
-    path: PathBuf,
+    file: RecordFile,
     wait_max: Nanos,
-    written: Instant,
 }
 
-impl Keeper {
+impl RunRecordWriter {
     /// The record of a run that begins. Nothing is written before something is measured.
     pub(super) fn new(
         scenario: &Scenario,
@@ -55,7 +44,7 @@ impl Keeper {
             notes: Vec::new(),
             targets: targets.collect(),
         };
-        Ok(Self { record, path, wait_max, written: Instant::now() })
+        Ok(Self { record, file: RecordFile::new(path), wait_max })
     }
 
     /// Whether nothing was measured yet, so that there is nothing to leave behind.
@@ -73,10 +62,11 @@ impl Keeper {
             wait_max: self.wait_max,
         });
         target.push_addresses(&slice.tally);
-        if self.written.elapsed() < WRITE_EVERY || store::is_stream(&self.path) {
+        if !self.file.is_due() {
             return Ok(());
         }
-        self.write()
+        self.stamp();
+        self.file.write(&self.record.to_json()?)
     }
 
     /// Takes what had not ended when a target's rounds had.
@@ -113,25 +103,18 @@ impl Keeper {
     }
 
     /// Writes the record of a run that ended, or was cut short for a reason.
-    pub(super) fn finish(mut self, interrupted: Option<&str>) -> Kept<RunRecord> {
+    pub(super) fn finish(mut self, interrupted: Option<&str>) -> KeptRecord<RunRecord> {
         for text in remarks(&self.record) {
             self.note(text);
         }
         self.record.complete = interrupted.is_none();
         self.record.interrupted = interrupted.map(str::to_owned);
-        let failed = self.write().err();
-        Kept { record: self.record, path: self.path, failed }
+        self.stamp();
+        let json = self.record.to_json();
+        self.file.keep(self.record, json)
     }
 
-    fn write(&mut self) -> anyhow::Result<()> {
+    fn stamp(&mut self) {
         self.record.ended = jiff::Timestamp::now().to_string();
-        store::write(&self.path, &self.record.to_json()?)?;
-        self.written = Instant::now();
-        Ok(())
     }
 }
-
-/// What a record says that was written while its run went on.
-const UNFINISHED: &str = "the run did not come to its end";
-/// What a killed run may lose; writing costs CPU time while others measure, so it is not done often.
-const WRITE_EVERY: Duration = Duration::from_secs(5);

@@ -18,12 +18,10 @@ use tlsbench_engine::probe::Other;
 use tlsbench_engine::topology::RunningHop;
 use tlsbench_engine::trial::{HopUse, Idle, IdleUse, Trial};
 
-use super::super::environment;
-use super::super::keep::Kept;
-use super::place::Place;
-use super::site::Site;
-use crate::cmd::build;
-use crate::store;
+use super::run_dir::RunDir;
+use super::testbed::Testbed;
+use crate::record_file::{KeptRecord, RecordFile, UNFINISHED};
+use crate::{build, environment};
 
 /// A slice that was measured, with what it was measured of.
 pub(super) struct Taken<'a> {
@@ -39,16 +37,21 @@ pub(super) struct Taken<'a> {
 }
 
 /// Keeps what a run measures.
-pub(super) struct Keeper {
+pub(super) struct LabRecordWriter {
     record: LabRecord,
-    path: PathBuf,
+    file: RecordFile,
     /// The run's folder.
     folder: PathBuf,
     started: jiff::Timestamp,
 }
 
-impl Keeper {
-    pub(super) fn new(lab: &Lab, started: jiff::Timestamp, place: &Place, site: &Site) -> Self {
+impl LabRecordWriter {
+    pub(super) fn new(
+        lab: &Lab,
+        started: jiff::Timestamp,
+        run_dir: &RunDir,
+        testbed: &Testbed,
+    ) -> Self {
         let numbers = |cores: &[usize]| {
             cores.iter().filter_map(|core| u32::try_from(*core).ok()).collect::<Vec<u32>>()
         };
@@ -59,21 +62,21 @@ impl Keeper {
             started: started.to_string(),
             ended: started.to_string(),
             complete: false,
-            interrupted: Some("the run did not come to its end".to_owned()),
+            interrupted: Some(UNFINISHED.to_owned()),
             lab: lab.clone(),
             environment: environment::of_process(),
             notes: Vec::new(),
-            generator_cores: numbers(&site.generator_cores),
-            hop_cores: numbers(&site.hop_cores),
-            receiving: site.receiving,
+            generator_cores: numbers(&testbed.generator_cores),
+            hop_cores: numbers(&testbed.hop_cores),
+            receiving: testbed.receiving,
             others: None,
             pilot: Vec::new(),
             trials: Vec::new(),
             held_out: None,
             idle: Vec::new(),
         };
-        let (path, folder) = (place.record.clone(), place.folder.clone());
-        Self { record, path, folder, started }
+        let (path, folder) = (run_dir.record.clone(), run_dir.folder.clone());
+        Self { record, file: RecordFile::new(path), folder, started }
     }
 
     /// Whether nothing was measured yet.
@@ -212,19 +215,19 @@ impl Keeper {
 
     /// Writes what there is, where it can be written again later.
     pub(super) fn write(&mut self) -> anyhow::Result<()> {
-        if store::is_stream(&self.path) {
+        if !self.file.is_rewritable() {
             return Ok(());
         }
-        self.write_last()
+        self.stamp();
+        self.file.write(&self.record.to_json()?)
     }
 
-    fn write_last(&mut self) -> anyhow::Result<()> {
+    fn stamp(&mut self) {
         self.record.ended = jiff::Timestamp::now().to_string();
-        Ok(store::write(&self.path, &self.record.to_json()?)?)
     }
 
     /// Writes the record of a run that ended, or was cut short for a reason.
-    pub(super) fn finish(mut self, interrupted: Option<String>) -> Kept<LabRecord> {
+    pub(super) fn finish(mut self, interrupted: Option<String>) -> KeptRecord<LabRecord> {
         let order = &self.record.lab;
         let place = |trial: &TrialRecord| {
             let of_placement = order.placements.iter().position(|p| p.name == trial.placement);
@@ -235,8 +238,9 @@ impl Keeper {
         self.record.trials = trials;
         self.record.complete = interrupted.is_none();
         self.record.interrupted = interrupted;
-        let failed = self.write_last().err();
-        Kept { record: self.record, path: self.path, failed }
+        self.stamp();
+        let json = self.record.to_json();
+        self.file.keep(self.record, json)
     }
 }
 

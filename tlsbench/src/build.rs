@@ -1,18 +1,18 @@
 //! Which build of the program it is that measures: whoever reads a document must be able to tell.
 
 /// The program, with its version.
-pub(super) const PROGRAM: &str = if cfg!(debug_assertions) {
+pub(crate) const PROGRAM: &str = if cfg!(debug_assertions) {
     concat!("tlsbench ", env!("CARGO_PKG_VERSION"), " (debug build)")
 } else {
     concat!("tlsbench ", env!("CARGO_PKG_VERSION"))
 };
 
 /// What to say beside figures of a record that a build without optimisation left, as a line.
-pub(super) const MEASURED_UNOPTIMISED: &str = "warning: a record is of a debug build, whose figures say nothing of the machine; measure again \
+pub(crate) const MEASURED_UNOPTIMISED: &str = "warning: a record is of a debug build, whose figures say nothing of the machine; measure again \
      with a build made with `--release`\n";
 
 /// What to say beside figures of this build, as a line; nothing where they are good.
-pub(super) const WARNING: &str = if cfg!(debug_assertions) {
+pub(crate) const WARNING: &str = if cfg!(debug_assertions) {
     // ring's C code is compiled without optimisation then: X25519 takes ten times as long.
     "warning: this is a debug build, whose figures say nothing of the machine; build with \
      `--release`\n"

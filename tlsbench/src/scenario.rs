@@ -1,0 +1,91 @@
+//! The scenario of endpoints that flags and a scenario file ask for.
+
+use std::num::NonZeroU32;
+
+use anyhow::{Context as _, anyhow};
+use tlsbench_core::problem::Problem;
+use tlsbench_core::scenario::{Draft, LoopName, Scenario, Timeout, TimingDraft};
+use tlsbench_core::units::Nanos;
+
+use crate::settings::Run;
+use crate::store;
+
+/// What the file and the flags come to. Lines of the file are named where it is to blame.
+pub(crate) fn scenario(
+    settings: &Run,
+    change: impl FnOnce(&mut Draft),
+) -> anyhow::Result<Scenario> {
+    let Some(path) = &settings.scenario else {
+        let mut draft = draft(settings, Draft::default());
+        change(&mut draft);
+        let finished = draft.finish();
+        return finished.map_err(|problems| refused("this", &problems));
+    };
+    let name = format!("scenario `{}`", path.display());
+    let text = store::read_small(path)?;
+    let file = Draft::from_toml(&text).with_context(|| format!("cannot use {name}"))?;
+    let mut draft = draft(settings, file);
+    change(&mut draft);
+    draft.finish().map_err(|problems| {
+        let is_of_flags = |problem: &Problem| problem.key == "target.sni" && settings.sni.is_some();
+        let placed = problems.into_iter().map(|problem| match is_of_flags(&problem) {
+            true => problem,
+            false => problem.in_file(&text, &settings.flags),
+        });
+        refused(&name, &placed.collect::<Vec<_>>())
+    })
+}
+
+fn draft(settings: &Run, file: Draft) -> Draft {
+    let mut draft = settings.flags.clone().or(file);
+    for target in draft.target.iter_mut().flatten() {
+        target.sni = settings.sni.clone().or(target.sni.take());
+        target.connect_to = settings.connect_to.clone().or(target.connect_to.take());
+    }
+    draft
+}
+
+pub(crate) fn refused(what: &str, problems: &[Problem]) -> anyhow::Error {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    anyhow!("{what} cannot be measured:\n{}", problems.join("\n"))
+}
+
+/// What the file and the flags come to as an open load of a rate, whatever load and times they say.
+pub(crate) fn open_scenario(
+    settings: &Run,
+    rate: f64,
+    trial: Nanos,
+    p99: Nanos,
+) -> anyhow::Result<Scenario> {
+    let mut scenario = scenario(settings, |draft| {
+        let load = &mut draft.load;
+        (load.kind, load.rate, load.connections) = (Some(LoopName::Open), Some(rate), None);
+        draft.timing =
+            TimingDraft { round: Some(trial), warm_up: Some(Nanos(0)), ..TimingDraft::default() };
+        // What takes so much longer has missed the goal, and a trial waits for all that it began.
+        draft.timeout.operation.get_or_insert(patience(p99).operation);
+    })?;
+    // A trial is one round.
+    scenario.timing.rounds = NonZeroU32::MIN;
+    Ok(scenario)
+}
+
+/// How long operations of a search for this p99 may take where nothing is said.
+pub(crate) fn patience(p99: Nanos) -> Timeout {
+    let operation = Nanos(p99.0.saturating_mul(PATIENCE)).clamp(PATIENCE_MIN, PATIENCE_MAX);
+    let Timeout { connect, handshake, .. } = Timeout::DEFAULT;
+    Timeout {
+        operation,
+        connect: connect.min(operation),
+        handshake: handshake.min(operation),
+        first_byte: operation,
+        run: None,
+    }
+}
+
+/// How many times the goal's p99 an operation of a search may take before it counts as failed.
+const PATIENCE: u64 = 10;
+/// One lost SYN (1 s) and a retransmission more say nothing of a server.
+const PATIENCE_MIN: Nanos = Nanos::from_millis(5_000);
+/// The longest that an operation may take at all.
+const PATIENCE_MAX: Nanos = Nanos::from_millis(300_000);
