@@ -1,8 +1,8 @@
-//! Properties of every reader of foreign bytes in both programs: one function per target, which panics
-//! where the property does not hold.
+//! Properties of every reader of foreign bytes in both programs: one function per target, which
+//! panics where the property does not hold.
 //!
-//! `tests/fuzz/run` lets libFuzzer look for inputs that break them; `cargo test -p fuzz` replays the
-//! corpora and the fixtures without it.
+//! `tests/fuzz/run` lets libFuzzer look for inputs that break them; `cargo test -p fuzz` replays
+//! the corpora and the fixtures without it.
 
 #![allow(
     clippy::panic,

@@ -8,7 +8,8 @@ use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::report::Report;
 use tlsbench_core::scenario::Draft;
 
-/// Records of both kinds: what is written of one is read back equal, and a report can be made of it.
+/// Records of both kinds: what is written of one is read back equal, and a report can be made of
+/// it.
 pub(crate) fn record(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     let mut report = Report::new("fuzz");

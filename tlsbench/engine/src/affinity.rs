@@ -27,8 +27,8 @@ pub fn pin(core: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Does something while the calling thread keeps to these cores: processes and threads that it starts
-/// meanwhile inherit them. Afterwards it has again those it had.
+/// Does something while the calling thread keeps to these cores: processes and threads that it
+/// starts meanwhile inherit them. Afterwards it has again those it had.
 ///
 /// # Errors
 /// Fails when the thread may not run on one of the cores, or there are none; then nothing is done.

@@ -1,4 +1,4 @@
-//! What this machine needs for single operations of cryptography and of the kernel.
+//! CPU time that this machine needs for single operations of cryptography and of the kernel.
 //!
 //! Everything runs on the calling thread and is timed by that thread's CPU clock. Nothing is judged
 //! here: what comes back is the rounds.
@@ -15,14 +15,14 @@ use crate::clock::Clock;
 
 pub use primitive::{CalibrateError, Primitive};
 
-/// What was measured of one primitive.
+/// The measurement of one primitive.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
-    /// What is done.
+    /// The name of the operation.
     pub name: &'static str,
-    /// Who does it, where it is cryptography.
+    /// The provider; `None` for operations of the kernel.
     pub provider: Option<Provider>,
-    /// How many bytes each operation handles, where that is what it is about.
+    /// The number of bytes each operation handles, where that is what it is about.
     pub bytes: Option<u32>,
     /// Operations in each round.
     pub operations: u64,

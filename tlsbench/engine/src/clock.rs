@@ -68,8 +68,8 @@ impl Clock {
     }
 }
 
-/// Reads the CPU clock of another process: all its threads, exited ones too, in user and kernel mode.
-/// It needs no privilege. Its own children count only as far as they are read themselves.
+/// Reads the CPU clock of another process: all its threads, exited ones too, in user and kernel
+/// mode. It needs no privilege. Its own children count only as far as they are read themselves.
 ///
 /// # Errors
 /// `ESRCH` when there is no such process in this PID namespace.
@@ -77,8 +77,9 @@ impl Clock {
 pub fn cpu_of_process(pid: u32) -> io::Result<Nanos> {
     let pid = libc::pid_t::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
     let (mut clock, mut time) = (MaybeUninit::uninit(), MaybeUninit::<libc::timespec>::uninit());
-    // SAFETY: the pointers are to places of the right types, and what is there is read only after the
-    // call that wrote it has succeeded. The first returns its error, the second leaves it in errno.
+    // SAFETY: the pointers are to places of the right types, and what is there is read only after
+    // the call that wrote it has succeeded. The first returns its error, the second leaves it in
+    // errno.
     let time = unsafe {
         match libc::clock_getcpuclockid(pid, clock.as_mut_ptr()) {
             0 => {}
@@ -92,16 +93,16 @@ pub fn cpu_of_process(pid: u32) -> io::Result<Nanos> {
     Ok(nanos(Timespec { tv_sec: time.tv_sec, tv_nsec: time.tv_nsec }))
 }
 
-/// How good a clock is.
+/// The quality of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quality {
-    /// What one reading costs: the best of several batches, free of interruptions.
+    /// The time that one reading takes: the best of several batches, free of interruptions.
     pub cost: Nanos,
     /// The smallest advance seen between two readings; nothing when it stood still.
     pub step: Option<Nanos>,
 }
 
-/// How much later than asked this process woke up.
+/// The lateness of wake-ups: how much later than asked this process woke up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lateness {
     /// Half of the wake-ups were at most this late.
@@ -112,7 +113,7 @@ pub struct Lateness {
     pub max: Nanos,
 }
 
-/// Why a wake-up could not be measured.
+/// The reason why a wake-up could not be measured.
 #[derive(Debug, Error)]
 pub enum LatenessError {
     /// The kernel gave no timer.

@@ -1,5 +1,5 @@
-//! Properties of the readers in this crate, for the package `fuzz`: each function panics where a property
-//! does not hold for its input. Built with the feature `fuzzing` only.
+//! Properties of the readers in this crate, for the package `fuzz`: each function panics where a
+//! property does not hold for its input. Built with the feature `fuzzing` only.
 
 pub use crate::hop::fuzzing::{
     chunked, client_hello, forwarded_request, forwarded_response, proxy_protocol,

@@ -88,13 +88,13 @@ impl HopServer {
         Ok(running)
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens at.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it counted so far.
+    /// Returns the counters of all its threads.
     #[must_use]
     pub fn counters(&self) -> HopCounters {
         counters::sum(self.counters.iter().map(Arc::as_ref))
@@ -124,7 +124,7 @@ impl Drop for HopServer {
     }
 }
 
-/// Why a hop could not start.
+/// The reason why a hop could not start.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum HopError {
@@ -133,25 +133,25 @@ pub enum HopError {
     Bind {
         /// The address.
         address: SocketAddr,
-        /// What failed.
+        /// The cause.
         source: io::Error,
     },
     /// TLS towards the next hop cannot be spoken.
     #[error("cannot use `dial.tls`")]
     DialTls {
-        /// What does not fit.
+        /// The cause.
         source: TlsError,
     },
     /// TLS towards clients cannot be spoken.
     #[error("cannot use `listen.tls`")]
     ListenTls {
-        /// What does not fit.
+        /// The cause.
         source: TlsError,
     },
     /// There was no thread or descriptor.
     #[error("cannot start a worker of the hop")]
     Start {
-        /// What failed.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -194,7 +194,8 @@ fn listeners(hop: &Hop) -> Result<Vec<TcpListener>, HopError> {
     if workers == 1 {
         return Ok(vec![first]);
     }
-    // Sharing would also share with a stranger of the same user: now it is known that there is none.
+    // Sharing would also share with a stranger of the same user: now it is known that there is
+    // none.
     address = first.local_addr().map_err(failed)?;
     drop(first);
     (0..workers).map(|_| listener(address, true).map_err(failed)).collect()

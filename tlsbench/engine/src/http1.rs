@@ -1,7 +1,8 @@
 //! HTTP/1.1 message syntax that the load client, the built-in hops and the test server share.
 //!
-//! Pure: bytes in, values out. Which of two readings is right is decided by [`ChunkRules`]: a client
-//! takes what servers send, an intermediary refuses what the next reader might take for something else.
+//! Pure: bytes in, values out. Which of two readings is right is decided by [`ChunkRules`]: a
+//! client takes what servers send, an intermediary refuses what the next reader might take for
+//! something else.
 
 mod body;
 mod chunked;

@@ -1,4 +1,5 @@
-//! What tlsbench measures with: clocks, and a probe of the machine they run on.
+//! The instruments of tlsbench: clocks, probes of the machine, the load generator and the built-in
+//! hops.
 //!
 //! Linux only: facts come from `/proc` and `/sys`, pacing from timerfd.
 

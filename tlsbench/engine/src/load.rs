@@ -1,4 +1,4 @@
-//! When connections and requests begin: closed and open loops of one shard.
+//! The load loop of one shard: when connections and requests begin, closed or open.
 //!
 //! One thread, no locks, no channels, and no allocation per request. It hears from connections what
 //! became of them and decides what each does next; what they are and what time it is, is `Io`.
@@ -49,15 +49,15 @@ pub(crate) struct LoadLoop<'d, O: Io> {
     /// Operations that the server did not take, to be sent again before others begin.
     untaken: VecDeque<UntakenOperation>,
     rounds: Rounds,
-    /// When the next round begins, or the last one ends.
+    /// The time when the next round begins, or the last one ends.
     edge: Option<Nanos>,
     timer: RoundTimer,
     /// The first round whose tally was not given away.
     next_given: u32,
     pub(crate) counts: LoadCounts,
     open: Option<OpenLoop>,
-    /// Slots of a closed loop that are to connect once all that happened was heard: what beginning a
-    /// connection takes is no part of an operation that has ended meanwhile.
+    /// Slots of a closed loop that are to connect once all that happened was heard: what beginning
+    /// a connection takes is no part of an operation that has ended meanwhile.
     vacated: Vec<usize>,
     /// Connections that are not over.
     live: u32,
@@ -70,23 +70,24 @@ pub(crate) struct LoadLoop<'d, O: Io> {
 #[derive(Debug)]
 struct Slot<C> {
     session: C,
-    /// Where its connection goes; `None` before the first, and where there was no address.
+    /// The address of its connection; `None` before the first, and if there was no address.
     address: Option<SocketAddr>,
-    /// How many connections this place has had.
+    /// The number of connections this place has had.
     number: u32,
     /// The round of its last operation.
     round: u32,
     /// Operations that its connection may still begin.
     left: u64,
-    /// It is among the open loop's idle ones.
+    /// True if it is listed among the open loop's idle connections.
     listed: bool,
-    /// When a closed loop may connect again.
+    /// The time when a closed loop may connect again.
     rest_until: Nanos,
 }
 
-/// What a shard looks at a hundred times a second, and what it gives its rounds to.
+/// The thread that watches a shard: it is called a hundred times a second, and receives the
+/// finished rounds.
 pub(crate) trait Monitor {
-    /// Whether the shard is to go on.
+    /// Returns whether the shard is to go on.
     fn look(&mut self, round: u32, counts: LoadCounts) -> bool;
 
     /// Takes a round of which nothing goes on any more; they come in order, from 1.
@@ -156,7 +157,7 @@ impl<'d, O: Io> LoadLoop<'d, O> {
         Ok(())
     }
 
-    /// What was done outside of rounds, and what had not ended when the course did.
+    /// Returns the tally of everything outside of rounds, and the operations that had not ended.
     pub(crate) fn ended(mut self) -> (Tally, UnderWay) {
         self.now = self.io.now();
         let unanswered = self.under_way();
@@ -209,7 +210,7 @@ impl<'d, O: Io> LoadLoop<'d, O> {
         }
     }
 
-    /// Whether everything has begun and ended, or the time to wait for that has passed.
+    /// Returns whether everything has begun and ended, or the time to wait for that has passed.
     fn is_done(&mut self, drain_until: &mut Option<Nanos>) -> bool {
         self.rounds.at(self.now);
         let over = match &self.open {
@@ -379,9 +380,9 @@ fn index_of(number: u32) -> Option<usize> {
     usize::try_from(number).ok()
 }
 
-/// At most so many connections are served before those that ended begin again.
+/// Connections served before those that ended begin again.
 const EVENTS_EXPECTED: usize = 256;
-/// What is not counted any more is given a second to end in good order.
+/// A second for uncounted operations to end in good order.
 const DRAIN_MAX: Nanos = Nanos::from_millis(1_000);
 
 #[cfg(test)]

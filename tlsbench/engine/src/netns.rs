@@ -1,5 +1,5 @@
-//! Network namespaces that are held by descriptors and processes alone: when those are gone, however
-//! they ended, so is the namespace with all its interfaces.
+//! Network namespaces that are held by descriptors and processes alone: when those are gone,
+//! however they ended, so is the namespace with all its interfaces.
 //!
 //! None has a name below `/run/netns`, for names stay behind where a run is killed.
 
@@ -27,10 +27,10 @@ pub use link::names_of;
 #[derive(Debug)]
 pub struct Netns(File);
 
-/// Why namespaces are not there, or not joined.
+/// The reason why namespaces are not there, or not joined.
 #[derive(Debug, Error)]
 pub enum NetnsError {
-    /// They are not allowed to this process.
+    /// This process may not create them.
     #[error(
         "network namespaces take the rights of root (CAP_SYS_ADMIN and CAP_NET_ADMIN); run as root, or \
          leave out `netns` (--netns)"
@@ -51,7 +51,7 @@ pub enum NetnsError {
     /// Two cannot be joined.
     #[error("cannot {step} between two network namespaces")]
     Join {
-        /// What failed.
+        /// The cause.
         step: &'static str,
         /// The cause.
         source: io::Error,
@@ -64,7 +64,8 @@ pub enum NetnsError {
         /// The cause.
         source: io::Error,
     },
-    /// No thread of the kernel receives for an interface, or this process cannot have to do with it.
+    /// No thread of the kernel receives for an interface, or this process cannot have to do with
+    /// it.
     #[error(
         "no thread of the kernel is there and seen that receives for veth interface `{interface}`, which \
          takes Linux 5.13 and the machine's first PID namespace"
@@ -95,8 +96,8 @@ impl Netns {
         })
     }
 
-    /// Does something in it, on a thread that has the cores of the calling one: sockets, threads and
-    /// processes that come of it are there for good.
+    /// Does something in it, on a thread that has the cores of the calling one: sockets, threads
+    /// and processes that come of it are there for good.
     ///
     /// # Errors
     /// When no thread can be had, or go there; then nothing is done.

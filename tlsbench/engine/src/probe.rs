@@ -14,7 +14,7 @@ use self::files::{number, text};
 pub use self::group::{Group, GroupError};
 pub use self::parse::{Cpu, CpuTicks, Feature, PortRange};
 pub use self::power::{Frequency, Power, frequency};
-pub use self::proxies::{Proxy, Stream, proxies};
+pub use self::proxies::{InstalledProxy, NginxStream, proxies};
 pub use self::tree::{Other, Others, Processes, Reading, Tree, TreeError};
 use tlsbench_core::units::{Nanos, Share};
 
@@ -27,24 +27,24 @@ mod proxies;
 mod tree;
 mod group;
 
-/// What was found out about the machine.
+/// The facts that were found out about the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
     /// Numbers of the CPUs that this process may run on.
     pub cores: Option<Vec<usize>>,
-    /// What the CPU is and can do.
+    /// The CPU and its features.
     pub cpu: Option<Cpu>,
-    /// How many cores of hardware these CPUs are on.
+    /// The number of cores of hardware these CPUs are on.
     pub physical_cores: Option<usize>,
-    /// Whether the CPU may run faster than its nominal frequency.
+    /// True if the CPU may run faster than its nominal frequency.
     pub boost: Option<bool>,
-    /// Where the machine has its power from.
+    /// The power supply of the machine.
     pub power: Option<Power>,
     /// Frequency governors of the CPUs that this process may run on; empty where there are none.
     pub governors: BTreeSet<String>,
-    /// What the kernel reads the time from.
+    /// The clock source of the kernel.
     pub clock_source: Option<String>,
-    /// How many files this process may have open.
+    /// The number of files this process may have open.
     pub open_files: Option<OpenFiles>,
     /// Local ports of outgoing connections.
     pub ports: Option<PortRange>,
@@ -63,7 +63,7 @@ pub struct Machine {
 pub struct OpenFiles {
     /// The limit in force.
     pub soft: Option<u64>,
-    /// What the soft limit may be raised to.
+    /// The hard limit, to which the soft one may be raised.
     pub hard: Option<u64>,
 }
 
@@ -105,7 +105,7 @@ pub fn quota(root: &Path) -> Option<Quota> {
     Quota::read(root)
 }
 
-/// What else the machine did during a span of time.
+/// Load that others put on the machine during a span of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Load {
     /// CPU time that the hypervisor gave to others.

@@ -1,7 +1,9 @@
-//! Hops as processes: started in a folder of their own, awaited until they answer, and ended for sure.
+//! Hops as processes: started in a folder of their own, awaited until they answer, and ended for
+//! sure.
 //!
-//! A builtin hop is this program started again; a proxy runs under a supervisor, which is this program
-//! as well. Both end when their standard input closes, so that no kill of the run leaves one behind.
+//! A builtin hop is this program started again; a proxy runs under a supervisor, which is this
+//! program as well. Both end when their standard input closes, so that no kill of the run leaves
+//! one behind.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -32,11 +34,11 @@ pub struct HopProcess {
     child: Child,
     /// The hop lives as long as this is open.
     input: Option<ChildStdin>,
-    /// What it says on standard output, line by line.
+    /// Lines of its standard output.
     lines: Receiver<String>,
     address: SocketAddr,
     folder: PathBuf,
-    /// It has been there, so that its end is no failed start.
+    /// True once it has answered: its end is then not a failed start.
     is_ready: bool,
 }
 
@@ -45,9 +47,10 @@ pub struct HopProcess {
 pub struct Proxy {
     /// The program.
     pub program: PathBuf,
-    /// Its arguments; paths among them are relative to the hop's folder.
+    /// The arguments; paths among them are relative to the hop's folder.
     pub arguments: Vec<String>,
-    /// What it finds in its environment besides what this program has there; paths likewise.
+    /// Variables that it finds in its environment besides what this program has there; paths
+    /// likewise.
     pub environment: Vec<(&'static str, String)>,
 }
 
@@ -84,7 +87,7 @@ impl Proxy {
     }
 }
 
-/// Why a hop is not there.
+/// The reason why a hop is not there.
 #[derive(Debug, Error)]
 pub enum ProcessError {
     /// A file of its folder could not be written.
@@ -103,26 +106,26 @@ pub enum ProcessError {
         /// The cause.
         source: io::Error,
     },
-    /// It ended before it answered.
+    /// The process ended before it answered.
     #[error("the hop in `{}` did not start ({status}): {said}", folder.display())]
     Ended {
-        /// Its folder.
+        /// The folder.
         folder: PathBuf,
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
         /// The last of what it said.
         said: String,
     },
-    /// It was there, and is no more.
+    /// The process answered once, and has ended since.
     #[error(
         "the hop in `{}` ended while it was needed ({status}): {said}; see what ended it, such as the \
          kernel for want of memory, and run again",
         folder.display()
     )]
     Died {
-        /// Its folder.
+        /// The folder.
         folder: PathBuf,
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
         /// The last of what it said.
         said: String,
@@ -133,22 +136,22 @@ pub enum ProcessError {
         /// The address.
         address: SocketAddr,
     },
-    /// It did not answer in time.
+    /// The process did not answer in time.
     #[error("the hop in `{}` did not answer within {} s: {said}", folder.display(), within.as_secs())]
     Silent {
-        /// Its folder.
+        /// The folder.
         folder: PathBuf,
-        /// How long it had.
+        /// The time that it had.
         within: Duration,
         /// The last of what it said.
         said: String,
     },
-    /// It said something else than it should.
+    /// The process printed something else than it should.
     #[error("the hop in `{}` said `{line}`", folder.display())]
     Strange {
-        /// Its folder.
+        /// The folder.
         folder: PathBuf,
-        /// What it said.
+        /// The line that it printed.
         line: String,
     },
 }
@@ -244,19 +247,19 @@ impl HopProcess {
         Ok(Self { child, input, lines, address, folder: folder.to_owned(), is_ready: false })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens at.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its process; a proxy's is among its descendants.
+    /// The process; a proxy's is among its descendants.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What a builtin hop has counted so far.
+    /// Returns the counters of a built-in hop.
     ///
     /// # Errors
     /// When it has ended, stays silent, or is no builtin hop.
@@ -312,7 +315,8 @@ impl HopProcess {
         ProcessError::Strange { folder: self.folder.clone(), line }
     }
 
-    /// The last of what it said in its log and on standard error, where its supervisor says how it ended.
+    /// The last of what it said in its log and on standard error, where its supervisor says how it
+    /// ended.
     fn said(&self) -> String {
         let texts = [ERROR_LOG, STDERR].map(|name| fs::read(self.folder.join(name)));
         let text = texts.map(Result::unwrap_or_default).concat();
@@ -363,8 +367,8 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// The supervisor gives its proxy two seconds, and one is to spare.
 const END_WITHIN: Duration = Duration::from_secs(3);
-/// So many looks in a row may find a listener whose process is not seen.
+/// Attempts in a row that may find a listener whose process is not seen.
 const OTHERS_MAX: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(5);
-/// What a proxy says of a configuration that it does not take is at most a few lines.
+/// Lines of a proxy's complaint that are shown: a rejected configuration takes a few lines at most.
 const SAID_LINES: usize = 6;

@@ -133,7 +133,7 @@ pub fn raise_open_files() {
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
-/// For the thread that looks on, and for what the kernel and others do.
+/// Cores for the thread that watches, for the kernel and for other processes.
 const CORES_TO_SPARE: usize = 2;
 
 #[cfg(test)]

@@ -29,8 +29,8 @@ use state::{Http1State, State};
 use streams::Streams;
 use transport::{FedBytes, Transport, Unasked};
 
-/// A connection over a socket, or the slot of one. The reader and the streams keep their memory from one
-/// connection to the next.
+/// A connection over a socket, or the slot of one. The reader and the streams keep their memory
+/// from one connection to the next.
 #[derive(Debug)]
 pub(crate) struct Session {
     /// The socket, with TLS on it; `None` in a vacant slot.
@@ -52,9 +52,10 @@ struct Marks {
     connected: Nanos,
     sent: Nanos,
     last_response_at: Nanos,
-    /// When the current state has taken too long.
+    /// The time when the current state has taken too long.
     deadline: Nanos,
-    /// When the operation under way has taken too long as a whole; with several, each has its own.
+    /// The time when the operation under way has taken too long as a whole; with several, each has
+    /// its own.
     until: Nanos,
 }
 

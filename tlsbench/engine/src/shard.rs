@@ -19,7 +19,7 @@ use crate::clock::Clock;
 pub struct Stop(AtomicBool);
 
 impl Stop {
-    /// Nothing is asked yet.
+    /// Creates a flag that nobody has raised yet.
     #[must_use]
     pub const fn new() -> Self {
         Self(AtomicBool::new(false))
@@ -30,7 +30,7 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was asked.
+    /// Returns whether it was asked.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)

@@ -1,8 +1,8 @@
 //! A small real server on threads of this process, which behaves well or badly as it is configured.
 //!
-//! It speaks HTTP/1.1 or a script of HTTP/2, with TLS or without, on 127.0.0.1, and counts what clients
-//! did. Tests compare with its counts, and `doctor` measures the ceiling of the loopback interface
-//! against it. One thread for each connection and blocking calls: simple, not fast.
+//! It speaks HTTP/1.1 or a script of HTTP/2, with TLS or without, on 127.0.0.1, and counts what
+//! clients did. Tests compare with its counts, and `doctor` measures the ceiling of the loopback
+//! interface against it. One thread for each connection and blocking calls: simple, not fast.
 
 mod error;
 mod counters;

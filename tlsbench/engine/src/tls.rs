@@ -1,5 +1,5 @@
-//! The client's half of TLS, and the configurations of hops: made for one target, and what a handshake
-//! negotiated.
+//! The client's half of TLS, and the configurations of hops: made for one target, and what a
+//! handshake negotiated.
 //!
 //! A [`TlsClient`] belongs to one shard and one target. It decides for each connection whether it
 //! resumes, with a session store of its own; it makes no sockets and moves no bytes.

@@ -27,11 +27,11 @@ use network::NetworkLayout;
 /// The hops of a placement, running. They end when this is dropped.
 #[derive(Debug)]
 pub struct Topology {
-    /// In the order of the placement, but the client's side ends first when dropped.
+    /// The hops in the order of the placement; when dropped, the client's side ends first.
     hops: Vec<RunningHop>,
-    /// What receives for clients.
+    /// Kernel threads that receive packets for clients.
     client: Tree,
-    /// It goes after the hops, so that these can close their connections.
+    /// The network, which goes after the hops, so that these can close their connections.
     network: NetworkLayout,
 }
 
@@ -76,13 +76,14 @@ impl Topology {
         Ok(Self { hops: standing, client, network })
     }
 
-    /// Where a client goes.
+    /// Returns where a client goes.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.hops.first().map(|hop| hop.process.address())
     }
 
-    /// Does something where clients are: connections, threads and processes that come of it are there.
+    /// Does something where clients are: connections, threads and processes that come of it are
+    /// there.
     ///
     /// # Errors
     /// When it cannot be done there; then it is not.
@@ -96,8 +97,8 @@ impl Topology {
         }
     }
 
-    /// CPU time of threads of the kernel that receive for clients; none where nobody but clients and
-    /// hops themselves does so.
+    /// CPU time of threads of the kernel that receive for clients; none where nobody but clients
+    /// and hops themselves does so.
     pub fn receiving_of_clients(&mut self) -> Cpu {
         self.client.clocks();
         self.client.reading().usage.cpu
@@ -109,8 +110,8 @@ impl Topology {
         &self.hops
     }
 
-    /// Reads what each hop used up to now, from the client on: all clocks first, one right after the
-    /// other, so that no hop's span is longer than another's.
+    /// Reads what each hop used up to now, from the client on: all clocks first, one right after
+    /// the other, so that no hop's span is longer than another's.
     ///
     /// # Errors
     /// When one has ended.
@@ -132,7 +133,7 @@ impl Topology {
         self.hops.iter_mut().map(|hop| hop.tree.reading()).collect()
     }
 
-    /// What each builtin hop has counted up to now; nothing for proxies.
+    /// Returns the counters of each built-in hop; `None` for proxies.
     ///
     /// # Errors
     /// When one has ended.
@@ -140,8 +141,8 @@ impl Topology {
         self.hops.iter_mut().map(RunningHop::counters).collect()
     }
 
-    /// What each hop has counted since it started, by its engine's own counters; nothing for engines
-    /// that have none.
+    /// Returns the counters of each hop's engine since it started; `None` for engines that have
+    /// none.
     ///
     /// # Errors
     /// When one has ended, or does not say.
@@ -149,8 +150,8 @@ impl Topology {
         self.hops.iter_mut().map(RunningHop::counted).collect()
     }
 
-    /// The same once nothing changes any more, or a second has passed: what clients have let go of is
-    /// still under way for a moment.
+    /// The same once nothing changes any more, or a second has passed: what clients have let go of
+    /// is still under way for a moment.
     ///
     /// # Errors
     /// When one has ended, or does not say.
@@ -173,8 +174,9 @@ impl Topology {
     }
 }
 
-/// Of a hundred runs that begin at the same time, few meet twice.
+/// Attempts to find free ports: of a hundred runs that begin at the same time, few collide twice.
 const ATTEMPTS: u32 = 4;
-/// What is under way ends within milliseconds; a busy machine is given a second.
+/// Attempts to see the counters unchanged: what is under way ends within milliseconds, and a busy
+/// machine is given a second.
 const REST_LOOKS: u32 = 200;
 const REST_PAUSE: Duration = Duration::from_millis(5);

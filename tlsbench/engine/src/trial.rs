@@ -14,44 +14,44 @@ mod idle;
 
 pub use idle::{Hold, Idle, IdleError, IdleUse, hold};
 
-/// What came of it.
+/// The result of one trial.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// What was counted and timed at the client; nothing when it was stopped before its round.
+    /// The measurement at the client; `None` if the trial was stopped before its round.
     pub slice: Option<Slice>,
-    /// What the client made from the first connection to the last, the warm-up included.
+    /// Operations of the client from the first connection to the last, the warm-up included.
     pub made: EngineCounters,
-    /// What failed meanwhile.
+    /// Operations that failed meanwhile.
     pub failed: u64,
-    /// What each hop used while the round went on, from the client on.
+    /// The use of resources by each hop during the round, from the client on.
     pub hops: Vec<HopUse>,
-    /// What had not ended when the load was taken away.
+    /// Operations that had not ended when the load was taken away.
     pub unanswered: UnderWay,
-    /// Why it ended before its time.
+    /// The reason why it ended before its time.
     pub cut_short: Option<CutShort>,
 }
 
-/// What a hop used.
+/// The use of resources by one hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HopUse {
-    /// What it is there for.
+    /// The role of the hop.
     pub role: Role,
-    /// What it does.
+    /// The kind of hop.
     pub kind: HopKind,
-    /// What it is made of.
+    /// The name of its engine.
     pub engine: &'static str,
-    /// What all of its processes used together.
+    /// The use of all of its processes together.
     pub usage: Usage,
-    /// What it had at the end.
+    /// The memory that it had at the end.
     pub memory: Memory,
     /// Processes of it that ended meanwhile: what they used after the last reading is not known.
     pub ended: u32,
-    /// What it counted from the first connection to the last, the warm-up included; nothing where its
-    /// engine does not count.
+    /// The engine's counters from the first connection to the last, the warm-up included; `None` if
+    /// it has none.
     pub counted: Option<EngineCounters>,
 }
 
-/// Why there is nothing to tell.
+/// The reason why there is nothing to tell.
 #[derive(Debug, Error)]
 pub enum TrialError {
     /// The load could not be made.
@@ -65,12 +65,12 @@ pub enum TrialError {
     Unread,
 }
 
-/// Runs the scenario's first target, which is this topology, and reads what its hops use while a round
-/// is measured.
+/// Runs the scenario's first target, which is this topology, and reads what its hops use while a
+/// round is measured.
 ///
 /// # Errors
-/// When the load cannot be made, a hop ends, or the round is too short to be read: rounds of a time are
-/// read at their edges, and made again when the machine was too busy for that; counted ones are read
+/// When the load cannot be made, a hop ends, or the round is too short to be read: timed rounds are
+/// read at their edges, and repeated when the machine was too busy for that; counted ones are read
 /// within 50 ms of theirs.
 pub fn measure(
     topology: &mut Topology,
@@ -136,8 +136,9 @@ fn measure_once(
     if let Some(Slice { tally, .. }) = &slice {
         (made, failed) = (made + tally.made(), failed.saturating_add(tally.failures()));
     }
-    // Counted at rest, and over the whole load: at the edges of a round nobody could say which of the
-    // things under way the client and the hop count in it, and asking would cost the hop CPU time.
+    // Counted at rest, and over the whole load: at the edges of a round nobody could say which of
+    // the things under way the client and the hop count in it, and asking would cost the hop CPU
+    // time.
     let after = topology.counted_at_rest()?;
     let since = counted.into_iter().zip(after).map(|(before, after)| Some(after? - before?));
     let uses = topology.hops().iter().zip(begun.iter().zip(&ended)).zip(since);
@@ -155,7 +156,7 @@ fn measure_once(
     Ok(Trial { slice, made, failed, hops, unanswered, cut_short: outcome.cut_short })
 }
 
-/// Whether hops were read at both edges of the round; one that was cut short may have none.
+/// Returns whether hops were read at both edges of the round; one that was cut short may have none.
 fn was_read(
     cut_short: Option<CutShort>,
     begun: &[Reading],
@@ -172,7 +173,7 @@ const ATTEMPTS: u32 = 4;
 mod tests {
     use super::*;
 
-    /// What becomes of attempts that end so, and how many of them were made.
+    /// Runs attempts that end like this; returns the result, and how many were made.
     fn after(attempts: u32, ends: &[Result<u32, TrialError>]) -> (Option<u32>, usize) {
         let mut made = 0;
         let read = until_read(attempts, || {

@@ -18,9 +18,9 @@ pub use response::{Malformed, ResponseReader, ResponseSummary};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     pub(crate) bytes: RequestBytes,
-    /// Whether the method is HEAD, whose response has no body.
+    /// True if the method is HEAD, whose response has no body.
     pub head: bool,
-    /// Whether sending it twice does what sending it once does (RFC 9110, section 9.2.2).
+    /// True if sending it twice does what sending it once does (RFC 9110, section 9.2.2).
     pub(crate) idempotent: bool,
     expect_status: Option<u16>,
     expect_bytes: Option<u64>,
@@ -30,7 +30,7 @@ pub struct Rendered {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RequestBytes {
     Http1 {
-        /// As it is sent while the connection goes on.
+        /// The request while the connection goes on.
         keep: Box<[u8]>,
         /// The last of a connection that the server shall close.
         last: Box<[u8]>,
@@ -42,12 +42,12 @@ pub(crate) enum RequestBytes {
     },
 }
 
-/// What is wrong with a whole response.
+/// The fault of a complete response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unexpected {
-    /// Its status.
+    /// The status.
     Status,
-    /// Its length.
+    /// The length.
     Length,
 }
 
@@ -92,7 +92,7 @@ impl Rendered {
         }
     }
 
-    /// Whether a response counts as success.
+    /// Returns whether a response counts as success.
     ///
     /// # Errors
     /// Fails when its status or its length is another than the request expects.

@@ -9,7 +9,7 @@ use tlsbench_core::hop::HopKind;
 use tlsbench_core::lab::{EngineName, Lab};
 use tlsbench_core::placement::Role;
 use tlsbench_core::proxyconf::{HAPROXY_RESPONSE_MAX, NginxBuild};
-use tlsbench_engine::probe::{Stream, proxies};
+use tlsbench_engine::probe::{NginxStream, proxies};
 use tlsbench_engine::topology::Engine;
 
 /// What the hop of each role is made of.
@@ -29,7 +29,7 @@ impl Engines {
         for (role, name) in &lab.engines {
             by_role.insert(*role, engine(*name, &path)?);
         }
-        if proxies(&path).iter().any(|proxy| proxy.stream == Some(Stream::Missing)) {
+        if proxies(&path).iter().any(|proxy| proxy.stream == Some(NginxStream::Missing)) {
             check_relays(lab)?;
         }
         let mut with_long_responses = by_role.clone();
@@ -124,8 +124,8 @@ fn build(path: &OsString) -> anyhow::Result<NginxBuild> {
     let mut next = || numbers.next().unwrap_or_default();
     let version = (next(), next(), next());
     let stream_module = match nginx.stream {
-        Some(Stream::Module(file)) => Some(file.to_string_lossy().into_owned()),
-        Some(Stream::BuiltIn | Stream::Missing) | None => None,
+        Some(NginxStream::Module(file)) => Some(file.to_string_lossy().into_owned()),
+        Some(NginxStream::BuiltIn | NginxStream::Missing) | None => None,
     };
     Ok(NginxBuild { version, stream_module })
 }

@@ -16,7 +16,8 @@ static TARGET: LazyLock<&Target> = LazyLock::new(|| {
     })
 });
 
-// With `FUZZ_LIST` set it prints the target's inputs, as libFuzzer's `-seed_inputs` reads them, and ends.
+// With `FUZZ_LIST` set it prints the target's inputs, as libFuzzer's `-seed_inputs` reads them, and
+// ends.
 fuzz_target!(
     init: {
         if std::env::var_os("FUZZ_LIST").is_some() {

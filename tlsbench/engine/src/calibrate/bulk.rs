@@ -76,7 +76,7 @@ primitives_of!(of_ring, ring, tlsbench_core::scenario::Provider::Ring);
 #[cfg(feature = "aws-lc")]
 primitives_of!(of_aws_lc, aws_lc_rs, tlsbench_core::scenario::Provider::AwsLcRs);
 
-/// What a small response comes to.
+/// Bytes of a small response.
 const SMALL: u32 = 1 << 10;
 /// The longest plaintext of a TLS record: 2^14 bytes (RFC 8446, section 5.1).
 const LARGE: u32 = 1 << 14;

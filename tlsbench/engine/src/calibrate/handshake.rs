@@ -14,7 +14,7 @@ use crate::tls::{KeyKind, LabPki, PkiError, Subject, crypto_provider};
 /// Keys that all providers sign with.
 pub(super) struct Keys {
     ecdsa: PrivateKeyDer<'static>,
-    /// Nothing where no provider of this build makes one.
+    /// The RSA key; `None` if no provider of this build makes one.
     rsa: Option<PrivateKeyDer<'static>>,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn primitives(
     Ok(all)
 }
 
-/// What is signed with, and what making and verifying a signature is called.
+/// A signature scheme, with the names of its two primitives.
 #[derive(Clone, Copy)]
 struct Scheme {
     id: SignatureScheme,
@@ -125,7 +125,7 @@ fn key_exchange(
     })
 }
 
-/// As long as what a TLS 1.3 CertificateVerify covers (RFC 8446, section 4.4.3): 64 spaces, 33
+/// A message as long as a TLS 1.3 CertificateVerify covers (RFC 8446, section 4.4.3): 64 spaces, 33
 /// bytes of context, a zero and a hash of SHA-256.
 const SIGNED: [u8; 64 + 33 + 1 + 32] = [7; 130];
 

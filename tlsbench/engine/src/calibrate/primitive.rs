@@ -14,11 +14,11 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An operation that can be done any number of times.
 pub struct Primitive {
-    /// What is done.
+    /// The name of the operation.
     pub name: &'static str,
-    /// Who does it, where it is cryptography.
+    /// The provider; `None` for operations of the kernel.
     pub provider: Option<Provider>,
-    /// How many bytes each operation handles, where that is what it is about.
+    /// The number of bytes each operation handles, where that is what it is about.
     pub bytes: Option<u32>,
     /// The most operations in a batch, where each leaves something behind in the kernel.
     most: u64,
@@ -62,7 +62,7 @@ impl Primitive {
         Ok(Clock::ThreadCpu.now() - begin)
     }
 
-    /// How many operations take about [`BATCH`].
+    /// Returns the number of operations take about [`BATCH`].
     pub(super) fn batch(&mut self) -> Result<u64, CalibrateError> {
         let mut times = 1;
         loop {
@@ -76,14 +76,14 @@ impl Primitive {
     }
 }
 
-/// Why nothing was measured.
+/// The reason why nothing was measured.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CalibrateError {
     /// A key could not be made.
     #[error("cannot make a key to calibrate with")]
     Key {
-        /// What failed.
+        /// The cause.
         source: PkiError,
     },
     /// Something of the kernel could not be had.
@@ -91,7 +91,7 @@ pub enum CalibrateError {
     Kernel {
         /// The primitive.
         name: &'static str,
-        /// What failed.
+        /// The cause.
         source: io::Error,
     },
     /// An operation failed.
@@ -99,7 +99,7 @@ pub enum CalibrateError {
     Operation {
         /// The primitive.
         name: &'static str,
-        /// What failed.
+        /// The cause.
         source: BoxError,
     },
     /// A provider could not be had, or did not take what it should.
@@ -107,7 +107,7 @@ pub enum CalibrateError {
     Provider {
         /// The provider.
         provider: Provider,
-        /// What failed.
+        /// The cause.
         source: BoxError,
     },
 }

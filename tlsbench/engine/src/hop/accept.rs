@@ -1,5 +1,5 @@
-//! The accept loop of one thread: terminates PROXY protocol and TLS, and hands each connection to the
-//! code for the hop's kind.
+//! The accept loop of one thread: terminates PROXY protocol and TLS, and hands each connection to
+//! the code for the hop's kind.
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
@@ -170,5 +170,5 @@ impl Drop for OpenConnection<'_> {
 const HEADER_USUAL: usize = 1 << 10;
 /// A second is shorter than every wait of a connection, and too long to cost anything.
 const TICK: Duration = Duration::from_secs(1);
-/// When descriptors are out, somebody has to close some first: 100 attempts a second.
+/// The pause when descriptors are out, until somebody has closed some: 100 attempts a second.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);

@@ -7,26 +7,26 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-/// What the bytes so far come to.
+/// The result of reading a ClientHello as far as it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ClientHello {
     /// The hello is not whole.
     Unfinished,
-    /// It is whole, and this is its server name, in small letters; the outer one, should it have
+    /// A complete ClientHello with its server name, in small letters; the outer one, should it have
     /// another that is encrypted.
     Whole(Option<String>),
 }
 
-/// Why bytes are no ClientHello.
+/// The reason why bytes are no ClientHello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum ClientHelloError {
-    /// It is TLS, and no ClientHello or a broken one.
+    /// A TLS record that is not a ClientHello, or a broken one.
     #[error("a malformed ClientHello")]
     Malformed,
-    /// It is no TLS.
+    /// Bytes that are not TLS.
     #[error("no TLS")]
     NotTls,
-    /// It is longer than [`HELLO_MAX`].
+    /// A ClientHello longer than [`HELLO_MAX`].
     #[error("a ClientHello of more than {HELLO_MAX} bytes")]
     TooLong,
 }
@@ -65,7 +65,7 @@ fn unfinished(bytes: &[u8]) -> Result<ClientHello, ClientHelloError> {
     }
 }
 
-/// What handshake records hold, one after the other, as far as they came.
+/// Returns the contents of handshake records, one after the other, as far as they came.
 fn handshake(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ClientHelloError> {
     let mut message = Cow::Borrowed(&[][..]);
     let mut rest = bytes;
@@ -94,7 +94,7 @@ fn handshake(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ClientHelloError> {
     Ok(message)
 }
 
-/// Whether a message is whole, or will come to nothing; what follows is not looked at.
+/// Returns whether a message is whole, or will come to nothing; what follows is not looked at.
 fn is_settled(message: &[u8]) -> bool {
     let Some((&[kind, high, middle, low], body)) = message.split_first_chunk() else {
         return message.first().is_some_and(|&kind| kind != CLIENT_HELLO);
@@ -173,7 +173,8 @@ const CLIENT_HELLO: u8 = 1;
 const SERVER_NAME: usize = 0;
 const HOST_NAME: usize = 0;
 const RECORD_MAX: usize = 1 << 14;
-/// 16 KiB, record heads included: hellos are 200 to 2,000 bytes, with ML-KEM and a long ticket 4,000.
+/// 16 KiB, record heads included: hellos are 200 to 2,000 bytes, with ML-KEM and a long ticket
+/// 4,000.
 pub(super) const HELLO_MAX: usize = 16 << 10;
 
 #[cfg(test)]

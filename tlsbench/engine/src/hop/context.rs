@@ -1,5 +1,5 @@
-//! The context of one thread of a hop: configuration, counters, the connections it may hold, and the way
-//! to the next hop. Everything above uses it; it knows none of them.
+//! The context of one thread of a hop: configuration, counters, the connections it may hold, and
+//! the way to the next hop. Everything above uses it; it knows none of them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -94,7 +94,7 @@ impl Worker {
         }
     }
 
-    /// How long a client may be silent before its first request, or between two.
+    /// Returns how long a client may be silent before its first request, or between two.
     pub(super) fn silence_max(&self, is_first: bool) -> Duration {
         let limits = &self.shared.limits;
         match is_first {
@@ -104,7 +104,8 @@ impl Worker {
         }
     }
 
-    /// The replica for the next connection: each in turn, as a load balancer without weights does it.
+    /// The replica for the next connection: each in turn, as a load balancer without weights does
+    /// it.
     pub(super) fn next_replica(&self) -> usize {
         self.turn.fetch_add(1, Ordering::Relaxed) % self.replicas.len().max(1)
     }

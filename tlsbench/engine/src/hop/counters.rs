@@ -1,4 +1,4 @@
-//! What one worker counts; others may read it at any time.
+//! Counters of one worker, which other threads may read at any time.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -131,7 +131,7 @@ macro_rules! reasons {
 }
 
 reasons!(
-    /// Why a connection or a request came to nothing.
+    /// The reason why a connection or a request came to nothing.
     Refusal {
         /// The kernel gave no connection, for want of descriptors mostly.
         Accept = "accept",
@@ -143,9 +143,9 @@ reasons!(
         HelloUnfinished = "hello-unfinished",
         /// The ClientHello is longer than it may be.
         HelloTooLong = "hello-too-long",
-        /// What came is TLS and no ClientHello, or a broken one.
+        /// A TLS record came that is not a ClientHello, or a broken one.
         HelloMalformed = "hello-malformed",
-        /// What came is not TLS.
+        /// Bytes came that are not TLS.
         HelloNotTls = "hello-not-tls",
         /// A handshake as a server failed or took too long.
         Handshake = "handshake",

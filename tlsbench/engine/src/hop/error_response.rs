@@ -3,7 +3,7 @@
 use super::counters::Refusal;
 use super::http1::head::BadHead;
 
-/// Why a request comes to nothing.
+/// The reason why a request comes to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ErrorResponse {
     /// The next hop's response is malformed, or cut short before it began.
@@ -40,7 +40,7 @@ impl ErrorResponse {
         }
     }
 
-    /// What it is counted as.
+    /// Returns the reason that it is counted by.
     pub(super) fn refusal(self) -> Refusal {
         match self {
             Self::BadGateway => Refusal::Response,

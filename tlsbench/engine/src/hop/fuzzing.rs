@@ -1,5 +1,5 @@
-//! Properties of the built-in hops' readers: what is refused stays refused, and what goes on is one message
-//! that the next reader takes for the same.
+//! Properties of the built-in hops' readers: what is refused stays refused, and what goes on is one
+//! message that the next reader takes for the same.
 
 #![allow(
     clippy::expect_used,
@@ -24,8 +24,8 @@ fn options(input: &[u8]) -> Option<(u8, usize, &[u8])> {
     Some((options, input.len() * usize::from(cut) / 256, input))
 }
 
-/// Requests: one that is refused by its beginning stays refused, and what is forwarded is one head with the
-/// same framing, said once.
+/// Requests: one that is refused by its beginning stays refused, and what is forwarded is one head
+/// with the same framing, said once.
 pub fn forwarded_request(input: &[u8]) {
     let Some((options, cut, input)) = options(input) else { return };
     let rewrite = Rewrite {
@@ -102,7 +102,8 @@ fn address(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// Chunked bodies: where they were cut makes no difference, and what is written of one is read back equal.
+/// Chunked bodies: where they were cut makes no difference, and what is written of one is read back
+/// equal.
 pub fn chunked(input: &[u8]) {
     let Some((_, cut, input)) = options(input) else { return };
     let whole = decode(&[input]);

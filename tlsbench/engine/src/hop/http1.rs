@@ -1,4 +1,5 @@
-//! The HTTP/1.1 side of a hop: reads heads of clients and of the next hop, strictly, and moves messages.
+//! The HTTP/1.1 side of a hop: reads heads of clients and of the next hop, strictly, and moves
+//! messages.
 //!
 //! The parts know nothing of each other's peers: heads and rewriting are pure, a transfer moves one
 //! message, and `forward` decides where it goes.

@@ -61,14 +61,14 @@ impl Default for Limits {
 
 /// A limit on idleness that costs next to nothing while bytes move.
 ///
-/// One timer serves all waits of a connection. Movement is not noted when it happens: when the timer
-/// is due and bytes have moved since it was set, it is set once more. So a wait ends between one and
-/// two limits after the last byte.
+/// One timer serves all waits of a connection. Movement is not noted when it happens: when the
+/// timer is due and bytes have moved since it was set, it is set once more. So a wait ends between
+/// one and two limits after the last byte.
 #[derive(Debug)]
 pub(super) struct IdleTimeout {
     /// `None` until something has to be waited for.
     sleep: Option<Pin<Box<Sleep>>>,
-    /// Whether the timer was polled since it was set, and so will wake the task.
+    /// True if the timer was polled since it was set, and so will wake the task.
     armed: bool,
     idle: IdleWindow,
 }
@@ -157,7 +157,7 @@ struct IdleWindow {
 }
 
 impl IdleWindow {
-    /// When to look again; `None` once nothing has moved for as long as the limit.
+    /// Returns when to look again; `None` once nothing has moved for as long as the limit.
     fn due(&mut self, now: Instant, moved: u64) -> Option<Instant> {
         if moved != self.moved {
             self.moved = moved;
@@ -169,8 +169,8 @@ impl IdleWindow {
 }
 
 /// Connections that one worker holds at a time, others wait in the kernel's queue: its part of the
-/// process's descriptors, of which a hop that goes on somewhere needs two for each. The kernel spreads
-/// connections unevenly, so each of several workers may hold twice its part.
+/// process's descriptors, of which a hop that goes on somewhere needs two for each. The kernel
+/// spreads connections unevenly, so each of several workers may hold twice its part.
 pub(super) fn connections_max(kind: HopKind, workers: u32) -> usize {
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(DESCRIPTORS_MAX);
     let each = if kind == HopKind::Backend { 1 } else { 2 };

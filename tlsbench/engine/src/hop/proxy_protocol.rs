@@ -10,20 +10,20 @@ use thiserror::Error;
 /// The two ends of the connection that a header tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Addresses {
-    /// Who connected.
+    /// The source: who connected.
     pub(super) from: SocketAddr,
-    /// What they connected to.
+    /// The destination: what they connected to.
     pub(super) to: SocketAddr,
 }
 
-/// What the bytes so far come to.
+/// The result of reading a header as far as it has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProxyHeader {
     /// The header is not whole.
     Unfinished,
-    /// It is whole.
+    /// A complete header.
     Whole {
-        /// Its length; what follows is the connection's own.
+        /// The length; what follows is the connection's own.
         bytes: usize,
         /// The addresses, unless the sender does not know them or speaks for itself.
         addresses: Option<Addresses>,
@@ -77,7 +77,7 @@ fn wide(address: IpAddr) -> Ipv6Addr {
     }
 }
 
-/// Whether one is the beginning of the other.
+/// Returns whether one is the beginning of the other.
 fn is_start(bytes: &[u8], whole: &[u8]) -> bool {
     bytes.iter().zip(whole).all(|(a, b)| a == b)
 }

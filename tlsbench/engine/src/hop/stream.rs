@@ -117,7 +117,7 @@ impl Stream {
         }
     }
 
-    /// How the handshake was made; nothing where there is no TLS.
+    /// Returns the kind of handshake; `None` without TLS.
     pub(super) fn handshake(&self) -> Option<HandshakeKind> {
         match self {
             Self::Client(tls) => tls.get_ref().1.handshake_kind(),
@@ -126,7 +126,7 @@ impl Stream {
         }
     }
 
-    /// Whether both sides agreed on HTTP/2 when the other side began TLS.
+    /// Returns whether both sides agreed on HTTP/2 when the other side began TLS.
     pub(super) fn speaks_http2(&self) -> bool {
         match self {
             Self::Client(_) | Self::Plain(_) => false,
@@ -136,7 +136,7 @@ impl Stream {
         }
     }
 
-    /// Whether TLS has made records that the socket was not offered yet.
+    /// Returns whether TLS has made records that the socket was not offered yet.
     fn owes_answer(&self) -> bool {
         match self {
             Self::Client(tls) => tls.get_ref().1.wants_write(),

@@ -132,7 +132,7 @@ async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// What a hop counted once it is as it should be.
+/// Returns the counters of a hop once they are as wanted.
 fn counted(hop: &HopServer, wanted: impl Fn(&HopCounters) -> bool) -> HopCounters {
     let until = Instant::now() + COUNT_MAX;
     loop {
@@ -163,6 +163,7 @@ async fn connect(to: SocketAddr, tls: Option<&TlsConnector>) -> io::Result<Peer>
     })
 }
 
-/// The slowest test takes 10 s, in a build that counts 30 s; busy machines are given eight times that.
+/// The slowest test takes 10 s, in a build that counts 30 s; busy machines are given eight times
+/// that.
 const TEST_MAX: Duration = Duration::from_secs(if cfg!(debug_assertions) { 80 } else { 240 });
 const COUNT_MAX: Duration = Duration::from_secs(10);

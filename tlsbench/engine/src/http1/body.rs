@@ -43,7 +43,8 @@ impl BodyDecoder {
         matches!(self.state, BodyState::UntilClose) || self.is_done()
     }
 
-    /// The trailer fields that may be passed on, each line with its CR LF; none under lenient rules.
+    /// The trailer fields that may be passed on, each line with its CR LF; none under lenient
+    /// rules.
     pub(crate) fn trailers(&self) -> &[u8] {
         match &self.state {
             BodyState::Chunked(chunked) => chunked.trailers(),
@@ -51,8 +52,8 @@ impl BodyDecoder {
         }
     }
 
-    /// Decodes the beginning of the input. The caller removes the bytes of the returned piece from the
-    /// front of the input before the next call.
+    /// Decodes the beginning of the input. The caller removes the bytes of the returned piece from
+    /// the front of the input before the next call.
     ///
     /// # Errors
     /// Fails when the input is not a chunked body.

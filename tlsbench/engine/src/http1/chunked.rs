@@ -1,8 +1,9 @@
 //! The chunked transfer coding (RFC 9112, section 7.1), read under one of two sets of rules, and
 //! written.
 //!
-//! One state machine over bytes serves both. A client has no buffer of its own, so under its rules every
-//! byte is consumed as it comes; an intermediary reads line by line from the connection's buffer.
+//! One state machine over bytes serves both. A client has no buffer of its own, so under its rules
+//! every byte is consumed as it comes; an intermediary reads line by line from the connection's
+//! buffer.
 
 use thiserror::Error;
 
@@ -12,10 +13,11 @@ use super::limits::{CHUNK_DIGITS_MAX, LENIENT_EXTRA_MAX, STRICT_LINE_MAX, TRAILE
 /// The readings of a chunked body that are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChunkRules {
-    /// Those of a client, which takes what servers send: bare LF, blanks behind a size, any trailers.
+    /// Those of a client, which takes what servers send: bare LF, blanks behind a size, any
+    /// trailers.
     Lenient,
-    /// Those of an intermediary, which refuses whatever the next reader might take for something else
-    /// (request smuggling), and keeps the trailers that may go on.
+    /// Those of an intermediary, which refuses whatever the next reader might take for something
+    /// else (request smuggling), and keeps the trailers that may go on.
     Strict,
 }
 
@@ -50,29 +52,29 @@ pub(super) struct ChunkedDecoder {
 /// The position of the next byte within the encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Position {
-    /// In a chunk's data, of which this many bytes are to come.
+    /// A chunk's data, of which this many bytes are to come.
     Data(u64),
-    /// At the CR behind a chunk's data.
+    /// The CR behind a chunk's data.
     DataCr,
     DataLf,
     Done,
-    /// Behind the digits of a size. `is_open` once a semicolon has come.
+    /// The extensions behind the digits of a size. `is_open` once a semicolon has come.
     Extension {
         size: u64,
         is_open: bool,
     },
-    /// At the LF of the empty line that ends the body.
+    /// The LF of the empty line that ends the body.
     LastLf,
-    /// In a trailer line, which begins at this index of the kept trailers.
+    /// A trailer line, which begins at this index of the kept trailers.
     Line(usize),
     LineLf(usize),
-    /// At the beginning of a trailer line.
+    /// The beginning of a trailer line.
     LineStart,
     Size {
         size: u64,
         digits: u8,
     },
-    /// At the LF behind a size.
+    /// The LF behind a size.
     SizeLf(u64),
 }
 
@@ -255,7 +257,8 @@ pub(crate) fn put_chunk(data: &[u8], out: &mut Vec<u8>) {
     if data.is_empty() {
         return;
     }
-    // Up to 16 digits, from the last to the first: formatting would cost more than the chunk's copy.
+    // Up to 16 digits, from the last to the first: formatting would cost more than the chunk's
+    // copy.
     let (mut digits, mut left, mut at) = ([0; 16], data.len(), 16);
     while left > 0 {
         at -= 1;

@@ -19,8 +19,8 @@ pub(crate) enum FieldKind {
 }
 
 impl FieldKind {
-    /// The kind of a field by its name. Underscores stand for hyphens where a forged name must not get
-    /// through: CGI-like servers hand both on as the same variable.
+    /// The kind of a field by its name. Underscores stand for hyphens where a forged name must not
+    /// get through: CGI-like servers hand both on as the same variable.
     pub(crate) fn of(name: &str) -> Self {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         // By length first: most names are none of these, and comparing texts costs more.

@@ -1,5 +1,5 @@
-//! Connections that are over for the loops, and that the server has not closed yet: nobody waits for
-//! them, and what it takes until they are closed is timed.
+//! Connections that are over for the loops, and that the server has not closed yet: nobody waits
+//! for them, and what it takes until they are closed is timed.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::session::{Connection, Step};
 /// Connections that are being closed, at most [`CLOSING_MAX`].
 #[derive(Debug)]
 pub(super) struct Closing<C> {
-    /// Their places, with vacant ones among them, whose memory is used again.
+    /// Slots of connections, with vacant ones among them, whose memory is used again.
     slots: Vec<ClosingSlot<C>>,
     vacant: Vec<usize>,
     /// The place of each, by the name that it had in its slot.
@@ -24,7 +24,7 @@ pub(super) struct Closing<C> {
 struct ClosingSlot<C> {
     session: C,
     name: ConnectionId,
-    /// When its last operation ended.
+    /// The time when its last operation ended.
     since: Nanos,
 }
 
@@ -33,13 +33,13 @@ impl<C: Connection> Closing<C> {
         Self { slots: Vec::new(), vacant: Vec::new(), by_name: HashMap::new() }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
 
-    /// Takes a connection, and leaves a place without one. Where there are too many, the one that was
-    /// closed first makes way; how long it took is returned, as far as it is known.
+    /// Takes a connection, and leaves a place without one. Where there are too many, the one that
+    /// was closed first makes way; how long it took is returned, as far as it is known.
     fn take(&mut self, session: &mut C, name: ConnectionId, since: Nanos) -> Option<Nanos> {
         let given_up = (self.by_name.len() >= CLOSING_MAX).then(|| self.give_up_oldest()).flatten();
         let index = self.vacant.pop().unwrap_or_else(|| {
@@ -131,6 +131,6 @@ impl<O: Io> LoadLoop<'_, O> {
     }
 }
 
-/// What a server that closes a second late leaves behind of 500 connections per second. More would take
-/// descriptors from the load: 1,024 are what a process has by default.
+/// Connections that a server which closes a second late leaves behind at 500 connections per
+/// second. More would take descriptors from the load: 1,024 are what a process has by default.
 const CLOSING_MAX: usize = 512;

@@ -1,4 +1,4 @@
-//! What only an open loop has: arrivals, and those that wait for a connection.
+//! The part of the loop that only an open loop has: arrivals, and those that wait for a connection.
 
 use std::collections::VecDeque;
 use std::io;
@@ -29,17 +29,17 @@ pub(super) struct OpenLoop {
     pub(super) vacant: Vec<u32>,
     /// Connections without a request: slot and number, which may be out of date.
     pub(super) idle: Vec<(u32, u32)>,
-    /// Nothing more will arrive.
+    /// True if nothing more will arrive.
     pub(super) exhausted: bool,
     /// Operations under way, by the round that they count in; 0 is what is not measured.
     under_way: Vec<u32>,
 }
 
-/// Where an operation can begin.
+/// The connection that an operation can begin on.
 pub(super) enum StartOn {
-    /// On a connection that stands.
+    /// A connection that stands.
     Idle(usize),
-    /// In a slot without one.
+    /// A slot without a connection.
     Vacant(usize),
 }
 
@@ -66,7 +66,7 @@ impl OpenLoop {
         Some(open)
     }
 
-    /// When the next arrival should begin.
+    /// Returns when the next arrival should begin.
     pub(super) const fn next_start(&self) -> Option<Nanos> {
         self.next
     }
@@ -77,7 +77,7 @@ impl OpenLoop {
         self.next = start.map(|start| Nanos(self.begin.0.saturating_add(start.0.0)));
     }
 
-    /// Whether connections arrive, not requests.
+    /// Returns whether connections arrive, not requests.
     pub(super) const fn by_connection(&self) -> bool {
         matches!(self.of, scenario::Arrivals::Connections { .. })
     }
@@ -89,14 +89,14 @@ impl OpenLoop {
         }
     }
 
-    /// It ended.
+    /// Notes that one ended.
     pub(super) fn end(&mut self, round: u32) {
         if let Some(count) = index_of(round).and_then(|index| self.under_way.get_mut(index)) {
             *count = count.saturating_sub(1);
         }
     }
 
-    /// Whether nothing of a round is to come, waits or goes on.
+    /// Returns whether nothing of a round is to come, waits or goes on.
     pub(super) fn is_settled(&self, round: u32, rounds: &Rounds) -> bool {
         let next = self.next.filter(|_| !self.exhausted).and_then(|start| rounds.of_start(start));
         let to_come = [next, self.waiting.front().map(|&(_, round)| round)];
@@ -145,7 +145,7 @@ impl OpenLoop {
         self.waiting.pop_front()
     }
 
-    /// Where an operation can begin: on the connection used last, else on a new one.
+    /// Returns where an operation can begin: on the connection used last, else on a new one.
     pub(super) fn start_on(
         &mut self,
         mut is_idle: impl FnMut(u32, u32) -> bool,

@@ -1,4 +1,5 @@
-//! One operation: a request, or a connection in a handshake-only run, from its start to its outcome.
+//! One operation: a request, or a connection in a handshake-only run, from its start to its
+//! outcome.
 
 use tlsbench_core::pace::{ActualStart, IntendedStart};
 use tlsbench_core::units::Nanos;
@@ -9,7 +10,7 @@ pub(super) struct Operation {
     pub(super) intended: IntendedStart,
     pub(super) actual: ActualStart,
     pub(super) round: u32,
-    /// It was sent again once without the server having taken anything in between.
+    /// True if it was sent again once without the server having taken anything in between.
     pub(super) resent: bool,
 }
 
@@ -19,8 +20,8 @@ pub(super) struct UntakenOperation {
     pub(super) op: Operation,
     /// Operations that its connection was still to begin after it.
     pub(super) left: u64,
-    /// Its place is free, and it waits for a new connection there: a kept one may be lost as well, and
-    /// nothing is sent again twice.
+    /// The place is free, and it waits for a new connection there: a kept one may be lost as well,
+    /// and nothing is sent again twice.
     pub(super) alone: bool,
 }
 

@@ -1,5 +1,4 @@
-//! What becomes of operations: where they begin, what they are counted as, and what a connection
-//! does after each.
+//! Operations: where they begin, what they are counted as, and what a connection does after each.
 
 use tlsbench_core::pace::IntendedStart;
 use tlsbench_core::tally::{Failed, Failure, Phase, Reason};
@@ -171,7 +170,7 @@ impl<O: Io> LoadLoop<'_, O> {
         self.connect_for(index, untaken.op, operations, true);
     }
 
-    /// What has begun and not ended.
+    /// Returns the operations that have begun and not ended.
     pub(super) fn under_way(&self) -> UnderWay {
         let untaken = self.untaken.iter().map(|untaken| untaken.op.actual.0);
         let oldest = self.ops.iter().flatten().map(|op| op.actual.0).chain(untaken).min();
@@ -181,8 +180,8 @@ impl<O: Io> LoadLoop<'_, O> {
         }
     }
 
-    /// Operations of measured rounds that should have had an answer by now, those that still wait for
-    /// a connection included.
+    /// Operations of measured rounds that should have had an answer by now, those that still wait
+    /// for a connection included.
     pub(super) fn late(&self) -> u64 {
         let Some(late_after) = self.context.plan.late_after else { return 0 };
         let ops = self.ops.iter().flatten().map(|op| (op.intended, op.round));
@@ -314,8 +313,8 @@ impl<O: Io> LoadLoop<'_, O> {
         }
     }
 
-    /// The round that an operation is counted in: that of its start in an open loop, that of its end
-    /// in a closed one. What began in the warm-up is none of those that are counted out.
+    /// The round that an operation is counted in: that of its start in an open loop, that of its
+    /// end in a closed one. What began in the warm-up is none of those that are counted out.
     pub(super) fn counted_in(&mut self, op: Operation) -> u32 {
         let is_warm = self.rounds.is_counted() && op.round == 0;
         if self.open.is_some() || is_warm { op.round } else { self.rounds.at(self.now) }

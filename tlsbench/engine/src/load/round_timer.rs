@@ -1,4 +1,5 @@
-//! What each round of a shard took: time, CPU time of its thread, and what ended in each second.
+//! The duration and cost of each round of a shard: time, CPU time of its thread, and what ended in
+//! each second.
 //!
 //! Clocks are read where a round begins and ends and once a second, never per operation.
 
@@ -76,12 +77,12 @@ impl RoundTimer {
         }
     }
 
-    /// Whether a round is over, by what was noted.
+    /// Returns whether a round is over, by what was noted.
     pub(super) fn is_over(&self, round: u32) -> bool {
         round != self.current && index(round).is_some_and(|index| index < self.laps.len())
     }
 
-    /// What is known of a round's lap; nothing when it did not begin.
+    /// Returns the lap of a round as far as it is known; `None` if the round did not begin.
     pub(super) fn take(&mut self, round: u32) -> Option<Lap> {
         lap_mut(&mut self.laps, round).map(std::mem::take)
     }

@@ -1,4 +1,4 @@
-//! Which round it is, by time or by count.
+//! The number of the current round, by time or by count.
 
 use std::num::NonZeroU32;
 
@@ -48,8 +48,8 @@ impl Rounds {
         (round <= self.rounds).then_some(round)
     }
 
-    /// When the next round begins after a moment, or the last one ends; nothing where only what
-    /// is done can tell.
+    /// Returns when the next round begins after a moment, or the last one ends; nothing where only
+    /// what is done can tell.
     pub(crate) fn edge_after(&self, now: Nanos) -> Option<Nanos> {
         if now < self.from {
             return Some(self.from);
@@ -74,7 +74,7 @@ impl Rounds {
         }
     }
 
-    /// Whether a closed loop may begin another operation.
+    /// Returns whether a closed loop may begin another operation.
     pub(crate) fn may_start(&self, now: Nanos) -> bool {
         match self.length {
             Length::Count(count) => {
@@ -95,12 +95,12 @@ impl Rounds {
         }
     }
 
-    /// Whether all rounds have passed.
+    /// Returns whether all rounds have passed.
     pub(crate) const fn is_over(&self) -> bool {
         self.current > self.rounds
     }
 
-    /// Whether operations are counted out instead of timed out.
+    /// Returns whether operations are counted out instead of timed out.
     pub(crate) const fn is_counted(&self) -> bool {
         matches!(self.length, Length::Count(_))
     }

@@ -1,4 +1,4 @@
-//! What all connections of a shard share: buffers, tallies, TLS, and whose turn it is.
+//! State that all connections of a shard share: buffers, tallies, TLS, and the next address.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use super::shard_plan::ShardPlan;
 use crate::session::{Route, StepContext};
 use crate::tls::TlsClient;
 
-/// What a shard has counted since it began, warm-up included.
+/// Counts of a shard since it began, warm-up included.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LoadCounts {
     pub(crate) succeeded: u64,
@@ -22,14 +22,14 @@ pub(crate) struct LoadCounts {
     pub(crate) late: u64,
 }
 
-/// What all connections of a shard share.
+/// State that all connections of a shard share.
 #[derive(Debug)]
 pub(crate) struct ShardContext<'k> {
     pub(crate) plan: &'k ShardPlan,
     tls: Option<&'k mut TlsClient>,
     buffer: Vec<u8>,
     text: String,
-    /// What is not measured, and then one tally for each round.
+    /// The tally of what is not measured; those of the rounds follow.
     unmeasured: Tally,
     tallies: Vec<Option<Tally>>,
     addresses: Vec<SocketAddr>,
@@ -71,7 +71,7 @@ impl<'k> ShardContext<'k> {
         pick(&mut self.unmeasured, &mut self.tallies, round)
     }
 
-    /// What a session works with in a round.
+    /// Lends a session what it works with, counting in a round.
     pub(crate) fn step_context(&mut self, round: u32) -> StepContext<'_> {
         StepContext {
             buffer: &mut self.buffer,
@@ -84,7 +84,7 @@ impl<'k> ShardContext<'k> {
         }
     }
 
-    /// Where the next connection goes; nothing when there is no address.
+    /// Returns where the next connection goes; nothing when there is no address.
     pub(crate) fn route(&mut self) -> Option<Route> {
         let addresses = &self.addresses;
         let to = *addresses.get(self.turn % addresses.len().max(1))?;
@@ -97,7 +97,7 @@ impl<'k> ShardContext<'k> {
         Some(Route { to, from, resume: self.resumer.decide(), last })
     }
 
-    /// What was not measured, at the end.
+    /// Returns the tally of what was not measured.
     pub(crate) fn unmeasured(self) -> Tally {
         self.unmeasured
     }

@@ -1,4 +1,4 @@
-//! What the loops need of the world: a clock, to be woken, and connections.
+//! The outside world as the loops see it: a clock, wake-ups and connections.
 //!
 //! Sockets are one such world, and a script with a clock of its own another, so that what the loops
 //! do can be told to the nanosecond. Which it is, is known when they are compiled.
@@ -12,10 +12,10 @@ use crate::session::{Connection, Route, StepContext};
 
 /// A world that loops run in.
 pub(crate) trait Io {
-    /// What connections are.
+    /// The type of connections.
     type Connection: Connection;
 
-    /// What time it is.
+    /// Returns the time.
     fn now(&self) -> Nanos;
 
     /// Begins to connect. What becomes of it wakes the shard up under the name that is given here.
@@ -40,7 +40,7 @@ pub(crate) trait Io {
     fn heard_tick(&self);
 }
 
-/// Which connection it is.
+/// The identity of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ConnectionId {
     /// The slot.
@@ -49,18 +49,18 @@ pub(crate) struct ConnectionId {
     pub(crate) number: u32,
 }
 
-/// What woke the shard up.
+/// The cause of a wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wake {
     /// A connection can go on.
     Connection {
-        /// Which it was when it was opened; the slot may have another by now.
+        /// The connection as of its opening; the slot may have another by now.
         name: ConnectionId,
-        /// Whether the server's side is shut.
+        /// True if the server's side is shut.
         hung_up: bool,
     },
     /// The moment that was asked for has come.
     Pace,
-    /// It is time to look around.
+    /// The regular tick, for timeouts and stops.
     Tick,
 }

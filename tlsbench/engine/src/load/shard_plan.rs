@@ -1,4 +1,4 @@
-//! What one shard is to do: a scenario's part for it, with every address known.
+//! The plan of one shard: its part of a scenario, with every address known.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64};
@@ -53,55 +53,55 @@ impl AddressBook {
 /// One shard's part of one target's rounds.
 #[derive(Clone, Debug)]
 pub(crate) struct ShardPlan {
-    /// Where connections go, in turn.
+    /// Addresses that connections go to, in turn.
     pub(crate) addresses: Arc<AddressBook>,
     /// The file that the roots came from, where it is one.
     pub(crate) ca_bundle: Option<Arc<ReloadingRoots>>,
-    /// Where connections come from, in turn; empty leaves it to the system.
+    /// Source addresses of connections, in turn; empty leaves the choice to the system.
     pub(crate) sources: Vec<IpAddr>,
-    /// What is asked; nothing means handshakes only.
+    /// The request; `None` for handshakes only.
     pub(crate) request: Option<Rendered>,
-    /// How connections end.
+    /// The way in which connections are closed.
     pub(crate) close: Close,
-    /// How long an operation and its parts may take.
+    /// Timeouts of an operation and its parts.
     pub(crate) timeout: Timeout,
-    /// When an operation without an answer counts as late; `None` if nobody asks.
+    /// The time when an operation without an answer counts as late; `None` if nobody asks.
     pub(crate) late_after: Option<Nanos>,
     /// The share of handshakes that resume.
     pub(crate) resume: Share,
-    /// When things begin.
+    /// The time when things begin.
     pub(crate) work: Work,
-    /// Which of how many shards this is.
+    /// The number of this shard, and of all.
     pub(crate) shard: Shard,
-    /// When the shard begins, by the monotonic clock.
+    /// The time when the shard begins, by the monotonic clock.
     pub(crate) begin: Nanos,
     /// Time before the first round.
     pub(crate) warm_up: Nanos,
     /// Time over which the load rises, at the beginning of the warm-up.
     pub(crate) ramp: Nanos,
-    /// How long a round is, for this shard.
+    /// The length of a round for this shard.
     pub(crate) length: Length,
     /// Rounds.
     pub(crate) rounds: NonZeroU32,
 }
 
-/// When one shard's things begin.
+/// The schedule of one shard's operations.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Work {
-    /// So many connections, each as fast as it can.
+    /// A number of connections, each as fast as it can.
     Closed {
         /// Connections over all shards.
         connections: NonZeroU32,
         /// Requests on each; nothing means that it is kept.
         requests: Option<NonZeroU64>,
     },
-    /// At a rate.
+    /// Arrivals at a rate.
     Open {
-        /// What begins.
+        /// The thing that arrives.
         arrivals: scenario::Arrivals,
-        /// How many per second, over all shards.
+        /// Arrivals per second, over all shards.
         rate: Rate,
-        /// How they are spread.
+        /// The spread of arrivals in time.
         spread: Spread,
         /// The most connections of this shard at a time.
         pool: NonZeroU32,
@@ -111,7 +111,7 @@ pub(crate) enum Work {
 }
 
 impl ShardPlan {
-    /// When each place for a connection may be taken first.
+    /// Returns when each place for a connection may be taken first.
     pub(crate) fn first_starts(&self) -> Vec<Nanos> {
         match self.work {
             Work::Closed { connections, .. } => closed_starts(connections, self.ramp, self.shard)

@@ -134,7 +134,7 @@ fn timespec(span: Nanos) -> Timespec {
 /// Timeouts are seconds and a stop should be felt at once: 100 looks a second are enough of both,
 /// and cost nothing.
 const TICK: Nanos = Nanos::from_millis(10);
-/// At most so many sockets are served between two looks at what is due.
+/// Sockets served between two checks for what is due.
 const EVENTS: usize = 256;
 /// No slot has these numbers: they are beyond the largest pool.
 const TICK_TOKEN: u64 = u64::MAX;

@@ -303,7 +303,8 @@ fn a_generator_that_does_not_run_shows_in_the_send_lag_and_the_corrected_series(
     assert!(rounds[0].histogram(Phase::Corrected).equivalent(p99, 40 * MS + 100));
 }
 
-/// When a server that takes 1 ms has answered, which stands still from 4 s to 5 s of every 10 s.
+/// Returns when a server that takes 1 ms has answered, which stands still from 4 s to 5 s of every
+/// 10 s.
 fn stalling(asked: Nanos) -> Nanos {
     let (asked, left) = (asked - BEGIN, MS);
     let into = asked.0 % (10_000 * MS);
@@ -327,8 +328,8 @@ fn a_server_that_stalls_for_a_second_of_ten_is_seen_by_the_corrected_p99_alone()
         // those of the first four milliseconds.
         let out = (0..4).map(|start| ms(1_001 - start));
         assert_series(tally, Phase::Uncorrected, out.chain(vec![ms(1); 9_996]));
-        // Start i after it stops is in the turn i/4 of the four connections. Turns end from 1,001 ms
-        // on, each 1 ms after the one before, until at i = 1,333 there is nobody left who waits.
+        // Start i after it stops is in the turn i/4 of the four connections. Turns end from 1,001
+        // ms on, each 1 ms after the one before, until at i = 1,333 there is nobody left who waits.
         let delayed = (0..1_333).map(|start| ms(1_001 + start / 4 - start));
         assert_series(tally, Phase::Corrected, delayed.chain(vec![ms(1); 8_667]));
         // 100 of 10,000 are above the 99th percentile: it is start 100, of turn 25.
@@ -341,8 +342,8 @@ fn a_server_that_stalls_for_a_second_of_ten_is_seen_by_the_corrected_p99_alone()
 
 #[test]
 fn what_the_generator_spends_on_a_connection_is_no_part_of_the_next() {
-    // Three connections begin one after the other, 1 ms each, before any of them goes on; then their
-    // requests take 10 ms at the same time, and all three begin again.
+    // Three connections begin one after the other, 1 ms each, before any of them goes on; then
+    // their requests take 10 ms at the same time, and all three begin again.
     let rate = Rate::per_second(1_000.0).unwrap();
     let arrivals = Arrivals::Connections { requests: NonZeroU64::MIN };
     let (spread, wait_max) = (Spread::Even, ms(60_000));
@@ -472,7 +473,7 @@ fn a_closed_loop_takes_no_longer_than_its_rounds() {
     assert_eq!(seen, [(0, ms(100)), (0, ms(100))]);
 }
 
-/// When the load begins.
+/// The beginning of the load.
 const BEGIN: Nanos = Nanos(1_000_000_000);
-/// When the shard does: one tick before, as a closed loop looks for what to do by ticks.
+/// The beginning of the shard: one tick before, as a closed loop looks for work by ticks.
 const START: Nanos = Nanos(990_000_000);

@@ -15,7 +15,7 @@ use super::{Netns, NetnsError, receivers};
 pub struct Chain {
     /// The clients' first.
     places: Vec<Place>,
-    /// From the clients' on: the second joins the first two places.
+    /// Links from the clients' on: the second joins the first two places.
     links: Vec<Link>,
 }
 
@@ -26,8 +26,8 @@ struct Place {
     receivers: Vec<u32>,
 }
 
-/// Whose CPU time the receiving of packets is, as far as can be seen from here; and why it is not the
-/// receiver's, where it is not.
+/// Returns whose CPU time the receiving of packets is, as far as can be seen from here; and why it
+/// is not the receiver's, where it is not.
 ///
 /// # Errors
 /// When there can be no such namespaces at all.
@@ -84,19 +84,20 @@ impl Chain {
         Ok(())
     }
 
-    /// Where each hop may listen, from the clients on, and is reached from the one before it.
+    /// Returns where each hop may listen, from the clients on, and is reached from the one before
+    /// it.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.links.iter().map(|link| SocketAddr::new(IpAddr::V4(link.hop_ip), PORT)).collect()
     }
 
-    /// Where clients are.
+    /// Returns where clients are.
     #[must_use]
     pub fn client(&self) -> Option<Arc<Netns>> {
         self.places.first().map(|place| Arc::clone(&place.netns))
     }
 
-    /// Where a hop is; the first is 0.
+    /// Returns where a hop is; the first is 0.
     #[must_use]
     pub fn hop(&self, index: usize) -> Option<&Netns> {
         self.places.get(index + 1).map(|place| &*place.netns)
@@ -133,16 +134,16 @@ impl Place {
 
 impl Drop for Chain {
     fn drop(&mut self) {
-        // A namespace goes some time after the last that holds it, and its threads with it. They are to be
-        // gone when this is.
+        // A namespace goes some time after the last that holds it, and its threads with it. They
+        // are to be gone when this is.
         for place in self.places.iter().skip(1) {
             Link::part(&place.netns);
         }
     }
 }
 
-/// What clients and hops need where connections do not go over the loopback interface: below /proc/sys/net
-/// the kernel shows the namespace of whoever opens a file.
+/// Settings that clients and hops need where connections do not go over the loopback interface:
+/// below /proc/sys/net the kernel shows the namespace of whoever opens a file.
 const SETTINGS: [(&str, &str); 2] = [
     // There it is on by itself: a port whose connection ended a second ago is used again.
     ("/proc/sys/net/ipv4/tcp_tw_reuse", "1"),

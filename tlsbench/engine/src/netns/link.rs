@@ -13,17 +13,17 @@ use super::{Netns, NetnsError, receivers};
 /// A pair of interfaces: one at the hop, one where its clients are. It goes with the namespaces.
 #[derive(Debug)]
 pub(super) struct Link {
-    /// What the interface at the hop is called.
+    /// The name of the interface at the hop.
     pub(super) at_hop: String,
-    /// What the other one is called.
+    /// The name of the other interface.
     pub(super) at_client: String,
     /// The hop's address.
     pub(super) hop_ip: Ipv4Addr,
 }
 
 impl Link {
-    /// Joins the namespace of a hop with the one where its clients are. `number` counts links of a chain,
-    /// from 1.
+    /// Joins the namespace of a hop with the one where its clients are. `number` counts links of a
+    /// chain, from 1.
     pub(super) fn join(
         number: u8,
         client: &Netns,
@@ -95,10 +95,11 @@ fn prepare(end: &End<'_>, ip: Ipv4Addr, receiving: Receiving) -> Result<(), Netn
     route.set_up(end.index).map_err(joined("switch interfaces on"))
 }
 
-/// What the names of all interfaces begin with that a process makes.
+/// Returns the prefix of the names of all interfaces that a process makes.
 ///
-/// Names are unique on the machine, for the kernel has one list of the threads that receive for them. At
-/// 15 bytes older kernels cut off what such a thread is called: `napi/`, a name of 9 and `-`.
+/// Names are unique on the machine, for the kernel has one list of the threads that receive for
+/// them. At 15 bytes older kernels cut off what such a thread is called: `napi/`, a name of 9 and
+/// `-`.
 #[must_use]
 pub fn names_of(pid: u32) -> String {
     format!("t{}", base_36(pid, 1))
@@ -120,8 +121,9 @@ fn base_36(mut number: u32, digits: usize) -> String {
     text.iter().rev().collect()
 }
 
-/// What receives by NAPI: what is merged (GRO), and only of interfaces whose peers cut up packets
-/// themselves, or what was sent here would go past it (`veth_skb_is_eligible_for_gro` in veth.c).
+/// Features that make an interface receive by NAPI: what is merged (GRO), and only of interfaces
+/// whose peers cut up packets themselves, or what was sent here would go past it
+/// (`veth_skb_is_eligible_for_gro` in veth.c).
 const FEATURES: [(&str, bool); 5] = [
     ("rx-gro", true),
     ("tx-tcp-segmentation", false),
@@ -135,7 +137,7 @@ const TO_CLIENT: u32 = 2;
 const TO_NEXT: u32 = 3;
 /// The network of a link: 198.18.n.0 to 198.18.n.3, of what RFC 2544 sets aside for benchmarks.
 const PREFIX: u8 = 30;
-/// How many interfaces were named so far.
+/// The number of interfaces were named so far.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 const BASE: u32 = 36;
 /// A process has a number below 2^22, of at most 5 digits; 9 − 1 − 5 are left.

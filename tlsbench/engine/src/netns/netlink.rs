@@ -1,5 +1,5 @@
-//! Requests to the kernel over netlink, each answered before the next is made: interfaces and addresses
-//! (rtnetlink) and features of interfaces (ethtool's family of generic netlink).
+//! Requests to the kernel over netlink, each answered before the next is made: interfaces and
+//! addresses (rtnetlink) and features of interfaces (ethtool's family of generic netlink).
 //!
 //! Everything is of the namespace that the calling thread is in.
 
@@ -39,17 +39,17 @@ pub(super) struct Netlink {
 #[derive(Clone, Debug)]
 pub(super) struct End<'a> {
     pub(super) name: &'a str,
-    /// Its number, which is unique in its namespace.
+    /// The number, which is unique in its namespace.
     pub(super) index: u32,
 }
 
 impl Netlink {
-    /// To the part of the kernel that has interfaces and addresses.
+    /// Opens a socket to the part of the kernel that has interfaces and addresses.
     pub(super) fn route() -> io::Result<Self> {
         Self::open(None)
     }
 
-    /// To what else has a name of its own.
+    /// Opens a socket to the families that have names of their own.
     pub(super) fn generic() -> io::Result<Self> {
         Self::open(Some(netlink::GENERIC))
     }

@@ -1,5 +1,5 @@
-//! Threads of the kernel that receive packets, each for one interface: where they are seen, the work of
-//! receiving can be charged to whom it is for.
+//! Threads of the kernel that receive packets, each for one interface: where they are seen, the
+//! work of receiving can be charged to whom it is for.
 //!
 //! By default veth hands a packet over in the context of its sender, who then pays for all that its
 //! receiver's TCP does with it.
@@ -14,14 +14,14 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::clock::cpu_of_process;
 
-/// Lets a thread of the kernel receive for an interface of the calling thread's namespace, whose NAPI is
-/// on, or lets it no more.
+/// Lets a thread of the kernel receive for an interface of the calling thread's namespace, whose
+/// NAPI is on, or lets it no more.
 ///
 /// # Errors
 /// When the kernel, older than 5.12, has no such threads.
 pub(super) fn set_threaded(interface: &str, is_on: bool) -> io::Result<()> {
-    // What is mounted on /sys shows another namespace. This one is of the calling thread's, is mounted
-    // nowhere, and goes with its descriptor.
+    // What is mounted on /sys shows another namespace. This one is of the calling thread's, is
+    // mounted nowhere, and goes with its descriptor.
     let sysfs = fsopen("sysfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&sysfs)?;
     let root = fsmount(&sysfs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
@@ -31,8 +31,8 @@ pub(super) fn set_threaded(interface: &str, is_on: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// The threads that receive for interfaces: of each the only one, whose CPU time can be read. Nothing
-/// where it is not seen, as from within another PID namespace.
+/// The threads that receive for interfaces: of each the only one, whose CPU time can be read.
+/// Nothing where it is not seen, as from within another PID namespace.
 pub(super) fn find(interfaces: &[String]) -> io::Result<Vec<Option<u32>>> {
     let named: Vec<(u32, String)> = all_processes()
         .map_err(io::Error::other)?
@@ -54,8 +54,8 @@ pub(super) fn find(interfaces: &[String]) -> io::Result<Vec<Option<u32>>> {
     Ok(interfaces.iter().map(of).collect())
 }
 
-/// Lets a thread of the kernel come before all processes, as receiving does otherwise, and keeps it to
-/// these cores; to all where none are named.
+/// Lets a thread of the kernel come before all processes, as receiving does otherwise, and keeps it
+/// to these cores; to all where none are named.
 pub(super) fn settle(pid: u32, cores: &[usize]) -> io::Result<()> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
     let mut set = CpuSet::new();
@@ -71,5 +71,5 @@ pub(super) fn settle(pid: u32, cores: &[usize]) -> io::Result<()> {
 
 /// The niceness of what comes before all others.
 const FIRST: i32 = -20;
-/// What the kernel calls such threads: `napi/<interface>-<number>` (`napi_kthread_create` in dev.c).
+/// The prefix of such threads' names: `napi/<interface>-<number>` (`napi_kthread_create` in dev.c).
 const PREFIX: &str = "napi/";

@@ -1,5 +1,5 @@
-//! With real namespaces, which take root and a kernel that allows them: no test can see to that, so where
-//! they are not allowed the tests say so, and are left out.
+//! Tests with real namespaces, which take root and a kernel that allows them: no test can see to
+//! that, so where they are not allowed the tests say so, and are left out.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -37,7 +37,7 @@ fn chain(receiving: Receiving) -> Option<Chain> {
     Some(Chain::lay(2, receiving, [&[], &[]]).unwrap())
 }
 
-/// Whether threads of the kernel that receive are seen.
+/// Returns whether threads of the kernel that receive are seen.
 fn has_receivers() -> bool {
     match charged().unwrap() {
         (Receiving::Receiver, _) => true,
@@ -64,7 +64,7 @@ fn within(mut holds: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// Whether a process or thread of the machine is in a namespace.
+/// Returns whether a process or thread of the machine is in a namespace.
 fn is_anybody_in(inode: u64) -> bool {
     let folders = |path: &str| std::fs::read_dir(path).into_iter().flatten().flatten();
     folders("/proc").any(|process| {
@@ -233,7 +233,8 @@ fn threads_come_before_processes_and_keep_to_the_cores_of_whom_they_receive_for(
 #[test]
 fn names_of_interfaces_fit_and_are_told_apart() {
     assert_eq!((names_of(0), names_of(35), names_of(36)), ("t0".into(), "tz".into(), "t10".into()));
-    // The largest number of a process, and what the kernel calls a thread with the least that it has.
+    // The largest number of a process, and what the kernel calls a thread with the least that it
+    // has.
     let longest = format!("napi/{}zzz-", names_of((1 << 22) - 1));
     assert_eq!(longest.len(), 15, "{longest}");
     let Some((one, other)) = fresh().zip(fresh()) else { return };

@@ -1,16 +1,16 @@
-//! What control groups allow this process in CPU time, and whether it ran into that. Versions 1 and
-//! 2, with every group above as well: the tightest holds.
+//! CPU quotas of control groups, and how often they throttled this process. Versions 1 and 2, with
+//! every group above as well: the tightest holds.
 
 use std::path::{Path, PathBuf};
 
 use super::files::text;
 
-/// What control groups allow.
+/// The CPU quota of this process's control groups.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quota {
     /// CPUs' worth of time; nothing where there is no quota.
     pub cpus: Option<f64>,
-    /// How often the groups were throttled since they were made.
+    /// The number of times that the groups were throttled since they were made.
     pub throttled: u64,
 }
 

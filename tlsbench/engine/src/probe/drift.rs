@@ -1,4 +1,4 @@
-//! Whether the CPU keeps its speed: one fixed computation, over and over.
+//! True if the CPU keeps its speed: one fixed computation, over and over.
 
 use tlsbench_core::units::Nanos;
 
@@ -7,20 +7,20 @@ use crate::clock::Clock;
 /// CPU time of the same computation in the fastest and in the slowest part of a span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drift {
-    /// In the fastest part.
+    /// The time in the fastest part.
     pub fastest: Nanos,
-    /// In the slowest part.
+    /// The time in the slowest part.
     pub slowest: Nanos,
 }
 
 impl Drift {
-    /// How much longer the slowest part needed, as a part of the fastest.
+    /// Returns how much longer the slowest part needed, as a part of the fastest.
     #[must_use]
     pub fn as_f64(self) -> f64 {
         (self.slowest - self.fastest).0 as f64 / self.fastest.0.max(1) as f64
     }
 
-    /// Of each part only the best counts: what interrupts it once is no change of speed.
+    /// The best of each part counts: what interrupts it once is no change of speed.
     fn of(best_of_parts: &[Nanos]) -> Option<Self> {
         Some(Self {
             fastest: best_of_parts.iter().copied().min()?,

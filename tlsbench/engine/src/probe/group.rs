@@ -1,5 +1,5 @@
-//! What a control group used: for processes whose own clocks cannot be read, as those in another PID
-//! namespace. Versions 1 and 2.
+//! Resources that a control group used: for processes whose own clocks cannot be read, as those in
+//! another PID namespace. Versions 1 and 2.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ enum Version {
     Two,
 }
 
-/// Why a control group cannot be read.
+/// The reason why a control group cannot be read.
 #[derive(Debug, Error)]
 pub enum GroupError {
     /// The folder has none of the files.
@@ -53,7 +53,7 @@ pub enum GroupError {
     Number {
         /// The file.
         file: PathBuf,
-        /// What was looked for.
+        /// The field that is missing.
         field: &'static str,
     },
 }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     impl Made {
-        /// Nothing where this process may not make a group that keeps an account.
+        /// Returns `None` if this process may not make a group that keeps an account.
         fn new(command: &mut Command) -> Option<Self> {
             let name = format!("tlsbench-test-{}", std::process::id());
             let parents = ["/sys/fs/cgroup", "/sys/fs/cgroup/cpuacct"].map(Path::new);
@@ -240,7 +240,7 @@ mod tests {
             Some(made)
         }
 
-        /// By the group and by the process itself.
+        /// Reads the CPU time by the group and by the process itself.
         fn cpu(&self) -> (Nanos, Nanos) {
             let group = Group::of(&self.folder).unwrap().read().unwrap().usage.cpu.total;
             (group, crate::clock::cpu_of_process(self.child.id()).unwrap())

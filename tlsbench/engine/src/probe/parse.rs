@@ -1,13 +1,13 @@
-//! What the kernel's text files say: pure functions on text.
+//! Parsers of the kernel's text files: pure functions on text.
 
 use std::fmt;
 
-/// What a CPU is and can do.
+/// The model and the features of a CPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cpu {
-    /// Its name, where the kernel knows one.
+    /// The name, where the kernel knows one.
     pub model: Option<String>,
-    /// What it can do that matters to cryptography, in the order of [`Feature`].
+    /// Features that matter to cryptography, in the order of [`Feature`].
     pub features: Vec<Feature>,
 }
 
@@ -53,10 +53,10 @@ impl fmt::Display for Feature {
     }
 }
 
-/// How the CPUs spent their time since boot, in ticks of the kernel.
+/// The time that the CPUs spent since boot, in ticks of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CpuTicks {
-    /// How many CPUs there are.
+    /// The number of CPUs.
     pub cpus: u32,
     /// Working, in user space, kernel or interrupts.
     pub busy: u64,
@@ -76,7 +76,7 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    /// How many ports there are.
+    /// Returns the number of ports there are.
     #[must_use]
     pub fn count(self) -> u32 {
         (u32::from(self.last) + 1).saturating_sub(u32::from(self.first))

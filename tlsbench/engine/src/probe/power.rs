@@ -1,11 +1,11 @@
-//! How fast the CPU is allowed to be, what shares its cores, and where its power comes from.
+//! The frequency that the CPU may have, threads that share its cores, and the power supply.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::files::{number, text};
 
-/// Where the machine has its power from.
+/// The power supply of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Power {
     /// A battery that is being emptied.

@@ -1,4 +1,4 @@
-//! Which proxies are installed that hops can be made of.
+//! Proxies that are installed and can serve as hops.
 
 use std::ffi::OsStr;
 use std::io::{self, Read as _};
@@ -14,18 +14,18 @@ use crate::clock::Clock;
 
 /// A proxy that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proxy {
-    /// Its name, which is that of its program.
+pub struct InstalledProxy {
+    /// The name, which is that of its program.
     pub name: &'static str,
-    /// Its version, where it told one in time.
+    /// The version, where it told one in time.
     pub version: Option<String>,
-    /// How nginx can relay; none of others, which can without a module.
-    pub stream: Option<Stream>,
+    /// nginx's support for relays; `None` for the others, which relay without a module.
+    pub stream: Option<NginxStream>,
 }
 
 /// nginx's `stream`, which relays TCP: part of it, or a module that distributions pack by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stream {
+pub enum NginxStream {
     /// Part of the program.
     BuiltIn,
     /// The program takes the module, and it is not installed; or the program does not take it.
@@ -34,7 +34,7 @@ pub enum Stream {
     Module(PathBuf),
 }
 
-impl Stream {
+impl NginxStream {
     /// Reads what `nginx -V` says.
     fn read(said: &str) -> Self {
         let has = |flag: &str| said.split_whitespace().any(|word| word == flag);
@@ -56,20 +56,20 @@ impl Stream {
 /// Looks for proxies in the folders of `path`, which is written as the variable `PATH` is, and asks
 /// each for its version.
 #[must_use]
-pub fn proxies(path: &OsStr) -> Vec<Proxy> {
+pub fn proxies(path: &OsStr) -> Vec<InstalledProxy> {
     let folders: Vec<_> = std::env::split_paths(path).collect();
     KNOWN
         .into_iter()
         .filter_map(|(name, flag)| {
             let program = folders.iter().map(|folder| folder.join(name)).find(|p| p.is_file())?;
             let said = ask(&program, flag).unwrap_or_default();
-            let stream = (name == "nginx").then(|| Stream::read(&said));
-            Some(Proxy { name, version: version(&said), stream })
+            let stream = (name == "nginx").then(|| NginxStream::read(&said));
+            Some(InstalledProxy { name, version: version(&said), stream })
         })
         .collect()
 }
 
-/// What a program says when asked, on both of its outputs; it is ended when it takes too long.
+/// Returns the output of a program on both of its streams; it is killed when it takes too long.
 fn ask(program: &Path, flag: &str) -> io::Result<String> {
     let mut child = Command::new(program)
         .arg(flag)
@@ -133,13 +133,14 @@ const KNOWN: [(&str, &str); 5] = [
     ("caddy", "version"),
 ];
 
-/// Where distributions put nginx's modules, unless it says so itself: Debian, Fedora, Alpine.
+/// Folders where distributions put nginx's modules, unless it names another: Debian, Fedora,
+/// Alpine.
 const MODULE_FOLDERS: [&str; 3] =
     ["/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/var/lib/nginx/modules"];
 /// All answer in well under a second; five of them may take 10 s at most.
 const ANSWER_WITHIN: Nanos = Nanos::from_millis(2_000);
 const PAUSE: Duration = Duration::from_millis(2);
-/// As much as a pipe holds: whoever says more is not heard to the end.
+/// Bytes of output that are read: as much as a pipe holds.
 const SAID_MAX: u64 = 64 << 10;
 
 #[cfg(test)]
@@ -170,12 +171,12 @@ mod tests {
             |flags: &str| format!("nginx version: nginx/1.22.1\nconfigure arguments: {flags}");
         let path = folder.path().display();
         let dynamic = said(&format!("--modules-path={path} --with-stream=dynamic --with-x"));
-        assert_eq!(Stream::read(&dynamic), Stream::Missing);
+        assert_eq!(NginxStream::read(&dynamic), NginxStream::Missing);
         let file = folder.path().join("ngx_stream_module.so");
         fs::write(&file, "").unwrap();
-        assert_eq!(Stream::read(&dynamic), Stream::Module(file));
-        assert_eq!(Stream::read(&said("--with-stream --with-x")), Stream::BuiltIn);
-        assert_eq!(Stream::read(&said("--with-stream_ssl_module")), Stream::Missing);
+        assert_eq!(NginxStream::read(&dynamic), NginxStream::Module(file));
+        assert_eq!(NginxStream::read(&said("--with-stream --with-x")), NginxStream::BuiltIn);
+        assert_eq!(NginxStream::read(&said("--with-stream_ssl_module")), NginxStream::Missing);
     }
 
     #[test]
@@ -202,8 +203,8 @@ mod tests {
         let path = std::env::join_paths([first.path(), second.path()]).unwrap();
         let found = proxies(&path);
         let proxy = |name, version: Option<&str>| {
-            let stream = (name == "nginx").then_some(Stream::Missing);
-            Proxy { name, version: version.map(str::to_owned), stream }
+            let stream = (name == "nginx").then_some(NginxStream::Missing);
+            InstalledProxy { name, version: version.map(str::to_owned), stream }
         };
         // `-v` stands where `$1` does.
         let expected =
@@ -217,6 +218,9 @@ mod tests {
         // while another thread starts one, which the kernel refuses (ETXTBSY).
         let folder = folder(&[("envoy", "echo 1.2.3; exec sleep 600")]);
         let found = proxies(folder.path().as_os_str());
-        assert_eq!(found, [Proxy { name: "envoy", version: Some("1.2.3".into()), stream: None }]);
+        assert_eq!(
+            found,
+            [InstalledProxy { name: "envoy", version: Some("1.2.3".into()), stream: None }]
+        );
     }
 }

@@ -1,7 +1,8 @@
-//! What a process and all that descend from it use: CPU time by the CPU clocks, the rest from `/proc`.
+//! Resources that a process and its descendants use: CPU time by the CPU clocks, the rest from
+//! `/proc`.
 //!
-//! The processes are found anew with each reading. What a process used after the last reading before
-//! its end is not known; a reading says how many ended.
+//! The processes are found anew with each reading. What a process used after the last reading
+//! before its end is not known; a reading says how many ended.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,26 +18,26 @@ use crate::clock::{Clock, cpu_of_process};
 /// A process and all that descend from it, and threads of the kernel that work for them alone.
 #[derive(Debug)]
 pub struct Tree {
-    /// Nothing where there are only threads of the kernel.
+    /// The process at the root; `None` if there are only kernel threads.
     root: Option<u32>,
     threads: Vec<u32>,
     members: BTreeMap<u32, Member>,
-    /// When the clocks were read.
+    /// The time when the clocks were read.
     at: Nanos,
-    /// What members used that have ended.
+    /// Resources of members that have ended.
     past: Usage,
     ended: u32,
     tick: Nanos,
 }
 
-/// What a tree was seen to have used.
+/// A reading of a tree's resources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// When the CPU clocks were read, by the monotonic clock.
+    /// The time when the CPU clocks were read, by the monotonic clock.
     pub at: Nanos,
-    /// What it used up to now, processes that ended included as far as they were seen.
+    /// Resources used up to now, processes that ended included as far as they were seen.
     pub usage: Usage,
-    /// What it has now.
+    /// The memory that it has now.
     pub memory: Memory,
     /// Processes there are now.
     pub processes: u32,
@@ -49,7 +50,7 @@ pub struct Reading {
 /// A process that is read.
 #[derive(Debug)]
 struct Member {
-    /// In ticks since boot: another process with the same number began later.
+    /// The start in ticks since boot: another process with the same number began later.
     started: u64,
     usage: Usage,
     /// Waiting and switches of each thread, so that those of threads that end are not lost.
@@ -57,7 +58,7 @@ struct Member {
     past: Waits,
 }
 
-/// How threads waited.
+/// The ways in which threads waited.
 #[derive(Clone, Copy, Debug, Default)]
 struct Waits {
     queued: Nanos,
@@ -65,19 +66,19 @@ struct Waits {
     involuntary: u64,
 }
 
-/// Why a tree cannot be read.
+/// The reason why a tree cannot be read.
 #[derive(Debug, Error)]
 pub enum TreeError {
     /// The process it begins with is not there (any more).
     #[error("process {pid} is not there")]
     Gone {
-        /// Its number.
+        /// The number.
         pid: u32,
     },
     /// The process is of another PID namespace, or `/proc` shows none of it.
     #[error("cannot read the CPU clock of process {pid}")]
     Clock {
-        /// Its number.
+        /// The number.
         pid: u32,
         /// The cause.
         source: io::Error,
@@ -106,7 +107,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Nothing but threads of the kernel.
+    /// Creates a tree of kernel threads only.
     ///
     /// # Errors
     /// When `/proc` cannot be read.
@@ -135,8 +136,8 @@ impl Tree {
         Ok(self.reading())
     }
 
-    /// Reads the CPU clocks of the processes that are known: a microsecond each, where the rest takes
-    /// milliseconds.
+    /// Reads the CPU clocks of the processes that are known: a microsecond each, where the rest
+    /// takes milliseconds.
     pub fn clocks(&mut self) {
         self.at = Clock::Monotonic.now();
         for (pid, member) in &mut self.members {
@@ -174,8 +175,8 @@ impl Tree {
         Ok(())
     }
 
-    /// What was used up to the last reading of the clocks, with the rest of what is known of the
-    /// processes as it is now.
+    /// Returns the resources used up to the last reading of the clocks, with the rest of what is
+    /// known of the processes as it is now.
     pub fn reading(&mut self) -> Reading {
         let mut reading = Reading { at: self.at, ended: self.ended, ..Reading::default() };
         for (pid, member) in &mut self.members {
@@ -214,7 +215,7 @@ impl Member {
         Self { started, usage, threads: BTreeMap::new(), past: Waits::default() }
     }
 
-    /// It, unless it has ended.
+    /// Returns a process, unless it has ended.
     fn process(&self, pid: u32) -> Option<(Process, Stat)> {
         let process = Process::new(i32::try_from(pid).ok()?).ok()?;
         let stat = process.stat().ok()?;
@@ -256,7 +257,7 @@ impl Waits {
     }
 }
 
-/// What a process has used up to now of all others.
+/// The CPU time of all other processes up to now.
 #[derive(Debug)]
 pub struct Others {
     begun: BTreeMap<(u32, u64), Nanos>,
@@ -265,9 +266,9 @@ pub struct Others {
 /// A process that is none of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Other {
-    /// Its number.
+    /// The number.
     pub pid: u32,
-    /// Its name, as the kernel has it.
+    /// The name, as the kernel has it.
     pub name: String,
     /// The CPU time that it used meanwhile.
     pub cpu: Nanos,
@@ -284,8 +285,8 @@ impl Others {
         Ok(Self { begun: Processes::now()?.0.into_iter().filter_map(clock).collect() })
     }
 
-    /// What each process used since then that is not among `ours`, the busiest first; those that used
-    /// nothing are left out, and so are those that have ended.
+    /// Returns the use of each process that is not among `ours` since then, the busiest first;
+    /// those that used nothing are left out, and so are those that have ended.
     ///
     /// # Errors
     /// When `/proc` cannot be read.

@@ -1,4 +1,4 @@
-//! Whether it is really the hop that listens at an address, and not somebody who was there before.
+//! True if it is really the hop that listens at an address, and not somebody who was there before.
 //!
 //! Looked at is the network namespace of the hop, which may be another than this process's.
 
@@ -10,7 +10,7 @@ use procfs::process::{FDTarget, Process};
 
 use crate::probe::Processes;
 
-/// Who listens at an address.
+/// The process that listens at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Listener {
     /// A process that is, or descends from, the one that was asked for.
@@ -21,7 +21,7 @@ pub(super) enum Listener {
     Other,
 }
 
-/// Who listens at an address: the process or one below it, or somebody else.
+/// Returns who listens at an address: the process or one below it, or somebody else.
 pub(super) fn listener(address: SocketAddr, pid: u32) -> Listener {
     // The sockets first: one that is the hop's is then found among its descriptors.
     let inodes = sockets(address, pid);
@@ -39,10 +39,11 @@ pub(super) fn listener(address: SocketAddr, pid: u32) -> Listener {
     if all.pids_below(pid).any(holds) { Listener::Hop } else { Listener::Other }
 }
 
-/// Inodes of sockets that listen at an address, or at its port of all addresses, where a process is.
+/// Inodes of sockets that listen at an address, or at its port of all addresses, where a process
+/// is.
 ///
-/// The kernel lists those that listen first (`tcp_seq_start`), and only they are read: behind them there
-/// may be tens of thousands that wait for the end of their time.
+/// The kernel lists those that listen first (`tcp_seq_start`), and only they are read: behind them
+/// there may be tens of thousands that wait for the end of their time.
 fn sockets(address: SocketAddr, pid: u32) -> Vec<u64> {
     let tables = ["tcp", "tcp6"].map(|table| File::open(format!("/proc/{pid}/net/{table}")));
     let of_table = |table| {

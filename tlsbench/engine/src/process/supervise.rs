@@ -1,4 +1,5 @@
-//! What stands between a run and a proxy: it ends the proxy when the run is gone, however that ended.
+//! A supervisor between a run and a proxy: it ends the proxy when the run is gone, however that
+//! ended.
 
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,8 +14,8 @@ use rustix::process::{
     test_kill_process_group, waitid,
 };
 
-/// Runs a program until it ends, or until standard input does or SIGTERM comes: then it is ended, and
-/// all that it started with it. How it ended; nothing when it was ended.
+/// Runs a program until it ends, or until standard input does or SIGTERM comes: then it is ended,
+/// and all that it started with it. How it ended; nothing when it was ended.
 ///
 /// While nothing happens it uses no CPU time, for that would be counted as the program's.
 ///
@@ -23,7 +24,7 @@ use rustix::process::{
 pub fn supervise(command: &mut Command) -> io::Result<Option<ExitStatus>> {
     let (told, tells) = UnixStream::pair()?;
     signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, tells)?;
-    let mut proxy = Proxy::start(command)?;
+    let mut proxy = ProxyProcess::start(command)?;
     let mut input = io::stdin().lock();
     loop {
         let (stdin, ended) = (io::stdin(), proxy.ended.as_fd());
@@ -42,14 +43,14 @@ pub fn supervise(command: &mut Command) -> io::Result<Option<ExitStatus>> {
 }
 
 /// The program, the first of a process group of its own.
-struct Proxy {
+struct ProxyProcess {
     child: Child,
     group: Pid,
     /// Readable once it has ended.
     ended: OwnedFd,
 }
 
-impl Proxy {
+impl ProxyProcess {
     fn start(command: &mut Command) -> io::Result<Self> {
         let child = command.stdin(Stdio::null()).process_group(0).spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
@@ -58,7 +59,8 @@ impl Proxy {
     }
 
     fn end(&mut self) -> io::Result<()> {
-        // It is waited for only at the end: until then its number, and the group's, are nobody else's.
+        // It is waited for only at the end: until then its number, and the group's, are nobody
+        // else's.
         let _ = kill_process_group(self.group, Signal::TERM);
         let begun = Instant::now();
         while begun.elapsed() < GRACE && self.is_anybody_left() {

@@ -1,4 +1,4 @@
-//! With a stub for this program: a test that the other tests start. The real proxies are in
+//! Tests with a stub for this program: a test that the other tests start. The real proxies are in
 //! `tests/tlsbench`.
 
 use std::collections::BTreeMap;
@@ -8,8 +8,8 @@ use tlsbench_core::hop::Hop;
 
 use super::*;
 
-/// Not a test: what stands for `tlsbench hop` here. `cargo test` gives it no arguments of its own, so
-/// the environment says what it is to do.
+/// A stub and not a test: it stands for `tlsbench hop` here. `cargo test` gives it no arguments of
+/// its own, so the environment says what it is to do.
 #[test]
 #[ignore = "the stub that the other tests start"]
 fn stub() {

@@ -46,6 +46,6 @@ impl<'w> BundleWatch<'w> {
     }
 }
 
-/// Certificates of a bundle that are named where they are left out: whoever sees that many looks at the
-/// file.
+/// Certificates of a bundle that are named where they are left out: whoever sees that many looks at
+/// the file.
 const LEFT_OUT_MAX: usize = 10;

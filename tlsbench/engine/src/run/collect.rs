@@ -33,7 +33,7 @@ impl Collector {
         Self { stage, shards, to, from, waiting: BTreeMap::new() }
     }
 
-    /// Where a shard gives its parts to.
+    /// Returns where a shard gives its parts to.
     pub(super) fn sender(&self) -> Sender<RoundPart> {
         self.to.clone()
     }

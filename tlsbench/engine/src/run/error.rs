@@ -1,4 +1,4 @@
-//! What keeps a run from being one.
+//! Errors that keep a run from being one.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::tls::TlsError;
 
-/// What keeps a run from being one.
+/// An error that keeps a run from being one.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {

@@ -1,4 +1,4 @@
-//! What a scenario names and does not hold: addresses, roots, certificates.
+//! The inputs of a run that a scenario names and does not hold: addresses, roots, certificates.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -15,7 +15,7 @@ use super::reach::{self, UnreachableAddress};
 use crate::clock::Clock;
 use crate::tls::{Identity, ReloadingRoots, Roots, TlsError, crypto_provider};
 
-/// What a scenario names, gathered.
+/// The inputs that a scenario names, gathered.
 #[derive(Clone, Debug)]
 pub struct Inputs {
     /// The addresses of each target, in the scenario's order; never none.
@@ -30,7 +30,7 @@ pub struct Inputs {
     pub identity: Option<Identity>,
 }
 
-/// Why something a scenario names could not be had.
+/// The reason why something a scenario names could not be had.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum InputsError {
@@ -39,7 +39,7 @@ pub enum InputsError {
     File {
         /// The file.
         path: PathBuf,
-        /// What failed.
+        /// The cause.
         source: io::Error,
     },
     /// A client certificate that is of no use.
@@ -49,19 +49,19 @@ pub enum InputsError {
         chain: PathBuf,
         /// The file of the key.
         key: PathBuf,
-        /// What is wrong with them.
+        /// The cause.
         source: TlsError,
     },
     /// This machine's roots are of no use.
     #[error("cannot use the roots of this machine, and no other was named with `tls.ca_bundle`")]
     PlatformRoots {
-        /// What is wrong with them.
+        /// The cause.
         source: TlsError,
     },
     /// A CA bundle that is of no use; the cause names its file.
     #[error(transparent)]
     Roots {
-        /// What is wrong with it.
+        /// The cause.
         source: TlsError,
     },
     /// A host that has addresses, none of them of the version of IP that is asked for.
@@ -81,7 +81,7 @@ pub enum InputsError {
     Resolve {
         /// The host.
         host: String,
-        /// What failed.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -125,7 +125,7 @@ impl Inputs {
         Ok(Self { addresses, left_out, roots, ca_bundle, identity })
     }
 
-    /// What is to be said of addresses that were left out.
+    /// Returns notes on addresses that were left out.
     #[must_use]
     pub fn notes(&self, scenario: &Scenario) -> Vec<String> {
         let mut notes = Vec::new();
@@ -142,7 +142,7 @@ impl Inputs {
     }
 }
 
-/// What is said of an address when it is left out.
+/// Returns the note on an address that is left out.
 pub(super) fn is_left_out(
     target: &str,
     UnreachableAddress { address, why }: &UnreachableAddress,
@@ -174,7 +174,8 @@ fn leave_out(
         .collect()
 }
 
-/// The addresses of a target: those it is to be connected to, or those of its host of a version of IP.
+/// The addresses of a target: those it is to be connected to, or those of its host of a version of
+/// IP.
 ///
 /// # Errors
 /// Fails when there are none.

@@ -1,23 +1,23 @@
-//! What a run reports while it goes on, and at its end.
+//! Reports of a run while it goes on, and at its end.
 
 use tlsbench_core::tally::Tally;
 use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::{Cpu, Lap, UnderWay};
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// What was made outside of rounds: in warm-ups, and after the last round.
+    /// The tally of everything outside of rounds: in warm-ups, and after the last round.
     pub unmeasured: Tally,
     /// CPU time of this process over the whole run.
     pub cpu: Cpu,
     /// Time that the whole run took.
     pub wall: Nanos,
-    /// How many threads made the load.
+    /// The number of threads made the load.
     pub shards: usize,
-    /// Whether each shard had a core of its own.
+    /// True if each shard had a core of its own.
     pub pinned: bool,
-    /// Why it ended before its time.
+    /// The reason why it ended before its time.
     pub cut_short: Option<CutShort>,
 }
 
@@ -28,29 +28,29 @@ pub struct Slice {
     pub target: usize,
     /// The round, from 0.
     pub round: u32,
-    /// What was counted and timed.
+    /// The counts and times.
     pub tally: Tally,
-    /// How long it took, and what measuring cost.
+    /// The time that it took, and the cost of measuring.
     pub lap: Lap,
 }
 
-/// Why a run ended before its time.
+/// The reason why a run ended before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CutShort {
     /// Too large a share of operations failed.
     Errors,
-    /// Its goal was out of reach, by `Scenario::futility`.
+    /// The goal was out of reach, by `Scenario::futility`.
     Futile {
         /// Operations that were late then; 0 if failures decided it.
         late: u64,
     },
-    /// It was asked to.
+    /// The run was asked to stop.
     Stopped,
-    /// It took as long as it may, by `timeout.run`.
+    /// The run took as long as it may, by `timeout.run`.
     Time,
 }
 
-/// What a run tells while it goes on.
+/// A report of a run while it goes on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Progress {
     /// Something that whoever reads the numbers should know, such as a CA bundle that was replaced.
@@ -72,11 +72,12 @@ pub enum Progress {
         /// The round, from 0.
         round: u32,
     },
-    /// All rounds of a target that follow one another are over, and what was under way has been waited for.
+    /// All rounds of a target that follow one another are over, and what was under way has been
+    /// waited for.
     StageEnds {
         /// Index of the target.
         target: usize,
-        /// What had not ended by then.
+        /// Operations that had not ended by then.
         unanswered: UnderWay,
     },
     /// Counts of the target's current stage so far, warm-up included.

@@ -1,4 +1,4 @@
-//! Which addresses of a name answer: one that does not would fail its part of all operations.
+//! Reachability of a name's addresses: one that does not would fail its part of all operations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -17,7 +17,7 @@ use crate::session::dial;
 pub struct UnreachableAddress {
     /// The address.
     pub address: SocketAddr,
-    /// Why connecting to it failed.
+    /// The reason why connecting to it failed.
     pub why: Failure,
 }
 

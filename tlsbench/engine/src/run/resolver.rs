@@ -58,7 +58,7 @@ impl Resolver {
         self.books.get(target)
     }
 
-    /// What is to be said of addresses since this was asked last.
+    /// Returns notes on addresses since the last call.
     pub(super) fn notes(&self) -> impl Iterator<Item = String> {
         self.notes.try_iter()
     }
@@ -98,8 +98,8 @@ impl ResolvedName {
         }
     }
 
-    /// Takes what the name resolves to now. Addresses that are in use are not tried: what becomes of
-    /// operations there is measured.
+    /// Takes what the name resolves to now. Addresses that are in use are not tried: what becomes
+    /// of operations there is measured.
     fn take(&mut self, mut found: Vec<SocketAddr>, limit: Nanos) {
         let known = self.book.all();
         let new = found.iter().filter(|address| !known.contains(address)).copied().collect();
@@ -119,7 +119,7 @@ impl ResolvedName {
     }
 }
 
-/// Whether what the target resolves to can change.
+/// Returns whether what the target resolves to can change.
 fn is_named(target: &Target) -> bool {
     let host = target.host.trim_start_matches('[').trim_end_matches(']');
     target.connect_to.is_empty() && host.parse::<IpAddr>().is_err()

@@ -1,4 +1,4 @@
-//! When rounds begin and end, told to whoever meters the hops meanwhile.
+//! The clock of rounds: tells whoever meters the hops when rounds begin and end.
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ impl RoundClock {
     }
 }
 
-/// How often progress is told at least.
+/// The number of times that progress is told at least.
 const LOOK: Nanos = Nanos::from_millis(50);
 
 #[cfg(test)]
@@ -94,7 +94,8 @@ mod tests {
         RoundClock::new(length, stage, Nanos::from_millis(1_000))
     }
 
-    /// What is told at these times in ms, each with the round that the shards have reached.
+    /// Returns what is reported at these times in ms, each with the round that the shards have
+    /// reached.
     fn told(edges: &mut RoundClock, looks: &[(u64, u64)]) -> Vec<(char, u32)> {
         let mut told = Vec::new();
         let mut note = |progress| match progress {

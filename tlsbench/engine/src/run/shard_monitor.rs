@@ -1,4 +1,5 @@
-//! The link between a shard and the thread that started it: counts, requests to stop, and finished rounds.
+//! The link between a shard and the thread that started it: counts, requests to stop, and finished
+//! rounds.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +12,7 @@ use super::collect::RoundPart;
 use crate::load::{LoadCounts, Monitor};
 use crate::shard::{Live, Stop};
 
-/// What a shard does a hundred times a second besides its work, and where its rounds go.
+/// The shard's side of the link: reports a hundred times a second, and sends finished rounds.
 pub(super) struct ShardMonitor<'l> {
     pub(super) live: Arc<Live>,
     pub(super) stops: [&'l Stop; 2],

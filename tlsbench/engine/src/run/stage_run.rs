@@ -22,11 +22,11 @@ use crate::load::{AddressBook, LoadLoop, ShardContext, ShardPlan, Sockets};
 use crate::shard::{self, Live, Stop};
 use crate::tls::TlsClient;
 
-/// What a shard keeps from stage to stage: sessions of each target.
+/// State that a shard keeps from stage to stage: sessions of each target.
 #[derive(Debug)]
 pub(super) struct ShardState {
     pub(super) shard: Shard,
-    /// By target; nothing for plain HTTP.
+    /// TLS clients by target; `None` for plain HTTP.
     pub(super) tls: Vec<Option<TlsClient>>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct StageRun<'p> {
     pub(super) addresses: &'p Arc<AddressBook>,
     pub(super) stop: &'p Stop,
     pub(super) stage: Stage,
-    /// When the whole run has taken too long.
+    /// The time when the whole run has taken too long.
     pub(super) until: Option<Nanos>,
 }
 
@@ -144,7 +144,8 @@ fn sum(lives: &[Arc<Live>], of: fn(&Live) -> &AtomicU64) -> u64 {
     lives.iter().map(|live| of(live).load(Ordering::Relaxed)).sum()
 }
 
-/// Drives one shard through its part of a stage; what it did outside of rounds, and what had not ended.
+/// Drives one shard through its part of a stage; what it did outside of rounds, and what had not
+/// ended.
 fn drive(
     plan: &ShardPlan,
     state: &mut ShardState,
@@ -158,7 +159,7 @@ fn drive(
     Ok(drive.ended())
 }
 
-/// Whether failures are more than the share at which a run ends by itself.
+/// Returns whether failures are more than the share at which a run ends by itself.
 fn too_many(failed: u64, succeeded: u64, above: Share) -> bool {
     let all = failed.saturating_add(succeeded);
     all >= JUDGED_FROM && failed as f64 > above.as_f64() * all as f64

@@ -431,7 +431,7 @@ fn a_host_without_addresses_is_refused() {
     assert_eq!(error.to_string(), "cannot resolve `no-such-host.invalid`");
 }
 
-/// What a shard measured in its only round.
+/// The tally of a shard's only round.
 #[derive(Default)]
 struct Kept(Tally);
 

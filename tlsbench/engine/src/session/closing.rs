@@ -1,4 +1,4 @@
-//! How a connection ends: by the server, by us, by a reset, or because it took too long.
+//! The end of a connection: by the server, by us, by a reset, or because it took too long.
 
 use tlsbench_core::scenario::{Close, SERVER_CLOSE_MAX};
 use tlsbench_core::units::Nanos;
@@ -75,8 +75,8 @@ impl Session {
         }
     }
 
-    /// The server has not closed in time: the client does, and then waits for the server's end only so
-    /// that nothing of it is answered by a reset.
+    /// The server has not closed in time: the client does, and then waits for the server's end only
+    /// so that nothing of it is answered by a reset.
     pub(super) fn close_first(&mut self, context: &mut StepContext<'_>) -> Step {
         let (State::Closing(closing), Some(transport)) = (&mut self.state, &mut self.transport)
         else {
@@ -108,5 +108,5 @@ impl Session {
     }
 }
 
-/// Who has our FIN and does not close within this is left alone.
+/// A server that has our FIN and does not close within this is left alone.
 const CLOSE_MAX: Nanos = Nanos::from_millis(1_000);

@@ -1,4 +1,4 @@
-//! What the loops ask of a connection, and what they hear: no word of it names a socket.
+//! The interface between the loops and a connection, free of sockets.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,28 +14,28 @@ pub(crate) trait Connection {
     /// A place without one.
     fn vacant() -> Self;
 
-    /// Whether there is no connection.
+    /// Returns whether there is no connection.
     fn is_vacant(&self) -> bool;
 
-    /// Whether it stands and nothing is asked.
+    /// Returns whether it stands and nothing is asked.
     fn is_idle(&self) -> bool;
 
-    /// Whether it stands and something is asked.
+    /// Returns whether it stands and something is asked.
     fn is_busy(&self) -> bool;
 
-    /// Whether another request may be made after the response that ended.
+    /// Returns whether another request may be made after the response that ended.
     fn is_reusable(&self) -> bool;
 
-    /// Where a request can be made now; nothing when it would have to wait.
+    /// Returns where a request can be made now; nothing when it would have to wait.
     fn free_slot(&self) -> Option<u32>;
 
     /// The place of the request whose outcome the next step tells, where there may be several.
     fn completed_slot(&self) -> Option<u32>;
 
-    /// When the last response ended.
+    /// Returns when the last response ended.
     fn last_response_at(&self) -> Nanos;
 
-    /// When the current stage has taken too long.
+    /// Returns when the current stage has taken too long.
     fn deadline(&self) -> Nanos;
 
     /// Goes on as far as it can; `hung_up` when it is known that no more will come.
@@ -58,7 +58,7 @@ pub(crate) trait Connection {
         context: &mut StepContext<'_>,
     ) -> Result<(), Step>;
 
-    /// Nothing is to be asked for the time being.
+    /// Notes that nothing is to be asked for the time being.
     fn rest(&mut self, context: &mut StepContext<'_>);
 
     /// Closes as the run closes; what is left to wait for, if anything, comes by `step`.
@@ -71,38 +71,38 @@ pub(crate) trait Connection {
     fn leave(&mut self, context: &mut StepContext<'_>);
 }
 
-/// What a connection works with, lent for each step.
+/// Everything that a connection works with, lent for each step.
 pub(crate) struct StepContext<'h> {
-    /// Where bytes are read into; its contents mean nothing between steps.
+    /// The buffer that bytes are read into; its contents mean nothing between steps.
     pub(crate) buffer: &'h mut [u8],
-    /// Where text is made.
+    /// The buffer that text is made in.
     pub(crate) text: &'h mut String,
-    /// Where it is counted and timed.
+    /// The tally that the step counts in.
     pub(crate) tally: &'h mut Tally,
-    /// What is asked; nothing in a handshake-only run.
+    /// The request; `None` in a handshakes-only run.
     pub(crate) request: Option<&'h Rendered>,
-    /// How the connection ends.
+    /// The way in which the connection ends.
     pub(crate) close: Close,
-    /// How long an operation and its parts may take.
+    /// Timeouts of an operation and its parts.
     pub(crate) timeout: Timeout,
-    /// Who begins TLS; nothing for plain HTTP.
+    /// The TLS client; `None` for plain HTTP.
     pub(crate) tls: Option<&'h mut TlsClient>,
 }
 
-/// Where a connection goes, and how it is to begin.
+/// The addresses of a connection, and how it is to begin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
     /// The server.
     pub(crate) to: SocketAddr,
     /// The source address.
     pub(crate) from: Option<IpAddr>,
-    /// Whether a session is to be resumed.
+    /// True if a session is to be resumed.
     pub(crate) resume: bool,
-    /// Whether the first request is the last as well, for early data.
+    /// True if the first request is the last as well, for early data.
     pub(crate) last: bool,
 }
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// A request has its outcome; the connection goes on.
@@ -114,13 +114,13 @@ pub(crate) enum Step {
     },
     /// The server confirmed the handshake of a handshake-only run.
     Confirmed,
-    /// It failed and is closed.
+    /// The connection failed and is closed.
     Failed(Failed),
-    /// It is closed, as it should be.
+    /// The connection is closed, as it should be.
     Over,
-    /// It can take a request, its first.
+    /// The connection can take a request, its first.
     Ready,
-    /// It may take more requests at a time than before.
+    /// The connection may take more requests at a time than before.
     Room,
     /// The server did not take a request, which may be sent again on another connection.
     Untaken {
@@ -128,10 +128,10 @@ pub(crate) enum Step {
         slot: u32,
         /// The failure that it is where it is not sent again.
         failed: Failed,
-        /// Whether the server took others on this connection, so that sending again comes to an
+        /// True if the server took others on this connection, so that sending again comes to an
         /// end.
         progressed: bool,
     },
-    /// It waits for the server.
+    /// The connection waits for the server.
     Waits,
 }

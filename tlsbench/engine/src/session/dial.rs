@@ -29,15 +29,16 @@ pub(crate) fn dial(to: SocketAddr, from: Option<IpAddr>) -> Result<TcpStream, Fa
     }
 }
 
-/// Whether an address of this machine can reach another. A datagram socket asks the kernel for route and
-/// source as a stream does, sends nothing, and has ports of its own, which are not exhausted.
+/// Returns whether an address of this machine can reach another. A datagram socket asks the kernel
+/// for route and source as a stream does, sends nothing, and has ports of its own, which are not
+/// exhausted.
 fn has_source(to: SocketAddr, family: AddressFamily) -> bool {
     let socket = socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
     // What cannot be asked is no proof.
     socket.is_ok_and(|socket| connect(&socket, &to) != Err(Errno::ADDRNOTAVAIL))
 }
 
-/// Whether the socket is connected now that the kernel says something about it.
+/// Returns whether the socket is connected now that the kernel says something about it.
 pub(crate) fn outcome(socket: &TcpStream) -> Result<(), Failure> {
     match sockopt::socket_error(socket) {
         Ok(Ok(())) => Ok(()),
@@ -82,7 +83,7 @@ fn failure(errno: Errno) -> Failure {
     }
 }
 
-/// Whether nothing is wrong but that the socket has to be waited for.
+/// Returns whether nothing is wrong but that the socket has to be waited for.
 pub(super) fn is_blocked(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }

@@ -1,4 +1,4 @@
-//! From the first packet to the server's confirmation.
+//! The handshake: from the first packet to the server's confirmation.
 
 use std::fmt::Write as _;
 

@@ -181,7 +181,7 @@ impl Session {
         Step::Answered { slot: 0, result: rendered.outcome(&answer) }
     }
 
-    /// Whether something of the request is still ours to send.
+    /// Returns whether something of the request is still ours to send.
     fn has_unsent(&self, http1: Http1State, rendered: &Rendered, close: Close) -> bool {
         match self.transport.as_ref().and_then(|transport| transport.tls.as_ref()) {
             Some(tls) if tls.wants_write() => true,

@@ -5,7 +5,8 @@
 pub(super) enum State {
     /// The connection is of no more use, and the server is to close it.
     Closing(ClosingState),
-    /// The close_notify of a handshakes-only connection is out; the server's confirmation is awaited.
+    /// The close_notify of a handshakes-only connection is out; the server's confirmation is
+    /// awaited.
     Confirming,
     Connecting {
         /// The first request is the last one as well, which early data has to say.
@@ -54,7 +55,8 @@ pub(super) struct ClosingState {
 }
 
 impl State {
-    /// Returns whether the operation that the connection was opened for has not made its request yet.
+    /// Returns whether the operation that the connection was opened for has not made its request
+    /// yet.
     pub(super) const fn is_fresh(self) -> bool {
         matches!(self, Self::Connecting { .. } | Self::Handshaking { .. })
     }

@@ -22,27 +22,27 @@ mod receive;
 #[derive(Debug)]
 pub(super) struct Streams {
     frames: Frames,
-    /// When time last let the server send more frames.
+    /// The time when time last let the server send more frames.
     earned: Nanos,
     state: ConnectionStreams,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StreamOutcome {
     pub(super) slot: u32,
     pub(super) result: Result<ResponseSummary, Lost>,
-    /// From its first byte sent to the first of its response, and to the last.
+    /// Times from its first byte sent to the first of its response, and to the last.
     pub(super) first_byte: Option<Nanos>,
     pub(super) last_byte: Option<Nanos>,
-    /// When it ended.
+    /// The time when it ended.
     pub(super) moment: Nanos,
 }
 
-/// Why a request has no response.
+/// The reason why a request has no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lost {
-    /// It failed.
+    /// The request failed.
     Failed(Failed),
     /// The server did not take it, and said so: it may be sent again (RFC 9113, section 8.7).
     Untaken {
@@ -58,7 +58,7 @@ impl From<Failed> for Lost {
     }
 }
 
-/// Why no more will come.
+/// The reason why no more will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectionEnd {
     /// The server broke the protocol.
@@ -71,10 +71,10 @@ pub(super) enum ConnectionEnd {
 struct ConnectionStreams {
     hpack: HpackDecoder,
     dictionary: Dictionary,
-    /// What is to be sent, and how much of it has been.
+    /// Bytes that are to be sent, and how many of them have been.
     out: Vec<u8>,
     taken: usize,
-    /// By half the stream's number, in a ring: the next number whose place is free is taken.
+    /// Streams by half their number, in a ring: the next number whose slot is free is taken.
     table: Vec<StreamSlot>,
     next: u32,
     /// Requests at a time: what is wanted, and what the server takes once it has said so.
@@ -86,7 +86,7 @@ struct ConnectionStreams {
     due: VecDeque<u32>,
     unstamped: Vec<u32>,
     senders: VecDeque<u32>,
-    /// What we may send: on the connection, and on a stream at first.
+    /// Bytes that we may send: on the connection, and on a stream at first.
     window: i64,
     stream_window: i64,
     /// Bytes received that were not given back to the connection's window.
@@ -98,7 +98,7 @@ struct ConnectionStreams {
     leaving: bool,
     /// The error code by which it said so.
     farewell: Option<ErrorCode>,
-    /// How many requests may be made has changed.
+    /// The number of requests may be made has changed.
     has_news: bool,
     end: Option<ConnectionEnd>,
 }
@@ -107,10 +107,10 @@ struct ConnectionStreams {
 struct StreamSlot {
     /// 0 for a free place.
     id: u32,
-    /// When its operation began, which for the first may have been with the connection.
+    /// The time when its operation began, which for the first may have been with the connection.
     began: Nanos,
     sent: Nanos,
-    /// When something of it last came or went.
+    /// The time when something of it last came or went.
     active: Nanos,
     first: Option<Nanos>,
     last: Option<Nanos>,
@@ -119,7 +119,7 @@ struct StreamSlot {
     length: Option<u64>,
     body: u64,
     received: u32,
-    /// What we may send, and what there is to send.
+    /// Bytes that we may send, and that there are to send.
     window: i64,
     unsent: usize,
     result: Option<Result<ResponseSummary, Lost>>,
@@ -136,7 +136,7 @@ impl Streams {
         self.state.begin(wanted, head_only);
     }
 
-    /// Where another request could be made now; nothing when the server would not take it.
+    /// Returns where another request could be made now; nothing when the server would not take it.
     pub(super) fn free_slot(&self) -> Option<u32> {
         self.state.free().map(|id| self.state.slot_of(id))
     }
@@ -147,12 +147,12 @@ impl Streams {
         self.state.request(form, now, began);
     }
 
-    /// How many requests are under way, outcomes that were not taken included.
+    /// Returns the number of requests are under way, outcomes that were not taken included.
     pub(super) const fn open(&self) -> u32 {
         self.state.open
     }
 
-    /// Whether the server takes more requests on this connection, sooner or later.
+    /// Returns whether the server takes more requests on this connection, sooner or later.
     pub(super) fn is_reusable(&self) -> bool {
         let ConnectionStreams { leaving, end, next, limit, .. } = self.state;
         !leaving && end.is_none() && next < frame::STREAM_MAX && limit != Some(0)
@@ -179,12 +179,13 @@ impl Streams {
         })
     }
 
-    /// How many requests at a time there may be, if that has changed since it was asked.
+    /// Returns the number of requests at a time there may be, if that has changed since it was
+    /// asked.
     pub(super) fn news(&mut self) -> Option<u32> {
         std::mem::take(&mut self.state.has_news).then(|| self.state.most())
     }
 
-    /// Why no more will come, if that is so.
+    /// The reason why no more will come, if that is so.
     pub(super) const fn end(&self) -> Option<ConnectionEnd> {
         self.state.end
     }
@@ -199,7 +200,7 @@ impl Streams {
         self.state.end.get_or_insert(end);
     }
 
-    /// What comes next, comes now.
+    /// Sets the time of what comes next.
     pub(super) fn set_now(&mut self, now: Nanos) {
         self.state.now = now;
         let seconds = (now - self.earned).0 / Nanos::from_millis(1_000).0;
@@ -210,14 +211,14 @@ impl Streams {
         }
     }
 
-    /// What is to be sent, as far as the windows allow.
+    /// Returns the bytes that are to be sent, as far as the windows allow.
     pub(super) fn unsent(&mut self, body: &[u8]) -> &[u8] {
         let bytes = self.state.pump(body);
         self.frames.earn(bytes.div_ceil(BYTES_PER_FRAME) as u32);
         self.state.out.get(self.state.taken..).unwrap_or_default()
     }
 
-    /// Whether there are requests of which nothing was sent.
+    /// Returns whether there are requests of which nothing was sent.
     pub(super) fn has_unstamped(&self) -> bool {
         !self.state.unstamped.is_empty()
     }
@@ -231,7 +232,7 @@ impl Streams {
         }
     }
 
-    /// So many bytes were sent.
+    /// Notes that bytes were sent.
     pub(super) fn sent(&mut self, bytes: usize) {
         self.state.taken += bytes;
         if self.state.taken >= self.state.out.len() {
@@ -458,9 +459,9 @@ pub(crate) fn slot_count(wanted: u32) -> usize {
     (wanted as usize).saturating_mul(2).next_power_of_two()
 }
 
-/// What a stream may send us before it hears from us: more than most responses have.
+/// The window of a stream: more than most responses have.
 const STREAM_WINDOW: u32 = 1 << 24;
-/// What all streams of a connection may: 64 of them at once without a pause.
+/// The window of a connection: 64 full streams at once without a pause.
 const CONNECTION_WINDOW: u32 = 1 << 30;
 /// Bodies are cut into frames ahead of the socket up to this; four records of TLS.
 const OUT_ENOUGH: usize = 64 * 1024;

@@ -10,7 +10,7 @@ use super::dial::is_blocked;
 use crate::tls::{failure_of, failure_of_io};
 use crate::wire::{ResponseReader, ResponseSummary};
 
-/// What stands between us and the server.
+/// The socket, with TLS on it if there is any.
 #[derive(Debug)]
 pub(super) struct Transport {
     pub(super) socket: TcpStream,
@@ -21,27 +21,27 @@ pub(super) struct Transport {
     pub(super) drained: bool,
 }
 
-/// What one reading of the socket brought.
+/// The result of one read from the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Received {
-    /// So many bytes, in the buffer.
+    /// Bytes, in the buffer.
     Bytes(usize),
     /// The server's side is shut.
     End,
-    /// Nothing yet.
+    /// No bytes yet.
     Nothing,
     /// The connection was reset.
     Reset,
 }
 
-/// What bytes that were read came to.
+/// The contents of bytes that were read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct FedBytes {
     /// The response that ended.
     pub(super) answer: Option<ResponseSummary>,
-    /// Whether data came at all.
+    /// True if data came at all.
     pub(super) data: bool,
-    /// Whether the server said close_notify.
+    /// True if the server said close_notify.
     pub(super) goodbye: bool,
 }
 
@@ -50,9 +50,9 @@ impl Transport {
         Self { socket, tls, hung_up: false, drained: true }
     }
 
-    /// Notes whether a reading of this length emptied the socket, and returns it. Readiness comes by
-    /// edges, so what was left there has to be read without being told, and so has an end that was
-    /// announced already.
+    /// Notes whether a reading of this length emptied the socket, and returns it. Readiness comes
+    /// by edges, so what was left there has to be read without being told, and so has an end that
+    /// was announced already.
     pub(super) fn is_drained(&mut self, length: usize, room: usize) -> bool {
         self.drained = length < room && !self.hung_up;
         self.drained
@@ -166,7 +166,7 @@ impl Transport {
     }
 }
 
-/// Who reads what TLS has decrypted.
+/// A reader of what TLS has decrypted.
 pub(super) trait Sink {
     /// Takes a piece; the answer, where there can be only one and this is its end.
     fn push(&mut self, piece: &[u8]) -> Result<Option<ResponseSummary>, Failed>;

@@ -1,4 +1,4 @@
-//! What a test server does: its TLS, its handshakes and its answers.
+//! Configuration of a test server: its TLS, its handshakes and its answers.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use super::error::TestServerError;
 use super::http2::Script;
 use crate::tls::{Alpn, Identity, Roots, crypto_provider};
 
-/// What a fake server is and does.
+/// The configuration of a test server.
 #[derive(Clone, Debug)]
 pub struct TestServerConfig {
-    /// Its half of TLS; nothing means plain HTTP.
+    /// The half of TLS; nothing means plain HTTP.
     pub tls: Option<TestServerTls>,
-    /// What it does with handshakes.
+    /// The treatment of handshakes.
     pub handshake: Handshake,
-    /// What it answers requests with.
+    /// The answer to requests.
     pub answer: Answer,
 }
 
@@ -45,10 +45,10 @@ impl TestServerConfig {
     }
 }
 
-/// A fake server's half of TLS.
+/// A test server's half of TLS.
 #[derive(Clone, Debug)]
 pub struct TestServerTls {
-    /// Who does its cryptography.
+    /// The provider of its cryptography.
     pub provider: Provider,
     /// Versions that it speaks.
     pub versions: Vec<Version>,
@@ -56,11 +56,11 @@ pub struct TestServerTls {
     pub suites: Vec<Suite>,
     /// Groups that it speaks, the first being preferred; empty means X25519, P-256 and P-384.
     pub groups: Vec<Group>,
-    /// Its certificate and key.
+    /// The certificate and key.
     pub identity: Identity,
     /// Tickets that it sends after each TLS 1.3 handshake.
     pub tickets: usize,
-    /// Whether it resumes sessions at all. A TLS 1.3 ticket is good once.
+    /// True if it resumes sessions at all. A TLS 1.3 ticket is good once.
     pub resumes: bool,
     /// Early data that it takes, in bytes.
     pub early_data: u32,
@@ -123,14 +123,14 @@ impl TestServerTls {
     }
 }
 
-/// What a fake server does with handshakes.
+/// The treatment of handshakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handshake {
     /// Sends the alert `handshake_failure` instead of a ServerHello.
     Alert,
     /// Ends the connection by FIN instead of sending a ServerHello.
     Close,
-    /// What it should.
+    /// Completes it, as a server should.
     Complete,
     /// Resets the connection instead of sending a ServerHello.
     Reset,
@@ -138,7 +138,7 @@ pub enum Handshake {
     Silent,
 }
 
-/// What a fake server answers a request with.
+/// The answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// A response with a body.
@@ -147,21 +147,21 @@ pub enum Answer {
         status: u16,
         /// The length of the body.
         bytes: usize,
-        /// How the end of the body is told.
+        /// The encoding of the body.
         framing: BodyEncoding,
-        /// Whether the connection is closed afterwards, even if the client did not ask for it.
+        /// True if the connection is closed afterwards, even if the client did not ask for it.
         close: bool,
     },
     /// Bytes that are no HTTP, and an orderly close.
     Garbage,
-    /// What a script says, in HTTP/2.
+    /// The answer of a script, by HTTP/2.
     Http2(Script),
-    /// A body of 10 bytes, and the end of the connection so many milliseconds later, whatever the client does
-    /// meanwhile.
+    /// A body of 10 bytes, and the end of the connection so many milliseconds later, whatever the
+    /// client does meanwhile.
     LateClose(u64),
     /// A reset.
     Reset,
-    /// Nothing, while the connection stays open.
+    /// No answer, while the connection stays open.
     Stall,
     /// A body of 10 bytes, but for each of so many requests to the server nothing.
     StallEvery(u64),
@@ -176,14 +176,14 @@ pub enum Answer {
     },
 }
 
-/// How the end of a body is told.
+/// The encoding that tells where a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyEncoding {
-    /// By chunks of so many bytes.
+    /// Chunks of this many bytes.
     Chunks(usize),
-    /// By the end of the connection.
+    /// The end of the connection.
     Close,
-    /// By Content-Length.
+    /// Content-Length.
     Length,
 }
 

@@ -3,8 +3,8 @@
 /// The way in which a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// In good order: close_notify and FIN.
+    /// An orderly end: close_notify and FIN.
     Close,
-    /// By a reset.
+    /// A reset.
     Reset,
 }

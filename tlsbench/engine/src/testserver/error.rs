@@ -1,23 +1,23 @@
-//! Why a test server cannot start.
+//! The reason why a test server cannot start.
 
 use std::io;
 
 use thiserror::Error;
 
-/// Why a fake server could not start.
+/// The reason why a test server could not start.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TestServerError {
     /// The parts of its TLS do not fit together.
-    #[error("cannot configure the fake server's TLS")]
+    #[error("cannot configure the test server's TLS")]
     Config {
-        /// What does not fit.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// There was no port or no thread.
-    #[error("cannot start the fake server")]
+    #[error("cannot start the test server")]
     Start {
-        /// What failed.
+        /// The cause.
         source: io::Error,
     },
 }

@@ -153,10 +153,10 @@ impl RequestReader {
     }
 }
 
-/// What a body that drips promises, and how often it drips.
+/// The promised length of a body that drips, and the pause between two bytes of it.
 const DRIPPED: usize = 1_000_000;
 const DRIP_EVERY: Duration = Duration::from_millis(2);
-/// What bodies are made of.
+/// The byte that bodies consist of.
 const FILLER: u8 = b'x';
 
 /// Four times what nginx accepts by default.

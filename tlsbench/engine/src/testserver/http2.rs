@@ -10,7 +10,7 @@ use super::counters::{ServerCounters, count};
 use super::ending::Ending;
 use crate::wire::http2::frame::{self, Header};
 
-/// What a fake server does in HTTP/2: it says `hello`, and `each` for each request.
+/// The script of a test server for HTTP/2: it sends `hello`, and `each` for each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Script {
     /// Frames after its own empty SETTINGS; empty for none.
@@ -22,12 +22,12 @@ pub struct Script {
     pub close_after: u32,
     /// Each of so many requests to the server is not answered; 0 for none.
     pub silent_every: u64,
-    /// Whether DATA of a request is answered by larger windows, as much as came.
+    /// True if DATA of a request is answered by larger windows, as much as came.
     pub gives_back: bool,
 }
 
 impl Script {
-    /// What is replaced by the stream of the request.
+    /// The placeholder for the stream of the request.
     pub const STREAM: [u8; 4] = [0x7f, 0xff, 0xff, 0xff];
 
     /// A server that answers `:status: 200` without a body.

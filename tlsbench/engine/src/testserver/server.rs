@@ -16,7 +16,7 @@ use super::ending::Ending;
 use super::error::TestServerError;
 use super::{http1, http2};
 
-/// A fake server that runs until it is dropped.
+/// A test server that runs until it is dropped.
 #[derive(Debug)]
 pub struct TestServer {
     address: SocketAddr,
@@ -60,13 +60,13 @@ impl TestServer {
         Ok(Self { address, listener, shared, acceptor: Some(acceptor) })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens at.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it saw so far.
+    /// Returns the counts so far.
     #[must_use]
     pub fn seen(&self) -> Seen {
         self.shared.counters.seen()

@@ -19,7 +19,7 @@ use super::server_name::server_name;
 use super::store::SessionStore;
 use super::verify::Verifier;
 
-/// Whether a connection was to resume a session.
+/// True if a connection was to resume a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Wanted {
     /// A full handshake was asked for.
@@ -87,8 +87,8 @@ impl TlsClient {
         Ok((connection, wanted))
     }
 
-    /// Where early data is written before the handshake; nothing unless early data was asked for
-    /// and the session that is being resumed allows it.
+    /// Returns where early data is written before the handshake; nothing unless early data was
+    /// asked for and the session that is being resumed allows it.
     pub fn early_data<'c>(
         &self,
         connection: &'c mut ClientConnection,
@@ -96,7 +96,7 @@ impl TlsClient {
         if self.parts.config.enable_early_data { connection.early_data() } else { None }
     }
 
-    /// What a finished handshake negotiated; nothing while it is under way.
+    /// Returns what a finished handshake negotiated; `None` while it is under way.
     ///
     /// The signature is the last one that this target made, so ask as soon as the handshake ends.
     #[must_use]
@@ -104,13 +104,13 @@ impl TlsClient {
         Negotiated::of(connection, self.parts.verifier.last_scheme())
     }
 
-    /// What the certificates told of the last chain that was refused, once: ask as soon as a
+    /// Takes what the certificates told of the last chain that was refused, once: ask as soon as a
     /// handshake fails.
     pub(crate) fn take_refusal(&self) -> Option<Detail> {
         self.parts.verifier.take_refusal()
     }
 
-    /// How often a chain was verified since the roots were taken.
+    /// Returns how often a chain was verified since the roots were taken.
     #[must_use]
     pub fn chains_verified(&self) -> u64 {
         self.parts.verifier.chains_verified()
@@ -149,7 +149,7 @@ impl TlsClient {
     }
 }
 
-/// What is made anew when the roots change.
+/// The parts that are made again when the roots change.
 #[derive(Debug)]
 pub(super) struct ClientParts {
     pub(super) config: Arc<ClientConfig>,
@@ -157,7 +157,7 @@ pub(super) struct ClientParts {
     verifier: Arc<Verifier>,
 }
 
-/// What it is made from, apart from the roots.
+/// The parameters of these parts, apart from the roots.
 #[derive(Debug)]
 struct ClientRecipe {
     provider: Arc<CryptoProvider>,

@@ -21,7 +21,7 @@ use super::roots::Roots;
 use super::server_name::server_name;
 use super::verify::Verifier;
 
-/// What a hop listens with, with the keys that its session tickets are made by.
+/// Configures a hop as a server, with the keys that its session tickets are made by.
 ///
 /// # Errors
 /// Fails when certificate, key or roots cannot be read or do not fit together.
@@ -56,8 +56,8 @@ pub(crate) fn server_config(
     Ok(config)
 }
 
-/// What a hop dials with, and the name of the next one. A relay offers no protocol, because it
-/// does not know what its clients speak.
+/// Configures a hop as a client, and returns the name of the next one. A relay offers no protocol,
+/// because it does not know what its clients speak.
 ///
 /// # Errors
 /// Fails when certificate, key, roots or name cannot be read or do not fit together.

@@ -1,42 +1,42 @@
-//! Why TLS cannot be spoken as it was asked for, and what to do about it.
+//! The reason why TLS cannot be spoken as it was asked for, and what to do about it.
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 use tlsbench_core::scenario;
 
-/// Why a TLS client could not be made, or could not begin.
+/// The reason why a TLS client could not be made, or could not begin.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TlsError {
     /// A hop's certificate could not be read.
     #[error("cannot read the certificate")]
     CertificateChain {
-        /// What is wrong with it.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A hop's key could not be read.
     #[error("cannot read the certificate's key")]
     CertificateKey {
-        /// What is wrong with it.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A hop's certificate and key are of no use to the provider, or not of each other.
     #[error("cannot use the certificate")]
     CertificateUse {
-        /// What is wrong with them.
+        /// The cause.
         source: rustls::Error,
     },
     /// The parts of a configuration do not fit together.
     #[error("cannot configure TLS")]
     Config {
-        /// What does not fit.
+        /// The cause.
         source: rustls::Error,
     },
     /// A connection could not be begun.
     #[error("cannot begin a TLS connection")]
     Connect {
-        /// What failed.
+        /// The cause.
         source: rustls::Error,
     },
     /// The provider has no such group in this version of TLS.
@@ -52,13 +52,13 @@ pub enum TlsError {
     /// The client certificate's chain could not be read.
     #[error("cannot read the client certificate")]
     IdentityChain {
-        /// What is wrong with it.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The client certificate's key could not be read.
     #[error("cannot read the client certificate's key")]
     IdentityKey {
-        /// What is wrong with it.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The key is that of another certificate.
@@ -67,7 +67,7 @@ pub enum TlsError {
     /// Certificate and key are of no use to the provider, or not of each other.
     #[error("cannot use the client certificate")]
     IdentityUse {
-        /// What is wrong with them.
+        /// The cause.
         source: rustls::Error,
     },
     /// This build lacks the provider.
@@ -79,7 +79,7 @@ pub enum TlsError {
     /// Roots could not be read.
     #[error("cannot read the roots")]
     Roots {
-        /// What is wrong with them.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// There is no certificate in what should hold roots.
@@ -90,7 +90,7 @@ pub enum TlsError {
     RootsFile {
         /// The file.
         path: PathBuf,
-        /// What failed.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A host is neither a DNS name nor an address.
@@ -102,7 +102,7 @@ pub enum TlsError {
 }
 
 impl TlsError {
-    /// What to do about it, where that is known.
+    /// Returns what to do about it, if that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {

@@ -19,8 +19,8 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Makes an authority and a server's and a client's certificate for each kind of key. Servers are
-    /// valid for `names`, clients for the name `client`.
+    /// Makes an authority and a server's and a client's certificate for each kind of key. Servers
+    /// are valid for `names`, clients for the name `client`.
     ///
     /// # Errors
     /// When a name can stand in no certificate, and for RSA in a build without feature `aws-lc`.

@@ -1,4 +1,4 @@
-//! What a handshake came to, small enough to be counted without allocating.
+//! The result of a handshake, small enough to be counted without allocating.
 
 use std::fmt;
 
@@ -8,18 +8,18 @@ use tlsbench_core::scenario::{Group, Suite, Version};
 use super::alpn::Alpn;
 use super::provider::{ids_of_suite, name_of_group};
 
-/// How a handshake was made.
+/// The kind of handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// In full.
+    /// A full handshake.
     Full,
-    /// By resuming a session.
+    /// A resumed session.
     Resumed,
-    /// In full, after the server asked for another key share.
+    /// A full handshake, after the server asked for another key share.
     Retried,
 }
 
-/// What a finished handshake negotiated. Its text, for records, comes by `Display`.
+/// The parameters that a finished handshake negotiated. Its text, for records, comes by `Display`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Negotiated {
     /// The version.
@@ -28,13 +28,13 @@ pub struct Negotiated {
     pub suite: Suite,
     /// The key exchange group; TLS 1.2 has none when it resumes.
     pub group: Option<Group>,
-    /// How the server signed; nothing when it resumed and so signed nothing.
+    /// The signature scheme of the server; `None` if it resumed and so signed nothing.
     pub signature: Option<SignatureScheme>,
     /// The protocol that both sides agreed on.
     pub alpn: Option<Alpn>,
-    /// How the handshake was made.
+    /// The kind of handshake.
     pub kind: Kind,
-    /// Whether the server took our early data.
+    /// True if the server took our early data.
     pub early_data_accepted: bool,
 }
 

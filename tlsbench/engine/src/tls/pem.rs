@@ -1,8 +1,8 @@
-//! Certificates and keys from PEM files as people have them: with a byte order mark, OpenSSL's older
-//! labels, text between the blocks.
+//! Certificates and keys from PEM files as people have them: with a byte order mark, OpenSSL's
+//! older labels, text between the blocks.
 //!
-//! A block whose markers do not fit makes the whole file doubtful, so it is refused; one that fits and
-//! holds no certificate is left out and named. No byte of a key is ever quoted.
+//! A block whose markers do not fit makes the whole file doubtful, so it is refused; one that fits
+//! and holds no certificate is left out and named. No byte of a key is ever quoted.
 
 use std::fmt;
 
@@ -19,10 +19,10 @@ pub(super) struct Certificates {
     pub(super) left_out: Vec<SkippedBlock>,
 }
 
-/// Where a block is.
+/// The position of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BlockPosition {
-    /// Which of the blocks with certificates, from 1.
+    /// The number of the block among those with certificates, from 1.
     pub(super) number: usize,
     /// The line that it begins in, from 1.
     pub(super) line: usize,
@@ -47,7 +47,7 @@ impl fmt::Display for SkippedBlock {
     }
 }
 
-/// Why PEM could not be read.
+/// The reason why PEM could not be read.
 #[derive(Debug, Error)]
 pub(super) enum PemError {
     #[error(
@@ -143,7 +143,7 @@ pub(super) fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, PemErro
     Err(PemError::NoKey { found: labels })
 }
 
-/// From a BEGIN to its END.
+/// A block from its BEGIN to its END.
 struct PemBlock<'t> {
     label: &'t [u8],
     line: usize,

@@ -90,18 +90,18 @@ impl LabPki {
     }
 }
 
-/// Whose certificate it is, and what is particular about it.
+/// The subject of a certificate, and what is particular about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
-    /// What it is for.
+    /// The purpose of the certificate.
     pub purpose: Purpose,
     /// DNS names and addresses that it is valid for.
     pub names: Vec<String>,
-    /// Its key.
+    /// The key.
     pub key: KeyKind,
-    /// When it is valid.
+    /// The time when it is valid.
     pub validity: Validity,
-    /// Who signs it.
+    /// The issuer that signs it.
     pub issuer: Issuer,
 }
 
@@ -125,7 +125,7 @@ impl Subject {
     }
 }
 
-/// What a certificate is for.
+/// The purpose of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
     /// Authentication of clients.
@@ -134,16 +134,16 @@ pub enum Purpose {
     Server,
 }
 
-/// When a certificate is valid.
+/// The validity of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Validity {
     /// No longer.
     Expired,
-    /// Not yet.
+    /// A validity in the future.
     NotYet,
     /// Now.
     Now,
-    /// Then, in whole seconds; not before 1970.
+    /// A validity between two times, in whole seconds; not before 1970.
     Between(SystemTime, SystemTime),
 }
 
@@ -162,7 +162,7 @@ impl Validity {
     }
 }
 
-/// Who signs a certificate.
+/// The issuer that signs a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Issuer {
     /// The intermediate, which then is part of the chain.
@@ -182,20 +182,20 @@ pub struct Issued {
     pub key_pem: String,
 }
 
-/// Why a certificate could not be made.
+/// The reason why a certificate could not be made.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PkiError {
     /// The certificate could not be signed.
     #[error("cannot make a certificate")]
     Certificate {
-        /// What failed.
+        /// The cause.
         source: rcgen::Error,
     },
     /// The key could not be made.
     #[error("cannot make a key")]
     Key {
-        /// What failed.
+        /// The cause.
         source: rcgen::Error,
     },
     /// No provider of this build makes RSA keys.
@@ -258,8 +258,8 @@ fn rsa_key(_: KeyKind) -> Result<KeyPair, PkiError> {
     Err(PkiError::RsaAbsent)
 }
 
-/// What stands before the seed: version 0, the algorithm 1.3.101.112, and two octet strings of
-/// 2 + 32 and 32 bytes. Version 2 differs in lengths and in its number only.
+/// The bytes before the seed: version 0, the algorithm 1.3.101.112, and two octet strings of 2 + 32
+/// and 32 bytes. Version 2 differs in lengths and in its number only.
 const ED25519_HEAD: [u8; 16] =
     [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 const ED25519_SEED: usize = 32;

@@ -81,7 +81,8 @@ pub(super) fn name_of_group(group: Group) -> NamedGroup {
     }
 }
 
-/// In TLS 1.2 a suite is two: the server's key decides which of them.
+/// Returns the identifiers of a suite. In TLS 1.2 a suite is two: the server's key decides which of
+/// them.
 pub(super) fn ids_of_suite(suite: Suite, version: Version) -> &'static [CipherSuite] {
     match (version, suite) {
         (Version::Tls12, Suite::Aes128Gcm) => &[

@@ -1,4 +1,5 @@
-//! Details of a refused chain that the error alone does not tell: they are read from its certificates.
+//! Details of a refused chain that the error alone does not tell: they are read from its
+//! certificates.
 //!
 //! Nothing here decides whether a chain is good.
 
@@ -39,7 +40,8 @@ pub(super) fn detail(error: &Error, chain: &[&CertificateDer<'_>]) -> Option<Det
     }
 }
 
-/// Whether no provider verifies signatures by a key of the chain, which it calls a bad signature.
+/// Returns whether no provider verifies signatures by a key of the chain, which it calls a bad
+/// signature.
 pub(super) fn has_weak_keys(leaf: &CertificateDer<'_>, above: &[CertificateDer<'_>]) -> bool {
     let parsed = |certificate: &CertificateDer<'_>| {
         X509Certificate::from_der(certificate).is_ok_and(|(_, parsed)| has_weak_key(&parsed))

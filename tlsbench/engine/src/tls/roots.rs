@@ -131,7 +131,7 @@ struct ReloadState {
     warning: Option<String>,
 }
 
-/// What changes when a file is replaced, wherever a symlink leads.
+/// The metadata of a file that change when it is replaced, wherever a symlink leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileStamp {
     device: u64,
@@ -190,7 +190,7 @@ impl ReloadingRoots {
         (self.generation.load(Ordering::Acquire) != generation).then(|| self.current())
     }
 
-    /// Why a replaced file was not taken, said once for each such file.
+    /// The reason why a replaced file was not taken, said once for each such file.
     pub fn take_warning(&self) -> Option<String> {
         self.state().warning.take()
     }
@@ -264,8 +264,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// How often a file is looked at, at most: a swap is seen well within the minute or so that a
-/// kubelet takes to bring it.
+/// The number of times that a file is looked at, at most: a swap is seen well within the minute or
+/// so that a kubelet takes to bring it.
 const LOOK_EVERY: Nanos = Nanos::from_millis(1_000);
 
 /// Ten times what a ConfigMap may hold (1 MiB), and forty times the roots of Mozilla (240 KB).

@@ -36,7 +36,7 @@ impl SessionStore {
         state.handed_out = false;
     }
 
-    /// Whether a session was handed out since it was asked.
+    /// Returns whether a session was handed out since it was asked.
     pub(super) fn answer(&self) -> bool {
         self.state().handed_out
     }
@@ -70,10 +70,10 @@ impl ClientSessionStore for SessionStore {
         self.set_hint(Some(group));
     }
 
-    /// Only a connection that resumes knows the server's group, from the session. A full handshake is
-    /// that of a client which has not been here before: a server that wants another group than our
-    /// first retries each of them, and that round trip is part of what is measured. rustls asks for the
-    /// session first.
+    /// Returns the server's group to a connection that resumes, from the session; no other knows
+    /// it. A full handshake is that of a client which has not been here before: a server that wants
+    /// another group than our first retries each of them, and that round trip is part of what is
+    /// measured. rustls asks for the session first.
     fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
         let state = self.state();
         state.hint.filter(|_| state.handed_out)
@@ -117,7 +117,7 @@ impl ClientSessionStore for SessionStore {
 }
 
 impl fmt::Debug for SessionStore {
-    /// Without the sessions, which are secrets.
+    /// Formats the store without the sessions, which are secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionStore").field("sessions", &self.len()).finish_non_exhaustive()
     }

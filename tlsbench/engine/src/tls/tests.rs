@@ -1,4 +1,4 @@
-//! Clients of this module against the fake server: what was asked for is what both sides count.
+//! Clients of this module against the test server: what was asked for is what both sides count.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

@@ -28,7 +28,7 @@ pub(super) struct Verifier {
     memory: Mutex<VerifiedChains>,
     chains_verified: AtomicU64,
     last_scheme: AtomicU16,
-    /// What the certificates told of the last chain that was refused.
+    /// The reason that the certificates gave for the last refusal of a chain.
     refused: Mutex<Option<Detail>>,
 }
 
@@ -62,7 +62,7 @@ impl Verifier {
         (scheme != NO_SCHEME).then(|| scheme.into())
     }
 
-    /// What the certificates told of the last chain that was refused, once.
+    /// Takes the reason that the certificates gave for the last refusal of a chain.
     pub(super) fn take_refusal(&self) -> Option<Detail> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -73,7 +73,7 @@ impl Verifier {
         error
     }
 
-    /// How often a chain was verified, with whatever result.
+    /// Returns how often a chain was verified, with whatever result.
     pub(super) fn chains_verified(&self) -> u64 {
         self.chains_verified.load(Ordering::Relaxed)
     }
@@ -327,7 +327,7 @@ mod tests {
             self.pki.issue(subject).unwrap().identity.chain().to_vec()
         }
 
-        /// Whether the chain was verified anew, and what came of it.
+        /// Returns whether the chain was verified anew, and what came of it.
         fn check(
             &self,
             chain: &[CertificateDer<'static>],

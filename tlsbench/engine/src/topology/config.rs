@@ -1,4 +1,4 @@
-//! How a placement is put up: which engine each hop is of, and where.
+//! Configuration of a topology: the engine of each hop, and where it runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use tlsbench_core::proxyconf::NginxBuild;
 
 use super::network::Network;
 
-/// What a hop is made of.
+/// The program that a hop runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Engine {
     /// This program's own.
@@ -22,7 +22,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Its name in records and tables.
+    /// The name in records and tables.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -34,19 +34,19 @@ impl Engine {
     }
 }
 
-/// How a placement is put up.
+/// The configuration of a topology.
 #[derive(Clone, Debug)]
 pub struct TopologyConfig<'a> {
     /// This program.
     pub tlsbench: &'a Path,
-    /// What the hop of each role is made of; builtin where nothing is said.
+    /// The engine of the hop of each role; built in if none is named.
     pub engines: &'a BTreeMap<Role, Engine>,
-    /// Where each hop gets a folder of its own, named after its role.
+    /// The folder in which each hop gets one of its own, named after its role.
     pub folder: &'a Path,
     /// The cores that hops keep to; all where there are none.
     pub cores: &'a [usize],
-    /// Whether nginx logs handshakes: a copy of two bytes for each connection, by which it counts.
+    /// True if nginx logs handshakes: a copy of two bytes for each connection, by which it counts.
     pub counts: bool,
-    /// How hops reach one another.
+    /// The network between hops.
     pub network: Network<'a>,
 }

@@ -1,4 +1,4 @@
-//! What a hop's engine itself says of the connections, handshakes and requests that it had.
+//! Counters of a hop's own engine: its connections, handshakes and requests.
 //!
 //! Asking may cost the hop CPU time, so nobody asks while it is measured.
 
@@ -16,20 +16,20 @@ use tlsbench_core::proxyconf::{HANDSHAKE_LOG, NGINX_PID, STATS_SOCKET};
 
 use crate::process::{HopProcess, ProcessError};
 
-/// Where a hop's counts are.
+/// The place where a hop's counts are found.
 #[derive(Debug)]
 pub(super) enum CounterSource {
-    /// It is one of ours, and answers.
+    /// A built-in hop, which answers.
     Asked { speaks_http: bool },
     /// nginx: the lines of its log that were taken away, counted.
     Log { folder: PathBuf, counted: EngineCounters, is_single: bool },
     /// HAProxy: its statistics.
     Statistics { folder: PathBuf, speaks_http: bool },
-    /// It counts nothing.
+    /// No counters at all.
     Unknown,
 }
 
-/// Why it is not known what a hop counted.
+/// The reason why it is not known what a hop counted.
 #[derive(Debug, Error)]
 pub enum CountError {
     /// One of ours does not answer.
@@ -54,7 +54,7 @@ pub enum CountError {
     Signal {
         /// The file with its number.
         path: PathBuf,
-        /// What it says.
+        /// The contents of the file.
         pid: String,
     },
     /// HAProxy's statistics cannot be had.
@@ -65,7 +65,7 @@ pub enum CountError {
         /// The cause.
         source: io::Error,
     },
-    /// They lack something.
+    /// The statistics lack a field.
     #[error("`{ASKED}` of HAProxy says no `{what}`; use version 2.4 or later")]
     Lacks {
         /// A column, or a row.
@@ -74,7 +74,7 @@ pub enum CountError {
 }
 
 impl CounterSource {
-    /// What the hop has counted since it started; nothing where it does not count. `pids` are the
+    /// Returns the counts since the hop started; `None` if it does not count. `pids` are the
     /// processes that may be sent signals.
     pub(super) fn counted(
         &mut self,
@@ -99,8 +99,8 @@ impl CounterSource {
     }
 }
 
-/// Takes nginx's log away, lets it begin another, and counts what the first one holds: nginx writes all
-/// that it has of a file before it opens that anew.
+/// Takes nginx's log away, lets it begin another, and counts what the first one holds: nginx writes
+/// all that it has of a file before it opens that anew.
 fn taken_away(
     folder: &Path,
     is_ours: impl FnOnce(u32) -> bool,
@@ -132,7 +132,7 @@ fn taken_away(
     }
 }
 
-/// What nginx says its number is, which it writes down a little after it accepts clients.
+/// Returns the process number of nginx, which it writes down a little after it accepts clients.
 fn number(path: &Path, begun: Instant) -> Result<String, CountError> {
     loop {
         let read = fs::read_to_string(path);
@@ -147,7 +147,7 @@ fn number(path: &Path, begun: Instant) -> Result<String, CountError> {
     }
 }
 
-/// What a log of handshakes holds.
+/// Reads the counts from a log of handshakes.
 fn lines(log: &Path) -> Result<EngineCounters, CountError> {
     let text = fs::read_to_string(log);
     let text = text.map_err(|source| CountError::Read { path: log.to_owned(), source })?;

@@ -1,4 +1,4 @@
-//! Why a placement does not stand.
+//! The reason why a placement does not stand.
 
 use std::io;
 
@@ -12,13 +12,13 @@ use crate::netns::NetnsError;
 use crate::probe::TreeError;
 use crate::process::ProcessError;
 
-/// Why a placement does not stand.
+/// The reason why a placement does not stand.
 #[derive(Debug, Error)]
 pub enum TopologyError {
     /// No free port was found.
     #[error("cannot find {count} free ports from {PORTS_FROM} to {PORTS_TO} on 127.0.0.1")]
     Ports {
-        /// How many were needed.
+        /// The number of ports that were needed.
         count: usize,
     },
     /// There is no network for hops.
@@ -39,7 +39,7 @@ pub enum TopologyError {
         role: Role,
         /// The placement.
         placement: String,
-        /// What cannot be, and what to do.
+        /// The unsupported feature, and what to do.
         source: UnsupportedFeature,
     },
     /// A hop did not start, or has ended.
@@ -50,7 +50,7 @@ pub enum TopologyError {
         /// The cause.
         source: ProcessError,
     },
-    /// What a hop counted cannot be had.
+    /// A hop's counters cannot be had.
     #[error("cannot have the counts of the {role}")]
     Count {
         /// The hop.
@@ -58,7 +58,7 @@ pub enum TopologyError {
         /// The cause.
         source: CountError,
     },
-    /// What a hop uses cannot be read.
+    /// A hop's use of resources cannot be read.
     #[error("cannot read what the {role} uses")]
     Read {
         /// The hop.

@@ -17,13 +17,13 @@ use crate::process::{HopProcess, Proxy};
 /// A hop that runs.
 #[derive(Debug)]
 pub struct RunningHop {
-    /// What it is there for.
+    /// The role of the hop.
     pub role: Role,
-    /// What it does.
+    /// The kind of hop.
     pub kind: HopKind,
-    /// What it is made of.
+    /// The name of its engine.
     pub engine: &'static str,
-    /// What it does in another way than was asked for.
+    /// Differences from what was asked for.
     pub notes: Vec<&'static str>,
     pub(super) process: HopProcess,
     pub(super) tree: Tree,
@@ -106,7 +106,7 @@ impl RunningHop {
 }
 
 impl Engine {
-    /// Where a hop of this engine counts.
+    /// Returns where a hop of this engine counts.
     fn counter(&self, hop: &Hop, folder: PathBuf, logs: bool) -> CounterSource {
         let speaks_http = hop.speaks_http();
         match self {

@@ -1,5 +1,5 @@
-//! How the hops of a placement reach one another: on the loopback interface, or each in a network
-//! namespace of its own.
+//! The network between the hops of a placement: the loopback interface, or a network namespace for
+//! each.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::error::TopologyError;
 use super::ports::free_addresses;
 use crate::netns::{Chain, Netns, NetnsError};
 
-/// What joins hops.
+/// The network between hops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network<'a> {
     /// The loopback interface.
@@ -18,7 +18,7 @@ pub enum Network<'a> {
     /// Pairs of veth interfaces between network namespaces, of which each hop has one to itself and
     /// clients have another.
     Namespaces {
-        /// Who is to be charged for the receiving of packets.
+        /// The process that is charged for receiving packets.
         receiving: Receiving,
         /// The cores that clients keep to; all where there are none.
         client_cores: &'a [usize],
@@ -52,7 +52,7 @@ impl NetworkLayout {
         })
     }
 
-    /// Where each hop listens.
+    /// Returns where each hop listens.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         match self {
             Self::Loopback(addresses) => addresses.clone(),
@@ -75,7 +75,7 @@ impl NetworkLayout {
         }
     }
 
-    /// Where clients are; nothing where that is where everybody is.
+    /// Returns where clients are; nothing where that is where everybody is.
     pub(super) fn client(&self) -> Option<Arc<Netns>> {
         match self {
             Self::Loopback(_) => None,

@@ -3,13 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Addresses that nobody listens at. They are not of the range from which the system takes ports for
-/// outgoing connections, so that none is taken before the hop has it.
-/// `None` if there are too few.
+/// Addresses that nobody listens at. They are not of the range from which the system takes ports
+/// for outgoing connections, so that none is taken before the hop has it. `None` if there are too
+/// few.
 pub(super) fn free_addresses(count: usize) -> Option<Vec<SocketAddr>> {
     let mut held = Vec::with_capacity(count);
-    // Runs at the same time begin far from each other, however close their numbers are, and no port is
-    // given twice by this one until all others were.
+    // Runs at the same time begin far from each other, however close their numbers are, and no port
+    // is given twice by this one until all others were.
     let span = u32::from(PORTS_TO - PORTS_FROM);
     let begin = (std::process::id() % span) * STRIDE;
     for _ in 0..span {
@@ -25,7 +25,7 @@ pub(super) fn free_addresses(count: usize) -> Option<Vec<SocketAddr>> {
     (addresses.len() == count).then_some(addresses)
 }
 
-/// Whether somebody listens at one of these addresses, none of which is ours any more.
+/// Returns whether somebody listens at one of these addresses, none of which is ours any more.
 pub(super) fn is_one_taken(addresses: &[SocketAddr]) -> bool {
     let is_taken = |address: &SocketAddr| {
         let bound = TcpListener::bind(address);
@@ -36,9 +36,10 @@ pub(super) fn is_one_taken(addresses: &[SocketAddr]) -> bool {
 
 /// A prime: processes whose numbers follow each other begin so many ports apart.
 const STRIDE: u32 = 4_877;
-/// How many ports were tried so far.
+/// The number of ports were tried so far.
 static NEXT: AtomicU32 = AtomicU32::new(0);
-/// Above the ports of well-known services, below those of outgoing connections (32,768 on Linux).
+/// Ports above those of well-known services and below those of outgoing connections (32,768 on
+/// Linux).
 pub(super) const PORTS_FROM: u16 = 20_000;
 pub(super) const PORTS_TO: u16 = 32_000;
 

@@ -1,5 +1,5 @@
-//! Connections that stand and do nothing: what memory each hop has with and without them, and what CPU
-//! time it takes while nobody asks for anything.
+//! Connections that stand and do nothing: what memory each hop has with and without them, and what
+//! CPU time it takes while nobody asks for anything.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -15,49 +15,49 @@ use crate::run::{Inputs, Stop};
 use crate::tls::{TlsClient, TlsError};
 use crate::topology::{Topology, TopologyError};
 
-/// What idle connections came to.
+/// The result of holding idle connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idle {
-    /// How many stood when memory was read: fewer than were asked for when it was stopped.
+    /// The number that stood when memory was read: fewer than were asked for if it was stopped.
     pub connections: u32,
     /// Each hop, from the client on.
     pub hops: Vec<IdleUse>,
 }
 
-/// What a hop used.
+/// The use of resources by one hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdleUse {
-    /// Before there were any connections.
+    /// Memory before there were any connections.
     pub before: Memory,
     /// While they stood.
     pub after: Memory,
-    /// While they stood and nothing was asked; nothing where a process of it ended meanwhile, or it was
-    /// stopped.
+    /// While they stood and nothing was asked; nothing where a process of it ended meanwhile, or it
+    /// was stopped.
     pub rest: Option<Rest>,
 }
 
-/// What is to be held.
+/// The connections that are to be held.
 #[derive(Clone, Copy, Debug)]
 pub struct Hold {
-    /// How many connections.
+    /// The number of connections.
     pub connections: u32,
-    /// How long hops are left alone with them, to see what they use at rest.
+    /// The time that hops are left alone with them, to see what they use at rest.
     pub left_alone: Duration,
 }
 
-/// Why they cannot be held.
+/// The reason why they cannot be held.
 #[derive(Debug, Error)]
 pub enum IdleError {
     /// A connection did not come about, or its request was not answered.
     #[error("connection {number} of {of} to {address} does not stand")]
     Connection {
-        /// Which one, from 1.
+        /// The number of the connection, from 1.
         number: u32,
-        /// How many there were to be.
+        /// The number of connections that there were to be.
         of: u32,
-        /// Where to.
+        /// The address.
         address: String,
-        /// What failed.
+        /// The cause.
         source: io::Error,
     },
     /// TLS cannot be spoken as the scenario wants it.
@@ -68,9 +68,9 @@ pub enum IdleError {
     Topology(#[from] TopologyError),
 }
 
-/// Holds connections to the scenario's first target, which is this topology. Each makes a
-/// request, so that every hop has what it needs for one, and is then left alone: for so long that hops
-/// are through with the last of them, and then for the time that is asked for.
+/// Holds connections to the scenario's first target, which is this topology. Each makes a request,
+/// so that every hop has what it needs for one, and is then left alone: for so long that hops are
+/// through with the last of them, and then for the time that is asked for.
 ///
 /// # Errors
 /// When one of them does not come about within 10 s, or a hop ends.
@@ -143,7 +143,8 @@ fn pause(span: Duration, stop: &Stop) -> bool {
     false
 }
 
-/// What was used between two readings. What a process used that ended is not known to its end.
+/// Returns the use between two readings; `None` if a process ended, whose use is not known to its
+/// end.
 fn rest(begun: &Reading, ended: &Reading) -> Option<Rest> {
     let used = ended.usage - begun.usage;
     (begun.ended == ended.ended).then(|| Rest { wall: ended.at - begun.at, cpu: used.cpu.total })
@@ -203,13 +204,13 @@ fn ask(stream: &mut (impl Read + Write), target: &Target) -> io::Result<()> {
 
 /// The end of a response's head.
 const END: &[u8] = b"\r\n\r\n";
-/// What waits longer than this on one machine is not coming.
+/// The longest wait for an answer on one machine.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Session tickets, and the connection that was let go of before.
 const SETTLING: Duration = Duration::from_millis(100);
-/// How soon it is seen that somebody asks to stop.
+/// The interval at which a request to stop is noticed.
 const LOOK: Duration = Duration::from_millis(50);
-/// As much as nginx and HAProxy take of a head.
+/// Bytes of a head, as nginx and HAProxy take them.
 const HEAD_MAX: usize = 16 << 10;
 
 #[cfg(test)]

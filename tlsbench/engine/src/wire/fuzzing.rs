@@ -6,8 +6,8 @@ use super::http2::fuzzing::frames;
 pub use super::http2::fuzzing::{hpack, huffman};
 use super::response::{Malformed, ResponseReader, ResponseSummary};
 
-/// Responses by HTTP/1.1: read whole and in pieces they give the same answer, or are refused both ways.
-/// The first byte is the size of the pieces, and whether the response is to HEAD.
+/// Responses by HTTP/1.1: read whole and in pieces they give the same answer, or are refused both
+/// ways. The first byte is the size of the pieces, and whether the response is to HEAD.
 pub fn http1_response(input: &[u8]) {
     let Some((&first, input)) = input.split_first() else { return };
     let (is_head, size) = (first & 0x80 != 0, usize::from(first & 0x7f).max(1));

@@ -21,7 +21,8 @@ pub(crate) use frames::{FramePiece, Frames};
 pub(crate) use hpack::HpackDecoder;
 pub(crate) use request::{Dictionary, RequestTemplate};
 
-/// What a server may not do, so that the connection cannot go on (RFC 9113, section 5.4.1).
+/// A violation of the protocol by the server, after which the connection cannot go on (RFC 9113,
+/// section 5.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum Fault {
     /// A header block that cannot be decompressed.
@@ -65,8 +66,9 @@ impl Fault {
     }
 }
 
-/// What we say we take of a header list (SETTINGS_MAX_HEADER_LIST_SIZE): as much as of an HTTP/1.1
-/// head, which is what curl takes.
+/// The header list that we announce to take (SETTINGS_MAX_HEADER_LIST_SIZE): as much as of an
+/// HTTP/1.1 head, which is what curl takes.
 pub(crate) const HEADER_LIST_MAX: u32 = 300 * 1024;
-/// As much as we say we take of a header list, which is longer than its compressed block.
+/// The largest block that is read: as much as the announced header list, which is longer than its
+/// compressed block.
 pub(crate) const BLOCK_MAX: usize = HEADER_LIST_MAX as usize;

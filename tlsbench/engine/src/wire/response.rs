@@ -14,11 +14,11 @@ pub struct ResponseSummary {
     pub status: u16,
     /// Bytes of the body, without its encoding.
     pub body_bytes: u64,
-    /// Whether the connection may carry another request.
+    /// True if the connection may carry another request.
     pub reusable: bool,
 }
 
-/// Why bytes are no response.
+/// The reason why bytes are no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Malformed {
     /// A chunk's size or end is not what it must be.
@@ -70,9 +70,9 @@ impl From<Malformed> for Failed {
 pub struct ResponseReader {
     state: ReaderState,
     partial: Vec<u8>,
-    /// How much of `partial` was parsed and found to be no whole head.
+    /// Bytes of `partial` that were parsed and found to be no complete head.
     parsed: usize,
-    /// How much of `partial` is of empty lines before the head, which end nothing.
+    /// Bytes of `partial` that are empty lines before the head, which end nothing.
     blank: usize,
     head_only: bool,
     status: u16,
@@ -169,13 +169,13 @@ impl ResponseReader {
         }
     }
 
-    /// Whether anything of the response came.
+    /// Returns whether anything of the response came.
     #[must_use]
     pub fn begun(&self) -> bool {
         self.state != ReaderState::Head || !self.partial.is_empty()
     }
 
-    /// What there is not of a response that ended early.
+    /// Returns the part that a response lacks which ended early.
     pub(crate) fn missing(&self) -> Detail {
         match &self.state {
             ReaderState::Head if self.partial.is_empty() => Detail::NoAnswer,
@@ -206,8 +206,8 @@ impl ResponseReader {
         let before = self.partial.len();
         let room = HEAD_MAX.saturating_sub(before).min(input.len());
         self.partial.extend_from_slice(input.get(..room).unwrap_or_default());
-        // A head that comes line by line would otherwise be parsed as often as it has lines: only its
-        // end, or twice as much of it as the last time, is worth looking at.
+        // A head that comes line by line would otherwise be parsed as often as it has lines: only
+        // its end, or twice as much of it as the last time, is worth looking at.
         let is_long = self.partial.len() >= HEAD_MAX.min(self.parsed.saturating_mul(2));
         let unread = self.partial.get(self.blank..).unwrap_or_default();
         let is_blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
@@ -248,7 +248,7 @@ struct ResponseHead {
     reusable: bool,
 }
 
-/// Whether an empty line is among these bytes, which ends a head.
+/// Returns whether an empty line is among these bytes, which ends a head.
 fn has_end(bytes: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', bytes).any(|at| {
         let rest = bytes.get(at + 1..).unwrap_or_default();
@@ -342,9 +342,9 @@ fn number(value: &[u8]) -> Result<u64, Malformed> {
     })
 }
 
-/// What curl takes in all (`MAX_HTTP_RESP_HEADER_SIZE`).
+/// Bytes of a head, as curl takes them (`MAX_HTTP_RESP_HEADER_SIZE`).
 const HEAD_MAX: usize = 300 * 1024;
-/// What curl takes (`MAX_HTTP_RESP_HEADER_COUNT`).
+/// Fields of a head, as curl takes them (`MAX_HTTP_RESP_HEADER_COUNT`).
 const HEADERS_MAX: usize = 5_000;
 /// Responses of real servers have 5 to 40.
 const HEADERS_FEW: usize = 100;
@@ -357,7 +357,7 @@ mod tests {
 
     use super::*;
 
-    /// What a response comes to when it arrives in pieces cut at these places, and then ends.
+    /// Reads a response that arrives in pieces cut at these places, and then ends.
     fn read(
         input: &[u8],
         cuts: &[usize],

@@ -4,7 +4,7 @@ use tlsbench_core::units::{Nanos, Share};
 use tlsbench_core::warning::{CheckLine, Fitness, Warning};
 use tlsbench_engine::clock::{Lateness, Quality};
 use tlsbench_engine::probe::{
-    CpuTicks, Drift, Feature, Frequency, Load, Machine, Power, Proxy, Quota, Stream,
+    CpuTicks, Drift, Feature, Frequency, InstalledProxy, Load, Machine, NginxStream, Power, Quota,
 };
 
 /// Judges what the machine is.
@@ -192,10 +192,10 @@ pub(super) fn ceiling(per_second: Option<f64>) -> CheckLine {
 }
 
 /// Says which proxies are there. None is needed: hops can be built in.
-pub(super) fn proxies(found: &[Proxy]) -> CheckLine {
-    let shown = |proxy: &Proxy| {
+pub(super) fn proxies(found: &[InstalledProxy]) -> CheckLine {
+    let shown = |proxy: &InstalledProxy| {
         let without = match proxy.stream {
-            Some(Stream::Missing) => {
+            Some(NginxStream::Missing) => {
                 " without its stream module, which relays need (in Debian libnginx-mod-stream)"
             }
             _ => "",
@@ -514,12 +514,15 @@ mod tests {
 
     #[test]
     fn proxies_are_listed_and_none_is_needed() {
-        let nginx =
-            |stream| Proxy { name: "nginx", version: Some("1.22.1".into()), stream: Some(stream) };
-        let odd = Proxy { name: "envoy", version: None, stream: None };
-        let all = [nginx(Stream::BuiltIn), odd];
+        let nginx = |stream| InstalledProxy {
+            name: "nginx",
+            version: Some("1.22.1".into()),
+            stream: Some(stream),
+        };
+        let odd = InstalledProxy { name: "envoy", version: None, stream: None };
+        let all = [nginx(NginxStream::BuiltIn), odd];
         assert_eq!(proxies(&all).value, "nginx 1.22.1, envoy (version not told)");
-        let value = proxies(&[nginx(Stream::Missing)]).value;
+        let value = proxies(&[nginx(NginxStream::Missing)]).value;
         assert!(value.starts_with("nginx 1.22.1 without its stream module"), "{value}");
         assert!(value.contains("libnginx-mod-stream"), "{value}");
         assert_eq!((proxies(&[]).value.as_str(), proxies(&[]).verdict), ("none", Fitness::Fit));

@@ -64,13 +64,13 @@ pub(in crate::hop) async fn answer(worker: &Worker, client: Client) -> Result<()
     Ok(())
 }
 
-/// Why a request's body could not be read.
+/// The reason why a request's body could not be read.
 enum BodyError {
-    /// It is malformed.
+    /// The body is malformed.
     Bad,
     /// The client went away within it.
     Cut,
-    /// It stopped coming.
+    /// The body stopped coming.
     Late,
 }
 
@@ -163,7 +163,8 @@ fn stalled() -> io::Error {
     io::ErrorKind::TimedOut.into()
 }
 
-/// Up to here it takes less to copy a body behind its head than to have the kernel gather both: 4 KiB.
+/// Up to here it takes less to copy a body behind its head than to have the kernel gather both: 4
+/// KiB.
 const COPIED_MAX: u64 = 4 << 10;
 /// Room for a body's next part, which is forgotten at once.
 const ROOM_BODY: usize = 64 << 10;

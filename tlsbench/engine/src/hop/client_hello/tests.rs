@@ -5,7 +5,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::*;
 
-/// What rustls sends to a server of this name: one record.
+/// The ClientHello that rustls sends to a server of this name: one record.
 fn real(name: &str) -> Vec<u8> {
     let crypto = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(crypto)

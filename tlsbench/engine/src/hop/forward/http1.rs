@@ -74,15 +74,15 @@ pub(in crate::hop) async fn forward(worker: &Worker, client: Client) -> Result<(
     Ok(())
 }
 
-/// What becomes of the client's connection after a request.
+/// The fate of the client's connection after a request.
 enum AfterExchange {
     /// Another request may come.
     Keep,
-    /// It ends.
+    /// The connection ends.
     End,
-    /// It is told why there is no response, and let go.
+    /// The client is told why there is no response, and let go.
     Refuse(ErrorResponse),
-    /// It is reset, so that nobody takes half a message for a whole one.
+    /// The connection is reset, so that nobody takes half a message for a whole one.
     Reset(Refusal),
 }
 
@@ -94,7 +94,7 @@ struct Exchange<'e> {
     facts: RequestFacts,
     /// The head as it goes on.
     head: &'e [u8],
-    /// Whether the client waits for leave to send the body, and may never send it.
+    /// True if the client waits for leave to send the body, and may never send it.
     waits: bool,
     /// Interim responses that went on.
     hints: u32,

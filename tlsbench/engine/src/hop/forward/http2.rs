@@ -175,7 +175,7 @@ async fn answer(
     Ok(facts.keeps && !sends && upload.is_sent())
 }
 
-/// Why a response that had begun did not end.
+/// The reason why a response that had begun did not end.
 enum ResponseFailure {
     Gone,
     Request,

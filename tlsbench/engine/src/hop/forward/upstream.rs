@@ -12,7 +12,7 @@ use crate::hop::http1::transfer::{RequestSource, TransferError};
 use crate::hop::limits::{IdleTimeout, Limits};
 use crate::hop::proxy_protocol::Addresses;
 
-/// Why a response did not begin.
+/// The reason why a response did not begin.
 #[derive(Debug)]
 pub(super) enum NoResponse {
     /// The client's body is malformed or cut short: the request must not be answered as if it were
@@ -28,7 +28,7 @@ pub(super) enum NoResponse {
     Refused(ErrorResponse),
 }
 
-/// What the client is asked or told while it waits.
+/// The next event while the client waits for its response.
 pub(super) enum Interim {
     /// The response has begun.
     Begun,

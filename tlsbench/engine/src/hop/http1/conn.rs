@@ -19,7 +19,7 @@ pub(in crate::hop) struct Conn {
     pub(in crate::hop) stream: Stream,
     buffer: Vec<u8>,
     taken: usize,
-    /// Whether it has carried a request before.
+    /// True if it has carried a request before.
     pub(in crate::hop) is_used: bool,
 }
 
@@ -28,7 +28,7 @@ impl Conn {
         Self { stream, buffer: Vec::new(), taken: 0, is_used: false }
     }
 
-    /// What was read and not taken.
+    /// Returns the bytes that were read and not taken.
     pub(in crate::hop) fn data(&self) -> &[u8] {
         self.buffer.get(self.taken..).unwrap_or_default()
     }
@@ -80,8 +80,8 @@ impl Conn {
         }
     }
 
-    /// Whether a connection that waits for a request can still carry one: the other side has neither
-    /// ended it nor said anything.
+    /// Returns whether a connection that waits for a request can still carry one: the other side
+    /// has neither ended it nor said anything.
     pub(in crate::hop) fn is_idle(&mut self) -> bool {
         if !self.data().is_empty() {
             return false;
@@ -92,8 +92,8 @@ impl Conn {
         pin!(filling).poll(&mut cx).is_pending()
     }
 
-    /// Ends our half, and then reads and forgets for a while: to close with bytes unread would reset
-    /// the connection, and what we said last might never be read.
+    /// Ends our half, and then reads and forgets for a while: to close with bytes unread would
+    /// reset the connection, and what we said last might never be read.
     pub(in crate::hop) async fn linger(mut self) {
         if self.stream.shutdown().await.is_err() {
             return;
@@ -116,8 +116,8 @@ impl Conn {
 
 /// Room for a head: most requests have 100 to 600 bytes.
 pub(in crate::hop) const ROOM_USUAL: usize = 2 << 10;
-/// Room for a response's head of up to 4 KiB with a body of up to 64 KiB: what does not fit is read and
-/// written in a second turn, here and by every hop on the way to the client.
+/// Room for a response's head of up to 4 KiB with a body of up to 64 KiB: what does not fit is read
+/// and written in a second turn, here and by every hop on the way to the client.
 pub(in crate::hop) const ROOM_RESPONSE: usize = 68 << 10;
 /// A second: several round trips around the earth.
 const LINGER_MAX: Duration = Duration::from_secs(1);

@@ -10,51 +10,51 @@ use thiserror::Error as ThisError;
 
 use crate::http1::{FIELDS_MAX, FieldKind, Framing, HEAD_MAX, is_host, options};
 
-/// What a request's head says about itself and its connection.
+/// The facts that a request's head states about itself and its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hop) struct RequestFacts {
     /// The head's length.
     pub(in crate::hop) bytes: usize,
-    /// How its body ends.
+    /// The framing of its body.
     pub(in crate::hop) framing: Framing,
-    /// Whether the response has no body, whatever its head says.
+    /// True if the response has no body, whatever its head says.
     pub(in crate::hop) is_head: bool,
-    /// Whether it may be sent twice (RFC 9110, section 9.2.2).
+    /// True if it may be sent twice (RFC 9110, section 9.2.2).
     pub(in crate::hop) is_idempotent: bool,
-    /// Whether it is of HTTP/1.0, which knows no chunks.
+    /// True if it is of HTTP/1.0, which knows no chunks.
     pub(in crate::hop) is_old: bool,
-    /// Whether the client wants the connection to be kept.
+    /// True if the client wants the connection to be kept.
     pub(in crate::hop) keeps: bool,
-    /// Whether the client waits for a 100 before it sends the body.
+    /// True if the client waits for a 100 before it sends the body.
     pub(in crate::hop) expects: bool,
 }
 
-/// What a response's head says about itself and its connection.
+/// The facts that a response's head states about itself and its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hop) struct ResponseFacts {
     /// The head's length.
     pub(in crate::hop) bytes: usize,
     /// The status.
     pub(in crate::hop) status: u16,
-    /// How its body ends.
+    /// The framing of its body.
     pub(in crate::hop) framing: Framing,
-    /// Whether the connection can carry another request afterwards.
+    /// True if the connection can carry another request afterwards.
     pub(in crate::hop) keeps: bool,
 }
 
-/// Why a head is refused.
+/// The reason why a head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
 pub(in crate::hop) enum BadHead {
-    /// It is ambiguous or no HTTP.
+    /// The head is ambiguous or not HTTP.
     #[error("the head is malformed")]
     Malformed,
-    /// It has more bytes or fields than a head may have.
+    /// The head has more bytes or fields than it may have.
     #[error("the head has more than {HEAD_MAX} bytes or {FIELDS_MAX} fields")]
     TooLong,
-    /// It asks for a transfer coding or a method that we do not have.
+    /// The head asks for a transfer coding or a method that we do not have.
     #[error("an unknown transfer coding, or CONNECT")]
     Unknown,
-    /// It is of another version.
+    /// The head is of another version.
     #[error("another version than HTTP/1.0 and 1.1")]
     Version,
 }
@@ -116,14 +116,15 @@ pub(in crate::hop) fn response<T>(
 
 /// A head of a minor version that is newer than ours.
 enum NewerVersion {
-    /// As HTTP/1.1 would have it.
+    /// The head as HTTP/1.1 would have it.
     As1(Vec<u8>),
-    /// Its first line is not whole.
+    /// The first line is not whole.
     Unfinished,
 }
 
-/// Takes `HTTP/1.2` to `HTTP/1.9` for what we know best, `HTTP/1.1` (RFC 9110, section 2.5). httparse
-/// refuses them. `None` if it is another version; `at` says where in the first line it stands.
+/// Takes `HTTP/1.2` to `HTTP/1.9` for what we know best, `HTTP/1.1` (RFC 9110, section 2.5).
+/// httparse refuses them. `None` if it is another version; `at` says where in the first line it
+/// stands.
 fn newer(
     bytes: &[u8],
     at: impl FnOnce(&[u8]) -> Option<usize>,
@@ -146,7 +147,7 @@ fn newer(
     Ok(Some(NewerVersion::As1(bytes)))
 }
 
-/// Where the version of a request line stands: at its end, behind a blank.
+/// Returns where the version of a request line stands: at its end, behind a blank.
 fn request_version(line: &[u8]) -> Option<usize> {
     let at = line.len().checked_sub(VERSION)?;
     line.get(..at).is_some_and(|rest| rest.ends_with(b" ")).then_some(at)
@@ -223,7 +224,7 @@ fn response_facts(
     Ok(ResponseFacts { bytes, status, framing, keeps })
 }
 
-/// What the fields of one head say together.
+/// The fields of one head that matter to framing and the connection, taken together.
 #[derive(Debug, Default)]
 struct HeadFields {
     chunked: bool,

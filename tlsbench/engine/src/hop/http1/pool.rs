@@ -16,7 +16,7 @@ impl Pool {
         Self { idle: Mutex::new(Vec::new()), max }
     }
 
-    /// Whether connections are kept at all.
+    /// Returns whether connections are kept at all.
     pub(in crate::hop) fn keeps(&self) -> bool {
         self.max > 0
     }

@@ -9,14 +9,14 @@ use super::head::{BadHead, RequestFacts, ResponseFacts};
 use crate::hop::proxy_protocol::Addresses;
 use crate::http1::{FieldKind, Framing, is_host, options};
 
-/// What one client's requests get on their way.
+/// The changes that one client's requests get on their way.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::hop) struct Rewrite {
     pub(in crate::hop) forwarded: Forwarded,
     pub(in crate::hop) addresses: Addresses,
-    /// Whether the client speaks TLS with us.
+    /// True if the client speaks TLS with us.
     pub(in crate::hop) tls: bool,
-    /// Whether the next hop is to close after its response.
+    /// True if the next hop is to close after its response.
     pub(in crate::hop) closes: bool,
 }
 

@@ -18,18 +18,19 @@ use crate::http1::{
 #[derive(Debug)]
 pub(in crate::hop) struct Transfer {
     decoder: BodyDecoder,
-    /// Whether the body leaves in chunks; otherwise it leaves as it is.
+    /// True if the body leaves in chunks; otherwise it leaves as it is.
     chunks: bool,
-    /// What is to be written first: the head, and what a body gets besides its data.
+    /// Bytes that are to be written first: the head, and what a body gets besides its data.
     out: Vec<u8>,
     written: usize,
     /// Bytes that the other side took so far.
     moved: u64,
     /// Bytes at the front of the source's buffer that are to be written as they are.
     direct: usize,
-    /// Whether the end of the body was read.
+    /// True if the end of the body was read.
     done: bool,
-    /// Whether nothing of it is left in what carries the connection: TLS keeps what the socket did not take.
+    /// True if nothing of it is left in what carries the connection: TLS keeps what the socket did
+    /// not take.
     flushed: bool,
 }
 
@@ -42,13 +43,13 @@ pub(in crate::hop) trait RequestSource {
         to: &mut Stream,
     ) -> Poll<Result<(), TransferError>>;
 
-    /// Whether everything has left.
+    /// Returns whether everything has left.
     fn is_sent(&self) -> bool;
 
     /// Bytes that have left so far.
     fn moved(&self) -> u64;
 
-    /// Whether it is the client's turn: all that came of the request has left.
+    /// Returns whether it is the client's turn: all that came of the request has left.
     fn is_starved(&self) -> bool;
 
     /// Ready once the client has given the request up. `sends` says that the request still goes on,
@@ -61,7 +62,7 @@ pub(in crate::hop) struct ClientRequest<'c> {
     pub(in crate::hop) transfer: &'c mut Transfer,
     pub(in crate::hop) client: &'c mut Conn,
     pub(in crate::hop) count: &'c Counter,
-    /// Whether the client waits for leave to send its body.
+    /// True if the client waits for leave to send its body.
     pub(in crate::hop) waits: bool,
 }
 
@@ -91,22 +92,22 @@ impl RequestSource for ClientRequest<'_> {
     }
 }
 
-/// Why a message did not arrive.
+/// The reason why a message did not arrive.
 #[derive(Debug, Error)]
 pub(in crate::hop) enum TransferError {
     /// The other side does not take it.
     #[error("cannot write")]
     Sink {
-        /// What failed.
+        /// The cause.
         source: io::Error,
     },
     /// The body is malformed.
     #[error("cannot read the body")]
     Body {
-        /// What is wrong.
+        /// The cause.
         source: BadChunk,
     },
-    /// It ended too early.
+    /// The message ended too early.
     #[error("the message is cut short")]
     Cut,
     /// The client has given it up.
@@ -132,7 +133,7 @@ impl Transfer {
         }
     }
 
-    /// Whether everything has left.
+    /// Returns whether everything has left.
     pub(in crate::hop) fn is_done(&self) -> bool {
         self.flushed
     }
@@ -142,7 +143,7 @@ impl Transfer {
         self.moved
     }
 
-    /// Whether all that came of it has left.
+    /// Returns whether all that came of it has left.
     fn is_empty(&self) -> bool {
         self.out.is_empty() && self.direct == 0
     }

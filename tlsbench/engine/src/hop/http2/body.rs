@@ -22,7 +22,7 @@ use crate::http1::{BodyDecoder, BodyPiece, ChunkRules, Framing, put_chunk, put_l
 pub(in crate::hop) struct Upload<'u> {
     body: RecvStream,
     chunks: bool,
-    /// What is to be written: the head, then what came of the body.
+    /// Bytes that are to be written: the head, then what came of the body.
     out: Vec<u8>,
     written: usize,
     /// Bytes of the client's window that are given back when `out` has left.
@@ -30,7 +30,7 @@ pub(in crate::hop) struct Upload<'u> {
     /// Bytes that have left so far.
     moved: u64,
     done: bool,
-    /// Whether nothing of it is left in what carries the connection.
+    /// True if nothing of it is left in what carries the connection.
     flushed: bool,
     count: &'u Counter,
     watch: &'u StreamMonitor,
@@ -147,7 +147,7 @@ impl Upload<'_> {
         }
     }
 
-    /// Whether everything has left.
+    /// Returns whether everything has left.
     pub(in crate::hop) fn is_sent(&self) -> bool {
         self.flushed
     }

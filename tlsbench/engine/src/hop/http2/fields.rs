@@ -8,7 +8,8 @@ use crate::hop::http1::head::{BadHead, RequestFacts};
 use crate::hop::http1::rewrite::{Rewrite, put_request};
 use crate::http1::{FieldKind, Framing, is_host, options};
 
-/// Writes a request as HTTP/1.1 has it. `h2` has checked that nothing of a connection's own is in it.
+/// Writes a request as HTTP/1.1 has it. `h2` has checked that nothing of a connection's own is in
+/// it.
 ///
 /// # Errors
 /// Fails when it is none that a reverse proxy serves.
@@ -67,8 +68,8 @@ pub(in crate::hop) fn put_head(
     Ok(facts)
 }
 
-/// Cookies that come in several fields, as one (RFC 9113, section 8.2.3). `None` if there is nothing to
-/// join.
+/// Cookies that come in several fields, as one (RFC 9113, section 8.2.3). `None` if there is
+/// nothing to join.
 fn cookies(fields: &HeaderMap) -> Option<Vec<u8>> {
     let cookies = fields.get_all(http::header::COOKIE);
     cookies.iter().nth(1)?;

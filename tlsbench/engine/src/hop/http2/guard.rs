@@ -1,5 +1,5 @@
-//! What the crate `h2` leaves to whoever uses it: floods of frames that cost their sender nothing,
-//! pseudo header fields in trailers, and how many requests of a connection are under way.
+//! Checks that the crate `h2` leaves to whoever uses it: floods of frames that cost their sender
+//! nothing, pseudo header fields in trailers, and how many requests of a connection are under way.
 //!
 //! Frames are looked at and never changed. `h2` judges all else.
 
@@ -27,7 +27,7 @@ pub(in crate::hop) struct Guard {
     drained: usize,
 }
 
-/// What the tasks of one connection know of each other.
+/// State that the tasks of one connection share.
 #[derive(Debug, Default)]
 pub(in crate::hop) struct StreamMonitor {
     flooded: AtomicBool,
@@ -55,7 +55,7 @@ impl StreamMonitor {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Whether the client has sent more than it had reason to.
+    /// Returns whether the client has sent more than it had reason to.
     pub(in crate::hop) fn is_flooded(&self) -> bool {
         self.flooded.load(Ordering::Relaxed)
     }
@@ -69,7 +69,7 @@ impl StreamMonitor {
         malformed.push(stream);
     }
 
-    /// Whether the trailers of a stream hold what trailers may not.
+    /// Returns whether the trailers of a stream hold what trailers may not.
     pub(in crate::hop) fn is_malformed(&self, stream: u32) -> bool {
         let mut malformed = self.malformed.lock().unwrap_or_else(PoisonError::into_inner);
         let at = malformed.iter().position(|&other| other == stream);
@@ -165,8 +165,8 @@ impl FloodBudget {
     }
 }
 
-/// The header blocks of a client, of which those of trailers are judged (RFC 9113, section 8.1). All
-/// are decompressed, for what a block means depends on those before it.
+/// The header blocks of a client, of which those of trailers are judged (RFC 9113, section 8.1).
+/// All are decompressed, for what a block means depends on those before it.
 struct HeaderBlocks {
     /// `None` once it is out of step with the client's.
     decoder: Option<HpackDecoder>,
@@ -337,7 +337,8 @@ impl AsyncWrite for Guard {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-        // To close with bytes unread would reset the connection, and the client might never read why.
+        // To close with bytes unread would reset the connection, and the client might never read
+        // why.
         while this.watch.is_flooded() && this.drained < DRAIN_MAX {
             let mut scratch = [0; 4 << 10];
             let mut read = ReadBuf::new(&mut scratch);
@@ -353,12 +354,12 @@ impl AsyncWrite for Guard {
 
 /// Frames that a connection may begin with: as many as Envoy and h2 allow of any kind.
 const FRAMES_MAX: u32 = 10_000;
-/// For each stream: its window, its priority, and its reset.
+/// Frames for each stream: its window, its priority, and its reset.
 const PER_STREAM: u32 = 10;
-/// For each DATA frame of ours: the window of its stream, that of the connection, and a PING, by which
-/// clients measure the path.
+/// Frames for each DATA frame of ours: the window of its stream, that of the connection, and a
+/// PING, by which clients measure the path.
 const PER_DATA: u32 = 3;
-/// For each second: what keeps a connection alive.
+/// Frames for each second, which keep a connection alive.
 const PER_SECOND: u32 = 100;
 /// 256 KiB of a header block, 8 times what we say we take.
 const BLOCK_MAX: usize = 256 << 10;
@@ -366,7 +367,7 @@ const BLOCK_MAX: usize = 256 << 10;
 const MALFORMED_MAX: usize = 512;
 /// 1 MiB: what may be under way.
 const DRAIN_MAX: usize = 1 << 20;
-/// What stands before a block with priority.
+/// Bytes of the priority before a block.
 const PRIORITY: usize = 5;
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 
 use crate::wire::http2::frame;
 
-/// Where in the frames of a direction the next byte is.
+/// The position of the next byte within the frames of one direction.
 #[derive(Debug)]
 pub(super) struct FrameScanner {
     header: [u8; frame::HEADER],
     have: usize,
     /// Bytes of the payload that are still to come.
     left: usize,
-    /// Whether they are a frame's.
+    /// True if they are a frame's.
     is_frame: bool,
 }
 

@@ -67,13 +67,13 @@ pub(in crate::hop) async fn serve(
     }
 }
 
-/// What a connection brings.
+/// The next event of a connection.
 #[expect(
     clippy::large_enum_variant,
     reason = "there is one at a time, and a box would be an allocation for each request"
 )]
 enum ConnectionEvent {
-    /// It is over.
+    /// The connection is over.
     End,
     /// The client sends far more than it has reason to.
     Flood,
@@ -159,7 +159,7 @@ async fn answer(
 /// waits here stays bounded.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
-/// As browsers and h2load expect; nginx has 128.
+/// Streams at a time, as browsers and h2load expect; nginx has 128.
 const STREAMS_MAX: u32 = 256;
-/// What `h2` keeps of a stream that the client does not take yet.
+/// Bytes that `h2` keeps of a stream that the client does not take yet.
 const SEND_BUFFER: usize = 256 << 10;

@@ -29,7 +29,7 @@ pub(super) struct Delayed {
     queued_bytes: usize,
     moved: u64,
     timer: AsyncFd<OwnedFd>,
-    /// What the timer is set to.
+    /// The time that the timer is set to.
     set: Option<Nanos>,
     read_end: bool,
     ended: bool,
@@ -38,7 +38,7 @@ pub(super) struct Delayed {
 #[derive(Debug)]
 struct Waiting {
     due: Nanos,
-    /// Nothing stands for the end.
+    /// The bytes; empty for the end.
     data: Vec<u8>,
     taken: usize,
 }

@@ -1,4 +1,5 @@
-//! Pipes that bytes go through without being copied to the process, kept for the next that needs one.
+//! Pipes that bytes go through without being copied to the process, kept for the next that needs
+//! one.
 
 use std::cell::RefCell;
 use std::io;
@@ -11,9 +12,9 @@ use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 pub(super) struct Pipe {
     pub(super) out: OwnedFd,
     pub(super) into: OwnedFd,
-    /// How much it can hold.
+    /// Bytes that it can hold.
     pub(super) bytes: usize,
-    /// How much it holds.
+    /// Bytes that it holds.
     pub(super) holds: usize,
 }
 

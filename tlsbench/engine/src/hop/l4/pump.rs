@@ -29,7 +29,7 @@ pub(super) trait Direction {
         count: &Counter,
     ) -> Poll<io::Result<()>>;
 
-    /// How many bytes were read or written so far.
+    /// Returns the number of bytes were read or written so far.
     fn moved(&self) -> u64;
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Pump {
     taken: usize,
     /// A pipe through the kernel, while it holds bytes that the other side did not take yet.
     pipe: Option<Pipe>,
-    /// How many more small pieces may come until bytes are copied again; bulk while there are any.
+    /// Small pieces that may still come until bytes are copied again; bulk while there are any.
     bulk: u8,
     moved: u64,
     state: PumpState,
@@ -110,7 +110,7 @@ impl Direction for Pump {
 }
 
 impl Pump {
-    /// Whether what was read before has left.
+    /// Returns whether what was read before has left.
     fn poll_empty(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<io::Result<()>> {
         while let Some(rest) = self.waiting.get(self.taken..).filter(|rest| !rest.is_empty()) {
             let written = ready!(Pin::new(&mut *to).poll_write(cx, rest))?;
@@ -222,19 +222,19 @@ fn poll_io(
 }
 
 thread_local! {
-    /// What is read is written on or kept elsewhere before anything else is read, so all
-    /// connections of a thread can share it.
+    /// A buffer for all connections of the thread: what is read is written on or kept elsewhere
+    /// before anything else is read, so all connections of a thread can share it.
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER_BYTES]);
 }
 
 /// 256 KiB: a system call is then 1 to 2 % of the copying that it does, and the buffer still fits a
 /// core's cache of the second level.
 const BUFFER_BYTES: usize = 256 << 10;
-/// What comes in pieces of 32 KiB goes on without being copied: a pair of splices costs as much as
+/// Pieces from this size on, 32 KiB, go on without being copied: a pair of splices costs as much as
 /// copying that does.
 const BULK_MIN: usize = 32 << 10;
-/// So many smaller pieces in a row end that. Heads and last pieces of responses do not, even where each
-/// is followed by a long body.
+/// Smaller pieces in a row that end that. Heads and last pieces of responses do not, even where
+/// each is followed by a long body.
 const SMALL_MAX: u8 = 8;
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 

@@ -32,7 +32,7 @@ async fn send(to: &mut WriteHalf<Peer>, head: &str, seed: u64, bytes: u64, chunk
     to.flush().await.unwrap();
 }
 
-/// Where a message comes from, with what was read of it and not used yet.
+/// A peer's read half, with what was read of it and not used yet.
 type Incoming<'p> = tokio::io::BufReader<&'p mut ReadHalf<Peer>>;
 
 /// Reads a message's head; its body is what comes next.
@@ -162,8 +162,8 @@ fn a_proxy_with_certificates_on_both_sides_loses_none_either() {
     });
 }
 
-/// What TLS could not hand to the socket yet when the response came must leave all the same: of some
-/// lengths it is the end of the request and nothing else.
+/// Bytes that TLS could not hand to the socket when the response came must leave all the same: of
+/// some lengths it is the end of the request and nothing else.
 #[test]
 fn the_end_of_a_request_leaves_after_a_response_that_came_before_it() {
     let pki = Pki::new();
@@ -219,7 +219,8 @@ fn the_end_of_a_request_leaves_after_a_response_that_came_before_it() {
     });
 }
 
-/// In steps that are shorter than what TLS keeps, up to 4.7 MiB: more than sockets of loopback keep.
+/// Lengths in steps that are shorter than what TLS keeps, up to 4.7 MiB: more than sockets of
+/// loopback keep.
 const LENGTHS: usize = 100;
 const STEP: usize = 48 << 10;
 /// A megabyte takes a millisecond.

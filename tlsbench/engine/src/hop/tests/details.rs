@@ -21,7 +21,8 @@ async fn read_until(peer: &mut Peer, end: &str) -> String {
     String::from_utf8(seen).unwrap()
 }
 
-/// What the next hop is asked, and what it answers, when a client says this.
+/// Returns what the next hop is asked when a client says this, and what the client gets when the
+/// next hop answers that.
 async fn exchange(said: &str, answer: &[u8], end: &str) -> (String, String, SocketAddr) {
     let (listener, to) = listen().await;
     let hop = start(&hop(HopKind::Http, to));

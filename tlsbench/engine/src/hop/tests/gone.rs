@@ -89,7 +89,8 @@ fn a_client_that_leaves_within_a_response_takes_it_with_it() {
     });
 }
 
-/// As nginx, Envoy and Go have it: an end of what a client says is not told apart from its leaving.
+/// Behaviour as of nginx, Envoy and Go: an end of what a client says is not told apart from its
+/// leaving.
 #[test]
 fn a_client_that_ends_its_half_has_given_its_request_up() {
     run(async {
@@ -105,7 +106,7 @@ fn a_client_that_ends_its_half_has_given_its_request_up() {
     });
 }
 
-/// What comes while a response is waited for is watched, and not lost.
+/// Bytes that come while a response is waited for are watched, and not lost.
 #[test]
 fn a_request_that_comes_while_another_waits_is_answered_after_it() {
     run(async {

@@ -36,7 +36,7 @@ async fn with(kind: HopKind, limits: Limits) -> (HopServer, TcpListener) {
     (HopServer::start_within(&hop, limits).unwrap(), listener)
 }
 
-/// What comes until a connection ends, whichever way it does.
+/// Reads until a connection ends, whichever way it does.
 async fn rest(mut peer: Peer) -> String {
     let mut seen = Vec::new();
     let _ = peer.read_to_end(&mut seen).await;

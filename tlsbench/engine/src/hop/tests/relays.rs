@@ -41,7 +41,8 @@ async fn exchange(peer: Peer, out: (u64, u64), input: (u64, u64), seed: u64) {
     join!(sending, receiving);
 }
 
-/// Moves bytes both ways through a hop, which end at different times: first one half, then the other.
+/// Moves bytes both ways through a hop, which end at different times: first one half, then the
+/// other.
 async fn move_all(
     hop: &HopServer,
     listener: &TcpListener,
@@ -228,7 +229,7 @@ fn hold_back(delay: Nanos, held_max: u64) {
     });
 }
 
-/// What the kernel holds for two connections, and a pipe with a buffer of ours.
+/// Bytes that the kernel holds for two connections, and a pipe with a buffer of ours.
 fn held_max() -> u64 {
     let largest = |name| {
         let text = std::fs::read_to_string(format!("/proc/sys/net/ipv4/tcp_{name}")).unwrap();

@@ -4,7 +4,7 @@ use super::*;
 use crate::http1::limits::STRICT_LINE_MAX;
 use crate::http1::{put_chunk, put_last_chunk};
 
-/// What a body comes to when it is read in pieces of these lengths: its data, and what is left.
+/// Reads a body in pieces of these lengths; returns its data, and the bytes that are left.
 fn read_pieces(
     framing: Framing,
     input: &[u8],

@@ -1,5 +1,6 @@
-//! A world without sockets: its clock goes on only while the loop waits, from one thing that happens
-//! to the next, and what a server does is a script. So every latency is known to the nanosecond.
+//! A world without sockets: its clock goes on only while the loop waits, from one thing that
+//! happens to the next, and what a server does is a script. So every latency is known to the
+//! nanosecond.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -14,34 +15,34 @@ use tlsbench_core::units::Nanos;
 use crate::load::{ConnectionId, Io, Wake};
 use crate::session::{Connection, Route, Step, StepContext};
 
-/// What the world is like.
+/// The script of a world.
 pub(super) struct Script {
-    /// What the generator itself spends on beginning a connection.
+    /// The time that the generator itself spends on beginning a connection.
     pub(super) dial: Nanos,
-    /// From there until it stands.
+    /// The time from there until the connection stands.
     pub(super) connect: Nanos,
-    /// What comes of a request that is made at a moment.
+    /// The outcome of a request that is made at a moment.
     pub(super) serve: Box<dyn FnMut(Nanos) -> Served>,
-    /// From the end of a connection's last response until the server has closed it.
+    /// The time from the end of a connection's last response until the server has closed it.
     pub(super) close: Nanos,
-    /// When the generator's process does not run, though something happens.
+    /// The time when the generator's process does not run, though something happens.
     pub(super) suspended: std::ops::Range<Nanos>,
 }
 
-/// What comes of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Served {
-    /// Its response ends then.
+    /// The response ends then.
     At(Nanos),
-    /// Its response ends then, and the connection with it.
+    /// The response ends then, and the connection with it.
     Last(Nanos),
-    /// Its response ends then, and is not what was asked for.
+    /// The response ends then, and is not what was asked for.
     Wrong(Nanos, Failure),
     /// The connection breaks then.
     Broken(Nanos, Failure),
     /// The connection ends then, and the server has not taken the request.
     Untaken(Nanos),
-    /// Nothing.
+    /// No answer at all.
     Never,
 }
 
@@ -73,7 +74,8 @@ pub(super) struct FakeWorld {
 struct World {
     script: Script,
     now: Nanos,
-    /// What is to happen to connections: when, in which order of those at one time, and to which.
+    /// Events of connections to come: when, in which order of those at one time, and of which
+    /// connection.
     coming: BinaryHeap<Reverse<(Nanos, u64, u32, u32)>>,
     order: u64,
     pace: Option<Nanos>,
@@ -189,7 +191,7 @@ pub(super) struct FakeConnection {
     world: Option<Rc<RefCell<World>>>,
     name: ConnectionId,
     stage: Stage,
-    /// When the stage began.
+    /// The time when the stage began.
     since: Nanos,
     moment: Nanos,
     deadline: Nanos,
@@ -361,6 +363,6 @@ impl Connection for FakeConnection {
 }
 
 const NEVER: Nanos = Nanos(u64::MAX);
-/// What sockets tick by, and how long they wait for a response.
+/// The interval of ticks, and the wait for a response.
 const TICK: Nanos = Nanos::from_millis(10);
 const PATIENCE: Nanos = Nanos::from_millis(30_000);

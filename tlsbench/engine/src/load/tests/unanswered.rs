@@ -52,7 +52,7 @@ fn a_loop_that_gives_up_what_takes_too_long_loses_no_connection_to_it() {
     assert_eq!(unanswered.operations, 0);
 }
 
-/// How many operations were late at each look, once each.
+/// The number of operations were late at each look, once each.
 struct Late(Vec<u64>);
 
 impl Monitor for Late {
@@ -78,7 +78,8 @@ fn operations_that_are_late_are_counted_from_their_intended_start_and_outside_of
         load.run(&mut late).unwrap();
         (late.0, load.now - START)
     };
-    // The 150th request is the first of the round that hangs, and the 250th, made at 2,490 ms, ends it.
+    // The 150th request is the first of the round that hangs, and the 250th, made at 2,490 ms, ends
+    // it.
     let (late, ended) = seen(&plan);
     assert_eq!(late, [0, 1, 2, 3]);
     assert!((ms(2_590)..=ms(2_610)).contains(&ended), "{ended}");

@@ -9,7 +9,7 @@ use super::*;
 /// CPU time per line.
 const BURN: Nanos = Nanos(4_000_000);
 
-/// Not a test: the stub, which the tests start as a process of its own.
+/// A stub and not a test: the tests start it as a process of its own.
 #[test]
 #[ignore = "the stub that the other tests start"]
 fn stub() {

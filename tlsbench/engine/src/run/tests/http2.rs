@@ -19,7 +19,7 @@ fn scripted(script: Script) -> TestServer {
     answering(Answer::Http2(script))
 }
 
-/// What comes of 120 requests, 8 at a time on one connection, when each is answered so.
+/// Runs 120 requests, 8 at a time on one connection, each answered like this.
 fn answered(each: &'static [u8]) -> Tally {
     let server = scripted(Script { each, ..Script::plain() });
     let mut scenario = with(server.address(), Scheme::Http, 8);

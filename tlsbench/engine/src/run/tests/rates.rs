@@ -41,8 +41,8 @@ fn a_stall_is_seen_by_the_corrected_series_and_not_by_the_other() {
     scenario.timing.rounds = NonZeroU32::MIN;
     let tally = measure(&scenario, None);
     assert_eq!((tally.succeeded, tally.missed), (1_500, 0), "{:?}", tally.failed);
-    // How much less the others are is a matter of the machine's speed, and exact with the clock of a
-    // simulation, in `drive::tests`.
+    // How much less the others are is a matter of the machine's speed, and exact with the clock of
+    // a simulation, in `drive::tests`.
     let at = |phase, quantile| tally.histogram(phase).value_at_quantile(quantile);
     let p99 = |phase| at(phase, 0.99);
     assert!(p99(Phase::Corrected) > 900_000_000, "{}", p99(Phase::Corrected));

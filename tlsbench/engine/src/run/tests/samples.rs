@@ -10,7 +10,7 @@ use super::*;
 use crate::load::{ConnectionId, Io, Wake};
 use crate::session::{Connection, Route, Session, Step, StepContext};
 
-/// When requests were made, in that order, and when their responses ended.
+/// The times of requests, in order, and those of the ends of their responses.
 type Samples = Rc<RefCell<Vec<(Nanos, Option<Nanos>)>>>;
 
 /// Sockets, and somebody who listens.
@@ -143,7 +143,7 @@ impl Connection for Noted {
     }
 }
 
-/// What one shard measured in its only round, when the load began, and what was overheard.
+/// Returns the tally of a shard's only round, when the load began, and what was overheard.
 fn overheard(
     scenario: &Scenario,
     lab: Option<&Lab>,
@@ -159,7 +159,7 @@ fn overheard(
     (kept.0, begin, samples)
 }
 
-/// Whether each quantile of a series is that of the samples, to three digits.
+/// Returns whether each quantile of a series is that of the samples, to three digits.
 #[track_caller]
 fn assert_same(tally: &Tally, phase: Phase, mut samples: Vec<Nanos>) {
     let series = tally.histogram(phase);

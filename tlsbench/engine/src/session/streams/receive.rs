@@ -1,4 +1,4 @@
-//! What the server sends, frame by frame.
+//! Frames of the server, applied to the connection's streams.
 
 use tlsbench_core::tally::{Detail, ErrorCode, Failed, Failure, Reason};
 

@@ -1,4 +1,4 @@
-//! What a server on a script cannot easily show: windows, floods, places and patience.
+//! Situations that a server on a script cannot easily show: windows, floods, slots and timeouts.
 
 use tlsbench_core::scenario::{Protocol, Request, Scheme, Target, Timeout};
 use tlsbench_core::tally::Detail;
@@ -41,7 +41,7 @@ fn feed(streams: &mut Streams, bytes: &[u8]) {
     assert_eq!(streams.push(bytes), Ok(None));
 }
 
-/// What goes out.
+/// Returns what goes out.
 fn sent(streams: &mut Streams, body: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     loop {
@@ -236,7 +236,7 @@ fn a_server_that_asks_and_does_not_read_is_left() {
 /// Writes a frame.
 type Put = Box<dyn Fn(&mut Vec<u8>)>;
 
-/// How many of these frames end the connection, each of whose answers is read, and by what.
+/// Returns how many of these frames end the connection, if each answer is read, and by which fault.
 fn taken(
     streams: &mut Streams,
     body: &[u8],
@@ -306,7 +306,8 @@ fn requests_their_bodies_and_time_let_a_server_send_more_frames() {
         frame::put(frame::PING, 0, 0, &[7; 8], out);
         frame::put_window(0, 1, out);
     };
-    // Eight frames beside the head of each response, five times as many as a connection begins with.
+    // Eight frames beside the head of each response, five times as many as a connection begins
+    // with.
     let mut one = streams(1, &[]);
     for id in (1..12_500).step_by(2) {
         one.request_since(&form(0), Nanos(0), Nanos(0));

@@ -1,5 +1,5 @@
-//! How many frames that carry no response a server may send: requests, request bodies and time earn
-//! them, so that the work for a connection is bounded by what was asked of it.
+//! The number of frames that carry no response a server may send: requests, request bodies and time
+//! earn them, so that the work for a connection is bounded by what was asked of it.
 
 use super::Fault;
 use super::frame::{self, Header};
@@ -39,8 +39,8 @@ impl FrameBudget {
 
 /// Frames for each request: its head, trailers, informational responses, its windows and its reset.
 pub(crate) const PER_REQUEST: u32 = 10;
-/// Bytes of a request's body for each frame: servers give windows back with every read of a handler,
-/// which may have a buffer as small as that.
+/// Bytes of a request's body for each frame: servers give windows back with every read of a
+/// handler, which may have a buffer as small as that.
 pub(crate) const BYTES_PER_FRAME: usize = 64;
 /// Frames for each second: what keeps a connection alive and measures its path.
 pub(crate) const PER_SECOND: u32 = 100;

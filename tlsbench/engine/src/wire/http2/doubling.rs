@@ -1,5 +1,5 @@
-//! The readers of what servers send, on inputs that double: the work grows with them and no faster, or
-//! a stated limit refuses them. Each input comes in one piece, and byte by byte.
+//! The readers of what servers send, on inputs that double: the work grows with them and no faster,
+//! or a stated limit refuses them. Each input comes in one piece, and byte by byte.
 //!
 //! Work is CPU time of the thread, so that a busy machine does not count. Four doublings may cost
 //! three times their share: what is quadratic costs sixteen times it.
@@ -36,7 +36,7 @@ pub(crate) fn grows_linearly(
     assert!(sixteen <= most, "{name}: {one:?} became {sixteen:?}, of {} bytes", large.len());
 }
 
-/// What is read faster than that at its full size is no burden, and too short to compare.
+/// A full-size input that is read faster than this is no burden, and too short to compare.
 const NOISE: Duration = Duration::from_millis(20);
 
 fn read_response(pieces: usize) -> impl Fn(&[u8]) {

@@ -24,7 +24,7 @@ impl Header {
         }
     }
 
-    /// Whether it bears a flag.
+    /// Returns whether it bears a flag.
     pub(crate) const fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
@@ -69,7 +69,7 @@ pub(crate) fn put_goaway(code: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&code.to_be_bytes());
 }
 
-/// What a client says first.
+/// The client's connection preface.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(crate) const DATA: u8 = 0x0;
@@ -83,15 +83,15 @@ pub(crate) const GOAWAY: u8 = 0x7;
 pub(crate) const WINDOW_UPDATE: u8 = 0x8;
 pub(crate) const CONTINUATION: u8 = 0x9;
 
-/// Of SETTINGS and PING.
+/// The flag of SETTINGS and PING.
 pub(crate) const ACK: u8 = 0x1;
-/// Of DATA and HEADERS.
+/// The flag of DATA and HEADERS.
 pub(crate) const END_STREAM: u8 = 0x1;
-/// Of HEADERS and CONTINUATION.
+/// The flag of HEADERS and CONTINUATION.
 pub(crate) const END_HEADERS: u8 = 0x4;
-/// Of DATA and HEADERS.
+/// The flag of DATA and HEADERS.
 pub(crate) const PADDED: u8 = 0x8;
-/// Of HEADERS: 5 bytes of what is no longer used stand before the block.
+/// The flag of HEADERS: 5 bytes of what is no longer used stand before the block.
 pub(crate) const WITH_PRIORITY: u8 = 0x20;
 
 pub(crate) const HEADER_TABLE_SIZE: u16 = 0x1;
@@ -112,7 +112,7 @@ pub(crate) const CANCEL: u32 = 0x8;
 pub(crate) const HEADER: usize = 9;
 /// Bytes of one setting.
 pub(crate) const SETTING: usize = 6;
-/// What every endpoint takes of a payload, and all that we take (SETTINGS_MAX_FRAME_SIZE).
+/// The payload that every endpoint takes, and all that we take (SETTINGS_MAX_FRAME_SIZE).
 pub(crate) const PAYLOAD_MAX: usize = 16_384;
 /// The largest stream, and the largest window: 31 bits.
 pub(crate) const STREAM_MAX: u32 = 0x7fff_ffff;

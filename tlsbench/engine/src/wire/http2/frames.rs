@@ -4,14 +4,14 @@ use super::budget::FrameBudget;
 use super::frame::{self, Header};
 use super::{BLOCK_MAX, Fault};
 
-/// What came.
+/// The next part of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FramePiece<'p> {
     /// A whole header block, however many frames it came in.
     Block {
         /// The stream.
         stream: u32,
-        /// Whether the stream ends with it.
+        /// True if the stream ends with it.
         end: bool,
         /// HPACK.
         block: &'p [u8],
@@ -24,7 +24,7 @@ pub(crate) enum FramePiece<'p> {
         data: u32,
         /// Bytes by which the windows shrink: padding as well.
         flow: u32,
-        /// Whether the stream ends with it.
+        /// True if the stream ends with it.
         end: bool,
     },
     /// A whole frame of another type.
@@ -50,7 +50,7 @@ pub(crate) struct Frames {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Data(Data),
-    /// At the length of the padding.
+    /// The length of the padding.
     DataBegin(Header),
     Header,
     Payload(Header),
@@ -187,7 +187,7 @@ impl Frames {
         Some(Header::parse(self.header))
     }
 
-    /// What a frame's header allows to follow.
+    /// Returns the state that a frame's header leads to.
     fn enter(&mut self, header: Header) -> Result<At, Fault> {
         if header.length > frame::PAYLOAD_MAX {
             return Err(Fault::FrameSize);
@@ -252,7 +252,7 @@ fn finish(header: Header, payload: &[u8]) -> Result<FramePiece<'_>, Fault> {
     Ok(FramePiece::Block { stream, end, block: fragment(header, payload)? })
 }
 
-/// What a HEADERS frame holds of a block.
+/// Returns the part of a block that a HEADERS frame holds.
 fn fragment(header: Header, payload: &[u8]) -> Result<&[u8], Fault> {
     let mut rest = payload;
     let mut padding = 0;
@@ -276,7 +276,7 @@ mod tests {
 
     use super::*;
 
-    /// What came, put together: data by stream, blocks, other frames.
+    /// The input put together: data by stream, blocks, other frames.
     #[derive(Debug, Default, PartialEq, Eq)]
     struct Came {
         data: Vec<(u32, u32, u32, bool)>,

@@ -51,7 +51,8 @@ fn flush(data: &mut Vec<(u32, u32, u32, bool)>, seen: &mut Vec<String>) {
     seen.extend(sum.map(|sum| format!("{sum:?}")));
 }
 
-/// Header blocks of one connection: the first byte of each is its length. No panic, whatever is in them.
+/// Header blocks of one connection: the first byte of each is its length. No panic, whatever is in
+/// them.
 pub fn hpack(mut input: &[u8]) {
     let mut decoder = HpackDecoder::new();
     while let Some((&length, rest)) = input.split_first() {

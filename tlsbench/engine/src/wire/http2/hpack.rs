@@ -13,14 +13,15 @@ pub(super) mod fuzzing;
 
 pub(super) use put::{Indexing, dynamic, put_field, put_indexed, put_table_size};
 
-/// What a header block of a response says.
+/// The head that a block of a response decodes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DecodedHead {
     /// `:status`.
     pub(crate) status: Option<u16>,
     /// `content-length`.
     pub(crate) length: Option<u64>,
-    /// It is no part of a response, though it could be decompressed (RFC 9113, section 8.1.1).
+    /// True if it is no head of a response, though it could be decompressed (RFC 9113, section
+    /// 8.1.1).
     pub(crate) malformed: bool,
 }
 
@@ -47,7 +48,7 @@ struct Entry {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum KnownName {
-    /// Of a request, of another protocol, or none at all.
+    /// A pseudo header field of a request or of another protocol, or an unknown one.
     Bad,
     Length,
     Other,
@@ -198,9 +199,9 @@ impl Entry {
 struct Text {
     length: usize,
     begin: [u8; TEXT],
-    /// It holds what no name may: capitals, control characters, a colon within.
+    /// True if it holds what no name may: capitals, control characters, a colon within.
     no_name: bool,
-    /// It holds what no value may.
+    /// True if it holds what no value may.
     no_value: bool,
 }
 
@@ -298,7 +299,7 @@ fn integer(input: &mut &[u8], prefix: u32) -> Result<usize, Fault> {
     Ok(value)
 }
 
-/// What an entry counts besides its texts (section 4.1).
+/// Bytes that an entry counts besides its texts (section 4.1).
 const OVERHEAD: usize = 32;
 /// The default, which we leave as it is (SETTINGS_HEADER_TABLE_SIZE).
 const TABLE_MAX: usize = 4_096;

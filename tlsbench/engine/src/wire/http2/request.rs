@@ -17,7 +17,7 @@ pub(crate) struct RequestTemplate {
     again: Box<[u8]>,
     /// The one that does without the table.
     plain: Box<[u8]>,
-    /// What its fields take of the table.
+    /// Bytes of the server's table that its fields take.
     kept: usize,
     /// The body.
     pub(crate) body: Box<[u8]>,
@@ -126,7 +126,7 @@ impl RequestTemplate {
     }
 }
 
-/// What the server's table holds of our request.
+/// The state of the server's table with respect to our request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dictionary {
     state: TableState,
@@ -140,7 +140,7 @@ pub(crate) struct Dictionary {
 enum TableState {
     Empty,
     Filled,
-    /// What it holds is not known any more, and not used.
+    /// Unknown, and not used any more.
     Lost,
 }
 
@@ -166,9 +166,9 @@ fn indexing(name: &str) -> Indexing {
     }
 }
 
-/// What the server's table holds before it says otherwise (SETTINGS_HEADER_TABLE_SIZE).
+/// The size of the server's table before it says otherwise (SETTINGS_HEADER_TABLE_SIZE).
 const TABLE_DEFAULT: usize = 4_096;
-/// What a field counts besides its texts (RFC 7541, section 4.1).
+/// Bytes that a field counts besides its texts (RFC 7541, section 4.1).
 const FIELD_OVERHEAD: usize = 32;
 
 #[cfg(test)]

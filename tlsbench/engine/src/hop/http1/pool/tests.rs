@@ -29,8 +29,8 @@ async fn pool_of(conn: Conn) -> Pool {
     pool
 }
 
-/// Pools of one connection each, with the next hop's end while it is open: what it says before it is
-/// asked would be taken for the response to the next request, and what it ended carries none.
+/// Pools of one connection each, with the next hop's end while it is open: what it says before it
+/// is asked would be taken for the response to the next request, and what it ended carries none.
 async fn dead() -> [(Pool, Option<TcpStream>); 2] {
     let (spoken, mut peer) = connected().await;
     peer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();

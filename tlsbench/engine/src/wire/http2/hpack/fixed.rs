@@ -13,7 +13,7 @@ pub(super) fn find(name: &str, value: &str) -> Option<(usize, bool)> {
     exact.map(|at| (at + 1, true)).or_else(|| named().map(|at| (at + 1, false)))
 }
 
-/// How many fields there are.
+/// The number of fields there are.
 pub(super) const FIELDS: usize = STATIC.len();
 
 #[rustfmt::skip]

@@ -83,13 +83,14 @@ struct Row {
     begin: u32,
     /// 0 stands for 2^32.
     end: u32,
-    /// Where their symbols begin in [`SORTED`].
+    /// The index of their first symbol in [`SORTED`].
     first: u16,
 }
 
 /// Each symbol's code and its length.
 const CODES: [(u32, u8); SYMBOLS] = codes();
-/// What begins with these 8 bits: symbol and length, or length 0 for a code that is longer.
+/// The code that begins with these 8 bits: symbol and length, or length 0 for a code that is
+/// longer.
 const SHORT: [(u8, u8); 256] = short();
 /// Lengths above 8.
 const LONG: [Row; LONG_LENGTHS] = long_rows();

@@ -2,14 +2,14 @@
 
 use super::{OVERHEAD, fixed, huffman};
 
-/// What becomes of a field in the server's table.
+/// The treatment of a field in the server's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Indexing {
-    /// It is put there, if it is not in the static one.
+    /// The field is put there, if it is not in the static one.
     Kept,
     /// Nobody on the way may keep it (RFC 7541, section 7.1.3).
     Never,
-    /// It is not kept.
+    /// The field is not kept.
     None,
 }
 
@@ -56,7 +56,7 @@ pub(in super::super) const fn dynamic(back: usize) -> usize {
     fixed::FIELDS + 1 + back
 }
 
-/// By Huffman's code where that is shorter.
+/// Writes a text, by Huffman's code where that is shorter.
 fn put_text(text: &[u8], out: &mut Vec<u8>) {
     let coded = huffman::encoded_len(text);
     if coded < text.len() {
