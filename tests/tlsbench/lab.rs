@@ -104,7 +104,7 @@ fn the_latency_pass_asks_every_placement_for_the_same_share_of_the_slowest() {
         assert_eq!(trial["hops"].as_array().unwrap().len(), 3);
     }
     assert!(said.contains("p99: the 99th percentile of the whole, not judged"), "{said}");
-    assert!(said.contains("TLS adds to the medians of the twin"), "{said}");
+    assert!(said.contains("TLS adds to the medians of the baseline"), "{said}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A builtin hop as its process is told it, and what it says of itself: both are JSON.
+//! A built-in hop as its process is told it, and what it says of itself: both are JSON.
 //!
 //! Nothing here says where hops come from or how many there are. Everything that a hop needs is in
 //! its configuration, certificates included, so that a hop reads no files.

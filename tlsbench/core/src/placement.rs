@@ -48,7 +48,7 @@ pub struct PlacementHop {
     /// True if it tells the next hop its client's address by the PROXY protocol.
     #[serde(default)]
     pub proxy_protocol: bool,
-    /// Equal servers that it stands for; builtin hops only.
+    /// Equal servers that it stands for; built-in hops only.
     #[serde(default)]
     pub replicas: Replicas,
     /// Delay that a built-in relay adds each way.

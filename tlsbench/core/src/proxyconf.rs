@@ -73,13 +73,13 @@ fn check(engine: &'static str, hop: &Hop) -> Result<(), UnsupportedFeature> {
         return refuse("port 0", "choose a free port first");
     }
     if hop.delay > Nanos(0) {
-        return refuse("`delay`", "put a builtin relay in between");
+        return refuse("`delay`", "put a built-in relay in between");
     }
     if hop.replicas.count.get() > 1 {
-        return refuse("`replicas`", "use builtin hops");
+        return refuse("`replicas`", "use built-in hops");
     }
     if cryptography.iter().any(|suite| suite.groups.contains(&Group::X25519MlKem768)) {
-        return refuse("the group `x25519mlkem768`", "use builtin hops with aws-lc-rs");
+        return refuse("the group `x25519mlkem768`", "use built-in hops with aws-lc-rs");
     }
     match &hop.listen.tls {
         Some(tls) if !matches!(tls.tickets, 0 | TICKETS) => {

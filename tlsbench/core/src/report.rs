@@ -6,6 +6,7 @@
 mod address;
 mod curve;
 mod gates;
+mod phrases;
 mod placements;
 mod rounds;
 #[cfg(test)]
@@ -29,6 +30,9 @@ pub use address::AddressReport;
 use curve::CumulativeCounts;
 pub use curve::CurvePoint;
 pub use gates::GateReport;
+pub use phrases::{
+    ADDED_TO_MEDIANS, ALL_GATES_PASS, IS_BASELINE, SPOILED_FIGURES, gates_fail, gates_in_short,
+};
 pub use placements::{
     BytesEach, EffectReport, HopReport, IdleHopReport, IdleReport, LabReport, MedianReport,
     ModelReport, PlacementHopReport, PlacementReport, PredictionReport, TrialReport,

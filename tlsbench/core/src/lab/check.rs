@@ -109,7 +109,7 @@ impl Lab {
                     "Caddy speaks HTTP only, and in `{}` this is a `{}`",
                     placement.name, station.kind
                 );
-                let cure = "let nginx, HAProxy or a builtin hop be it, as by --lb builtin";
+                let cure = "let nginx, HAProxy or a built-in hop be it, as by --lb builtin";
                 problems.add(format!("engines.{role}"), seen, cure);
             }
         }

@@ -131,7 +131,7 @@ pub struct PlacementHopDraft {
     /// True if a relay tells the next hop its client's address by the PROXY protocol. Default:
     /// false.
     pub proxy_protocol: Option<bool>,
-    /// Equal servers that a builtin hop stands for. Default: 1.
+    /// Equal servers that a built-in hop stands for. Default: 1.
     pub replicas: Option<NonZeroU32>,
     /// Scope of their session ticket keys: `own` or `shared`. Default: `shared`.
     pub ticket_keys: Option<TicketKeys>,

@@ -91,7 +91,7 @@ fn times(span: Nanos, count: usize) -> Nanos {
     Nanos(span.0.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX)))
 }
 
-/// Starting three hops and waiting until each answers: 130 ms for builtin ones, 180 ms for nginx,
+/// Starting three hops and waiting until each answers: 130 ms for built-in ones, 180 ms for nginx,
 /// on two busy cores.
 const START: Nanos = Nanos::from_millis(150);
 /// Three links between network namespaces, on two cores that others kept busy: 40 ms to make them,

@@ -20,13 +20,13 @@ pub fn caddy(hop: &Hop) -> Result<Configuration, UnsupportedFeature> {
     if !hop.speaks_http() {
         return Err(unsupported(
             format!("a `{}`", hop.kind),
-            "it speaks HTTP only: let nginx, HAProxy or a builtin hop be it, as by --lb builtin",
+            "it speaks HTTP only: let nginx, HAProxy or a built-in hop be it, as by --lb builtin",
         ));
     }
     if hop.listen.proxy_protocol {
         return Err(unsupported(
             "the PROXY protocol".to_owned(),
-            "use nginx, HAProxy or a builtin hop",
+            "use nginx, HAProxy or a built-in hop",
         ));
     }
     let mut configuration = Configuration::default();
@@ -133,7 +133,7 @@ fn proxy(
     configuration: &mut Configuration,
 ) -> Result<Json, UnsupportedFeature> {
     if dial.proxy_protocol {
-        let cure = "use HAProxy or a builtin hop";
+        let cure = "use HAProxy or a built-in hop";
         return Err(unsupported("the PROXY protocol from an `http` hop".to_owned(), cure));
     }
     let mut transport = json!({

@@ -18,7 +18,7 @@ pub fn haproxy(hop: &Hop) -> Result<Configuration, UnsupportedFeature> {
     if hop.response_bytes > RESPONSE_MAX {
         return Err(unsupported(
             &format!("responses of {} bytes", hop.response_bytes),
-            "let nginx or a builtin hop be the backend, or ask for at most 15,000",
+            "let nginx or a built-in hop be the backend, or ask for at most 15,000",
         ));
     }
     let mut configuration = Configuration::default();

@@ -15,7 +15,7 @@ mod stack;
 mod topology;
 
 use maud::{DOCTYPE, Markup, html};
-use tlsbench_core::report::Report;
+use tlsbench_core::report::{Report, gates_in_short};
 
 /// The report as a page.
 pub(super) fn write(report: &Report) -> String {
@@ -94,12 +94,12 @@ fn overview(report: &Report) -> Markup {
     }
 }
 
-fn overview_row(id: &str, record: &str, started: &str, shut: usize, says: &str) -> Markup {
+fn overview_row(id: &str, record: &str, started: &str, failing: usize, says: &str) -> Markup {
     html! {
         tr {
             th scope="row" { a href=(format!("#{id}")) { (record) } }
             td { (parts::moment(started)) }
-            td { @if shut == 0 { "all open" } @else { (shut) " shut" } }
+            td { (gates_in_short(failing)) }
             td class="cause" { (says) }
         }
     }

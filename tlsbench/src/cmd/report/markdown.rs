@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use tlsbench_core::record::Environment;
 use tlsbench_core::report::{
-    GateReport, PhaseReport, QUANTILES, Report, RunReport, TargetReport, number, per_second, time,
+    ALL_GATES_PASS, GateReport, PhaseReport, QUANTILES, Report, RunReport, SPOILED_FIGURES,
+    TargetReport, number, per_second, time,
 };
 use tlsbench_core::tally::Phase;
 
@@ -104,10 +105,10 @@ fn gates(report: &Report) -> String {
         table.row([plain(&run.record)].into_iter().chain(gate_cells(gate)));
     }
     if table.is_empty() {
-        text.push_str("None is shut: every figure may be judged.\n");
+        text.push_str(&format!("{ALL_GATES_PASS}\n"));
     } else {
         text.push_str(&table.to_string());
-        text.push_str("\nA figure of a family without a verdict is shown, and proves nothing.\n");
+        text.push_str(&format!("\n{SPOILED_FIGURES}\n"));
     }
     text
 }

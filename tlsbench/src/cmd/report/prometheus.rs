@@ -100,7 +100,7 @@ fn add_gates(all: &mut Collected, of: &Labels, gates: &[GateReport]) {
         let target = gate.target.as_deref().unwrap_or_default();
         for family in gate.spoils {
             let of = of.and("gate", gate.name).and("target", target).and("family", family.as_str());
-            let help = "1 for a gate that is shut and a family without a verdict for it; without a \
+            let help = "1 for a gate that fails and a family without a verdict for it; without a \
                         target it is the whole run.";
             all.add("tlsbench_gate_shut", help, of, 1.0);
         }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, PreEscaped, html};
 use tlsbench_core::record::{Environment, Note};
-use tlsbench_core::report::{EffectReport, GateReport, QUANTILES, TargetReport, number};
+use tlsbench_core::report::{
+    ALL_GATES_PASS, EffectReport, GateReport, QUANTILES, SPOILED_FIGURES, TargetReport, gates_fail,
+    number,
+};
 
 use super::figure::Picture;
 
@@ -77,25 +80,24 @@ pub(super) fn compared(effect: &EffectReport) -> String {
     }
 }
 
-/// Whether all gates are open.
+/// A line that says whether all gates pass.
 pub(super) fn state(gates: &[GateReport], anchor: &str) -> Markup {
     html! {
         @if gates.is_empty() {
-            p class="state open" { "✓ Every gate is open: all figures may be judged." }
+            p class="state open" { "✓ " (ALL_GATES_PASS) }
         } @else {
             p class="state shut" {
-                "✗ " (gates.len()) @if gates.len() == 1 { " gate is" } @else { " gates are" }
-                " shut: figures that they spoil have no verdict. "
+                "✗ " (gates_fail(gates.len())) ": figures that they spoil have no verdict. "
                 a href=(format!("#{anchor}")) { "Why, and what to do" }
             }
         }
     }
 }
 
-/// Gates that are shut, with reason and cure.
+/// Gates that fail, with reason and cure.
 pub(super) fn gates(gates: &[GateReport]) -> Markup {
     if gates.is_empty() {
-        return html! { p { "None is shut: every figure may be judged." } };
+        return html! { p { (ALL_GATES_PASS) } };
     }
     let row = |gate: &GateReport| {
         let spoils: Vec<&str> = gate.spoils.iter().map(|family| family.as_str()).collect();
@@ -110,7 +112,7 @@ pub(super) fn gates(gates: &[GateReport]) -> Markup {
     };
     let rows: Vec<Vec<Cell>> = gates.iter().map(row).collect();
     let header = ["gate", "of", "no verdict on", "seen", "likely cause", "cure"];
-    table("Gates that are shut. What they spoil is shown, and proves nothing.", &header, &rows)
+    table(&format!("Gates that fail. {SPOILED_FIGURES}"), &header, &rows)
 }
 
 /// Quantiles of every phase of targets, each with a name. Where generator and hops shared a machine,

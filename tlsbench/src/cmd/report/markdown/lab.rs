@@ -3,8 +3,8 @@
 use tlsbench_core::lab::Pass;
 use tlsbench_core::placement::Role;
 use tlsbench_core::report::{
-    HopReport, LabReport, QUANTILES, TrialReport, bytes, bytes_each, micros, number, per_second,
-    percent, ratio, small,
+    ALL_GATES_PASS, HopReport, IS_BASELINE, LabReport, QUANTILES, SPOILED_FIGURES, TrialReport,
+    bytes, bytes_each, micros, number, per_second, percent, ratio, small,
 };
 
 use super::super::{COST_HEADS, lab_method, shell};
@@ -51,7 +51,7 @@ fn verdicts(lab: &LabReport) -> String {
                 micros(trial.cpu_ns_per_operation.as_ref()),
                 micros(effect.and_then(|effect| effect.difference_ns.as_ref())),
                 ratio(effect.and_then(|effect| effect.ratio.as_ref())),
-                effect.map_or_else(|| "is a twin".to_owned(), |effect| plain(&effect.says)),
+                effect.map_or_else(|| IS_BASELINE.to_owned(), |effect| plain(&effect.says)),
             ]);
         }
         let operation = workload.operation();
@@ -155,7 +155,7 @@ fn hops(lab: &LabReport) -> impl Iterator<Item = (&TrialReport, &HopReport)> {
 }
 
 fn placements(lab: &LabReport) -> String {
-    let mut table = Table::new(["placement", "where TLS ends", "twin"]);
+    let mut table = Table::new(["placement", "where TLS ends", "baseline"]);
     for placement in &lab.placements {
         let twin = placement.twin.as_deref().map_or_else(|| "-".to_owned(), plain);
         table.row([plain(&placement.name), placement.ends.clone(), twin]);
@@ -266,11 +266,9 @@ fn gates(lab: &LabReport) -> String {
     let mut table = Table::new(GATES);
     lab.gates.iter().for_each(|gate| table.row(gate_cells(gate)));
     if table.is_empty() {
-        return "\n### Gates\n\nNone is shut: every figure may be judged.\n".to_owned();
+        return format!("\n### Gates\n\n{ALL_GATES_PASS}\n");
     }
-    format!(
-        "\n### Gates\n\n{table}\nA figure of a family without a verdict is shown, and proves nothing.\n"
-    )
+    format!("\n### Gates\n\n{table}\n{SPOILED_FIGURES}\n")
 }
 
 fn environment(lab: &LabReport) -> String {

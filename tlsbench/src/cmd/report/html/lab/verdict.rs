@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use tlsbench_core::lab::{Pass, Workload};
-use tlsbench_core::report::{LabReport, TrialReport, micros, ratio};
+use tlsbench_core::report::{IS_BASELINE, LabReport, TrialReport, micros, ratio};
 use tlsbench_core::tally::Phase;
 
 use super::super::parts;
@@ -87,7 +87,7 @@ fn cells(lab: &LabReport, placement: &str, (workload, pass): (Workload, Pass)) -
                 }
                 span class="under" { (ratio(effect.ratio.as_ref())) }
             } @else if trial.is_some() {
-                span class="under" { "is a twin" }
+                span class="under" { (IS_BASELINE) }
             }
         }
     }

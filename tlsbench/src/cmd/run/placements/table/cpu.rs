@@ -3,6 +3,7 @@
 use comfy_table::Table;
 use tlsbench_core::lab::Workload;
 use tlsbench_core::record::lab::LabRecord;
+use tlsbench_core::report::IS_BASELINE;
 use tlsbench_core::verdicts::{HopCost, Verdicts, WorkloadCost, WorkloadFinding};
 
 use super::cells::{NOTHING, micros, percent, ratio, table};
@@ -101,7 +102,7 @@ fn adds(row: &WorkloadCost, record: &LabRecord, judged: &Verdicts) -> [String; 3
         Some(pair) => {
             [micros(pair.difference.as_ref()), ratio(pair.ratio.as_ref()), pair.verdict.to_string()]
         }
-        None => [NOTHING, NOTHING, "is a twin"].map(str::to_owned),
+        None => [NOTHING, NOTHING, IS_BASELINE].map(str::to_owned),
     }
 }
 

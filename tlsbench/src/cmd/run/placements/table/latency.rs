@@ -2,6 +2,7 @@
 
 use tlsbench_core::compare::Verdict;
 use tlsbench_core::record::lab::LabRecord;
+use tlsbench_core::report::ADDED_TO_MEDIANS;
 use tlsbench_core::tally::Phase;
 use tlsbench_core::verdicts::{Latency, LatencyRow};
 
@@ -28,10 +29,10 @@ pub(super) fn text(record: &LabRecord, latency: &Latency, columns: u16) -> Strin
         medians.add_row(cells);
     }
     text.push_str(&medians.trim_fmt());
-    text.push_str(
-        "\np99: the 99th percentile of the whole, not judged, for generator and hops share a machine; \
-         busy: all hops\n\nTLS adds to the medians of the twin, µs, with 95 % intervals\n",
-    );
+    text.push_str(&format!(
+        "\np99: the 99th percentile of the whole, not judged, because generator and hops share a \
+         machine; busy: all hops\n\n{ADDED_TO_MEDIANS}\n"
+    ));
     text.push_str(&added(record, latency, columns));
     text.push('\n');
     for found in latency.findings.iter().filter(|found| found.phase == WHOLE.as_str()) {
