@@ -31,7 +31,7 @@ fn connections_without_a_local_port_are_counted_and_the_cure_is_said() {
     assert!(exhausted >= 30 && ran.succeeded() > 0, "{ran:#?}");
     assert_eq!(exhausted + ran.succeeded(), 80, "{ran:#?}");
     let gate = format!("{exhausted} connections found no local port (EADDRNOTAVAIL)");
-    assert!(ran.out.contains(&gate) && ran.out.contains("`sources`"), "{ran:#?}");
+    assert!(ran.out.contains(&gate) && ran.out.contains("`--sources`"), "{ran:#?}");
 }
 
 #[test]

@@ -51,6 +51,13 @@ pub fn tests(output: &str) -> Vec<Test> {
     found
 }
 
+/// Returns the part of an output that says why tests failed; all of it where libtest did not come to say.
+#[must_use]
+pub fn failures(output: &str) -> &str {
+    // With `--show-output` it stands behind the output of every test that passed.
+    output.find("\nfailures:\n").map_or(output, |start| output.get(start..).unwrap_or(output))
+}
+
 /// Reads `test NAME ... RESULT <0.123s>`.
 fn test(line: &str) -> Option<Test> {
     let (name, rest) = line.strip_prefix("test ")?.split_once(" ... ")?;
@@ -93,6 +100,18 @@ mod tests {
                 ("d", &TestResult::Passed, 0),
                 ("e", &TestResult::Skipped("nginx is missing".into()), 1),
             ]
+        );
+    }
+
+    #[test]
+    fn failures_are_told_without_what_passing_tests_printed() {
+        let output = "test a ... ok\n\nsuccesses:\n\n---- a stdout ----\nwords\n\nfailures:\n\n\
+                      ---- b stdout ----\nthe reason\n";
+        assert!(!failures(output).contains("words"));
+        assert!(failures(output).contains("the reason"));
+        assert_eq!(
+            failures("running 3 tests\nSegmentation fault"),
+            "running 3 tests\nSegmentation fault"
         );
     }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use runner::execute::{Settings, run};
-use runner::{cargo, summary};
+use runner::{cargo, libtest, summary};
 
 /// Runs the test executables that cargo built, and adds up their results.
 #[derive(Debug, Parser)]
@@ -52,8 +52,10 @@ fn run_all(cli: Cli) -> Result<bool> {
     let mut done = 0;
     let all = run(executables, &settings, |ended, output| {
         done += 1;
-        if !ended.succeeded || cli.verbose {
+        if cli.verbose {
             println!("{output}");
+        } else if !ended.succeeded {
+            println!("{}", libtest::failures(output));
         }
         println!("[{done}/{count}] {}", ended.line());
     })?;
