@@ -9,7 +9,7 @@ pub struct Test {
     pub name: String,
     /// The result.
     pub result: TestResult,
-    /// The time that it took; zero where it was ignored.
+    /// The time that it took; zero if it is marked `#[ignore]`.
     pub took: Duration,
 }
 
@@ -18,11 +18,9 @@ pub struct Test {
 pub enum TestResult {
     /// It failed.
     Failed,
-    /// It is marked `#[ignore]`.
-    Ignored,
     /// It passed.
     Passed,
-    /// It returned early, because something that it needs is missing.
+    /// It returned early, because something that it needs is missing; or it is marked `#[ignore]`.
     Skipped(String),
 }
 
@@ -65,7 +63,14 @@ fn test(line: &str) -> Option<Test> {
     let result = match word.split([' ', ',']).next()? {
         "ok" => TestResult::Passed,
         "FAILED" => TestResult::Failed,
-        "ignored" => TestResult::Ignored,
+        "ignored" => {
+            let reason = rest.strip_prefix("ignored, ").unwrap_or("marked #[ignore]");
+            return Some(Test {
+                name: name.to_owned(),
+                result: TestResult::Skipped(reason.to_owned()),
+                took: Duration::ZERO,
+            });
+        }
         _ => return None,
     };
     let seconds = time.trim_end_matches('>').trim_end_matches('s').parse().unwrap_or(0.0);
@@ -96,7 +101,7 @@ mod tests {
             [
                 ("a::fine", &TestResult::Passed, 250),
                 ("b", &TestResult::Failed, 1500),
-                ("c", &TestResult::Ignored, 0),
+                ("c", &TestResult::Skipped("needs a cluster".into()), 0),
                 ("d", &TestResult::Passed, 0),
                 ("e", &TestResult::Skipped("nginx is missing".into()), 1),
             ]

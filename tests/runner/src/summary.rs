@@ -69,10 +69,8 @@ pub fn text(all: &[Ended]) -> String {
     }
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, test) in &tests {
-        match &test.result {
-            TestResult::Skipped(reason) => *reasons.entry(reason).or_default() += 1,
-            TestResult::Ignored => *reasons.entry("marked #[ignore]").or_default() += 1,
-            TestResult::Failed | TestResult::Passed => {}
+        if let TestResult::Skipped(reason) = &test.result {
+            *reasons.entry(reason).or_default() += 1;
         }
     }
     if !reasons.is_empty() {
@@ -108,7 +106,7 @@ fn is_failed(result: &TestResult) -> bool {
 }
 
 fn is_skipped(result: &TestResult) -> bool {
-    matches!(result, TestResult::Skipped(_) | TestResult::Ignored)
+    matches!(result, TestResult::Skipped(_))
 }
 
 #[cfg(test)]
@@ -135,7 +133,7 @@ mod tests {
                 ("b", TestResult::Failed, 2000),
                 ("c", TestResult::Skipped("no nginx".into()), 1),
                 ("d", TestResult::Skipped("no nginx".into()), 1),
-                ("e", TestResult::Ignored, 0),
+                ("e", TestResult::Skipped("a stub".into()), 0),
             ],
             false,
         )];
@@ -143,7 +141,7 @@ mod tests {
         assert_eq!(all[0].line(), "p::t: 1 passed, 1 failed, 3 skipped, 1.5 s");
         let text = text(&all);
         assert!(text.contains("slowest tests:\n     2.0 s  p::t b\n"), "{text}");
-        assert!(text.contains("  1 × marked #[ignore]\n  2 × no nginx\n"), "{text}");
+        assert!(text.contains("  1 × a stub\n  2 × no nginx\n"), "{text}");
         assert!(text.contains("failed:\n  p::t b\n"), "{text}");
         assert!(text.ends_with("\n1 passed, 1 failed, 3 skipped"), "{text}");
     }
@@ -159,7 +157,7 @@ mod tests {
     #[test]
     fn nothing_that_ran_is_no_success() {
         assert!(!is_success(&[]));
-        assert!(!is_success(&[ended(&[("a", TestResult::Ignored, 0)], true)]));
+        assert!(!is_success(&[ended(&[("a", TestResult::Skipped("why".into()), 0)], true)]));
         assert!(is_success(&[ended(&[("a", TestResult::Passed, 0)], true), ended(&[], true)]));
     }
 }
