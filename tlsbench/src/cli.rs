@@ -16,7 +16,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand, ValueEnum};
 use tlsbench_core::scenario::is_dns_name;
 
-use crate::settings::{Output, Pki, Settings};
+use crate::settings::{OutputFormat, PkiSettings, Settings};
 
 /// Measures what TLS costs at the load balancer, the ingress and the backend.
 ///
@@ -25,30 +25,30 @@ use crate::settings::{Output, Pki, Settings};
 #[command(version, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
-    verb: Verb,
+    verb: VerbArgs,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum VerbArgs {
     /// Measure placements against themselves: how far words of this machine can be trusted.
     ///
     /// Each placement is measured twice in every round, under two names. What is said of their
     /// difference is wrong.
     #[command(after_help = aa::NOTES)]
-    Aa(aa::Aa),
+    Aa(aa::AaArgs),
     /// Say what placements cost for your traffic, and which to take.
     ///
     /// From recorded runs only. Money is told only of costs that were checked, on a machine that is
     /// known.
     #[command(after_help = advise::NOTES)]
-    Advise(advise::Advise),
+    Advise(advise::AdviseArgs),
     /// Measure what single operations of cryptography and of the kernel take on this machine.
     ///
     /// Takes up to ten seconds of one core. Exit code 1 says that a figure is not steady.
     Calibrate {
         /// How to print the result.
-        #[arg(short, long, value_enum, default_value_t = Format::Table)]
-        output: Format,
+        #[arg(short, long, value_enum, default_value_t = OutputArg::Table)]
+        output: OutputArg,
 
         /// A file for the JSON document (docs/calibration.md), beside what is printed.
         #[arg(long, value_name = "FILE.json")]
@@ -58,15 +58,15 @@ enum Verb {
     ///
     /// Each record counts once. Records that did not measure the same are refused.
     #[command(after_help = compare::NOTES)]
-    Compare(compare::Compare),
+    Compare(compare::CompareArgs),
     /// Say whether this machine is fit to measure, and what to change.
     ///
     /// Looks at cores, clocks, other load, kernel limits and proxies for about four seconds, one of
     /// them computing and half of one sending requests to itself. Changes nothing.
     Doctor {
         /// How to print the result.
-        #[arg(short, long, value_enum, default_value_t = Format::Table)]
-        output: Format,
+        #[arg(short, long, value_enum, default_value_t = OutputArg::Table)]
+        output: OutputArg,
     },
     /// Be one builtin hop, as a run starts it; see its source for what goes over its pipes.
     #[command(hide = true)]
@@ -108,17 +108,17 @@ enum Verb {
     },
     /// Make documents from recorded runs: no network, nothing is measured.
     #[command(after_help = report::NOTES)]
-    Report(report::Report),
+    Report(report::ReportArgs),
     /// Measure endpoints with real handshakes and requests, and leave a record.
     #[command(after_help = RUN_NOTES)]
-    Run(Box<run::Run>),
+    Run(Box<run::RunArgs>),
     /// Search the highest rate that meets a goal, of endpoints or of placements on this machine.
     #[command(after_help = search::NOTES)]
-    Search(Box<search::Search>),
+    Search(Box<search::SearchArgs>),
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Format {
+enum OutputArg {
     /// A table, and warnings.
     #[default]
     Table,
@@ -137,35 +137,35 @@ impl Cli {
     #[must_use]
     pub fn settings(&self) -> Settings {
         match &self.verb {
-            Verb::Aa(aa) => Settings::Aa(aa.settings()),
-            Verb::Advise(advise) => Settings::Advise(advise.settings()),
-            Verb::Calibrate { output, out } => {
+            VerbArgs::Aa(aa) => Settings::Aa(aa.settings()),
+            VerbArgs::Advise(advise) => Settings::Advise(advise.settings()),
+            VerbArgs::Calibrate { output, out } => {
                 Settings::Calibrate { output: (*output).into(), out: out.clone() }
             }
-            Verb::Compare(compare) => Settings::Compare(compare.settings()),
-            Verb::Doctor { output } => Settings::Doctor { output: (*output).into() },
-            Verb::Hop { exec } => Settings::Hop { exec: exec.clone() },
-            Verb::Merge { records, record } => {
+            VerbArgs::Compare(compare) => Settings::Compare(compare.settings()),
+            VerbArgs::Doctor { output } => Settings::Doctor { output: (*output).into() },
+            VerbArgs::Hop { exec } => Settings::Hop { exec: exec.clone() },
+            VerbArgs::Merge { records, record } => {
                 Settings::Merge { records: records.clone(), record: record.clone() }
             }
-            Verb::Pki { folder, names, days, namespace } => Settings::Pki(Pki {
+            VerbArgs::Pki { folder, names, days, namespace } => Settings::Pki(PkiSettings {
                 folder: folder.clone(),
                 names: names.clone(),
                 days: NonZeroU32::new(*days).unwrap_or(NonZeroU32::MIN),
                 namespace: namespace.clone(),
             }),
-            Verb::Report(report) => Settings::Report(report.settings()),
-            Verb::Search(search) => Settings::Search(Box::new(search.settings())),
-            Verb::Run(run) => Settings::Run(Box::new(run.settings())),
+            VerbArgs::Report(report) => Settings::Report(report.settings()),
+            VerbArgs::Search(search) => Settings::Search(Box::new(search.settings())),
+            VerbArgs::Run(run) => Settings::Run(Box::new(run.settings())),
         }
     }
 }
 
-impl From<Format> for Output {
-    fn from(format: Format) -> Self {
+impl From<OutputArg> for OutputFormat {
+    fn from(format: OutputArg) -> Self {
         match format {
-            Format::Json => Self::Json,
-            Format::Table => Self::Table,
+            OutputArg::Json => Self::Json,
+            OutputArg::Table => Self::Table,
         }
     }
 }
@@ -279,9 +279,9 @@ mod tests {
     #[test]
     fn doctor_prints_a_table_unless_told_otherwise() {
         let settings = |arguments: &[&str]| Cli::parse_from(arguments).settings();
-        let table = Settings::Doctor { output: Output::Table };
+        let table = Settings::Doctor { output: OutputFormat::Table };
         assert_eq!(settings(&["tlsbench", "doctor"]), table);
-        let json = Settings::Doctor { output: Output::Json };
+        let json = Settings::Doctor { output: OutputFormat::Json };
         assert_eq!(settings(&["tlsbench", "doctor", "-o", "json"]), json);
     }
 }

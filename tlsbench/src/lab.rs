@@ -20,11 +20,11 @@ use tlsbench_engine::run::{CutShort, Stop};
 use crate::progress::StepProgress;
 use crate::record_file::{KeptRecord, free_path};
 use crate::scenario::refused;
-use crate::settings::Run;
+use crate::settings::RunSettings;
 use crate::signals::stop_on_signals;
 
-use engines::Engines;
-use passes::{Passes, Tell};
+use engines::EngineSet;
+use passes::{LabPasses, MilestoneText};
 use run_dir::RunDir;
 use testbed::Testbed;
 use writer::LabRecordWriter;
@@ -36,8 +36,8 @@ pub(crate) use request::{asked, is_of_placements};
 /// Measures a lab.
 pub(crate) fn measured(
     asked: &LabRequest,
-    settings: &Run,
-    tell: Tell<'_>,
+    settings: &RunSettings,
+    tell: MilestoneText<'_>,
 ) -> anyhow::Result<KeptRecord<LabRecord>> {
     let lab = &asked.lab;
     // It may be another than was asked for, as a verb needs it.
@@ -45,7 +45,7 @@ pub(crate) fn measured(
     if !problems.is_empty() {
         return Err(refused("this", &problems));
     }
-    let engines = Engines::find(lab)?;
+    let engines = EngineSet::find(lab)?;
     let started = jiff::Timestamp::now();
     let path = settings.record.clone().unwrap_or_else(|| free_path(started));
     let run_dir = RunDir::prepare(path)?;
@@ -55,10 +55,10 @@ pub(crate) fn measured(
 
 fn measured_in(
     asked: &LabRequest,
-    engines: Engines,
+    engines: EngineSet,
     run_dir: &RunDir,
     started: jiff::Timestamp,
-    (settings, tell): (&Run, Tell<'_>),
+    (settings, tell): (&RunSettings, MilestoneText<'_>),
 ) -> anyhow::Result<KeptRecord<LabRecord>> {
     let lab = &asked.lab;
     let testbed =
@@ -69,7 +69,7 @@ fn measured_in(
     let mut writer = LabRecordWriter::new(lab, started, run_dir, &testbed);
     writer.note_all(&testbed.notes());
     let passes =
-        Passes { lab, testbed: &testbed, stop: &stop, shown: StepProgress::new("slices"), tell };
+        LabPasses { lab, testbed: &testbed, stop: &stop, shown: StepProgress::new("slices"), tell };
     let ran = passes.run(&mut writer);
     if writer.is_empty()
         && let Err(error) = ran

@@ -7,12 +7,12 @@ use tlsbench_core::problem::Problem;
 use tlsbench_core::scenario::{Draft, LoopName, Scenario, Timeout, TimingDraft};
 use tlsbench_core::units::Nanos;
 
-use crate::settings::Run;
+use crate::settings::RunSettings;
 use crate::store;
 
 /// What the file and the flags come to. Lines of the file are named where it is to blame.
 pub(crate) fn scenario(
-    settings: &Run,
+    settings: &RunSettings,
     change: impl FnOnce(&mut Draft),
 ) -> anyhow::Result<Scenario> {
     let Some(path) = &settings.scenario else {
@@ -36,7 +36,7 @@ pub(crate) fn scenario(
     })
 }
 
-fn draft(settings: &Run, file: Draft) -> Draft {
+fn draft(settings: &RunSettings, file: Draft) -> Draft {
     let mut draft = settings.flags.clone().or(file);
     for target in draft.target.iter_mut().flatten() {
         target.sni = settings.sni.clone().or(target.sni.take());
@@ -52,7 +52,7 @@ pub(crate) fn refused(what: &str, problems: &[Problem]) -> anyhow::Error {
 
 /// What the file and the flags come to as an open load of a rate, whatever load and times they say.
 pub(crate) fn open_scenario(
-    settings: &Run,
+    settings: &RunSettings,
     rate: f64,
     trial: Nanos,
     p99: Nanos,

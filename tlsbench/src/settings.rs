@@ -16,22 +16,22 @@ use tlsbench_core::units::Nanos;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Settings {
     /// Measure placements against themselves.
-    Aa(Aa),
+    Aa(AaSettings),
     /// Say what placements cost for somebody's traffic.
-    Advise(Advise),
+    Advise(AdviseSettings),
     /// Measure what single operations take on this machine.
     Calibrate {
         /// How to print it.
-        output: Output,
+        output: OutputFormat,
         /// A file for the JSON document, beside what is printed.
         out: Option<PathBuf>,
     },
     /// Say what changed between records.
-    Compare(Compare),
+    Compare(CompareSettings),
     /// Say whether this machine is fit to measure.
     Doctor {
         /// How to print it.
-        output: Output,
+        output: OutputFormat,
     },
     /// Be a builtin hop.
     Hop {
@@ -46,32 +46,32 @@ pub enum Settings {
         record: PathBuf,
     },
     /// Make the lab's certificates.
-    Pki(Pki),
+    Pki(PkiSettings),
     /// Make documents from records.
-    Report(Report),
+    Report(ReportSettings),
     /// Measure endpoints.
-    Run(Box<Run>),
+    Run(Box<RunSettings>),
     /// Search the highest rate that meets a goal.
-    Search(Box<Search>),
+    Search(Box<SearchSettings>),
 }
 
 /// What `aa` is to do.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Aa {
+pub enum AaSettings {
     /// Measure.
-    Measured(Box<Run>),
+    Measured(Box<RunSettings>),
     /// Judge what was measured.
     Recorded {
         /// The records.
         records: Vec<PathBuf>,
         /// How to print it.
-        output: Output,
+        output: OutputFormat,
     },
 }
 
 /// What `advise` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advise {
+pub struct AdviseSettings {
     /// The records.
     pub records: Vec<PathBuf>,
     /// The traffic, and what is asked of placements.
@@ -79,14 +79,14 @@ pub struct Advise {
     /// What things cost.
     pub prices: PathBuf,
     /// Which machines were measured and are priced.
-    pub machines: Machines,
+    pub machines: MachineScaling,
     /// How to print it.
-    pub output: Output,
+    pub output: OutputFormat,
 }
 
 /// Which machines were measured and are priced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Machines {
+pub enum MachineScaling {
     /// Two, by what was found of them.
     Calibrated {
         /// The calibration of the one that was measured.
@@ -102,7 +102,7 @@ pub enum Machines {
 
 /// What `compare` is to do.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Compare {
+pub struct CompareSettings {
     /// Records of which it is told what changed.
     pub records: Vec<PathBuf>,
     /// Records that they are held against.
@@ -114,12 +114,12 @@ pub struct Compare {
     /// What must not change how far.
     pub conditions: Vec<Condition>,
     /// How to print it.
-    pub output: Output,
+    pub output: OutputFormat,
 }
 
 /// What `pki` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pki {
+pub struct PkiSettings {
     /// Where the files go.
     pub folder: PathBuf,
     /// Further names and addresses of servers.
@@ -132,18 +132,18 @@ pub struct Pki {
 
 /// What `report` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct ReportSettings {
     /// The records, in the order of the report.
     pub records: Vec<PathBuf>,
     /// The documents that are wanted.
-    pub formats: BTreeSet<Format>,
+    pub formats: BTreeSet<ReportFormat>,
     /// Where they go: a file, or for several formats a file without its ending.
     pub out: Option<PathBuf>,
 }
 
 /// A form of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Format {
+pub enum ReportFormat {
     /// For spreadsheets and data frames.
     Csv,
     /// For people, with pictures.
@@ -156,7 +156,7 @@ pub enum Format {
     Prometheus,
 }
 
-impl Format {
+impl ReportFormat {
     /// The ending of its files.
     #[must_use]
     pub const fn extension(self) -> &'static str {
@@ -172,7 +172,7 @@ impl Format {
 
 /// What `run` is to do.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Run {
+pub struct RunSettings {
     /// What the flags say of the scenario; they win over the file.
     pub flags: Draft,
     /// The name for SNI and verification of every target, wherever that was named.
@@ -186,14 +186,14 @@ pub struct Run {
     /// Where the record goes.
     pub record: Option<PathBuf>,
     /// How the result is printed.
-    pub output: Output,
+    pub output: OutputFormat,
     /// What is said of placements on this machine.
-    pub lab: LabRun,
+    pub lab: LabSettings,
 }
 
 /// What `run` is to do where no endpoint is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LabRun {
+pub struct LabSettings {
     /// The placements, whose twins come along; none means all.
     pub placements: Vec<String>,
     /// The workloads; none means the usual ones.
@@ -220,9 +220,9 @@ pub struct LabRun {
 
 /// What `search` is to do.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Search {
+pub struct SearchSettings {
     /// Endpoints or placements, and how they are spoken to.
-    pub run: Run,
+    pub run: RunSettings,
     /// What the 99th percentile may be.
     pub p99: Nanos,
     /// The first rate, per second.
@@ -239,7 +239,7 @@ pub struct Search {
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
+pub enum OutputFormat {
     /// For programs.
     Json,
     /// For people.

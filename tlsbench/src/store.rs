@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::record::{AnyRecord, RecordError, RunRecord, SCHEMA};
 
-use output::Output;
+use output::OutputTarget;
 pub use small::{SmallError, read_small};
 
 /// A file could not be read or written.
@@ -78,11 +78,11 @@ pub enum StoreError {
 /// When it cannot be read, or is none, or one of another schema; the field is named.
 pub fn read_any(path: &Path) -> Result<AnyRecord, StoreError> {
     #[derive(Deserialize)]
-    struct Kind {
+    struct RecordKind {
         kind: Option<String>,
     }
     let text = text(path)?;
-    let kind = serde_json::from_str::<Kind>(&text).ok().and_then(|found| found.kind);
+    let kind = serde_json::from_str::<RecordKind>(&text).ok().and_then(|found| found.kind);
     match kind.as_deref() {
         Some(LabRecord::KIND) => Ok(AnyRecord::Lab(Box::new(parse(path, &text)?))),
         _ => Ok(AnyRecord::Run(Box::new(parse(path, &text)?))),
@@ -105,7 +105,7 @@ fn text(path: &Path) -> Result<String, StoreError> {
     }
 }
 
-fn parse<R: Record>(path: &Path, text: &str) -> Result<R, StoreError> {
+fn parse<R: ReadableRecord>(path: &Path, text: &str) -> Result<R, StoreError> {
     R::from_json(text).map_err(|error| match error {
         RecordError::Schema { seen } => StoreError::OtherSchema { path: path.to_owned(), seen },
         _ => match foreign::document(text) {
@@ -117,23 +117,23 @@ fn parse<R: Record>(path: &Path, text: &str) -> Result<R, StoreError> {
 }
 
 /// What is read alike.
-trait Record: DeserializeOwned {
+trait ReadableRecord: DeserializeOwned {
     fn from_json(text: &str) -> Result<Self, RecordError>;
 }
 
-impl Record for LabRecord {
+impl ReadableRecord for LabRecord {
     fn from_json(text: &str) -> Result<Self, RecordError> {
         Self::from_json(text)
     }
 }
 
-impl Record for RunRecord {
+impl ReadableRecord for RunRecord {
     fn from_json(text: &str) -> Result<Self, RecordError> {
         Self::from_json(text)
     }
 }
 
-fn located<R: Record>(path: &Path, text: &str) -> StoreError {
+fn located<R: ReadableRecord>(path: &Path, text: &str) -> StoreError {
     let mut json = serde_json::Deserializer::from_str(text);
     let (place, source) = match serde_path_to_error::deserialize::<_, R>(&mut json) {
         Err(error) => {
@@ -156,7 +156,7 @@ fn located<R: Record>(path: &Path, text: &str) -> StoreError {
 /// # Errors
 /// When a directory or the file cannot be made; what was there before is then untouched.
 pub fn write(path: &Path, text: &str) -> Result<(), StoreError> {
-    Output::of(path)
+    OutputTarget::of(path)
         .and_then(|output| output.write(text.as_bytes()))
         .map_err(|source| StoreError::Write { path: path.to_owned(), source })
 }
@@ -167,7 +167,7 @@ pub fn write(path: &Path, text: &str) -> Result<(), StoreError> {
 /// # Errors
 /// As [`write()`].
 pub fn prepare(path: &Path) -> Result<(), StoreError> {
-    Output::of(path)
+    OutputTarget::of(path)
         .and_then(|output| output.prepare())
         .map_err(|source| StoreError::Write { path: path.to_owned(), source })
 }
@@ -182,7 +182,7 @@ pub fn is_stdout(path: &Path) -> bool {
 /// pipe or standard output.
 #[must_use]
 pub fn is_stream(path: &Path) -> bool {
-    matches!(Output::of(path), Ok(Output::Stdout | Output::Stream(_)))
+    matches!(OutputTarget::of(path), Ok(OutputTarget::Stdout | OutputTarget::Stream(_)))
 }
 
 /// Whether two paths lead to one file; a path that leads nowhere is no other's.

@@ -8,26 +8,26 @@ use tlsbench_core::placement::KnownPlacement;
 use tlsbench_core::scenario::{Draft, LoadDraft, TimingDraft};
 use tlsbench_core::units::Nanos;
 
-use super::Format;
+use super::OutputArg;
 use crate::settings;
 
 /// What is measured against itself, or where that is recorded.
 #[derive(Debug, Args)]
-pub(super) struct Aa {
+pub(super) struct AaArgs {
     /// Records of earlier runs of `tlsbench aa`; none measures anew.
     #[arg(value_name = "RUN.json")]
     records: Vec<PathBuf>,
 
     #[command(flatten, next_help_heading = "Where it is measured anew")]
-    measured: Measured,
+    measured: MeasuredArgs,
 
     /// How to print the result.
     #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    output: OutputArg,
 }
 
 #[derive(Debug, Args)]
-struct Measured {
+struct MeasuredArgs {
     /// Placements to measure against themselves [default: all eight and their twins].
     #[arg(
         long = "placement",
@@ -76,14 +76,14 @@ struct Measured {
     seed: Option<u64>,
 }
 
-impl Aa {
-    pub(super) fn settings(&self) -> settings::Aa {
+impl AaArgs {
+    pub(super) fn settings(&self) -> settings::AaSettings {
         let output = self.output.into();
         if !self.records.is_empty() {
-            return settings::Aa::Recorded { records: self.records.clone(), output };
+            return settings::AaSettings::Recorded { records: self.records.clone(), output };
         }
-        let Measured { placements, workloads, engine, netns, record, .. } = &self.measured;
-        let Measured { round, rounds, warm_up, seed, .. } = &self.measured;
+        let MeasuredArgs { placements, workloads, engine, netns, record, .. } = &self.measured;
+        let MeasuredArgs { round, rounds, warm_up, seed, .. } = &self.measured;
         let flags = Draft {
             load: LoadDraft { seed: *seed, ..LoadDraft::default() },
             timing: TimingDraft {
@@ -94,7 +94,7 @@ impl Aa {
             },
             ..Draft::default()
         };
-        settings::Aa::Measured(Box::new(settings::Run {
+        settings::AaSettings::Measured(Box::new(settings::RunSettings {
             flags,
             sni: None,
             connect_to: None,
@@ -102,13 +102,13 @@ impl Aa {
             print_scenario: false,
             record: record.clone(),
             output,
-            lab: settings::LabRun {
+            lab: settings::LabSettings {
                 placements: placements.iter().map(ToString::to_string).collect(),
                 workloads: workloads.clone(),
                 passes: vec![Pass::Cpu],
                 engines: super::run::engines(*engine, None, None),
                 netns: *netns,
-                ..settings::LabRun::default()
+                ..settings::LabSettings::default()
             },
         }))
     }

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Format;
+use super::OutputArg;
 use crate::settings;
 
 /// What was measured, what is asked, and what things cost.
 #[derive(Debug, Args)]
-pub(super) struct Advise {
+pub(super) struct AdviseArgs {
     /// Records of placements, of one machine and one cryptography.
     #[arg(required = true, num_args = 1.., value_name = "RUN.json")]
     records: Vec<PathBuf>,
@@ -36,20 +36,20 @@ pub(super) struct Advise {
 
     /// How to print the result.
     #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    output: OutputArg,
 }
 
-impl Advise {
-    pub(super) fn settings(&self) -> settings::Advise {
+impl AdviseArgs {
+    pub(super) fn settings(&self) -> settings::AdviseSettings {
         let machines = match (&self.measured, &self.priced) {
-            (Some(measured), Some(priced)) => settings::Machines::Calibrated {
+            (Some(measured), Some(priced)) => settings::MachineScaling::Calibrated {
                 measured: measured.clone(),
                 priced: priced.clone(),
             },
-            _ if self.same_machine => settings::Machines::Same,
-            _ => settings::Machines::Unknown,
+            _ if self.same_machine => settings::MachineScaling::Same,
+            _ => settings::MachineScaling::Unknown,
         };
-        settings::Advise {
+        settings::AdviseSettings {
             records: self.records.clone(),
             profile: self.profile.clone(),
             prices: self.prices.clone(),

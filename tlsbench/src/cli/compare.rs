@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use tlsbench_core::change::Condition;
 
-use super::Format;
+use super::OutputArg;
 use crate::settings;
 
 /// Records of two sides.
 #[derive(Debug, Args)]
-pub(super) struct Compare {
+pub(super) struct CompareArgs {
     /// Records of which it is told what changed; five or more for a verdict.
     #[arg(required = true, num_args = 1.., value_name = "RUN.json")]
     records: Vec<PathBuf>,
@@ -34,12 +34,12 @@ pub(super) struct Compare {
 
     /// How to print the result.
     #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    output: OutputArg,
 }
 
-impl Compare {
-    pub(super) fn settings(&self) -> settings::Compare {
-        settings::Compare {
+impl CompareArgs {
+    pub(super) fn settings(&self) -> settings::CompareSettings {
+        settings::CompareSettings {
             records: self.records.clone(),
             against: self.against.clone(),
             axes: self.axes.clone(),

@@ -8,14 +8,14 @@ use crate::settings;
 
 /// Records, and what is made of them.
 #[derive(Debug, Args)]
-pub(super) struct Report {
+pub(super) struct ReportArgs {
     /// Records of `tlsbench run`.
     #[arg(required = true, num_args = 1.., value_name = "RUN.json")]
     records: Vec<PathBuf>,
 
     /// The documents to make; several with commas between.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "md")]
-    format: Vec<Format>,
+    format: Vec<FormatArg>,
 
     /// The file to write; of several formats, the file without its ending.
     #[arg(short, long, value_name = "PATH")]
@@ -23,7 +23,7 @@ pub(super) struct Report {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
+enum FormatArg {
     /// One line for each figure.
     Csv,
     /// A page to publish, with pictures: one file that asks no network for anything.
@@ -36,9 +36,9 @@ enum Format {
     Prom,
 }
 
-impl Report {
-    pub(super) fn settings(&self) -> settings::Report {
-        settings::Report {
+impl ReportArgs {
+    pub(super) fn settings(&self) -> settings::ReportSettings {
+        settings::ReportSettings {
             records: self.records.clone(),
             formats: self.format.iter().map(|format| (*format).into()).collect(),
             out: self.out.clone(),
@@ -46,14 +46,14 @@ impl Report {
     }
 }
 
-impl From<Format> for settings::Format {
-    fn from(format: Format) -> Self {
+impl From<FormatArg> for settings::ReportFormat {
+    fn from(format: FormatArg) -> Self {
         match format {
-            Format::Csv => Self::Csv,
-            Format::Html => Self::Html,
-            Format::Json => Self::Json,
-            Format::Md => Self::Markdown,
-            Format::Prom => Self::Prometheus,
+            FormatArg::Csv => Self::Csv,
+            FormatArg::Html => Self::Html,
+            FormatArg::Json => Self::Json,
+            FormatArg::Md => Self::Markdown,
+            FormatArg::Prom => Self::Prometheus,
         }
     }
 }

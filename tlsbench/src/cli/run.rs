@@ -11,18 +11,18 @@ use tlsbench_core::scenario::{
 };
 use tlsbench_core::units::Nanos;
 
-use super::Format;
+use super::OutputArg;
 use crate::settings;
 
 mod placements;
 
-use placements::Placements;
+use placements::PlacementArgs;
 
 pub(super) use placements::engines;
 
 /// Where to measure, how, and where to leave the record.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Run {
+pub(super) struct RunArgs {
     /// An endpoint: `NAME=https://host:port/path`, or the URL alone; each is measured by itself.
     #[arg(long = "target", value_name = "NAME=URL", value_parser = target)]
     targets: Vec<TargetDraft>,
@@ -41,32 +41,32 @@ pub(super) struct Run {
 
     /// How to print the result.
     #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    output: OutputArg,
 
     #[command(flatten, next_help_heading = "Placements, where no endpoint is named")]
-    placements: Placements,
+    placements: PlacementArgs,
 
     #[command(flatten, next_help_heading = "Connections")]
-    connections: Connections,
+    connections: ConnectionArgs,
 
     #[command(flatten, next_help_heading = "TLS")]
-    tls: Tls,
+    tls: TlsArgs,
 
     #[command(flatten, next_help_heading = "Requests")]
-    request: Request,
+    request: RequestArgs,
 
     #[command(flatten, next_help_heading = "Load")]
-    load: Load,
+    load: LoadArgs,
 
     #[command(flatten, next_help_heading = "Time")]
-    timing: Timing,
+    timing: TimingArgs,
 
     #[command(flatten, next_help_heading = "Time")]
-    timeouts: Timeouts,
+    timeouts: TimeoutArgs,
 }
 
 #[derive(Args, Clone, Debug)]
-pub(super) struct Connections {
+pub(super) struct ConnectionArgs {
     /// Close every connection once its handshake is confirmed, without a request.
     #[arg(long)]
     handshakes_only: bool,
@@ -108,7 +108,7 @@ pub(super) struct Connections {
 }
 
 #[derive(Args, Clone, Debug)]
-pub(super) struct Tls {
+pub(super) struct TlsArgs {
     /// The versions that are offered: `1.2`, `1.3`, or `1.2,1.3`, of which the server chooses [default:
     /// 1.2,1.3; 1.3 between placements].
     #[arg(long, value_name = "VERSION,…")]
@@ -178,7 +178,7 @@ struct CurlFlags {
 }
 
 #[derive(Args, Clone, Debug)]
-pub(super) struct Request {
+pub(super) struct RequestArgs {
     /// `http/1.1` or `h2` [default: http/1.1].
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<ProtocolName>,
@@ -209,7 +209,7 @@ pub(super) struct Request {
 }
 
 #[derive(Args, Clone, Debug)]
-struct Load {
+struct LoadArgs {
     /// Arrivals per second: an open loop.
     #[arg(long, value_name = "PER SECOND")]
     rate: Option<f64>,
@@ -245,7 +245,7 @@ struct Load {
 }
 
 #[derive(Args, Clone, Debug)]
-struct Timing {
+struct TimingArgs {
     /// How long each round is measured [default: 1s].
     #[arg(long, value_name = "TIME")]
     round: Option<Nanos>,
@@ -269,7 +269,7 @@ struct Timing {
 
 /// How long things may take: flags that a search has as well.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Timeouts {
+pub(super) struct TimeoutArgs {
     /// How long an operation may take, from connecting to the end of the response; then it is given up
     /// and counts as failed by `timeout` [default: 1m].
     #[arg(long, value_name = "TIME")]
@@ -293,7 +293,7 @@ pub(super) struct Timeouts {
     max_time: Option<Nanos>,
 }
 
-impl Timeouts {
+impl TimeoutArgs {
     pub(super) const fn draft(&self) -> TimeoutDraft {
         TimeoutDraft {
             operation: self.timeout,
@@ -305,7 +305,7 @@ impl Timeouts {
     }
 }
 
-impl Run {
+impl RunArgs {
     /// What the flags say of a scenario.
     fn draft(&self) -> Draft {
         Draft {
@@ -321,8 +321,8 @@ impl Run {
 
     /// The settings that these flags ask for.
     #[must_use]
-    pub(super) fn settings(&self) -> settings::Run {
-        settings::Run {
+    pub(super) fn settings(&self) -> settings::RunSettings {
+        settings::RunSettings {
             flags: self.draft(),
             sni: self.tls.sni.clone(),
             connect_to: list(&self.connections.connect_to),
@@ -335,7 +335,7 @@ impl Run {
     }
 }
 
-impl Connections {
+impl ConnectionArgs {
     /// What they say of a scenario, but for addresses, which are each target's.
     pub(super) fn draft(&self) -> Draft {
         Draft {
@@ -355,7 +355,7 @@ impl Connections {
     }
 }
 
-impl Tls {
+impl TlsArgs {
     pub(super) fn draft(&self) -> TlsDraft {
         TlsDraft {
             version: self.tls_version,
@@ -372,7 +372,7 @@ impl Tls {
     }
 }
 
-impl Request {
+impl RequestArgs {
     pub(super) fn draft(&self) -> RequestDraft {
         RequestDraft {
             protocol: self.protocol,
@@ -387,7 +387,7 @@ impl Request {
     }
 }
 
-impl Load {
+impl LoadArgs {
     fn draft(&self) -> LoadDraft {
         LoadDraft {
             kind: self
@@ -406,7 +406,7 @@ impl Load {
     }
 }
 
-impl Timing {
+impl TimingArgs {
     const fn draft(&self) -> TimingDraft {
         TimingDraft {
             round: self.round,

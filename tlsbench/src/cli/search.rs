@@ -7,12 +7,12 @@ use tlsbench_core::lab::EngineName;
 use tlsbench_core::scenario::{Draft, KeyKind, LoadDraft, TargetDraft};
 use tlsbench_core::units::Nanos;
 
-use super::{Format, run};
+use super::{OutputArg, run};
 use crate::settings;
 
 /// What is searched for, and where.
 #[derive(Debug, Args)]
-pub(super) struct Search {
+pub(super) struct SearchArgs {
     /// What the 99th percentile may be, from when an operation should have begun.
     #[arg(long, value_name = "TIME", default_value = "100ms")]
     p99: Nanos,
@@ -40,21 +40,21 @@ pub(super) struct Search {
 
     /// How to print the result.
     #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    output: OutputArg,
 
     #[command(flatten)]
-    endpoints: Endpoints,
+    endpoints: EndpointArgs,
 
     #[command(flatten, next_help_heading = "Placements, where no endpoint is named")]
-    placements: Standing,
+    placements: TrialPlacementArgs,
 }
 
-impl Search {
-    pub(super) fn settings(&self) -> settings::Search {
+impl SearchArgs {
+    pub(super) fn settings(&self) -> settings::SearchSettings {
         let mut run = self.endpoints.settings();
         run.lab = self.placements.settings();
         run.output = self.output.into();
-        settings::Search {
+        settings::SearchSettings {
             run,
             p99: self.p99,
             start: self.start,
@@ -68,7 +68,7 @@ impl Search {
 
 /// Endpoints, and how connections are made to them: flags that a search of rates has as well.
 #[derive(Args, Clone, Debug)]
-struct Endpoints {
+struct EndpointArgs {
     /// An endpoint: `NAME=https://host:port/path`, or the URL alone; each is searched by itself.
     #[arg(long = "target", value_name = "NAME=URL", value_parser = run::target)]
     targets: Vec<TargetDraft>,
@@ -91,21 +91,21 @@ struct Endpoints {
     pool: Option<u32>,
 
     #[command(flatten, next_help_heading = "Connections")]
-    connections: run::Connections,
+    connections: run::ConnectionArgs,
 
     #[command(flatten, next_help_heading = "TLS")]
-    tls: run::Tls,
+    tls: run::TlsArgs,
 
     #[command(flatten, next_help_heading = "Requests")]
-    request: run::Request,
+    request: run::RequestArgs,
 
     #[command(flatten, next_help_heading = "Time")]
-    timeouts: run::Timeouts,
+    timeouts: run::TimeoutArgs,
 }
 
 /// Placements of which rates are searched.
 #[derive(Args, Clone, Debug)]
-struct Standing {
+struct TrialPlacementArgs {
     /// Placements [default: all eight].
     #[arg(long = "placement", value_name = "NAME,…", value_delimiter = ',')]
     placements: Vec<String>,
@@ -120,15 +120,15 @@ struct Standing {
     key: Option<KeyKind>,
 }
 
-impl Endpoints {
-    fn settings(&self) -> settings::Run {
+impl EndpointArgs {
+    fn settings(&self) -> settings::RunSettings {
         let load = LoadDraft {
             keep: run::said(self.keep_alive),
             requests_per_connection: self.requests_per_connection,
             pool: self.pool,
             ..LoadDraft::default()
         };
-        settings::Run {
+        settings::RunSettings {
             flags: Draft {
                 target: run::list(&self.targets),
                 tls: self.tls.draft(),
@@ -142,19 +142,19 @@ impl Endpoints {
             scenario: self.scenario.clone(),
             print_scenario: false,
             record: None,
-            output: settings::Output::Table,
-            lab: settings::LabRun::default(),
+            output: settings::OutputFormat::Table,
+            lab: settings::LabSettings::default(),
         }
     }
 }
 
-impl Standing {
-    fn settings(&self) -> settings::LabRun {
-        settings::LabRun {
+impl TrialPlacementArgs {
+    fn settings(&self) -> settings::LabSettings {
+        settings::LabSettings {
             placements: self.placements.clone(),
             engines: run::engines(self.engine, None, None),
             key: self.key,
-            ..settings::LabRun::default()
+            ..settings::LabSettings::default()
         }
     }
 }

@@ -11,15 +11,15 @@ use tlsbench_core::stats::Estimate;
 use super::answer::Answer;
 use super::run;
 use crate::exit::Exit;
-use crate::settings::{Aa, Output};
+use crate::settings::{AaSettings, OutputFormat};
 use crate::{build, lab, store};
 
 /// Judges placements against themselves, measured now or read from records.
-pub(super) fn answer(settings: &Aa) -> anyhow::Result<Answer> {
+pub(super) fn answer(settings: &AaSettings) -> anyhow::Result<Answer> {
     let mut document = None;
     let mut failed = None;
     let (records, output) = match settings {
-        Aa::Measured(settings) => {
+        AaSettings::Measured(settings) => {
             document = settings.record.as_deref();
             let mut asked = lab::asked(settings)?;
             asked.lab.placements = doubled(&asked.lab.placements);
@@ -30,7 +30,7 @@ pub(super) fn answer(settings: &Aa) -> anyhow::Result<Answer> {
             failed = measured.failed;
             (vec![(measured.path.display().to_string(), measured.record)], settings.output)
         }
-        Aa::Recorded { records, output } => {
+        AaSettings::Recorded { records, output } => {
             let mut read = Vec::with_capacity(records.len());
             for (index, path) in records.iter().enumerate() {
                 let shown = path.display();
@@ -61,11 +61,11 @@ pub(super) fn answer(settings: &Aa) -> anyhow::Result<Answer> {
     let seed = records.first().map_or(1, |(_, record)| record.lab.seed);
     let trust = AaReport::of(comparisons, seed);
     let text = match output {
-        Output::Json => {
+        OutputFormat::Json => {
             let text = serde_json::to_string_pretty(&trust).context("cannot write JSON")?;
             text + "\n"
         }
-        Output::Table => printable(&text(&trust, &records)).into_owned(),
+        OutputFormat::Table => printable(&text(&trust, &records)).into_owned(),
     };
     Ok(Answer::new(text, exit(&trust)).beside(document).failing(failed))
 }

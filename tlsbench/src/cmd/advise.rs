@@ -19,11 +19,11 @@ use tlsbench_core::record::lab::LabRecord;
 
 use super::answer::Answer;
 use crate::exit::Exit;
-use crate::settings::{Advise, Machines, Output};
+use crate::settings::{AdviseSettings, MachineScaling, OutputFormat};
 use crate::store;
 
 /// Advises from records, a profile and prices.
-pub(super) fn answer(settings: &Advise) -> anyhow::Result<Answer> {
+pub(super) fn answer(settings: &AdviseSettings) -> anyhow::Result<Answer> {
     let records = records(settings)?;
     let profile = file(&settings.profile, "profile", Profile::from_toml)?;
     let prices = file(&settings.prices, "prices", |text| {
@@ -37,11 +37,11 @@ pub(super) fn answer(settings: &Advise) -> anyhow::Result<Answer> {
         AdviceRequest { records: &records, profile: &profile, prices: &prices, scale: &scale };
     let advice = judge(&question);
     let text = match settings.output {
-        Output::Json => {
+        OutputFormat::Json => {
             let text = serde_json::to_string_pretty(&advice).context("cannot write JSON")?;
             text + "\n"
         }
-        Output::Table => printable(&table::text(&advice, &profile)).into_owned(),
+        OutputFormat::Table => printable(&table::text(&advice, &profile)).into_owned(),
     };
     Ok(Answer::new(text, exit(&advice)))
 }
@@ -63,7 +63,7 @@ fn file<T>(
     })
 }
 
-fn records(settings: &Advise) -> anyhow::Result<Vec<LabRecord>> {
+fn records(settings: &AdviseSettings) -> anyhow::Result<Vec<LabRecord>> {
     let mut records: Vec<LabRecord> = Vec::with_capacity(settings.records.len());
     for (index, path) in settings.records.iter().enumerate() {
         let shown = path.display();
@@ -120,15 +120,18 @@ fn differs(one: &LabRecord, other: &LabRecord) -> Option<&'static str> {
     .find_map(|(what, is_same)| (!is_same).then_some(what))
 }
 
-fn scale(settings: &Advise, records: &[LabRecord]) -> anyhow::Result<Result<MachineScale, String>> {
+fn scale(
+    settings: &AdviseSettings,
+    records: &[LabRecord],
+) -> anyhow::Result<Result<MachineScale, String>> {
     Ok(match &settings.machines {
-        Machines::Same => Ok(MachineScale::same()),
-        Machines::Unknown => {
+        MachineScaling::Same => Ok(MachineScale::same()),
+        MachineScaling::Unknown => {
             Err("nothing says on which machine hops are to run; name calibrations \
              with --measured and --priced, or say --same-machine"
                 .to_owned())
         }
-        Machines::Calibrated { measured, priced } => {
+        MachineScaling::Calibrated { measured, priced } => {
             let (measured, priced) = (calibration(measured)?, calibration(priced)?);
             let first = records.first().context("no record")?;
             MachineScale::between(&measured, &priced, &first.lab, &first.environment)

@@ -12,11 +12,11 @@ use tlsbench_engine::probe::Machine;
 use super::answer::Answer;
 use crate::exit::Exit;
 use crate::progress::StepProgress;
-use crate::settings::Output;
+use crate::settings::OutputFormat;
 use crate::{build, environment, store};
 
 /// Calibrates, and writes the document where one is asked for.
-pub(super) fn answer(output: Output, document: Option<&Path>) -> anyhow::Result<Answer> {
+pub(super) fn answer(output: OutputFormat, document: Option<&Path>) -> anyhow::Result<Answer> {
     if let Some(path) = document {
         store::prepare(path)?;
     }
@@ -26,8 +26,8 @@ pub(super) fn answer(output: Output, document: Option<&Path>) -> anyhow::Result<
         None => None,
     };
     let text = match output {
-        Output::Json => json(&calibration)?,
-        Output::Table => text(&calibration),
+        OutputFormat::Json => json(&calibration)?,
+        OutputFormat::Table => text(&calibration),
     };
     let answer = Answer::new(text, exit(&calibration)).beside(document);
     Ok(answer.failing(failed.map(anyhow::Error::new)))

@@ -14,11 +14,11 @@ use tlsbench_core::stats::Estimate;
 
 use super::answer::Answer;
 use crate::exit::Exit;
-use crate::settings::{Compare, Output};
+use crate::settings::{CompareSettings, OutputFormat};
 use crate::{build, store};
 
 /// Compares two sides of records, and judges the conditions.
-pub(super) fn answer(settings: &Compare) -> anyhow::Result<Answer> {
+pub(super) fn answer(settings: &CompareSettings) -> anyhow::Result<Answer> {
     let all: Vec<&PathBuf> = settings.records.iter().chain(&settings.against).collect();
     for (index, path) in all.iter().enumerate() {
         if all.iter().take(index).any(|before| store::is_same(before, path)) {
@@ -41,8 +41,8 @@ pub(super) fn answer(settings: &Compare) -> anyhow::Result<Answer> {
         judged.push((*condition, outcomes));
     }
     let text = match settings.output {
-        Output::Json => json(&changes, &judged)?,
-        Output::Table => {
+        OutputFormat::Json => json(&changes, &judged)?,
+        OutputFormat::Table => {
             let is_debug = these.iter().chain(&against).any(Observed::is_debug_build);
             printable(&text(&changes, &judged, is_debug)).into_owned()
         }
@@ -50,7 +50,7 @@ pub(super) fn answer(settings: &Compare) -> anyhow::Result<Answer> {
     Ok(Answer::new(text, exit(&judged)))
 }
 
-type Judged<'a> = (Condition, Vec<(&'a str, ConditionOutcome)>);
+type JudgedCondition<'a> = (Condition, Vec<(&'a str, ConditionOutcome)>);
 
 fn observed(paths: &[PathBuf]) -> anyhow::Result<Vec<Observed>> {
     let one = |path: &PathBuf| {
@@ -64,11 +64,11 @@ fn observed(paths: &[PathBuf]) -> anyhow::Result<Vec<Observed>> {
 }
 
 /// A condition fails where it fails on any subject, and holds where it holds on all.
-fn overall(judged: &[Judged<'_>]) -> Option<ConditionOutcome> {
+fn overall(judged: &[JudgedCondition<'_>]) -> Option<ConditionOutcome> {
     judged.iter().flat_map(|(_, outcomes)| outcomes).map(|(_, outcome)| *outcome).max()
 }
 
-fn exit(judged: &[Judged<'_>]) -> Exit {
+fn exit(judged: &[JudgedCondition<'_>]) -> Exit {
     match overall(judged) {
         None | Some(ConditionOutcome::Holds) => Exit::Fine,
         Some(ConditionOutcome::Fails) => Exit::Negative,
@@ -76,7 +76,7 @@ fn exit(judged: &[Judged<'_>]) -> Exit {
     }
 }
 
-fn text(changes: &RecordChanges, judged: &[Judged<'_>], is_debug: bool) -> String {
+fn text(changes: &RecordChanges, judged: &[JudgedCondition<'_>], is_debug: bool) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["", "metric", "against", "now", "difference (95 %)", "ratio (95 %)", ""]);
@@ -133,7 +133,7 @@ fn ratio(estimate: Option<&Estimate>) -> String {
     }
 }
 
-fn json(changes: &RecordChanges, judged: &[Judged<'_>]) -> anyhow::Result<String> {
+fn json(changes: &RecordChanges, judged: &[JudgedCondition<'_>]) -> anyhow::Result<String> {
     let mut document = serde_json::to_value(changes).context("cannot write JSON")?;
     let conditions = judged.iter().map(|(condition, outcomes)| {
         let subjects: serde_json::Map<String, serde_json::Value> = outcomes

@@ -16,13 +16,13 @@ use tlsbench_engine::probe::{self, Machine};
 use super::answer::Answer;
 use crate::exit::Exit;
 use crate::progress::StepProgress;
-use crate::settings::Output;
+use crate::settings::OutputFormat;
 
 mod ceiling;
 mod judge;
 
 /// Looks at the machine for about four seconds, and says what is unfit and how to mend it.
-pub(super) fn answer(output: Output) -> anyhow::Result<Answer> {
+pub(super) fn answer(output: OutputFormat) -> anyhow::Result<Answer> {
     let lines = look()?;
     Ok(Answer::new(said(&lines, output), exit(&lines)))
 }
@@ -76,13 +76,13 @@ fn exit(lines: &[CheckLine]) -> Exit {
     if is_fit(lines) { Exit::Fine } else { Exit::Negative }
 }
 
-fn said(lines: &[CheckLine], output: Output) -> String {
+fn said(lines: &[CheckLine], output: OutputFormat) -> String {
     match output {
-        Output::Json => {
+        OutputFormat::Json => {
             let document = json!({ "version": 1, "fit": is_fit(lines), "lines": lines });
             format!("{document:#}\n")
         }
-        Output::Table => text(lines),
+        OutputFormat::Table => text(lines),
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
         ]
     }
 
-    fn printed(unfit: bool, output: Output) -> String {
+    fn printed(unfit: bool, output: OutputFormat) -> String {
         said(&lines(unfit), output)
     }
 
@@ -145,17 +145,18 @@ mod tests {
 
     #[test]
     fn the_table_has_a_cure_and_a_sum() {
-        let text = printed(true, Output::Table);
+        let text = printed(true, OutputFormat::Table);
         assert!(text.contains("add cores"), "{text}");
         assert!(text.ends_with("this machine is unfit: 1 unfit and 1 unknown of 2\n"), "{text}");
-        let text = printed(false, Output::Table);
+        let text = printed(false, OutputFormat::Table);
         assert!(!text.contains("warning"), "{text}");
         assert!(text.ends_with("this machine is fit: 0 unfit and 1 unknown of 2\n"), "{text}");
     }
 
     #[test]
     fn json_says_the_same() {
-        let json: serde_json::Value = serde_json::from_str(&printed(true, Output::Json)).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_str(&printed(true, OutputFormat::Json)).unwrap();
         assert_eq!(json["fit"], false);
         assert_eq!(json["lines"][0]["cure"], "add cores");
         assert_eq!(json["lines"][1]["verdict"], "unknown");

@@ -19,7 +19,7 @@ use tlsbench_engine::process::supervise;
 use crate::exit::Exit;
 
 /// What ends the hop's wait.
-enum Event {
+enum HopEvent {
     End,
     Failed(io::Error),
     Line(String),
@@ -48,13 +48,13 @@ fn serve(out: &mut impl Write) -> anyhow::Result<()> {
     end_on_signal(sender.clone()).context("cannot listen to signals")?;
     thread::spawn(move || read_lines(&sender));
     let hop = match events.recv() {
-        Ok(Event::Line(line)) => {
+        Ok(HopEvent::Line(line)) => {
             Hop::from_json(&line).context("cannot use the configuration on standard input")?
         }
-        Ok(Event::Failed(error)) => {
+        Ok(HopEvent::Failed(error)) => {
             return Err(error).context("cannot read the configuration from standard input");
         }
-        Ok(Event::End) | Err(_) => {
+        Ok(HopEvent::End) | Err(_) => {
             anyhow::bail!("no configuration on standard input: write one line of JSON")
         }
     };
@@ -63,10 +63,10 @@ fn serve(out: &mut impl Write) -> anyhow::Result<()> {
     say(out, &format!("ready {}", running.address()))?;
     for event in events {
         match event {
-            Event::End => break,
-            Event::Failed(error) => return Err(error).context("cannot read standard input"),
-            Event::Line(line) if line == "counters" => say_counters(out, &running)?,
-            Event::Line(line) => anyhow::bail!(
+            HopEvent::End => break,
+            HopEvent::Failed(error) => return Err(error).context("cannot read standard input"),
+            HopEvent::Line(line) if line == "counters" => say_counters(out, &running)?,
+            HopEvent::Line(line) => anyhow::bail!(
                 "`{}` on standard input is no word of a hop's; `counters` is the only one",
                 line.escape_default()
             ),
@@ -83,32 +83,32 @@ fn say(out: &mut impl Write, line: &str) -> anyhow::Result<()> {
     writeln!(out, "{line}").and_then(|()| out.flush()).context("cannot write standard output")
 }
 
-fn read_lines(events: &Sender<Event>) {
+fn read_lines(events: &Sender<HopEvent>) {
     let mut input = io::stdin().lock();
     loop {
         let mut line = String::new();
         let event = match (&mut input).take(LINE_MAX).read_line(&mut line) {
-            Ok(0) => Event::End,
+            Ok(0) => HopEvent::End,
             Ok(_) if line.ends_with('\n') || (line.len() as u64) < LINE_MAX => {
-                Event::Line(line.trim_end_matches('\n').to_owned())
+                HopEvent::Line(line.trim_end_matches('\n').to_owned())
             }
-            Ok(_) => Event::Failed(io::Error::other(format!("a line of over {LINE_MAX} bytes"))),
-            Err(error) => Event::Failed(error),
+            Ok(_) => HopEvent::Failed(io::Error::other(format!("a line of over {LINE_MAX} bytes"))),
+            Err(error) => HopEvent::Failed(error),
         };
-        let is_last = !matches!(event, Event::Line(_));
+        let is_last = !matches!(event, HopEvent::Line(_));
         if events.send(event).is_err() || is_last {
             return;
         }
     }
 }
 
-fn end_on_signal(events: Sender<Event>) -> io::Result<()> {
+fn end_on_signal(events: Sender<HopEvent>) -> io::Result<()> {
     let (mut heard, hears) = UnixStream::pair()?;
     signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, hears)?;
     thread::spawn(move || {
         if heard.read_exact(&mut [0]).is_ok() {
             // Nobody listens any more only when the hop has ended.
-            let _ = events.send(Event::End);
+            let _ = events.send(HopEvent::End);
         }
     });
     Ok(())

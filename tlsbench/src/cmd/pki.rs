@@ -16,10 +16,10 @@ use tlsbench_engine::tls::{KeyKind, Lab, Purpose};
 
 use super::answer::Answer;
 use crate::exit::Exit;
-use crate::settings::Pki;
+use crate::settings::PkiSettings;
 
 /// Makes the lab's certificates and writes them; says what it wrote.
-pub(super) fn answer(settings: &Pki) -> anyhow::Result<Answer> {
+pub(super) fn answer(settings: &PkiSettings) -> anyhow::Result<Answer> {
     let folder = &settings.folder;
     let bundle = folder.join(BUNDLE);
     if bundle.exists() {
@@ -99,7 +99,7 @@ fn file_name(purpose: Purpose, kind: KeyKind) -> String {
     format!("{purpose}-{}", kind.as_str())
 }
 
-fn said(settings: &Pki, names: &[String]) -> String {
+fn said(settings: &PkiSettings, names: &[String]) -> String {
     let folder = settings.folder.display();
     let kinds: Vec<&str> = KeyKind::ALL.iter().map(|kind| kind.as_str()).collect();
     let kinds = kinds.join(", ");

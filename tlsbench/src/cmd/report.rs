@@ -15,11 +15,11 @@ use tlsbench_core::report::{LabReport, Report};
 
 use super::answer::Answer;
 use crate::exit::Exit;
-use crate::settings::{self, Format};
+use crate::settings::{self, ReportFormat};
 use crate::store;
 
 /// Makes the documents; the answer is the document, or where files are.
-pub(super) fn answer(settings: &settings::Report) -> anyhow::Result<Answer> {
+pub(super) fn answer(settings: &settings::ReportSettings) -> anyhow::Result<Answer> {
     let places = places(settings)?;
     let report = read::report(PROGRAM, &settings.records)?;
     let mut said = String::new();
@@ -42,28 +42,32 @@ pub(in crate::cmd) fn page(record: &LabRecord, of: &Path) -> anyhow::Result<Opti
     if store::is_stream(of) {
         return Ok(None);
     }
-    let mut path = of.with_extension(Format::Html.extension());
+    let mut path = of.with_extension(ReportFormat::Html.extension());
     if path == of {
         path.as_mut_os_string().push(".html");
     }
     let mut report = Report::new(PROGRAM);
     report.add_lab(of.display().to_string(), record);
-    store::write(&path, &document(&report, Format::Html)?)?;
+    store::write(&path, &document(&report, ReportFormat::Html)?)?;
     Ok(Some(path))
 }
 
-fn document(report: &Report, format: Format) -> anyhow::Result<String> {
+fn document(report: &Report, format: ReportFormat) -> anyhow::Result<String> {
     Ok(match format {
-        Format::Csv => csv::write(report)?,
-        Format::Html => printable(&html::write(report)).into_owned(),
-        Format::Json => serde_json::to_string_pretty(report).context("cannot write JSON")? + "\n",
-        Format::Markdown => printable(&markdown::write(report)).into_owned(),
-        Format::Prometheus => prometheus::write(report)?,
+        ReportFormat::Csv => csv::write(report)?,
+        ReportFormat::Html => printable(&html::write(report)).into_owned(),
+        ReportFormat::Json => {
+            serde_json::to_string_pretty(report).context("cannot write JSON")? + "\n"
+        }
+        ReportFormat::Markdown => printable(&markdown::write(report)).into_owned(),
+        ReportFormat::Prometheus => prometheus::write(report)?,
     })
 }
 
 /// Where each document goes; nothing means standard output.
-fn places(settings: &settings::Report) -> anyhow::Result<Vec<(Format, Option<PathBuf>)>> {
+fn places(
+    settings: &settings::ReportSettings,
+) -> anyhow::Result<Vec<(ReportFormat, Option<PathBuf>)>> {
     let is_single = settings.formats.len() == 1;
     let named = settings.out.as_deref().filter(|out| !store::is_stdout(out));
     let Some(out) = named else {

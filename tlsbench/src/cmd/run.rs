@@ -22,21 +22,21 @@ use crate::lab::is_of_placements;
 use crate::progress::RunProgress;
 use crate::record_file::{KeptRecord, free_path};
 use crate::scenario::scenario;
-use crate::settings::{LabRun, Output, Run};
+use crate::settings::{LabSettings, OutputFormat, RunSettings};
 use crate::signals::stop_on_signals;
 use crate::store;
 
-use meanwhile::Watch;
+use meanwhile::HostWatch;
 use writer::RunRecordWriter;
 
 pub(super) use placements::milestones;
 
 /// Measures what the settings say, or prints it.
-pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
+pub(super) fn answer(settings: &RunSettings) -> anyhow::Result<Answer> {
     if settings.flags.target.is_none() && is_of_placements(settings) {
         return placements::answer(settings);
     }
-    if settings.lab != LabRun::default() {
+    if settings.lab != LabSettings::default() {
         bail!(
             "--placement, --workload, --engine and what else is listed under \"Placements\" are for \
              placements on this machine, and an endpoint is named; leave out one or the other"
@@ -57,8 +57,8 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
         measure(&scenario, &inputs, &stop, RunRecordWriter::new(&scenario, started, path)?)?;
     let gates = judge(&record);
     let text = match settings.output {
-        Output::Json => table::json(&record, &gates, &path)?,
-        Output::Table => {
+        OutputFormat::Json => table::json(&record, &gates, &path)?,
+        OutputFormat::Table => {
             let (columns, has_file) = (terminal::columns(), settings.scenario.is_some());
             let text = table::text(&scenario, &record, &gates, &path, columns, has_file);
             printable(&text).into_owned()
@@ -78,7 +78,7 @@ fn measure(
     let names = scenario.targets.iter().map(|target| target.name.clone()).collect();
     let mut shown = RunProgress::new(names, scenario.timing.rounds.get());
     run::raise_open_files();
-    let watch = Watch::begin(inputs);
+    let watch = HostWatch::begin(inputs);
     let ran = run::run(scenario, inputs, stop, |progress| {
         shown.notice(&progress);
         match progress {

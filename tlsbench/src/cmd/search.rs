@@ -25,13 +25,13 @@ use crate::exit::Exit;
 use crate::lab::{RateTrial, RateTrials, TrialOutcome, is_of_placements};
 use crate::progress::StepProgress;
 use crate::scenario::open_scenario;
-use crate::settings::{Output, Search};
+use crate::settings::{OutputFormat, SearchSettings};
 use crate::signals::stop_on_signals;
 
-use table::{Ended, JudgedTrial, Limits, Searched};
+use table::{JudgedTrial, SearchEnd, SearchLimits, TargetSearch};
 
 /// Searches all that is named.
-pub(super) fn answer(settings: &Search) -> anyhow::Result<Answer> {
+pub(super) fn answer(settings: &SearchSettings) -> anyhow::Result<Answer> {
     let stop = Arc::new(Stop::new());
     stop_on_signals(&stop).context("cannot listen for signals")?;
     let names_endpoint = settings.run.flags.target.is_some() || !is_of_placements(&settings.run);
@@ -40,8 +40,8 @@ pub(super) fn answer(settings: &Search) -> anyhow::Result<Answer> {
         false => placements(settings, &stop)?,
     };
     let text = match settings.run.output {
-        Output::Json => table::json(settings.p99, limits, &all),
-        Output::Table => {
+        OutputFormat::Json => table::json(settings.p99, limits, &all),
+        OutputFormat::Table => {
             let text = table::text(settings.p99, limits, &all, names_endpoint);
             printable(&flags::named(&text, settings.run.scenario.is_some())).into_owned()
         }
@@ -50,8 +50,11 @@ pub(super) fn answer(settings: &Search) -> anyhow::Result<Answer> {
     Ok(Answer::new(text, if has_all { Exit::Fine } else { Exit::Negative }))
 }
 
-fn endpoints(settings: &Search, stop: &Stop) -> anyhow::Result<(Limits, Vec<Searched>)> {
-    if settings.run.lab != crate::settings::LabRun::default() {
+fn endpoints(
+    settings: &SearchSettings,
+    stop: &Stop,
+) -> anyhow::Result<(SearchLimits, Vec<TargetSearch>)> {
+    if settings.run.lab != crate::settings::LabSettings::default() {
         bail!(
             "--placement, --engine and --key are for placements on this machine, and an endpoint is \
              named; leave out one or the other"
@@ -85,7 +88,10 @@ fn endpoints(settings: &Search, stop: &Stop) -> anyhow::Result<(Limits, Vec<Sear
     Ok((limits, all))
 }
 
-fn placements(settings: &Search, stop: &Stop) -> anyhow::Result<(Limits, Vec<Searched>)> {
+fn placements(
+    settings: &SearchSettings,
+    stop: &Stop,
+) -> anyhow::Result<(SearchLimits, Vec<TargetSearch>)> {
     let folder = tempfile::tempdir().context("cannot make a folder for what hops are told")?;
     let trials = RateTrials::prepare(&settings.run, folder.path(), stop)?;
     let bounds = bounds(settings, settings.start.unwrap_or(START))?;
@@ -115,10 +121,10 @@ fn placements(settings: &Search, stop: &Stop) -> anyhow::Result<(Limits, Vec<Sea
 
 /// How many trials a search makes and how long it takes at most: what its trials can need, or what
 /// `--max-time` says of all of them.
-fn limits(settings: &Search, bounds: RateBounds, asked: Option<Nanos>) -> Limits {
+fn limits(settings: &SearchSettings, bounds: RateBounds, asked: Option<Nanos>) -> SearchLimits {
     // A trial ends once everything that it began was answered, or is later than the goal allows.
     let whole = |length: Nanos| warm_up(length) + length + settings.p99 + BESIDE_TRIAL;
-    Limits {
+    SearchLimits {
         trials: bounds.trials_max(),
         time: asked.unwrap_or(bounds.time_max(whole(settings.trial), whole(settings.confirm))),
         is_asked: asked.is_some(),
@@ -129,7 +135,7 @@ const fn warm_up(length: Nanos) -> Nanos {
     Nanos(length.0 / WARM_UP_PART)
 }
 
-fn bounds(settings: &Search, start: f64) -> anyhow::Result<RateBounds> {
+fn bounds(settings: &SearchSettings, start: f64) -> anyhow::Result<RateBounds> {
     let most = settings.max_rate.unwrap_or(MOST);
     let rate = |value: f64| Rate::per_second(value).context("a rate is a number above 0");
     Ok(RateBounds { start: rate(start)?, most: rate(most)?, resolution: settings.resolution })
@@ -137,12 +143,12 @@ fn bounds(settings: &Search, start: f64) -> anyhow::Result<RateBounds> {
 
 /// Searches one, whose trials are made by `trial`.
 fn one(
-    settings: &Search,
+    settings: &SearchSettings,
     (bounds, until): (RateBounds, Instant),
     name: &str,
     stop: &Stop,
     mut trial: impl FnMut(RateTrial) -> anyhow::Result<TrialOutcome>,
-) -> anyhow::Result<Searched> {
+) -> anyhow::Result<TargetSearch> {
     let goal = Goal { p99: settings.p99 };
     let shown = StepProgress::new("trials");
     let mut strategy = Strategy::new(bounds);
@@ -150,8 +156,8 @@ fn one(
     let mut unanswered = UnderWay::default();
     let ended = loop {
         let (rate, long) = match strategy.next() {
-            SearchStep::Done(_) if strategy.is_exhausted() => break Ended::Trials,
-            SearchStep::Done(_) => break Ended::SearchResult,
+            SearchStep::Done(_) if strategy.is_exhausted() => break SearchEnd::Trials,
+            SearchStep::Done(_) => break SearchEnd::TargetSearch,
             SearchStep::Try { rate, long } => (rate, long),
         };
         let length = if long { settings.confirm } else { settings.trial };
@@ -162,7 +168,7 @@ fn one(
         }
         if made.cut_short == Some(CutShort::Time) {
             unanswered = made.unanswered;
-            break Ended::Time;
+            break SearchEnd::Time;
         }
         let (one, is_dead) = judged(goal, plan, long, &made);
         match is_dead {
@@ -175,7 +181,7 @@ fn one(
     };
     shown.finish();
     let (found, met) = (strategy.so_far(), strategy.met());
-    Ok(Searched { name: name.to_owned(), found, met, tried, ended, unanswered })
+    Ok(TargetSearch { name: name.to_owned(), found, met, tried, ended, unanswered })
 }
 
 /// Holds a trial against the goal; with it, whether nothing at all came to a good end.

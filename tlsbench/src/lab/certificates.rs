@@ -37,11 +37,11 @@ pub(super) fn wiring(asked: &LabRequest, folder: &Path) -> anyhow::Result<(Wirin
     Ok((wiring, files))
 }
 
-type Certificates = (String, PemIdentity, PemIdentity, ClientFiles);
+type LabCertificates = (String, PemIdentity, PemIdentity, ClientFiles);
 
 /// Those of a directory that `tlsbench pki` made; the bundle may be another file that trusts them, such
 /// as what trustd made of its root.
-fn existing(asked: &LabRequest, pki: &Path) -> anyhow::Result<Certificates> {
+fn existing(asked: &LabRequest, pki: &Path) -> anyhow::Result<LabCertificates> {
     let kind = asked.lab.key;
     let read = |name: &str| {
         let path = pki.join(name);
@@ -67,7 +67,7 @@ fn existing(asked: &LabRequest, pki: &Path) -> anyhow::Result<Certificates> {
     Ok((root, identity("server")?, identity("client")?, files))
 }
 
-fn made(folder: &Path, kind: KeyKind) -> anyhow::Result<Certificates> {
+fn made(folder: &Path, kind: KeyKind) -> anyhow::Result<LabCertificates> {
     let now = SystemTime::now();
     let span = |by: Duration| (now.checked_sub(by), now.checked_add(by));
     let (Some(from), Some(to)) = span(A_WEEK) else { anyhow::bail!("this machine's clock is off") };

@@ -13,14 +13,14 @@ use tlsbench_engine::probe::{NginxStream, proxies};
 use tlsbench_engine::topology::Engine;
 
 /// What the hop of each role is made of.
-pub(super) struct Engines {
+pub(super) struct EngineSet {
     by_role: BTreeMap<Role, Engine>,
     /// The same with another backend, where the one that is asked for cannot answer with more bytes.
     with_long_responses: BTreeMap<Role, Engine>,
     notes: Vec<String>,
 }
 
-impl Engines {
+impl EngineSet {
     /// Finds what the lab asks for.
     pub(super) fn find(lab: &Lab) -> anyhow::Result<Self> {
         let path = path();

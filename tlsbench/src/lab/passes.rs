@@ -15,20 +15,20 @@ use tlsbench_engine::run::{CutShort, Stop};
 use tlsbench_engine::trial::{Trial, TrialError};
 
 use super::testbed::Testbed;
-use super::writer::{LabRecordWriter, Taken};
+use super::writer::{LabRecordWriter, MeasuredSlice};
 use crate::progress::StepProgress;
 
 /// What all passes need.
-pub(super) struct Passes<'a> {
+pub(super) struct LabPasses<'a> {
     pub(super) lab: &'a Lab,
     pub(super) testbed: &'a Testbed,
     pub(super) stop: &'a Stop,
     pub(super) shown: StepProgress,
-    pub(super) tell: Tell<'a>,
+    pub(super) tell: MilestoneText<'a>,
 }
 
 /// Words for people at a milestone; `None` if nobody reads along.
-pub(super) type Tell<'a> = &'a dyn Fn(Milestone<'_>) -> Option<String>;
+pub(super) type MilestoneText<'a> = &'a dyn Fn(Milestone<'_>) -> Option<String>;
 
 /// A moment of a run at which people who read along learn something.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ pub(crate) enum Milestone<'a> {
     },
 }
 
-impl Passes<'_> {
+impl LabPasses<'_> {
     /// Runs all passes; what ended them before their time.
     pub(super) fn run(&self, writer: &mut LabRecordWriter) -> anyhow::Result<Option<CutShort>> {
         let others = Others::begin().context("cannot see what others do")?;
@@ -125,8 +125,16 @@ impl Passes<'_> {
                     let cut_short = trial.cut_short;
                     let (pass, rate, hops) = (Pass::Cpu, None, topology.hops());
                     let scenario = scenario.ok();
-                    let taken =
-                        Taken { placement, workload, pass, rate, round, scenario, trial, hops };
+                    let taken = MeasuredSlice {
+                        placement,
+                        workload,
+                        pass,
+                        rate,
+                        round,
+                        scenario,
+                        trial,
+                        hops,
+                    };
                     writer.take(&taken)?;
                     self.step(done);
                     if cut_short.is_some() {
@@ -166,7 +174,7 @@ impl Passes<'_> {
                 let scenario = self.lab.latency_scenario(placement, rate, pass, files);
                 let trial = self.testbed.measure(scenario.clone(), &mut topology, self.stop)?;
                 let cut_short = trial.cut_short;
-                let taken = Taken {
+                let taken = MeasuredSlice {
                     placement,
                     workload: Workload::Full,
                     pass: Pass::Latency,

@@ -16,11 +16,11 @@ use tlsbench_engine::run::{CutShort, Stop};
 use tlsbench_engine::topology::Topology;
 use tlsbench_engine::trial::Trial;
 
-use super::engines::Engines;
+use super::engines::EngineSet;
 use super::request::asked;
 use super::testbed::Testbed;
 use crate::scenario::{patience, refused};
-use crate::settings::Run;
+use crate::settings::RunSettings;
 
 /// What came of a trial at a rate.
 pub(crate) struct TrialOutcome {
@@ -54,13 +54,17 @@ pub(crate) struct RateTrials<'a> {
 
 impl<'a> RateTrials<'a> {
     /// In a folder for what hops are told.
-    pub(crate) fn prepare(settings: &Run, folder: &Path, stop: &'a Stop) -> anyhow::Result<Self> {
+    pub(crate) fn prepare(
+        settings: &RunSettings,
+        folder: &Path,
+        stop: &'a Stop,
+    ) -> anyhow::Result<Self> {
         let asked = asked(settings)?;
         let problems = asked.lab.problems();
         if !problems.is_empty() {
             return Err(refused("this", &problems));
         }
-        let engines = Engines::find(&asked.lab)?;
+        let engines = EngineSet::find(&asked.lab)?;
         let testbed = Testbed::prepare(&asked, folder, engines)?.until(settings.flags.timeout.run);
         Ok(Self { lab: asked.lab, testbed, stop })
     }

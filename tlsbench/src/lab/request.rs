@@ -5,11 +5,11 @@ use tlsbench_core::lab::{LabDraft, LabRequest};
 use tlsbench_core::scenario::{Draft, TlsDraft};
 
 use crate::scenario::refused;
-use crate::settings::{LabRun, Run};
+use crate::settings::{LabSettings, RunSettings};
 use crate::store;
 
 /// What the settings ask for, flags over the file. Lines of the file are named where it is to blame.
-pub(crate) fn asked(settings: &Run) -> anyhow::Result<LabRequest> {
+pub(crate) fn asked(settings: &RunSettings) -> anyhow::Result<LabRequest> {
     refuse(settings)?;
     let flags = draft(settings);
     let Some(path) = &settings.scenario else {
@@ -25,17 +25,18 @@ pub(crate) fn asked(settings: &Run) -> anyhow::Result<LabRequest> {
 }
 
 /// Whether a scenario file is to be read as one of placements.
-pub(crate) fn is_of_placements(settings: &Run) -> bool {
+pub(crate) fn is_of_placements(settings: &RunSettings) -> bool {
     let Some(path) = &settings.scenario else { return true };
     // What cannot be read or understood is told by whoever reads it next.
     let Ok(text) = store::read_small(path) else { return false };
     let names_endpoint = Draft::from_toml(&text).is_ok_and(|draft| draft.target.is_some());
-    LabDraft::is_in(&text) || (settings.lab != LabRun::default() && !names_endpoint)
+    LabDraft::is_in(&text) || (settings.lab != LabSettings::default() && !names_endpoint)
 }
 
-fn draft(settings: &Run) -> LabDraft {
-    let LabRun { placements, workloads, passes, thorough, pool, engines, key, .. } = &settings.lab;
-    let LabRun { idle, pki, netns, .. } = &settings.lab;
+fn draft(settings: &RunSettings) -> LabDraft {
+    let LabSettings { placements, workloads, passes, thorough, pool, engines, key, .. } =
+        &settings.lab;
+    let LabSettings { idle, pki, netns, .. } = &settings.lab;
     let Draft { load, timing, tls, request, .. } = settings.flags.clone();
     let list = |names: &Vec<String>| (!names.is_empty()).then(|| names.clone());
     LabDraft {
@@ -58,7 +59,7 @@ fn draft(settings: &Run) -> LabDraft {
 }
 
 /// Flags that say what clients do have no place here: workloads do.
-fn refuse(settings: &Run) -> anyhow::Result<()> {
+fn refuse(settings: &RunSettings) -> anyhow::Result<()> {
     let mut rest = settings.flags.clone();
     (rest.timing.rounds, rest.timing.round, rest.timing.warm_up) = (None, None, None);
     rest.timeout.run = None;

@@ -16,14 +16,14 @@ use tlsbench_engine::trial::{Hold, Idle, Trial, hold, measure};
 use tlsbench_engine::{affinity, netns};
 
 use super::certificates;
-use super::engines::Engines;
+use super::engines::EngineSet;
 
 /// The ground that placements are put up on.
 pub(super) struct Testbed {
     folder: PathBuf,
     wiring: Wiring,
     pub(super) files: ClientFiles,
-    pub(super) engines: Engines,
+    pub(super) engines: EngineSet,
     pub(super) generator_cores: Vec<usize>,
     pub(super) hop_cores: Vec<usize>,
     /// Who is charged for the receiving of packets.
@@ -41,7 +41,7 @@ impl Testbed {
     pub(super) fn prepare(
         asked: &LabRequest,
         folder: &Path,
-        engines: Engines,
+        engines: EngineSet,
     ) -> anyhow::Result<Self> {
         let netns = asked.lab.netns;
         // Before anything is made: whether there can be such namespaces at all.

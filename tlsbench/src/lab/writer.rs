@@ -24,7 +24,7 @@ use crate::record_file::{KeptRecord, RecordFile, UNFINISHED};
 use crate::{build, environment};
 
 /// A slice that was measured, with what it was measured of.
-pub(super) struct Taken<'a> {
+pub(super) struct MeasuredSlice<'a> {
     pub(super) placement: &'a Placement,
     pub(super) workload: Workload,
     pub(super) pass: Pass,
@@ -134,7 +134,7 @@ impl LabRecordWriter {
     }
 
     /// Takes a slice.
-    pub(super) fn take(&mut self, taken: &Taken<'_>) -> anyhow::Result<()> {
+    pub(super) fn take(&mut self, taken: &MeasuredSlice<'_>) -> anyhow::Result<()> {
         let Some(slice) = &taken.trial.slice else { return Ok(()) };
         let wait_max = match taken.scenario.as_ref().map(|scenario| &scenario.load) {
             Some(Load::Open { wait_max, .. }) => *wait_max,
@@ -155,8 +155,8 @@ impl LabRecordWriter {
         Ok(())
     }
 
-    fn trial(&mut self, taken: &Taken<'_>) -> anyhow::Result<&mut TrialRecord> {
-        let Taken { placement, workload, pass, rate, .. } = *taken;
+    fn trial(&mut self, taken: &MeasuredSlice<'_>) -> anyhow::Result<&mut TrialRecord> {
+        let MeasuredSlice { placement, workload, pass, rate, .. } = *taken;
         let LabRecord { trials, lab, .. } = &mut self.record;
         let is_it = |trial: &TrialRecord| {
             (&trial.placement, trial.workload, trial.pass) == (&placement.name, workload, pass)

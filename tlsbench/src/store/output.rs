@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 
 /// Where the bytes of a document go, with symbolic links followed.
 #[derive(Debug)]
-pub(super) enum Output {
+pub(super) enum OutputTarget {
     /// A regular file, or a name that is free.
     File {
         /// The path without symbolic links in its last part.
@@ -25,7 +25,7 @@ pub(super) enum Output {
     Stream(PathBuf),
 }
 
-impl Output {
+impl OutputTarget {
     /// # Errors
     /// For a block device, a directory, and where a part of the path cannot be read.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
@@ -226,10 +226,19 @@ mod tests {
     #[test]
     fn standard_output_has_four_names() {
         for name in STDOUT {
-            assert!(matches!(Output::of(Path::new(name)).unwrap(), Output::Stdout), "{name}");
+            assert!(
+                matches!(OutputTarget::of(Path::new(name)).unwrap(), OutputTarget::Stdout),
+                "{name}"
+            );
         }
-        assert!(matches!(Output::of(Path::new("./-")).unwrap(), Output::File { .. }));
-        assert!(matches!(Output::of(Path::new("/dev/fd/2")).unwrap(), Output::Stream(_)));
-        assert!(matches!(Output::of(Path::new("/dev/null")).unwrap(), Output::Stream(_)));
+        assert!(matches!(OutputTarget::of(Path::new("./-")).unwrap(), OutputTarget::File { .. }));
+        assert!(matches!(
+            OutputTarget::of(Path::new("/dev/fd/2")).unwrap(),
+            OutputTarget::Stream(_)
+        ));
+        assert!(matches!(
+            OutputTarget::of(Path::new("/dev/null")).unwrap(),
+            OutputTarget::Stream(_)
+        ));
     }
 }

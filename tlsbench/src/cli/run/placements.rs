@@ -12,7 +12,7 @@ use tlsbench_core::scenario::KeyKind;
 use crate::settings;
 
 #[derive(Args, Clone, Debug)]
-pub(super) struct Placements {
+pub(super) struct PlacementArgs {
     /// Placements to measure, with their twins: known ones, and those of the scenario file [default:
     /// all eight; --show draws them].
     #[arg(long = "placement", value_name = "NAME,…", value_delimiter = ',')]
@@ -73,9 +73,9 @@ pub(super) struct Placements {
     show: bool,
 }
 
-impl Placements {
-    pub(super) fn settings(&self) -> settings::LabRun {
-        settings::LabRun {
+impl PlacementArgs {
+    pub(super) fn settings(&self) -> settings::LabSettings {
+        settings::LabSettings {
             placements: self.placements.clone(),
             workloads: self.workloads.clone(),
             passes: self.passes.clone(),

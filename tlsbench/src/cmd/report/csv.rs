@@ -13,7 +13,7 @@ use tlsbench_core::stats::Estimate;
 
 /// The report as CSV.
 pub(super) fn write(report: &Report) -> anyhow::Result<String> {
-    let mut lines = Lines {
+    let mut lines = CsvLines {
         to: WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new()),
         of: Default::default(),
         within: Default::default(),
@@ -30,7 +30,7 @@ pub(super) fn write(report: &Report) -> anyhow::Result<String> {
     String::from_utf8(bytes).context("cannot write CSV")
 }
 
-fn add_lab(lines: &mut Lines, lab: &LabReport) -> csv::Result<()> {
+fn add_lab(lines: &mut CsvLines, lab: &LabReport) -> csv::Result<()> {
     lines.of = [lab.record.clone(), lab.started.clone(), String::new()];
     (lines.within, lines.pass) = (Default::default(), "");
     add_gates(lines, &lab.gates, None)?;
@@ -81,7 +81,7 @@ fn add_lab(lines: &mut Lines, lab: &LabReport) -> csv::Result<()> {
 }
 
 /// What hops cost. Without a hop, a line is of all together.
-fn add_costs(lines: &mut Lines, trial: &TrialReport) -> csv::Result<()> {
+fn add_costs(lines: &mut CsvLines, trial: &TrialReport) -> csv::Result<()> {
     lines.estimate("hops.cpu_ns_per_operation", "ns", trial.cpu_ns_per_operation)?;
     lines.estimate("cores_at_1000_per_second", "", trial.cores_at_1000_per_second)?;
     lines.estimate("gbit_per_core", "Gbit/s", trial.gbit_per_core)?;
@@ -102,7 +102,7 @@ fn add_costs(lines: &mut Lines, trial: &TrialReport) -> csv::Result<()> {
     Ok(())
 }
 
-fn add_effect(lines: &mut Lines, effect: &EffectReport) -> csv::Result<()> {
+fn add_effect(lines: &mut CsvLines, effect: &EffectReport) -> csv::Result<()> {
     let EffectReport { placement, workload, against, .. } = effect;
     lines.of[2] = format!("{placement}/{workload}");
     lines.within = [placement.clone(), workload.to_string(), String::new(), against.clone()];
@@ -122,7 +122,7 @@ fn add_effect(lines: &mut Lines, effect: &EffectReport) -> csv::Result<()> {
     lines.count(phase, &format!("verdict.{}", effect.verdict), 1)
 }
 
-fn add_run(lines: &mut Lines, run: &RunReport) -> csv::Result<()> {
+fn add_run(lines: &mut CsvLines, run: &RunReport) -> csv::Result<()> {
     lines.of = [run.record.clone(), run.started.clone(), String::new()];
     (lines.within, lines.pass) = (Default::default(), "");
     add_gates(lines, &run.gates, None)?;
@@ -133,14 +133,18 @@ fn add_run(lines: &mut Lines, run: &RunReport) -> csv::Result<()> {
     Ok(())
 }
 
-fn add_gates(lines: &mut Lines, gates: &[GateReport], of: Option<&String>) -> csv::Result<()> {
+fn add_gates(lines: &mut CsvLines, gates: &[GateReport], of: Option<&String>) -> csv::Result<()> {
     for gate in gates.iter().filter(|gate| gate.target.as_ref() == of) {
         lines.count("", &format!("gate.{}", gate.name), 1)?;
     }
     Ok(())
 }
 
-fn add_target(lines: &mut Lines, target: &TargetReport, gates: &[GateReport]) -> csv::Result<()> {
+fn add_target(
+    lines: &mut CsvLines,
+    target: &TargetReport,
+    gates: &[GateReport],
+) -> csv::Result<()> {
     add_estimates(lines, target)?;
     add_counts(lines, target)?;
     add_gates(lines, gates, Some(&target.name))?;
@@ -153,13 +157,13 @@ fn add_target(lines: &mut Lines, target: &TargetReport, gates: &[GateReport]) ->
     Ok(())
 }
 
-fn add_estimates(lines: &mut Lines, target: &TargetReport) -> csv::Result<()> {
+fn add_estimates(lines: &mut CsvLines, target: &TargetReport) -> csv::Result<()> {
     lines.estimate("operations_per_second", "1/s", target.operations_per_second)?;
     lines.estimate("connections_per_second", "1/s", target.connections_per_second)?;
     lines.estimate("cpu_ns_per_operation", "ns", target.cpu_ns_per_operation)
 }
 
-fn add_counts(lines: &mut Lines, target: &TargetReport) -> csv::Result<()> {
+fn add_counts(lines: &mut CsvLines, target: &TargetReport) -> csv::Result<()> {
     let TargetReport { shape, .. } = target;
     for (statistic, count) in [
         ("rounds", u64::from(target.rounds)),
@@ -206,7 +210,7 @@ fn add_counts(lines: &mut Lines, target: &TargetReport) -> csv::Result<()> {
     Ok(())
 }
 
-fn add_phase(lines: &mut Lines, phase: &PhaseReport) -> csv::Result<()> {
+fn add_phase(lines: &mut CsvLines, phase: &PhaseReport) -> csv::Result<()> {
     lines.count(phase.phase, "count", phase.count)?;
     for at in &phase.quantiles {
         lines.figure(phase.phase, at.quantile, "ns", &at.ns.0.to_string(), at.at_least)?;
@@ -215,7 +219,7 @@ fn add_phase(lines: &mut Lines, phase: &PhaseReport) -> csv::Result<()> {
 }
 
 /// The lines so far, and what the next ones are of.
-struct Lines {
+struct CsvLines {
     to: Writer<Vec<u8>>,
     of: [String; 3],
     /// Placement, workload, hop, and what it is compared with.
@@ -223,7 +227,7 @@ struct Lines {
     pass: &'static str,
 }
 
-impl Lines {
+impl CsvLines {
     fn count(&mut self, phase: &str, statistic: &str, count: u64) -> csv::Result<()> {
         self.figure(phase, statistic, "", &count.to_string(), false)
     }

@@ -13,7 +13,7 @@ use tlsbench_core::report::{
 use tlsbench_core::tally::Phase;
 
 use super::{METHOD, shell};
-use syntax::{Table, code, fenced, plain};
+use syntax::{MarkdownTable, code, fenced, plain};
 
 /// The report as Markdown.
 pub(super) fn write(report: &Report) -> String {
@@ -39,7 +39,7 @@ fn rows(report: &Report) -> impl Iterator<Item = (&RunReport, &TargetReport)> {
 }
 
 fn summary(report: &Report) -> String {
-    let mut table = Table::new([
+    let mut table = MarkdownTable::new([
         "record",
         "target",
         "per second (95 %)",
@@ -100,7 +100,7 @@ fn rounds(target: &TargetReport) -> String {
 
 fn gates(report: &Report) -> String {
     let mut text = String::from("\n## Gates\n\n");
-    let mut table = Table::new(["record"].into_iter().chain(GATES));
+    let mut table = MarkdownTable::new(["record"].into_iter().chain(GATES));
     for (run, gate) in report.runs.iter().flat_map(|run| run.gates.iter().map(move |g| (run, g))) {
         table.row([plain(&run.record)].into_iter().chain(gate_cells(gate)));
     }
@@ -117,7 +117,7 @@ fn latency(report: &Report) -> String {
     let mut text = String::from("\n## Latency by phase\n\n");
     let header = ["record", "target", "phase", "count"];
     let mut table =
-        Table::new(header.into_iter().chain(QUANTILES.into_iter().map(|(name, _)| name)));
+        MarkdownTable::new(header.into_iter().chain(QUANTILES.into_iter().map(|(name, _)| name)));
     for (run, target) in rows(report) {
         for phase in &target.phases {
             let fixed =
@@ -131,7 +131,7 @@ fn latency(report: &Report) -> String {
 
 fn shape(report: &Report) -> String {
     let mut text = String::from("\n## Shape\n\n");
-    let mut counts = Table::new([
+    let mut counts = MarkdownTable::new([
         "record",
         "target",
         "connections",
@@ -143,10 +143,10 @@ fn shape(report: &Report) -> String {
         "bytes read",
         "bytes written",
     ]);
-    let mut negotiated = Table::new(["record", "target", "negotiated", "connections"]);
-    let mut statuses = Table::new(["record", "target", "status", "responses"]);
+    let mut negotiated = MarkdownTable::new(["record", "target", "negotiated", "connections"]);
+    let mut statuses = MarkdownTable::new(["record", "target", "status", "responses"]);
     let mut addresses =
-        Table::new(["record", "target", "address", "succeeded", "failed", "failed by"]);
+        MarkdownTable::new(["record", "target", "address", "succeeded", "failed", "failed by"]);
     for (run, target) in rows(report) {
         let shape = &target.shape;
         let of = || [plain(&run.record), plain(&target.name)];
@@ -181,7 +181,7 @@ fn shape(report: &Report) -> String {
 
 fn failures(report: &Report) -> String {
     let mut text = String::from("\n## Failures\n\n");
-    let mut table = Table::new(["record", "target", "why", "operations"]);
+    let mut table = MarkdownTable::new(["record", "target", "why", "operations"]);
     for (run, target) in rows(report) {
         for (why, count) in target.failures_in_detail() {
             table.row([plain(&run.record), plain(&target.name), plain(&why), number(count)]);
@@ -193,7 +193,7 @@ fn failures(report: &Report) -> String {
 
 fn environment(report: &Report) -> String {
     let mut text = String::from("\n## Environment\n\n");
-    let mut table = Table::new(["record", "generator"].into_iter().chain(ENVIRONMENT));
+    let mut table = MarkdownTable::new(["record", "generator"].into_iter().chain(ENVIRONMENT));
     for run in &report.runs {
         for (index, of) in run.environments.iter().enumerate() {
             let fixed = [plain(&run.record), index.to_string()];

@@ -8,11 +8,11 @@ use tlsbench_core::report::{
 };
 use tlsbench_core::stats::Estimate;
 
-use collected::{Collected, Labels};
+use collected::{LabelSet, MetricSet};
 
 /// The report as Prometheus reads it.
 pub(super) fn write(report: &Report) -> anyhow::Result<String> {
-    let mut all = Collected::default();
+    let mut all = MetricSet::default();
     for lab in &report.labs {
         add_lab(&mut all, lab);
     }
@@ -22,8 +22,8 @@ pub(super) fn write(report: &Report) -> anyhow::Result<String> {
     all.write()
 }
 
-fn add_lab(all: &mut Collected, lab: &LabReport) {
-    let of = Labels::new("record", &lab.record);
+fn add_lab(all: &mut MetricSet, lab: &LabReport) {
+    let of = LabelSet::new("record", &lab.record);
     let times = (lab.started.as_str(), lab.ended.as_str());
     add_times(all, &of, "placements", &lab.program, times, lab.complete);
     add_gates(all, &of, &lab.gates);
@@ -61,8 +61,8 @@ fn add_lab(all: &mut Collected, lab: &LabReport) {
     }
 }
 
-fn add_run(all: &mut Collected, run: &RunReport) {
-    let of = Labels::new("record", &run.record);
+fn add_run(all: &mut MetricSet, run: &RunReport) {
+    let of = LabelSet::new("record", &run.record);
     let times = (run.started.as_str(), run.ended.as_str());
     add_times(all, &of, "endpoints", &run.program, times, run.complete);
     add_gates(all, &of, &run.gates);
@@ -72,8 +72,8 @@ fn add_run(all: &mut Collected, run: &RunReport) {
 }
 
 fn add_times(
-    all: &mut Collected,
-    of: &Labels,
+    all: &mut MetricSet,
+    of: &LabelSet,
     kind: &str,
     program: &str,
     (started, ended): (&str, &str),
@@ -95,7 +95,7 @@ fn add_times(
     }
 }
 
-fn add_gates(all: &mut Collected, of: &Labels, gates: &[GateReport]) {
+fn add_gates(all: &mut MetricSet, of: &LabelSet, gates: &[GateReport]) {
     for gate in gates {
         let target = gate.target.as_deref().unwrap_or_default();
         for family in gate.spoils {
@@ -108,8 +108,8 @@ fn add_gates(all: &mut Collected, of: &Labels, gates: &[GateReport]) {
 }
 
 /// Failures with their details, and responses.
-fn add_answers(all: &mut Collected, of: &Labels, target: &TargetReport) {
-    let mut count = |name, help, of: Labels, count: u64| all.add(name, help, of, count as f64);
+fn add_answers(all: &mut MetricSet, of: &LabelSet, target: &TargetReport) {
+    let mut count = |name, help, of: LabelSet, count: u64| all.add(name, help, of, count as f64);
     for (why, operations) in &target.failures {
         let help = "Operations that failed, by why.";
         count("tlsbench_failures", help, of.and("why", why), *operations);
@@ -139,7 +139,7 @@ fn add_answers(all: &mut Collected, of: &Labels, target: &TargetReport) {
     }
 }
 
-fn add_target(all: &mut Collected, of: &Labels, target: &TargetReport) {
+fn add_target(all: &mut MetricSet, of: &LabelSet, target: &TargetReport) {
     let help = "Operations that succeeded, per second.";
     add_estimate(
         all,
@@ -157,7 +157,7 @@ fn add_target(all: &mut Collected, of: &Labels, target: &TargetReport) {
     add_estimate(all, "tlsbench_client_cpu_seconds_per_operation", help, of, cost, SECONDS);
     let shape = &target.shape;
     add_answers(all, of, target);
-    let mut count = |name, help, of: Labels, count: u64| all.add(name, help, of, count as f64);
+    let mut count = |name, help, of: LabelSet, count: u64| all.add(name, help, of, count as f64);
     let help = "Rounds that were measured.";
     count("tlsbench_rounds", help, of.clone(), target.rounds.into());
     let help = "Rounds that enter no estimate.";
@@ -203,7 +203,7 @@ fn add_target(all: &mut Collected, of: &Labels, target: &TargetReport) {
     add_phases(all, of, target);
 }
 
-fn add_phases(all: &mut Collected, of: &Labels, target: &TargetReport) {
+fn add_phases(all: &mut MetricSet, of: &LabelSet, target: &TargetReport) {
     for phase in &target.phases {
         let of = of.and("phase", phase.phase);
         let help = "Times taken, without missed starts.";
@@ -219,7 +219,7 @@ fn add_phases(all: &mut Collected, of: &Labels, target: &TargetReport) {
     }
 }
 
-fn add_costs(all: &mut Collected, of: &Labels, trial: &TrialReport) {
+fn add_costs(all: &mut MetricSet, of: &LabelSet, trial: &TrialReport) {
     let help = "CPU time of all hops together for each operation that succeeded.";
     let total = trial.cpu_ns_per_operation;
     add_estimate(all, "tlsbench_hops_cpu_seconds_per_operation", help, of, total, SECONDS);
@@ -254,7 +254,7 @@ fn add_costs(all: &mut Collected, of: &Labels, trial: &TrialReport) {
     }
 }
 
-fn add_effect(all: &mut Collected, of: &Labels, effect: &EffectReport) {
+fn add_effect(all: &mut MetricSet, of: &LabelSet, effect: &EffectReport) {
     let of = of
         .and("placement", &effect.placement)
         .and("workload", effect.workload.as_str())
@@ -291,7 +291,7 @@ fn add_effect(all: &mut Collected, of: &Labels, effect: &EffectReport) {
     all.add("tlsbench_effect_verdict", help, of.and("verdict", effect.verdict), 1.0);
 }
 
-fn add_some(all: &mut Collected, name: &str, help: &str, of: &Labels, value: Option<f64>) {
+fn add_some(all: &mut MetricSet, name: &str, help: &str, of: &LabelSet, value: Option<f64>) {
     if let Some(value) = value {
         all.add(name, help, of.clone(), value);
     }
@@ -299,10 +299,10 @@ fn add_some(all: &mut Collected, name: &str, help: &str, of: &Labels, value: Opt
 
 /// An estimate as three gauges: the value, and the ends of its 95 % interval.
 fn add_estimate(
-    all: &mut Collected,
+    all: &mut MetricSet,
     name: &str,
     help: &str,
-    of: &Labels,
+    of: &LabelSet,
     estimate: Option<Estimate>,
     unit: f64,
 ) {

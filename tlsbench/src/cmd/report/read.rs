@@ -13,7 +13,7 @@ use tlsbench_core::report::{LabReport, Report, RunReport};
 use crate::store::{self, StoreError};
 
 /// What is reported of one record.
-enum One {
+enum RecordReport {
     Lab(Box<LabReport>),
     Run(Box<RunReport>),
 }
@@ -24,14 +24,14 @@ pub(super) fn report(program: &str, records: &[PathBuf]) -> anyhow::Result<Repor
     let mut report = Report::new(program);
     for one in all(records)? {
         match one {
-            One::Lab(lab) => report.labs.push(*lab),
-            One::Run(run) => report.runs.push(*run),
+            RecordReport::Lab(lab) => report.labs.push(*lab),
+            RecordReport::Run(run) => report.runs.push(*run),
         }
     }
     Ok(report)
 }
 
-fn all(records: &[PathBuf]) -> anyhow::Result<Vec<One>> {
+fn all(records: &[PathBuf]) -> anyhow::Result<Vec<RecordReport>> {
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let next = AtomicUsize::new(0);
     let read = || {
@@ -65,10 +65,10 @@ fn taken<'a>(next: &AtomicUsize, records: &'a [PathBuf]) -> Option<(usize, &'a P
     Some((index, records.get(index)?))
 }
 
-fn one(path: &Path) -> Result<One, StoreError> {
+fn one(path: &Path) -> Result<RecordReport, StoreError> {
     let name = path.display().to_string();
     Ok(match store::read_any(path)? {
-        AnyRecord::Lab(record) => One::Lab(Box::new(LabReport::new(name, &record))),
-        AnyRecord::Run(record) => One::Run(Box::new(RunReport::new(name, &record))),
+        AnyRecord::Lab(record) => RecordReport::Lab(Box::new(LabReport::new(name, &record))),
+        AnyRecord::Run(record) => RecordReport::Run(Box::new(RunReport::new(name, &record))),
     })
 }

@@ -12,7 +12,7 @@ use tlsbench_engine::probe::{self, CpuTicks, Others};
 use tlsbench_engine::run::Inputs;
 
 /// Readings from before the run.
-pub(super) struct Watch {
+pub(super) struct HostWatch {
     began: Nanos,
     used: Nanos,
     ticks: Option<CpuTicks>,
@@ -21,7 +21,7 @@ pub(super) struct Watch {
     others: Option<Others>,
 }
 
-impl Watch {
+impl HostWatch {
     pub(super) fn begin(inputs: &Inputs) -> Self {
         let root = Path::new("/");
         let is_here = inputs.addresses.iter().flatten().any(|address| is_local(address.ip()));
@@ -83,8 +83,8 @@ mod tests {
             identity: None,
             left_out: Vec::new(),
         };
-        assert_eq!(Watch::begin(&inputs("127.0.0.1:1")).end().others_ns, None);
-        let seen = Watch::begin(&inputs("192.0.2.1:1")).end();
+        assert_eq!(HostWatch::begin(&inputs("127.0.0.1:1")).end().others_ns, None);
+        let seen = HostWatch::begin(&inputs("192.0.2.1:1")).end();
         assert!(seen.others_ns.is_some() && seen.had_ns > Nanos(0), "{seen:?}");
     }
 }

@@ -12,10 +12,10 @@ use crate::cmd::{report, terminal};
 use crate::exit::Exit;
 use crate::lab::{self, Milestone};
 use crate::record_file::KeptRecord;
-use crate::settings::{Output, Run};
+use crate::settings::{OutputFormat, RunSettings};
 
 /// Measures placements, or shows them.
-pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
+pub(super) fn answer(settings: &RunSettings) -> anyhow::Result<Answer> {
     let asked = lab::asked(settings)?;
     if settings.print_scenario {
         let text = asked.to_toml().context("cannot print the scenario")?;
@@ -33,8 +33,8 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
         None
     });
     let text = match settings.output {
-        Output::Json => table::json(&record, &judged, &path)?,
-        Output::Table => {
+        OutputFormat::Json => table::json(&record, &judged, &path)?,
+        OutputFormat::Table => {
             let (columns, has_file) = (terminal::columns(), settings.scenario.is_some());
             let mut text = table::text(&record, &judged, &path, columns, has_file);
             if let Some(page) = page {
@@ -48,11 +48,11 @@ pub(super) fn answer(settings: &Run) -> anyhow::Result<Answer> {
 }
 
 /// The words for people at a milestone, where they read along.
-pub(in crate::cmd) fn milestones(output: Output) -> impl Fn(Milestone<'_>) -> Option<String> {
+pub(in crate::cmd) fn milestones(output: OutputFormat) -> impl Fn(Milestone<'_>) -> Option<String> {
     move |milestone| match (output, milestone) {
-        (Output::Json, _) => None,
-        (Output::Table, Milestone::Begins { lab }) => Some(table::span(lab)),
-        (Output::Table, Milestone::Piloted { lab, pilot, after }) => {
+        (OutputFormat::Json, _) => None,
+        (OutputFormat::Table, Milestone::Begins { lab }) => Some(table::span(lab)),
+        (OutputFormat::Table, Milestone::Piloted { lab, pilot, after }) => {
             Some(table::first(lab, pilot, after, terminal::columns()))
         }
     }

@@ -15,7 +15,7 @@ use crate::build;
 
 /// The most that a search takes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct SearchLimits {
     /// Trials of each endpoint or placement.
     pub(super) trials: u32,
     /// Time of each; of all together where it was asked for.
@@ -26,22 +26,22 @@ pub(super) struct Limits {
 
 /// The answer for one endpoint or placement.
 #[derive(Clone, Debug)]
-pub(super) struct Searched {
+pub(super) struct TargetSearch {
     pub(super) name: String,
     pub(super) found: SearchResult,
     /// The highest rate that met the goal in a short trial.
     pub(super) met: Option<f64>,
     pub(super) tried: Vec<JudgedTrial>,
-    pub(super) ended: Ended,
+    pub(super) ended: SearchEnd,
     /// Operations without an answer when its time was over.
     pub(super) unanswered: UnderWay,
 }
 
 /// Why a search ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum SearchEnd {
     /// Its answer is found.
-    SearchResult,
+    TargetSearch,
     /// It took as long as it may.
     Time,
     /// It made as many trials as it may.
@@ -59,7 +59,7 @@ pub(super) struct JudgedTrial {
     pub(super) generator_busy: bool,
 }
 
-impl Limits {
+impl SearchLimits {
     /// Says before anything is measured how long it can take.
     pub(super) fn tell(&self) {
         let Self { trials, time, .. } = self;
@@ -112,7 +112,7 @@ impl JudgedTrial {
     }
 }
 
-impl Searched {
+impl TargetSearch {
     /// The trial at the lowest rate that did not meet the goal.
     fn failing(&self) -> Option<&JudgedTrial> {
         let at = self.found.to?;
@@ -122,14 +122,16 @@ impl Searched {
     }
 
     /// Says why it ended before it was over, and what is known nevertheless.
-    fn unfinished(&self, limits: Limits) -> Option<String> {
+    fn unfinished(&self, limits: SearchLimits) -> Option<String> {
         let why = match self.ended {
-            Ended::SearchResult => return None,
-            Ended::Time if limits.is_asked => {
+            SearchEnd::TargetSearch => return None,
+            SearchEnd::Time if limits.is_asked => {
                 "the search took as long as `--max-time` allows".to_owned()
             }
-            Ended::Time => format!("the search took {}, as long as it may", limits.time),
-            Ended::Trials => format!("the search made {} trials, as many as it may", limits.trials),
+            SearchEnd::Time => format!("the search took {}, as long as it may", limits.time),
+            SearchEnd::Trials => {
+                format!("the search made {} trials, as many as it may", limits.trials)
+            }
         };
         let met = self.met.map(|rate| format!("{rate:.0}/s met the goal in a short trial"));
         let missed = self.found.to.map(|rate| format!("{rate:.0}/s did not meet it"));
@@ -148,13 +150,18 @@ impl Searched {
 }
 
 /// The answer for people.
-pub(super) fn text(p99: Nanos, limits: Limits, all: &[Searched], names_endpoint: bool) -> String {
+pub(super) fn text(
+    p99: Nanos,
+    limits: SearchLimits,
+    all: &[TargetSearch],
+    names_endpoint: bool,
+) -> String {
     let mut text = format!(
         "at most 0.1 % failed, at least 99 % achieved, p99 at most {p99}\n{}\n",
         table(all).trim_fmt()
     );
     for searched in all {
-        if searched.failing().is_none() && searched.ended == Ended::SearchResult {
+        if searched.failing().is_none() && searched.ended == SearchEnd::TargetSearch {
             continue;
         }
         // At the lowest rate nothing may have come to an end: an earlier trial then has the reason.
@@ -185,7 +192,7 @@ pub(super) fn text(p99: Nanos, limits: Limits, all: &[Searched], names_endpoint:
     text
 }
 
-fn table(all: &[Searched]) -> Table {
+fn table(all: &[TargetSearch]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["", "meets the goal at", "no longer at", "for", "trials"]);
@@ -206,7 +213,7 @@ fn table(all: &[Searched]) -> Table {
 }
 
 /// The answer for programs.
-pub(super) fn json(p99: Nanos, limits: Limits, all: &[Searched]) -> String {
+pub(super) fn json(p99: Nanos, limits: SearchLimits, all: &[TargetSearch]) -> String {
     let all: Vec<serde_json::Value> = all
         .iter()
         .map(|searched| {
@@ -226,8 +233,8 @@ pub(super) fn json(p99: Nanos, limits: Limits, all: &[Searched]) -> String {
                 "to": searched.found.to,
                 "met": searched.met,
                 "tried": tried.collect::<Vec<_>>(),
-                "out_of_time": searched.ended == Ended::Time,
-                "out_of_trials": searched.ended == Ended::Trials,
+                "out_of_time": searched.ended == SearchEnd::Time,
+                "out_of_trials": searched.ended == SearchEnd::Trials,
                 "unanswered": searched.unanswered.operations,
             })
         })
@@ -246,8 +253,8 @@ pub(super) fn json(p99: Nanos, limits: Limits, all: &[Searched]) -> String {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { trials: 60, time: Nanos::from_millis(281_000), is_asked: false };
+    const LIMITS: SearchLimits =
+        SearchLimits { trials: 60, time: Nanos::from_millis(281_000), is_asked: false };
 
     fn tried(rate: f64, failing: Option<Failing>) -> JudgedTrial {
         let failures = match failing {
@@ -257,10 +264,10 @@ mod tests {
         JudgedTrial { rate, long: false, failing, failures, generator_busy: false }
     }
 
-    fn searched(ended: Ended) -> Searched {
+    fn searched(ended: SearchEnd) -> TargetSearch {
         let unanswered =
             Failing::Unanswered { operations: 5, longer_than_ns: Nanos::from_millis(100) };
-        Searched {
+        TargetSearch {
             name: "shop".to_owned(),
             found: SearchResult { from: None, to: Some(80.0), trials: 3 },
             met: Some(40.0),
@@ -270,18 +277,18 @@ mod tests {
         }
     }
 
-    fn said(one: Searched, limits: Limits) -> String {
+    fn said(one: TargetSearch, limits: SearchLimits) -> String {
         text(Nanos::from_millis(100), limits, &[one], true)
     }
 
     #[test]
     fn a_search_that_ran_out_of_time_says_by_which_limit_what_is_known_and_what_hung() {
-        let said_of = |limits| said(searched(Ended::Time), limits);
+        let said_of = |limits| said(searched(SearchEnd::Time), limits);
         let known = "and was not over: 40/s met the goal in a short trial, 80/s did not meet it; \
                      2 operations were unanswered then, the oldest for 1.50 s\n";
         let text = said_of(LIMITS);
         assert!(text.contains(&format!("shop: the search took 281 s, as long as it may {known}")));
-        let text = said_of(Limits { is_asked: true, ..LIMITS });
+        let text = said_of(SearchLimits { is_asked: true, ..LIMITS });
         assert!(text.contains(&format!("as long as `--max-time` allows {known}")), "{text}");
         assert!(text.contains("shop at 80/s: 5 failed by timeout: "), "{text}");
         let row = text.lines().find(|line| line.contains("no rate")).unwrap();
@@ -290,8 +297,8 @@ mod tests {
 
     #[test]
     fn a_search_that_is_over_says_nothing_of_limits_and_one_without_more_trials_does() {
-        assert!(!said(searched(Ended::SearchResult), LIMITS).contains("not over"));
-        let mut one = searched(Ended::Trials);
+        assert!(!said(searched(SearchEnd::TargetSearch), LIMITS).contains("not over"));
+        let mut one = searched(SearchEnd::Trials);
         (one.met, one.found.to, one.unanswered) = (None, None, UnderWay::default());
         let text = said(one, LIMITS);
         let wanted = "made 60 trials, as many as it may and was not over: nothing is known\n";
@@ -300,7 +307,7 @@ mod tests {
 
     #[test]
     fn the_document_has_the_limits_and_how_the_search_ended() {
-        let document = json(Nanos(7), LIMITS, &[searched(Ended::Time)]);
+        let document = json(Nanos(7), LIMITS, &[searched(SearchEnd::Time)]);
         let document: serde_json::Value = serde_json::from_str(&document).unwrap();
         assert_eq!(document["trials_max"], 60);
         assert_eq!(document["time_max_ns"], 281_000_000_000_u64);

@@ -6,10 +6,10 @@ use tlsbench_core::report::{CurvePoint, TargetReport};
 use tlsbench_core::tally::Phase;
 
 use super::figure::{Picture, WIDTH};
-use super::scale::{Scale, px};
+use super::scale::{AxisScale, px};
 
 /// What one picture shows.
-pub(super) struct Panel<'a> {
+pub(super) struct CurvePanel<'a> {
     pub(super) id: String,
     pub(super) title: String,
     pub(super) of: &'a TargetReport,
@@ -20,7 +20,7 @@ pub(super) struct Panel<'a> {
 }
 
 /// Pictures with the same axes, of those that have curves.
-pub(super) fn pictures(panels: &[Panel<'_>]) -> Vec<Picture> {
+pub(super) fn pictures(panels: &[CurvePanel<'_>]) -> Vec<Picture> {
     let all = panels.iter().flat_map(|panel| {
         let of = [Some(panel.of), panel.twin].into_iter().flatten();
         of.flat_map(|target| target.phases.iter().flat_map(|phase| &phase.curve))
@@ -34,14 +34,14 @@ pub(super) fn pictures(panels: &[Panel<'_>]) -> Vec<Picture> {
     if high <= 0.0 {
         return Vec::new();
     }
-    let across = Scale::linear((0.0, nines), (LEFT, WIDTH - RIGHT));
-    let up = Scale::log((low / 1.1, high * 1.1), (HEIGHT - BOTTOM, TOP));
+    let across = AxisScale::linear((0.0, nines), (LEFT, WIDTH - RIGHT));
+    let up = AxisScale::log((low / 1.1, high * 1.1), (HEIGHT - BOTTOM, TOP));
     let has_curve =
-        |panel: &&Panel<'_>| panel.of.phases.iter().any(|phase| !phase.curve.is_empty());
+        |panel: &&CurvePanel<'_>| panel.of.phases.iter().any(|phase| !phase.curve.is_empty());
     panels.iter().filter(has_curve).map(|panel| picture(panel, &across, &up)).collect()
 }
 
-fn picture(panel: &Panel<'_>, across: &Scale, up: &Scale) -> Picture {
+fn picture(panel: &CurvePanel<'_>, across: &AxisScale, up: &AxisScale) -> Picture {
     let curve = |of: &TargetReport, phase: Phase, class: &str| {
         let points = of.phase(phase).map(|phase| phase.curve.as_slice()).unwrap_or_default();
         line(points, across, up, class)
@@ -69,7 +69,7 @@ fn picture(panel: &Panel<'_>, across: &Scale, up: &Scale) -> Picture {
     }
 }
 
-fn unjudged(across: &Scale) -> Markup {
+fn unjudged(across: &AxisScale) -> Markup {
     let left = across.at(TAIL);
     let (width, height) = (WIDTH - RIGHT - left, HEIGHT - BOTTOM - TOP);
     html! {
@@ -77,7 +77,7 @@ fn unjudged(across: &Scale) -> Markup {
     }
 }
 
-fn axes(across: &Scale, up: &Scale) -> Markup {
+fn axes(across: &AxisScale, up: &AxisScale) -> Markup {
     html! {
         @for tick in up.ticks(5) {
             @let y = up.at(tick);
@@ -99,7 +99,7 @@ fn axes(across: &Scale, up: &Scale) -> Markup {
 }
 
 /// The curve as far as times are known. Beyond, starts were missed, and an arrow says that it goes on.
-fn line(points: &[CurvePoint], across: &Scale, up: &Scale, class: &str) -> Markup {
+fn line(points: &[CurvePoint], across: &AxisScale, up: &AxisScale, class: &str) -> Markup {
     let place = |point: &CurvePoint| {
         let nines = -(1.0 - point.quantile).log10();
         (across.at(nines), up.at((point.ns.0 as f64).max(1.0)))
@@ -133,7 +133,7 @@ fn time(nanos: f64) -> String {
     format!("{} {unit}", px(value))
 }
 
-fn says(panel: &Panel<'_>) -> String {
+fn says(panel: &CurvePanel<'_>) -> String {
     let series = |name: &str, of: &TargetReport, phase: Phase| {
         let phase = of.phase(phase)?;
         let at = phase.quantiles.iter().map(|at| format!("{} {at}", at.quantile));

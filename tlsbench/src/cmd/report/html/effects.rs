@@ -6,7 +6,7 @@ use tlsbench_core::report::{EffectReport, LabReport};
 use tlsbench_core::stats::Estimate;
 
 use super::figure::{Picture, WIDTH, anchor, short};
-use super::scale::{Scale, mark, px};
+use super::scale::{AxisScale, mark, px};
 
 /// One picture for each workload, and one of latency; those of CPU time have the same scale.
 pub(super) fn pictures(lab: &LabReport, id: &str) -> Vec<Picture> {
@@ -16,21 +16,21 @@ pub(super) fn pictures(lab: &LabReport, id: &str) -> Vec<Picture> {
 }
 
 /// As wide as the widest interval of a pass, and always with the 1.
-fn scale(lab: &LabReport, pass: Pass) -> Option<Scale> {
+fn scale(lab: &LabReport, pass: Pass) -> Option<AxisScale> {
     let workloads = lab.workloads(pass).into_iter();
     let effects = workloads.flat_map(|workload| lab.effects_of(workload, pass));
     let ratios: Vec<Estimate> = effects.filter_map(|effect| effect.ratio).collect();
     let low = ratios.iter().map(|ratio| ratio.low).fold(1.0, f64::min);
     let high = ratios.iter().map(|ratio| ratio.high).fold(1.0, f64::max);
     let is_fit = !ratios.is_empty() && low > 0.0 && high.is_finite();
-    is_fit.then(|| Scale::log((low / ROOM, high * ROOM), (EDGE, WIDTH - EDGE)))
+    is_fit.then(|| AxisScale::log((low / ROOM, high * ROOM), (EDGE, WIDTH - EDGE)))
 }
 
 fn picture(
     lab: &LabReport,
     workload: Workload,
     pass: Pass,
-    scale: &Scale,
+    scale: &AxisScale,
     id: &str,
 ) -> Option<Picture> {
     let effects = lab.effects_of(workload, pass);
@@ -88,7 +88,7 @@ fn picture(
     })
 }
 
-fn row(top: f64, effect: &EffectReport, scale: &Scale) -> Markup {
+fn row(top: f64, effect: &EffectReport, scale: &AxisScale) -> Markup {
     let name = match effect.is_twin {
         true => short(&effect.placement, 30),
         false => short(&format!("{} / {}", effect.placement, effect.against), 42),

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use tlsbench_core::report::{ModelReport, PredictionReport, small};
 
 use super::figure::{Picture, WIDTH, anchor, short};
-use super::scale::{Scale, mark, px};
+use super::scale::{AxisScale, mark, px};
 
 /// Predicted and measured, in cores; nothing where nothing was predicted.
 pub(super) fn picture(model: &ModelReport, id: &str) -> Option<Picture> {
@@ -15,7 +15,7 @@ pub(super) fn picture(model: &ModelReport, id: &str) -> Option<Picture> {
     if !most.is_finite() || most <= 0.0 {
         return None;
     }
-    let scale = Scale::linear((0.0, most), (EDGE, WIDTH - EDGE));
+    let scale = AxisScale::linear((0.0, most), (EDGE, WIDTH - EDGE));
     let bottom = ROW * model.rows.len() as f64 + 4.0;
     let drawn = html! {
         @for tick in scale.ticks(5) {
@@ -42,7 +42,7 @@ pub(super) fn picture(model: &ModelReport, id: &str) -> Option<Picture> {
     })
 }
 
-fn row(top: f64, row: &PredictionReport, scale: &Scale) -> Markup {
+fn row(top: f64, row: &PredictionReport, scale: &AxisScale) -> Markup {
     let class = if row.holds { "equal" } else { "costs-more" };
     let y = px(top + 21.0);
     html! {

@@ -4,16 +4,16 @@ use maud::html;
 use tlsbench_core::report::{TargetReport, per_second};
 
 use super::figure::{Picture, WIDTH};
-use super::scale::{Scale, px};
+use super::scale::{AxisScale, px};
 
 /// Operations per second in each round, with their mean and its interval.
 pub(super) fn picture(target: &TargetReport, id: String) -> Option<Picture> {
     let rates = &target.round_rates;
     let mean = target.operations_per_second?;
     let most = rates.iter().copied().fold(mean.high, f64::max);
-    let up = Scale::linear((0.0, most * ROOM), (HEIGHT - BOTTOM, TOP));
+    let up = AxisScale::linear((0.0, most * ROOM), (HEIGHT - BOTTOM, TOP));
     let last = rates.len().saturating_sub(1).max(1) as f64;
-    let across = Scale::linear((0.0, last), (LEFT + EDGE, WIDTH - EDGE));
+    let across = AxisScale::linear((0.0, last), (LEFT + EDGE, WIDTH - EDGE));
     let (low, high) = (up.at(mean.low.max(0.0)), up.at(mean.high));
     let drawn = html! {
         @for tick in up.ticks(4) {

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use tlsbench_core::report::{AddressReport, RunReport, TargetReport, number, per_second, time};
 use tlsbench_core::tally::Phase;
 
-use super::curves::{self, Panel};
+use super::curves::{self, CurvePanel};
 use super::parts::{self, Cell};
 use super::rounds;
 
@@ -97,9 +97,9 @@ fn latency(run: &RunReport, id: &str) -> Markup {
     let panel = |(index, target)| {
         let target: &TargetReport = target;
         let id = format!("{id}-latency-{index}");
-        Panel { id, title: target.name.clone(), of: target, twin: None, is_shared: false }
+        CurvePanel { id, title: target.name.clone(), of: target, twin: None, is_shared: false }
     };
-    let panels: Vec<Panel<'_>> = run.targets.iter().enumerate().map(panel).collect();
+    let panels: Vec<CurvePanel<'_>> = run.targets.iter().enumerate().map(panel).collect();
     let is_open = run.targets.iter().any(|target| target.phase(Phase::Corrected).is_some());
     let targets = run.targets.iter().map(|target| (target.name.clone(), target));
     html! {

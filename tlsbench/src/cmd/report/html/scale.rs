@@ -2,13 +2,13 @@
 
 /// From values to places, along a straight line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scale {
+pub(super) struct AxisScale {
     values: (f64, f64),
     places: (f64, f64),
     is_log: bool,
 }
 
-impl Scale {
+impl AxisScale {
     /// Equal steps for equal differences.
     pub(super) const fn linear(values: (f64, f64), places: (f64, f64)) -> Self {
         Self { values, places, is_log: false }
@@ -83,13 +83,13 @@ mod tests {
 
     #[test]
     fn values_lie_where_they_should_and_never_outside() {
-        let linear = Scale::linear((0.0, 10.0), (100.0, 200.0));
+        let linear = AxisScale::linear((0.0, 10.0), (100.0, 200.0));
         assert_eq!(linear.at(5.0), 150.0);
         assert_eq!((linear.at(-5.0), linear.at(50.0)), (100.0, 200.0));
-        let log = Scale::log((0.1, 10.0), (0.0, 100.0));
+        let log = AxisScale::log((0.1, 10.0), (0.0, 100.0));
         assert!((log.at(1.0) - 50.0).abs() < 1e-9);
         assert_eq!((log.at(0.0), log.at(-1.0), log.at(99.0)), (0.0, 0.0, 100.0));
-        assert_eq!(Scale::linear((3.0, 3.0), (0.0, 10.0)).at(3.0), 5.0);
+        assert_eq!(AxisScale::linear((3.0, 3.0), (0.0, 10.0)).at(3.0), 5.0);
     }
 
     #[test]
@@ -99,15 +99,15 @@ mod tests {
             ((0.0, 1.0), 6, vec![0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]),
             ((0.0, 0.0), 4, vec![]),
         ] {
-            let ticks = Scale::linear(values, (0.0, 1.0)).ticks(most);
+            let ticks = AxisScale::linear(values, (0.0, 1.0)).ticks(most);
             assert!(ticks.len() <= most + 1, "{ticks:?}");
             if !want.is_empty() {
                 assert_eq!(ticks, want);
             }
         }
-        assert_eq!(Scale::log((0.9, 6.5), (0.0, 1.0)).ticks(5), [1.0, 1.5, 2.0, 3.0, 5.0]);
-        assert_eq!(Scale::log((5e3, 3e6), (0.0, 1.0)).ticks(4), [1e4, 1e5, 1e6]);
-        assert!(Scale::log((1.0, 1.0), (0.0, 1.0)).ticks(5).len() <= 5);
+        assert_eq!(AxisScale::log((0.9, 6.5), (0.0, 1.0)).ticks(5), [1.0, 1.5, 2.0, 3.0, 5.0]);
+        assert_eq!(AxisScale::log((5e3, 3e6), (0.0, 1.0)).ticks(4), [1e4, 1e5, 1e6]);
+        assert!(AxisScale::log((1.0, 1.0), (0.0, 1.0)).ticks(5).len() <= 5);
     }
 
     #[test]

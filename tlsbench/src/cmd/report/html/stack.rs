@@ -6,7 +6,7 @@ use tlsbench_core::report::{HopReport, LabReport, TrialReport, micros};
 use tlsbench_core::stats::Estimate;
 
 use super::figure::{Picture, WIDTH, anchor, fill, short};
-use super::scale::{Scale, mark, px};
+use super::scale::{AxisScale, mark, px};
 
 /// One picture for each workload, each with a scale of its own.
 pub(super) fn pictures(lab: &LabReport, id: &str) -> Vec<Picture> {
@@ -23,7 +23,7 @@ fn picture(lab: &LabReport, workload: Workload, id: &str) -> Option<Picture> {
     if most <= 0.0 {
         return None;
     }
-    let scale = Scale::linear((0.0, most / 1e3), (0.0, WIDTH - EDGE));
+    let scale = AxisScale::linear((0.0, most / 1e3), (0.0, WIDTH - EDGE));
     let bottom = ROW * trials.len() as f64;
     let drawn = html! {
         @for tick in scale.ticks(5) {
@@ -48,7 +48,7 @@ fn picture(lab: &LabReport, workload: Workload, id: &str) -> Option<Picture> {
     })
 }
 
-fn row(top: f64, trial: &TrialReport, scale: &Scale) -> Markup {
+fn row(top: f64, trial: &TrialReport, scale: &AxisScale) -> Markup {
     let mut from = 0.0;
     let parts: Vec<(f64, &HopReport, Estimate)> = trial
         .hops

@@ -11,7 +11,7 @@ use super::scale::px;
 
 /// A placement with what was measured of it.
 pub(super) fn picture(lab: &LabReport, placement: &PlacementReport, id: &str) -> Picture {
-    let places = Places::of(placement.hops.len());
+    let places = PicturePlaces::of(placement.hops.len());
     let workloads: Vec<Workload> = lab
         .workloads(Pass::Cpu)
         .into_iter()
@@ -35,12 +35,12 @@ pub(super) fn picture(lab: &LabReport, placement: &PlacementReport, id: &str) ->
 }
 
 /// Where boxes stand: the client's, and one for each hop.
-struct Places {
+struct PicturePlaces {
     width: f64,
     step: f64,
 }
 
-impl Places {
+impl PicturePlaces {
     fn of(hops: usize) -> Self {
         // n boxes and the n - 1 links between them fill the width.
         let boxes = hops as f64 + 1.0;
@@ -57,13 +57,13 @@ impl Places {
     }
 }
 
-fn client(places: &Places) -> Markup {
+fn client(places: &PicturePlaces) -> Markup {
     html! {
         text x=(px(places.middle(0))) y=(px(TOP + 24.0)) text-anchor="middle" { "client" }
     }
 }
 
-fn station(index: usize, hop: &PlacementHopReport, places: &Places) -> Markup {
+fn station(index: usize, hop: &PlacementHopReport, places: &PicturePlaces) -> Markup {
     let (left, middle) = (places.left(index + 1), places.middle(index + 1));
     let is_key = hop.link != LinkSecurity::Plain && !hop.passes_on;
     let class = match (is_key, hop.passes_on) {
@@ -97,7 +97,7 @@ fn costs(
     lab: &LabReport,
     placement: &PlacementReport,
     workload: Workload,
-    places: &Places,
+    places: &PicturePlaces,
     top: f64,
 ) -> Markup {
     let Some(trial) = lab.trial(&placement.name, workload, Pass::Cpu) else {

@@ -8,7 +8,7 @@ use tlsbench_core::report::{
 };
 
 use super::super::{COST_HEADS, lab_method, shell};
-use super::syntax::{Table, fenced, plain};
+use super::syntax::{MarkdownTable, fenced, plain};
 use super::{ENVIRONMENT, GATES, environment_cells, gate_cells};
 
 /// A run over placements: what is said of it, and everything that it is said from.
@@ -40,8 +40,14 @@ pub(super) fn chapter(lab: &LabReport) -> String {
 fn verdicts(lab: &LabReport) -> String {
     let mut text = String::new();
     for workload in lab.workloads(Pass::Cpu) {
-        let mut table =
-            Table::new(["placement", "hops", "all hops, µs", "TLS adds, µs", "ratio", "verdict"]);
+        let mut table = MarkdownTable::new([
+            "placement",
+            "hops",
+            "all hops, µs",
+            "TLS adds, µs",
+            "ratio",
+            "verdict",
+        ]);
         for trial in lab.trials_of(workload, Pass::Cpu) {
             let effect = lab.beside_twin(&trial.placement, workload, Pass::Cpu);
             let hops: Vec<&str> = trial.hops.iter().map(|hop| hop.kind.as_str()).collect();
@@ -64,7 +70,7 @@ fn verdicts(lab: &LabReport) -> String {
 
 /// Placements with TLS beside each other.
 fn pairs(lab: &LabReport) -> String {
-    let mut table = Table::new([
+    let mut table = MarkdownTable::new([
         "in",
         "placement",
         "beside",
@@ -102,7 +108,7 @@ fn costs(lab: &LabReport) -> String {
     roles.dedup();
     let names: Vec<String> = roles.iter().map(|role| format!("{role}, µs")).collect();
     let header = ["workload", "placement"].into_iter().chain(names.iter().map(String::as_str));
-    let mut table = Table::new(header.chain(COST_HEADS));
+    let mut table = MarkdownTable::new(header.chain(COST_HEADS));
     for trial in &lab.trials {
         let of = [trial.under(), plain(&trial.placement)];
         let hops = roles.iter().map(|role| {
@@ -127,7 +133,7 @@ fn costs(lab: &LabReport) -> String {
 
 /// How busy hops were.
 fn load(lab: &LabReport) -> String {
-    let mut table = Table::new([
+    let mut table = MarkdownTable::new([
         "workload",
         "placement",
         "hop",
@@ -155,7 +161,7 @@ fn hops(lab: &LabReport) -> impl Iterator<Item = (&TrialReport, &HopReport)> {
 }
 
 fn placements(lab: &LabReport) -> String {
-    let mut table = Table::new(["placement", "where TLS ends", "baseline"]);
+    let mut table = MarkdownTable::new(["placement", "where TLS ends", "baseline"]);
     for placement in &lab.placements {
         let twin = placement.twin.as_deref().map_or_else(|| "-".to_owned(), plain);
         table.row([plain(&placement.name), placement.ends.clone(), twin]);
@@ -178,7 +184,7 @@ fn placements(lab: &LabReport) -> String {
 fn latency(lab: &LabReport) -> String {
     let header = ["workload", "placement", "phase", "count"];
     let mut table =
-        Table::new(header.into_iter().chain(QUANTILES.into_iter().map(|(name, _)| name)));
+        MarkdownTable::new(header.into_iter().chain(QUANTILES.into_iter().map(|(name, _)| name)));
     for trial in &lab.trials {
         for phase in &trial.client.phases {
             let fixed =
@@ -206,7 +212,7 @@ fn medians(lab: &LabReport) -> String {
     let Some(rate) = of_pass().find_map(|trial| trial.rate) else { return String::new() };
     let names: Vec<String> = phases.iter().map(|phase| plain(phase)).collect();
     let header = ["placement"].into_iter().chain(names.iter().map(String::as_str));
-    let mut table = Table::new(header.chain(["hops busy", "generator busy"]));
+    let mut table = MarkdownTable::new(header.chain(["hops busy", "generator busy"]));
     for trial in of_pass() {
         let medians = phases.iter().map(|phase| {
             let found = trial.medians.iter().find(|median| median.phase == *phase);
@@ -222,7 +228,7 @@ fn medians(lab: &LabReport) -> String {
 fn model(lab: &LabReport) -> String {
     let Some(model) = &lab.model else { return String::new() };
     let mut table =
-        Table::new(["placement", "hop", "predicted, cores", "measured, cores", "holds"]);
+        MarkdownTable::new(["placement", "hop", "predicted, cores", "measured, cores", "holds"]);
     for row in &model.rows {
         table.row([
             plain(&row.placement),
@@ -238,7 +244,7 @@ fn model(lab: &LabReport) -> String {
 }
 
 fn idle(lab: &LabReport) -> String {
-    let mut table = Table::new([
+    let mut table = MarkdownTable::new([
         "placement",
         "hop",
         "connections",
@@ -263,7 +269,7 @@ fn idle(lab: &LabReport) -> String {
 }
 
 fn gates(lab: &LabReport) -> String {
-    let mut table = Table::new(GATES);
+    let mut table = MarkdownTable::new(GATES);
     lab.gates.iter().for_each(|gate| table.row(gate_cells(gate)));
     if table.is_empty() {
         return format!("\n### Gates\n\n{ALL_GATES_PASS}\n");
@@ -272,7 +278,7 @@ fn gates(lab: &LabReport) -> String {
 }
 
 fn environment(lab: &LabReport) -> String {
-    let mut table = Table::new(ENVIRONMENT);
+    let mut table = MarkdownTable::new(ENVIRONMENT);
     table.row(environment_cells(&lab.environment));
     let cores = |cores: &[u32]| {
         let cores: Vec<String> = cores.iter().map(u32::to_string).collect();

@@ -3,12 +3,12 @@
 use std::fmt;
 
 /// A table.
-pub(super) struct Table {
+pub(super) struct MarkdownTable {
     header: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl MarkdownTable {
     pub(super) fn new<'a>(header: impl IntoIterator<Item = &'a str>) -> Self {
         Self { header: header.into_iter().map(str::to_owned).collect(), rows: Vec::new() }
     }
@@ -28,7 +28,7 @@ impl Table {
     }
 }
 
-impl fmt::Display for Table {
+impl fmt::Display for MarkdownTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| {} |", self.header.join(" | "))?;
         writeln!(f, "|{}", "---|".repeat(self.header.len()))?;

@@ -12,9 +12,9 @@ use tlsbench_core::escape::printable_line;
 
 /// What a value is of.
 #[derive(Clone, Debug)]
-pub(super) struct Labels(Vec<(&'static str, String)>);
+pub(super) struct LabelSet(Vec<(&'static str, String)>);
 
-impl Labels {
+impl LabelSet {
     pub(super) fn new(name: &'static str, value: &str) -> Self {
         Self(vec![(name, printable_line(value).into_owned())])
     }
@@ -29,14 +29,14 @@ impl Labels {
 
 /// Gauges by name, each with its values in the order in which they were added.
 #[derive(Debug, Default)]
-pub(super) struct Collected {
+pub(super) struct MetricSet {
     order: Vec<String>,
-    gauges: BTreeMap<String, (String, Vec<(Labels, f64)>)>,
+    gauges: BTreeMap<String, (String, Vec<(LabelSet, f64)>)>,
 }
 
-impl Collected {
+impl MetricSet {
     /// Adds a value. All of one name stand together in the text.
-    pub(super) fn add(&mut self, name: &str, help: &str, of: Labels, value: f64) {
+    pub(super) fn add(&mut self, name: &str, help: &str, of: LabelSet, value: f64) {
         match self.gauges.get_mut(name) {
             Some((_, values)) => values.push((of, value)),
             None => {
@@ -56,12 +56,12 @@ impl Collected {
     }
 }
 
-impl Collector for Collected {
+impl Collector for MetricSet {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         for name in &self.order {
             let Some((help, values)) = self.gauges.get(name) else { continue };
             let mut family = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for (Labels(labels), value) in values {
+            for (LabelSet(labels), value) in values {
                 let value = ConstGauge::new(*value);
                 value.encode(family.encode_family(labels)?)?;
             }

@@ -5,7 +5,7 @@ use tlsbench_core::lab::{Pass, Workload};
 use tlsbench_core::report::{LabReport, TrialReport, micros, percent};
 use tlsbench_core::tally::Phase;
 
-use super::super::curves::{self, Panel};
+use super::super::curves::{self, CurvePanel};
 use super::super::parts::{self, Cell};
 
 pub(super) fn latency(lab: &LabReport, id: &str) -> Markup {
@@ -55,13 +55,13 @@ fn medians(lab: &LabReport) -> Markup {
 }
 
 /// A panel for each placement with TLS, its twin behind it.
-fn panels<'a>(lab: &'a LabReport, workload: Workload, pass: Pass, id: &str) -> Vec<Panel<'a>> {
+fn panels<'a>(lab: &'a LabReport, workload: Workload, pass: Pass, id: &str) -> Vec<CurvePanel<'a>> {
     let panel = |trial: &'a TrialReport| {
         let placement = lab.placements.iter().find(|one| one.name == trial.placement)?;
         let twin = placement.twin.as_ref()?;
         let same = lab.trial(twin, workload, pass);
         let twin = same.or_else(|| lab.trial(twin, workload.of_twin(), pass));
-        Some(Panel {
+        Some(CurvePanel {
             id: format!("{id}-latency-{}-{workload}", trial.placement),
             title: trial.placement.clone(),
             of: &trial.client,
