@@ -1,4 +1,4 @@
-//! Which build of the program it is that measures: whoever reads a document must be able to tell.
+//! The build of the program that measures: whoever reads a document must be able to tell.
 
 /// The program, with its version.
 pub(crate) const PROGRAM: &str = if cfg!(debug_assertions) {
@@ -7,11 +7,11 @@ pub(crate) const PROGRAM: &str = if cfg!(debug_assertions) {
     concat!("tlsbench ", env!("CARGO_PKG_VERSION"))
 };
 
-/// What to say beside figures of a record that a build without optimisation left, as a line.
+/// The warning beside figures of a record that a debug build left, as a line.
 pub(crate) const MEASURED_UNOPTIMISED: &str = "warning: a record is of a debug build, whose figures say nothing of the machine; measure again \
      with a build made with `--release`\n";
 
-/// What to say beside figures of this build, as a line; nothing where they are good.
+/// The warning beside figures of this build, as a line; empty for a release build.
 pub(crate) const WARNING: &str = if cfg!(debug_assertions) {
     // ring's C code is compiled without optimisation then: X25519 takes ten times as long.
     "warning: this is a debug build, whose figures say nothing of the machine; build with \

@@ -46,7 +46,7 @@ enum VerbArgs {
     ///
     /// Takes up to ten seconds of one core. Exit code 1 says that a figure is not steady.
     Calibrate {
-        /// How to print the result.
+        /// The form of the result.
         #[arg(short, long, value_enum, default_value_t = OutputArg::Table)]
         output: OutputArg,
 
@@ -64,7 +64,7 @@ enum VerbArgs {
     /// Looks at cores, clocks, other load, kernel limits and proxies for about four seconds, one of
     /// them computing and half of one sending requests to itself. Changes nothing.
     Doctor {
-        /// How to print the result.
+        /// The form of the result.
         #[arg(short, long, value_enum, default_value_t = OutputArg::Table)]
         output: OutputArg,
     },
@@ -81,7 +81,7 @@ enum VerbArgs {
         #[arg(required = true, num_args = 1.., value_name = "RECORD.json")]
         records: Vec<PathBuf>,
 
-        /// Where the sum goes.
+        /// The file for the sum.
         #[arg(long, value_name = "FILE.json")]
         record: PathBuf,
     },
@@ -98,7 +98,7 @@ enum VerbArgs {
         #[arg(long = "name", value_name = "NAME", value_parser = server_name)]
         names: Vec<String>,
 
-        /// How long the certificates are valid.
+        /// The validity of the certificates, in days.
         #[arg(long, default_value = "90", value_parser = clap::value_parser!(u32).range(1..=3_650))]
         days: u32,
 
@@ -133,7 +133,7 @@ impl Cli {
         Self::try_parse().unwrap_or_else(|error| without_value(error).exit())
     }
 
-    /// What was asked for.
+    /// Returns the settings that the arguments ask for.
     #[must_use]
     pub fn settings(&self) -> Settings {
         match &self.verb {
@@ -186,7 +186,7 @@ fn without_value(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// What can stand in a server's certificate: an address, or a DNS name with or without a wildcard.
+/// Checks a name for a server's certificate: an address, or a DNS name with or without a wildcard.
 fn server_name(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("*.").unwrap_or(text);
     if text.parse::<IpAddr>().is_ok() || is_dns_name(host) {

@@ -1,4 +1,4 @@
-//! Where and how a run was made, for its record.
+//! The environment of a run, for its record: machine, versions, command line.
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +43,7 @@ fn line(path: &str) -> Option<String> {
     Some(fs::read_to_string(path).ok()?.trim().replace('\t', " "))
 }
 
-/// What took part; the build script reads the versions of libraries from the lock file.
+/// Versions of the program and its libraries; the build script reads them from the lock file.
 const VERSIONS: [(&str, &str); 4] = [
     ("tlsbench", env!("CARGO_PKG_VERSION")),
     ("rustls", env!("TLSBENCH_RUSTLS")),

@@ -1,10 +1,10 @@
-//! What the program tells its caller by its exit code.
+//! Exit codes.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
-/// How a verb ended.
+/// The end of a verb.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Exit {
     /// The verb could not do its work: 2, as for wrong arguments.
@@ -14,8 +14,9 @@ pub enum Exit {
     Fine,
     /// The work is done and the answer is no: 1.
     Negative,
-    /// A signal asked it to stop, and what there was is written down: 128 and the signal's number, as
-    /// shells say it of a process that a signal ended (129 for SIGHUP, 130 for SIGINT, 143 for SIGTERM).
+    /// A signal asked it to stop, and what there was is written down: 128 and the signal's number,
+    /// as shells say it of a process that a signal ended (129 for SIGHUP, 130 for SIGINT, 143 for
+    /// SIGTERM).
     Signal(u8),
 }
 
@@ -30,7 +31,8 @@ impl Exit {
     }
 }
 
-/// The last signal that asked this process to stop, 0 for none. Handlers of the whole process write to it.
+/// The last signal that asked this process to stop, 0 for none. Handlers of the whole process write
+/// to it.
 pub fn signal_seen() -> &'static Arc<AtomicUsize> {
     static SEEN: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
     &SEEN

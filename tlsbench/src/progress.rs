@@ -18,7 +18,7 @@ pub struct RunProgress {
     bar: ProgressBar,
     targets: Vec<String>,
     last: Option<(usize, u64, Instant)>,
-    /// Of the last round.
+    /// The 99th percentile of the last round.
     p99: Option<Nanos>,
 }
 

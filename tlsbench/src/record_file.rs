@@ -17,7 +17,7 @@ pub(crate) struct RecordFile {
 pub(crate) struct KeptRecord<R> {
     pub(crate) record: R,
     pub(crate) path: PathBuf,
-    /// It could not be written there: what was measured is only here.
+    /// The error of the last writing: what was measured is only here then.
     pub(crate) failed: Option<anyhow::Error>,
 }
 
@@ -27,12 +27,13 @@ impl RecordFile {
         Self { path, written: Instant::now() }
     }
 
-    /// Whether it can be written before the end: what went into a pipe cannot be written again.
+    /// Returns true if it can be written before the end: what went into a pipe cannot be written
+    /// again.
     pub(crate) fn is_rewritable(&self) -> bool {
         !store::is_stream(&self.path)
     }
 
-    /// Whether it was not written for so long that a killed run would lose too much.
+    /// Returns true if it was not written for so long that a killed run would lose too much.
     pub(crate) fn is_due(&self) -> bool {
         self.written.elapsed() >= WRITE_EVERY && self.is_rewritable()
     }
@@ -43,8 +44,8 @@ impl RecordFile {
         Ok(())
     }
 
-    /// Writes the record for the last time. A failure is kept beside it, because what was measured can
-    /// still be printed.
+    /// Writes the record for the last time. A failure is kept beside it, because what was measured
+    /// can still be printed.
     pub(crate) fn keep<R, E>(mut self, record: R, json: Result<String, E>) -> KeptRecord<R>
     where
         anyhow::Error: From<E>,
@@ -63,9 +64,10 @@ pub(crate) fn free_path(started: jiff::Timestamp) -> PathBuf {
     path(free.as_deref().unwrap_or(&name))
 }
 
-/// Why a record is incomplete that was written while its run went on.
+/// The reason for an incomplete record that was written while its run went on.
 pub(crate) const UNFINISHED: &str = "the run did not come to its end";
-/// A killed run may lose so much; writing costs CPU time while others measure, so it is not done often.
+/// A killed run may lose so much; writing costs CPU time while others measure, so it is not done
+/// often.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
 /// More runs do not begin in one folder within a second.
 const RUNS_PER_SECOND_MAX: u32 = 1_000;

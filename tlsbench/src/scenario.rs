@@ -10,7 +10,7 @@ use tlsbench_core::units::Nanos;
 use crate::settings::RunSettings;
 use crate::store;
 
-/// What the file and the flags come to. Lines of the file are named where it is to blame.
+/// Returns the scenario of file and flags. A problem names the line of the file that is to blame.
 pub(crate) fn scenario(
     settings: &RunSettings,
     change: impl FnOnce(&mut Draft),
@@ -50,7 +50,8 @@ pub(crate) fn refused(what: &str, problems: &[Problem]) -> anyhow::Error {
     anyhow!("{what} cannot be measured:\n{}", problems.join("\n"))
 }
 
-/// What the file and the flags come to as an open load of a rate, whatever load and times they say.
+/// Returns the scenario of file and flags as an open load at a rate, whatever load and times they
+/// say.
 pub(crate) fn open_scenario(
     settings: &RunSettings,
     rate: f64,
@@ -70,7 +71,7 @@ pub(crate) fn open_scenario(
     Ok(scenario)
 }
 
-/// How long operations of a search for this p99 may take where nothing is said.
+/// Returns the time limits of a search's operations for this p99, where none are given.
 pub(crate) fn patience(p99: Nanos) -> Timeout {
     let operation = Nanos(p99.0.saturating_mul(PATIENCE)).clamp(PATIENCE_MIN, PATIENCE_MAX);
     let Timeout { connect, handshake, .. } = Timeout::DEFAULT;
@@ -83,7 +84,7 @@ pub(crate) fn patience(p99: Nanos) -> Timeout {
     }
 }
 
-/// How many times the goal's p99 an operation of a search may take before it counts as failed.
+/// The longest time of an operation of a search, in multiples of the goal's p99.
 const PATIENCE: u64 = 10;
 /// One lost SYN (1 s) and a retransmission more say nothing of a server.
 const PATIENCE_MIN: Nanos = Nanos::from_millis(5_000);

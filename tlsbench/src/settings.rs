@@ -1,4 +1,4 @@
-//! What the program is to do, once its arguments are read: values without syntax.
+//! Settings of each verb, once its arguments are read: values without syntax.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -21,7 +21,7 @@ pub enum Settings {
     Advise(AdviseSettings),
     /// Measure what single operations take on this machine.
     Calibrate {
-        /// How to print it.
+        /// The form of the result.
         output: OutputFormat,
         /// A file for the JSON document, beside what is printed.
         out: Option<PathBuf>,
@@ -30,7 +30,7 @@ pub enum Settings {
     Compare(CompareSettings),
     /// Say whether this machine is fit to measure.
     Doctor {
-        /// How to print it.
+        /// The form of the result.
         output: OutputFormat,
     },
     /// Be a builtin hop.
@@ -42,7 +42,7 @@ pub enum Settings {
     Merge {
         /// The records.
         records: Vec<PathBuf>,
-        /// Where the sum goes.
+        /// The file for the sum.
         record: PathBuf,
     },
     /// Make the lab's certificates.
@@ -55,7 +55,7 @@ pub enum Settings {
     Search(Box<SearchSettings>),
 }
 
-/// What `aa` is to do.
+/// Settings of `aa`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AaSettings {
     /// Measure.
@@ -64,27 +64,27 @@ pub enum AaSettings {
     Recorded {
         /// The records.
         records: Vec<PathBuf>,
-        /// How to print it.
+        /// The form of the result.
         output: OutputFormat,
     },
 }
 
-/// What `advise` is to do.
+/// Settings of `advise`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdviseSettings {
     /// The records.
     pub records: Vec<PathBuf>,
     /// The traffic, and what is asked of placements.
     pub profile: PathBuf,
-    /// What things cost.
+    /// The file of prices.
     pub prices: PathBuf,
-    /// Which machines were measured and are priced.
+    /// The machines that were measured and that are priced.
     pub machines: MachineScaling,
-    /// How to print it.
+    /// The form of the result.
     pub output: OutputFormat,
 }
 
-/// Which machines were measured and are priced.
+/// The machines that were measured and that are priced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MachineScaling {
     /// Two, by what was found of them.
@@ -100,7 +100,7 @@ pub enum MachineScaling {
     Unknown,
 }
 
-/// What `compare` is to do.
+/// Settings of `compare`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CompareSettings {
     /// Records of which it is told what changed.
@@ -109,50 +109,50 @@ pub struct CompareSettings {
     pub against: Vec<PathBuf>,
     /// Parameters that may differ between the sides.
     pub axes: Vec<String>,
-    /// Whether records were measured in pairs.
+    /// The records were measured in pairs.
     pub paired: bool,
-    /// What must not change how far.
+    /// Limits of change.
     pub conditions: Vec<Condition>,
-    /// How to print it.
+    /// The form of the result.
     pub output: OutputFormat,
 }
 
-/// What `pki` is to do.
+/// Settings of `pki`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PkiSettings {
-    /// Where the files go.
+    /// The directory for the files.
     pub folder: PathBuf,
     /// Further names and addresses of servers.
     pub names: Vec<String>,
-    /// How long certificates are valid.
+    /// The validity of the certificates, in days.
     pub days: NonZeroU32,
     /// The namespace of the manifests.
     pub namespace: String,
 }
 
-/// What `report` is to do.
+/// Settings of `report`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportSettings {
     /// The records, in the order of the report.
     pub records: Vec<PathBuf>,
     /// The documents that are wanted.
     pub formats: BTreeSet<ReportFormat>,
-    /// Where they go: a file, or for several formats a file without its ending.
+    /// The place of the documents: a file, or for several formats a file without its ending.
     pub out: Option<PathBuf>,
 }
 
 /// A form of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReportFormat {
-    /// For spreadsheets and data frames.
+    /// Comma-separated values, for spreadsheets and data frames.
     Csv,
-    /// For people, with pictures.
+    /// A page for people, with pictures.
     Html,
-    /// For programs.
+    /// A document for programs.
     Json,
-    /// For people.
+    /// A document for people.
     Markdown,
-    /// For Prometheus.
+    /// Prometheus' text format.
     Prometheus,
 }
 
@@ -170,10 +170,10 @@ impl ReportFormat {
     }
 }
 
-/// What `run` is to do.
+/// Settings of `run`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunSettings {
-    /// What the flags say of the scenario; they win over the file.
+    /// The part of the scenario that flags say; they win over the file.
     pub flags: Draft,
     /// The name for SNI and verification of every target, wherever that was named.
     pub sni: Option<String>,
@@ -183,34 +183,34 @@ pub struct RunSettings {
     pub scenario: Option<PathBuf>,
     /// Print the scenario and measure nothing.
     pub print_scenario: bool,
-    /// Where the record goes.
+    /// The file for the record.
     pub record: Option<PathBuf>,
-    /// How the result is printed.
+    /// The form of the result.
     pub output: OutputFormat,
-    /// What is said of placements on this machine.
+    /// The settings of placements on this machine.
     pub lab: LabSettings,
 }
 
-/// What `run` is to do where no endpoint is named.
+/// Settings of `run` where no endpoint is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabSettings {
     /// The placements, whose twins come along; none means all.
     pub placements: Vec<String>,
     /// The workloads; none means the usual ones.
     pub workloads: Vec<Workload>,
-    /// What is measured; none means all.
+    /// The passes; an empty list means all.
     pub passes: Vec<Pass>,
-    /// Whether every figure is wanted, however long it takes.
+    /// Every figure is wanted, however long it takes.
     pub thorough: bool,
     /// Idle connections that are held.
     pub idle: Option<u32>,
     /// Idle upstream connections of an HTTP hop.
     pub pool: Option<u32>,
-    /// Whether each hop is in a network namespace of its own.
+    /// Each hop is in a network namespace of its own.
     pub netns: bool,
     /// The kind of every key.
     pub key: Option<KeyKind>,
-    /// What hops are made of, by role; builtin where nothing is said.
+    /// The engine of hops, by role; builtin where none is named.
     pub engines: BTreeMap<Role, EngineName>,
     /// A directory of `tlsbench pki`.
     pub pki: Option<PathBuf>,
@@ -218,30 +218,30 @@ pub struct LabSettings {
     pub show: bool,
 }
 
-/// What `search` is to do.
+/// Settings of `search`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SearchSettings {
     /// Endpoints or placements, and how they are spoken to.
     pub run: RunSettings,
-    /// What the 99th percentile may be.
+    /// The limit of the 99th percentile.
     pub p99: Nanos,
     /// The first rate, per second.
     pub start: Option<f64>,
     /// The highest rate that may be asked for, per second.
     pub max_rate: Option<f64>,
-    /// How long a trial is.
+    /// The length of a trial.
     pub trial: Nanos,
-    /// How long the one is that confirms the result.
+    /// The length of the trial that confirms the result.
     pub confirm: Nanos,
-    /// How far apart the ends of the result may be, as a part of the lower one.
+    /// The largest distance between the ends of the result, as a part of the lower one.
     pub resolution: f64,
 }
 
-/// How results are printed.
+/// The form of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputFormat {
-    /// For programs.
+    /// A document for programs.
     Json,
-    /// For people.
+    /// A table for people.
     Table,
 }

@@ -32,7 +32,7 @@ pub(crate) fn stop_on_signals(stop: &Arc<Stop>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether this process was started with a signal ignored, as `nohup` does: it stays so.
+/// Returns true if this process was started with a signal ignored, as by `nohup`: it stays ignored.
 fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -44,7 +44,7 @@ fn is_ignored(signal: i32) -> bool {
 
 /// A terminal that closes, Ctrl-C, and what service managers and `kill` send.
 const STOP_SIGNALS: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
-/// How soon a signal is seen.
+/// The longest time until a signal is seen.
 const SIGNAL_PAUSE: Duration = Duration::from_millis(20);
 /// Shards stop within 10 ms, and the record of the most rounds that a run may have is written in
 /// less than ten seconds: after thirty, something hangs.

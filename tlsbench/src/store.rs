@@ -19,15 +19,15 @@ pub use small::{SmallError, read_small};
 /// A file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It is another document, or none at all.
+    /// A file that is another document, or none at all.
     #[error("`{path}` is no record of `tlsbench run`: {what}")]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What it is instead, and what to do.
+        /// The document that it is instead, and what to do.
         what: String,
     },
-    /// It is of another version of the format.
+    /// A record of another version of the format.
     #[error(
         "`{path}` has schema {seen}, and this program reads schema {SCHEMA}; use the tlsbench that \
          wrote it, or a newer one"
@@ -38,7 +38,7 @@ pub enum StoreError {
         /// The version that was found.
         seen: u64,
     },
-    /// It could not be read.
+    /// A file that could not be read.
     #[error("cannot read `{path}`")]
     Read {
         /// The file.
@@ -46,26 +46,26 @@ pub enum StoreError {
         /// The cause.
         source: io::Error,
     },
-    /// It is no record of `tlsbench run`.
+    /// A file that is no record of `tlsbench run`.
     #[error("`{path}` is no record of `tlsbench run`: {place}")]
     Record {
         /// The file.
         path: PathBuf,
-        /// Where in it: a field, or the whole.
+        /// The place in it: a field, or the whole.
         place: String,
         /// The cause, with its line.
         source: serde_json::Error,
     },
-    /// It is too large to be a record.
+    /// A file that is too large to be a record.
     #[error("`{path}` is larger than {RECORD_BYTES_MAX} bytes, which no record is")]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
-    /// It could not be written.
+    /// A file that could not be written.
     #[error("cannot write `{path}`")]
     Write {
-        /// Where it was to go.
+        /// The path to write to.
         path: PathBuf,
         /// The cause.
         source: io::Error,
@@ -116,7 +116,7 @@ fn parse<R: ReadableRecord>(path: &Path, text: &str) -> Result<R, StoreError> {
     })
 }
 
-/// What is read alike.
+/// A record of either kind, which is read alike.
 trait ReadableRecord: DeserializeOwned {
     fn from_json(text: &str) -> Result<Self, RecordError>;
 }
@@ -149,9 +149,10 @@ fn located<R: ReadableRecord>(path: &Path, text: &str) -> StoreError {
     StoreError::Record { path: path.to_owned(), place, source }
 }
 
-/// Writes a document to `path`. A regular file is replaced, by a temporary file beside it that takes its
-/// name, mode and owner; symbolic links are followed and stay. What is there and is no regular file, such
-/// as a pipe or `/dev/null`, is written into. `-` and `/dev/stdout` are standard output.
+/// Writes a document to `path`. A regular file is replaced, by a temporary file beside it that
+/// takes its name, mode and owner; symbolic links are followed and stay. What is there and is no
+/// regular file, such as a pipe or `/dev/null`, is written into. `-` and `/dev/stdout` are standard
+/// output.
 ///
 /// # Errors
 /// When a directory or the file cannot be made; what was there before is then untouched.
@@ -172,20 +173,21 @@ pub fn prepare(path: &Path) -> Result<(), StoreError> {
         .map_err(|source| StoreError::Write { path: path.to_owned(), source })
 }
 
-/// Whether a document for `path` goes to standard output, so that nothing else may be printed there.
+/// Returns true if a document for `path` goes to standard output, so that nothing else may be
+/// printed there.
 #[must_use]
 pub fn is_stdout(path: &Path) -> bool {
     output::is_stdout(path)
 }
 
-/// Whether a document for `path` is written into something that cannot be written again, such as a
-/// pipe or standard output.
+/// Returns true if a document for `path` is written into something that cannot be written again,
+/// such as a pipe or standard output.
 #[must_use]
 pub fn is_stream(path: &Path) -> bool {
     matches!(OutputTarget::of(path), Ok(OutputTarget::Stdout | OutputTarget::Stream(_)))
 }
 
-/// Whether two paths lead to one file; a path that leads nowhere is no other's.
+/// Returns true if two paths lead to one file; a path that leads nowhere is no other's.
 #[must_use]
 pub fn is_same(one: &Path, other: &Path) -> bool {
     match (fs::canonicalize(one), fs::canonicalize(other)) {

@@ -11,7 +11,7 @@ use tlsbench_core::units::Nanos;
 use super::OutputArg;
 use crate::settings;
 
-/// What is measured against itself, or where that is recorded.
+/// Placements to measure against themselves, or records of that.
 #[derive(Debug, Args)]
 pub(super) struct AaArgs {
     /// Records of earlier runs of `tlsbench aa`; none measures anew.
@@ -21,7 +21,7 @@ pub(super) struct AaArgs {
     #[command(flatten, next_help_heading = "Where it is measured anew")]
     measured: MeasuredArgs,
 
-    /// How to print the result.
+    /// The form of the result.
     #[arg(short, long, value_enum, default_value_t)]
     output: OutputArg,
 }
@@ -46,7 +46,7 @@ struct MeasuredArgs {
     )]
     workloads: Vec<Workload>,
 
-    /// What every hop is made of: `builtin`, `nginx`, `haproxy` or, where none is a relay, `caddy`
+    /// The engine of every hop: `builtin`, `nginx`, `haproxy` or, where none is a relay, `caddy`
     /// [default: builtin].
     #[arg(long, value_name = "NAME", conflicts_with = "records")]
     engine: Option<EngineName>,
@@ -55,11 +55,11 @@ struct MeasuredArgs {
     #[arg(long, conflicts_with = "records")]
     netns: bool,
 
-    /// Where the record goes [default: runs/<start time>.json].
+    /// The file for the record [default: runs/<start time>.json].
     #[arg(long, value_name = "FILE.json", conflicts_with = "records")]
     record: Option<PathBuf>,
 
-    /// How long each slice is measured [default: that of `tlsbench run`].
+    /// The time that each slice is measured [default: that of `tlsbench run`].
     #[arg(long, value_name = "TIME", conflicts_with = "records")]
     round: Option<Nanos>,
 
@@ -71,7 +71,7 @@ struct MeasuredArgs {
     #[arg(long, value_name = "TIME", conflicts_with = "records")]
     warm_up: Option<Nanos>,
 
-    /// What the order within rounds follows from [default: 1].
+    /// The seed of the order within rounds [default: 1].
     #[arg(long, value_name = "NUMBER", conflicts_with = "records")]
     seed: Option<u64>,
 }

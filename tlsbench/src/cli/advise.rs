@@ -7,7 +7,7 @@ use clap::Args;
 use super::OutputArg;
 use crate::settings;
 
-/// What was measured, what is asked, and what things cost.
+/// Measured records, a traffic profile and prices.
 #[derive(Debug, Args)]
 pub(super) struct AdviseArgs {
     /// Records of placements, of one machine and one cryptography.
@@ -18,7 +18,7 @@ pub(super) struct AdviseArgs {
     #[arg(long, value_name = "FILE.toml")]
     profile: PathBuf,
 
-    /// What cores and managed load balancers cost; deploy/lab has an example.
+    /// The prices of cores and managed load balancers; deploy/lab has an example.
     #[arg(long, value_name = "FILE.toml")]
     prices: PathBuf,
 
@@ -34,7 +34,7 @@ pub(super) struct AdviseArgs {
     #[arg(long, conflicts_with = "measured")]
     same_machine: bool,
 
-    /// How to print the result.
+    /// The form of the result.
     #[arg(short, long, value_enum, default_value_t)]
     output: OutputArg,
 }

@@ -32,7 +32,7 @@ pub(super) struct CompareArgs {
     #[arg(long = "fail-if", value_name = "CONDITION")]
     conditions: Vec<Condition>,
 
-    /// How to print the result.
+    /// The form of the result.
     #[arg(short, long, value_enum, default_value_t)]
     output: OutputArg,
 }

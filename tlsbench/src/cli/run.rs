@@ -20,7 +20,7 @@ use placements::PlacementArgs;
 
 pub(super) use placements::engines;
 
-/// Where to measure, how, and where to leave the record.
+/// Endpoints or placements, how to measure them, and where to leave the record.
 #[derive(Args, Clone, Debug)]
 pub(super) struct RunArgs {
     /// An endpoint: `NAME=https://host:port/path`, or the URL alone; each is measured by itself.
@@ -35,11 +35,11 @@ pub(super) struct RunArgs {
     #[arg(long)]
     print_scenario: bool,
 
-    /// Where the record goes [default: runs/<start time>.json].
+    /// The file for the record [default: runs/<start time>.json].
     #[arg(long, value_name = "FILE.json")]
     record: Option<PathBuf>,
 
-    /// How to print the result.
+    /// The form of the result.
     #[arg(short, long, value_enum, default_value_t)]
     output: OutputArg,
 
@@ -71,7 +71,7 @@ pub(super) struct ConnectionArgs {
     #[arg(long)]
     handshakes_only: bool,
 
-    /// How a connection ends: `server`, `fin` or `rst` [default: server; fin where the server
+    /// The way a connection ends: `server`, `fin` or `rst` [default: server; fin where the server
     /// cannot be asked to].
     #[arg(long, value_name = "HOW")]
     close: Option<Close>,
@@ -84,7 +84,8 @@ pub(super) struct ConnectionArgs {
     #[arg(long, value_name = "ADDRESS,…", value_delimiter = ',')]
     sources: Vec<IpAddr>,
 
-    /// Connect to IPv4 addresses alone, of those that a name has [default: the version of --sources].
+    /// Connect to IPv4 addresses alone, of those that a name has [default: the version of
+    /// --sources].
     #[arg(short = '4', long, conflicts_with = "ipv6")]
     ipv4: bool,
 
@@ -96,8 +97,8 @@ pub(super) struct ConnectionArgs {
     #[arg(long, value_name = "NUMBER")]
     threads: Option<u32>,
 
-    /// When to keep each thread to a core of its own: always, never, or auto, with two cores to
-    /// spare. Several runs at once on one machine would share these cores: never [default: auto].
+    /// Pin each thread to a core of its own: always, never, or auto, with two cores to spare.
+    /// Several runs at once on one machine would share these cores: never [default: auto].
     #[arg(long, value_name = "WHEN", num_args = 0..=1, default_missing_value = "always")]
     pin: Option<Pin>,
 
@@ -109,7 +110,8 @@ pub(super) struct ConnectionArgs {
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct TlsArgs {
-    /// The versions that are offered: `1.2`, `1.3`, or `1.2,1.3`, of which the server chooses [default:
+    /// The versions that are offered: `1.2`, `1.3`, or `1.2,1.3`, of which the server chooses
+    /// [default:
     /// 1.2,1.3; 1.3 between placements].
     #[arg(long, value_name = "VERSION,…")]
     tls_version: Option<Versions>,
@@ -122,7 +124,7 @@ pub(super) struct TlsArgs {
     #[arg(long, value_name = "GROUP,…", value_delimiter = ',')]
     groups: Vec<Group>,
 
-    /// Who does the cryptography: `ring` or `aws-lc-rs` [default: ring].
+    /// The provider of cryptography: `ring` or `aws-lc-rs` [default: ring].
     #[arg(long, value_name = "PROVIDER")]
     provider: Option<Provider>,
 
@@ -147,7 +149,7 @@ pub(super) struct TlsArgs {
     #[arg(long, value_name = "FILE")]
     ca_bundle: Option<PathBuf>,
 
-    /// How much of a chain is verified how often: `every`, `same-chain`, `first` or `off`
+    /// The part of a chain that is verified, and how often: `every`, `same-chain`, `first` or `off`
     /// [default: every].
     #[arg(long, value_name = "HOW")]
     verify: Option<Verify>,
@@ -214,7 +216,7 @@ struct LoadArgs {
     #[arg(long, value_name = "PER SECOND")]
     rate: Option<f64>,
 
-    /// How arrivals are spread: `even` or `poisson` [default: even].
+    /// The spread of arrivals: `even` or `poisson` [default: even].
     #[arg(long, value_name = "HOW", requires = "rate")]
     spread: Option<SpreadName>,
 
@@ -226,7 +228,7 @@ struct LoadArgs {
     #[arg(long, value_name = "NUMBER", requires = "rate")]
     pool: Option<u32>,
 
-    /// How long a start may wait for the pool before it counts as missed [default: 5s].
+    /// The longest wait of a start for the pool before it counts as missed [default: 5s].
     #[arg(long, value_name = "TIME", requires = "rate")]
     max_wait: Option<Nanos>,
 
@@ -246,7 +248,7 @@ struct LoadArgs {
 
 #[derive(Args, Clone, Debug)]
 struct TimingArgs {
-    /// How long each round is measured [default: 1s].
+    /// The time that each round is measured [default: 1s].
     #[arg(long, value_name = "TIME")]
     round: Option<Nanos>,
 
@@ -267,28 +269,28 @@ struct TimingArgs {
     ramp: Option<Nanos>,
 }
 
-/// How long things may take: flags that a search has as well.
+/// Time limits: flags that a search has as well.
 #[derive(Args, Clone, Debug)]
 pub(super) struct TimeoutArgs {
-    /// How long an operation may take, from connecting to the end of the response; then it is given up
-    /// and counts as failed by `timeout` [default: 1m].
+    /// The time limit of an operation, from connecting to the end of the response; beyond it the
+    /// operation fails by `timeout` [default: 1m].
     #[arg(long, value_name = "TIME")]
     timeout: Option<Nanos>,
 
-    /// How long connecting may take [default: 5s].
+    /// The time limit of connecting [default: 5s].
     #[arg(long, value_name = "TIME")]
     connect_timeout: Option<Nanos>,
 
-    /// How long the TLS handshake may take [default: 10s].
+    /// The time limit of the TLS handshake [default: 10s].
     #[arg(long, value_name = "TIME")]
     handshake_timeout: Option<Nanos>,
 
-    /// How long the first byte of a response may take from its request on [default: 30s; as the whole
-    /// where its limit is said].
+    /// The time limit of a response's first byte, from its request on [default: 30s; as --timeout
+    /// where that is given].
     #[arg(long, value_name = "TIME")]
     first_byte_timeout: Option<Nanos>,
 
-    /// How long everything may take; then it ends, and what was measured is kept.
+    /// The time limit of the whole run, which then ends and keeps what was measured.
     #[arg(long, value_name = "TIME")]
     max_time: Option<Nanos>,
 }
@@ -306,7 +308,7 @@ impl TimeoutArgs {
 }
 
 impl RunArgs {
-    /// What the flags say of a scenario.
+    /// Returns the part of a scenario that the flags say.
     fn draft(&self) -> Draft {
         Draft {
             target: list(&self.targets),
@@ -336,7 +338,8 @@ impl RunArgs {
 }
 
 impl ConnectionArgs {
-    /// What they say of a scenario, but for addresses, which are each target's.
+    /// Returns the part of a scenario that these flags say, but for addresses, which are each
+    /// target's.
     pub(super) fn draft(&self) -> Draft {
         Draft {
             handshakes_only: said(self.handshakes_only),

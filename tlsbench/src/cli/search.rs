@@ -10,35 +10,36 @@ use tlsbench_core::units::Nanos;
 use super::{OutputArg, run};
 use crate::settings;
 
-/// What is searched for, and where.
+/// The goal of a search, and the endpoints or placements to search.
 #[derive(Debug, Args)]
 pub(super) struct SearchArgs {
-    /// What the 99th percentile may be, from when an operation should have begun.
+    /// The limit of the 99th percentile, counted from when an operation should have begun.
     #[arg(long, value_name = "TIME", default_value = "100ms")]
     p99: Nanos,
 
-    /// The first rate, per second; 10 where a target is not on this machine or in a private network.
+    /// The first rate, per second; 10 where a target is not on this machine or in a private
+    /// network.
     #[arg(long, value_name = "PER SECOND", value_parser = rate)]
     start: Option<f64>,
 
-    /// The highest rate that may be asked for, per second; has to be said where a target is not on this
-    /// machine or in a private network [default: 1000000].
+    /// The highest rate that may be asked for, per second; has to be said where a target is not on
+    /// this machine or in a private network [default: 1000000].
     #[arg(long, value_name = "PER SECOND", value_parser = rate)]
     max_rate: Option<f64>,
 
-    /// How long a trial is.
+    /// The length of a trial.
     #[arg(long, value_name = "TIME", default_value = "2s")]
     trial: Nanos,
 
-    /// How long the trial is that confirms the result.
+    /// The length of the trial that confirms the result.
     #[arg(long, value_name = "TIME", default_value = "15s")]
     confirm: Nanos,
 
-    /// How far apart the ends of the result may be, in percent of the lower one.
+    /// The largest distance between the ends of the result, in percent of the lower one.
     #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=100))]
     resolution: u32,
 
-    /// How to print the result.
+    /// The form of the result.
     #[arg(short, long, value_enum, default_value_t)]
     output: OutputArg,
 
@@ -73,8 +74,8 @@ struct EndpointArgs {
     #[arg(long = "target", value_name = "NAME=URL", value_parser = run::target)]
     targets: Vec<TargetDraft>,
 
-    /// A scenario file (TOML), of endpoints or of placements; flags win over it, and its load and times do
-    /// not count.
+    /// A scenario file (TOML), of endpoints or of placements; flags win over it, and its load and
+    /// times do not count.
     #[arg(short = 'c', long, value_name = "FILE.toml")]
     scenario: Option<PathBuf>,
 
@@ -110,7 +111,7 @@ struct TrialPlacementArgs {
     #[arg(long = "placement", value_name = "NAME,…", value_delimiter = ',')]
     placements: Vec<String>,
 
-    /// What every hop is made of: `builtin`, `nginx`, `haproxy` or, where none is a relay, `caddy`
+    /// The engine of every hop: `builtin`, `nginx`, `haproxy` or, where none is a relay, `caddy`
     /// [default: builtin].
     #[arg(long, value_name = "NAME")]
     engine: Option<EngineName>,

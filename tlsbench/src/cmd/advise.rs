@@ -99,7 +99,8 @@ fn known(records: &[LabRecord]) -> BTreeSet<&str> {
     built_in.chain(measured.map(|placement| placement.name.as_str())).collect()
 }
 
-/// What keeps two records from being of the same costs. Pools, workloads and times may differ.
+/// Names the first thing in which two records are not of the same costs. Pools, workloads and times
+/// may differ.
 fn differs(one: &LabRecord, other: &LabRecord) -> Option<&'static str> {
     let of = |record: &LabRecord| {
         let Lab { engines, version, key, suites, groups, provider, .. } = record.lab.clone();

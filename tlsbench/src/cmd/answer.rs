@@ -13,7 +13,8 @@ pub(super) struct Answer {
     pub(super) exit: Exit,
     /// A document of this verb that is written beside the text, such as a record.
     document: Option<PathBuf>,
-    /// The document could not be written. What was measured is printed nevertheless, and this after it.
+    /// The document could not be written. What was measured is printed nevertheless, and this after
+    /// it.
     pub(super) failed: Option<anyhow::Error>,
 }
 

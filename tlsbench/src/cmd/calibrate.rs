@@ -108,7 +108,7 @@ fn nanos(value: f64) -> String {
     Nanos(value.round() as u64).to_string()
 }
 
-/// Of one thread: bytes where the operation handles bytes, operations elsewhere.
+/// Formats the rate of one thread: bytes where the operation handles bytes, operations elsewhere.
 fn per_second(primitive: &Primitive) -> String {
     match primitive.bytes_per_second() {
         Some(bytes) => format!("{:.2} GB", bytes / 1e9),

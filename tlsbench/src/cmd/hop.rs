@@ -18,7 +18,7 @@ use tlsbench_engine::process::supervise;
 
 use crate::exit::Exit;
 
-/// What ends the hop's wait.
+/// An event that ends the hop's wait.
 enum HopEvent {
     End,
     Failed(io::Error),

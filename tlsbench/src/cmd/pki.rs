@@ -115,7 +115,7 @@ fn said(settings: &PkiSettings, names: &[String]) -> String {
     )
 }
 
-/// What the lab's hops are called: on this machine, and by role.
+/// The names of the lab's hops: on this machine, and by role.
 const NAMES: [&str; 7] = [
     "localhost",
     "127.0.0.1",

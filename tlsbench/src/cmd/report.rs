@@ -36,8 +36,8 @@ pub(super) fn answer(settings: &settings::ReportSettings) -> anyhow::Result<Answ
     Ok(Answer::new(said, Exit::Fine))
 }
 
-/// Writes the page of one run over placements beside its record, and says where. `None` if the record is
-/// no file, which has no neighbours.
+/// Writes the page of one run over placements beside its record, and says where. `None` if the
+/// record is no file, which has no neighbours.
 pub(in crate::cmd) fn page(record: &LabRecord, of: &Path) -> anyhow::Result<Option<PathBuf>> {
     if store::is_stream(of) {
         return Ok(None);
@@ -64,7 +64,7 @@ fn document(report: &Report, format: ReportFormat) -> anyhow::Result<String> {
     })
 }
 
-/// Where each document goes; nothing means standard output.
+/// Returns the place of each document; `None` is standard output.
 fn places(
     settings: &settings::ReportSettings,
 ) -> anyhow::Result<Vec<(ReportFormat, Option<PathBuf>)>> {
@@ -102,7 +102,7 @@ fn shell(arguments: &[String]) -> String {
     shlex::try_join(arguments.iter().map(String::as_str)).unwrap_or_else(|_| arguments.join(" "))
 }
 
-/// How a run over placements was measured.
+/// Says how a run over placements was measured.
 fn lab_method(lab: &LabReport) -> String {
     let receiving = match (lab.netns, lab.receiving) {
         (true, Receiving::Receiver) => {
@@ -121,7 +121,7 @@ fn lab_method(lab: &LabReport) -> String {
     format!("{LAB_METHOD} {receiving}\n")
 }
 
-/// What one trial of a lab costs: the columns after those of its hops, in each form of the report.
+/// The columns of a trial's costs after those of its hops, in each form of the report.
 const COST_HEADS: [&str; 7] = [
     "all hops, µs",
     "hops busy",
@@ -132,7 +132,7 @@ const COST_HEADS: [&str; 7] = [
     "succeeded",
 ];
 
-/// How endpoints are measured.
+/// The method of runs over endpoints.
 const METHOD: &str = "\
 A round is the unit of analysis: rates are means over rounds and CPU time per operation is a ratio of sums \
 over rounds, each with the 95 % interval of Student's t. Rounds of several generators add up. Phases are \
@@ -140,7 +140,7 @@ timed in HDR histograms of three digits, all rounds together. In `corrected`, an
 it should have begun, and starts that were missed count as waits of more than was allowed (`>`); `uncorrected` \
 counts from when it did begin. On the loopback interface, the receiver's part of the kernel's work is charged \
 to the sender.\n";
-/// How placements are measured.
+/// The method of runs over placements.
 const LAB_METHOD: &str = "\
 A slice is one placement under one workload; a round holds every slice once, in an order of its own, with hops \
 that were started afresh. The round is the unit of analysis. CPU time is that of the CPU clocks of all processes \

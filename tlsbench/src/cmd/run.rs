@@ -123,7 +123,7 @@ fn measure(
     }
 }
 
-/// Why a run ended before its time, with what failed where the rounds do not tell it.
+/// Says why a run ended before its time, and what failed where the rounds do not tell it.
 fn cut_short(cut: CutShort, unmeasured: &Tally, writer: &RunRecordWriter) -> String {
     let (why, tells) = match cut {
         CutShort::Errors => ("too large a share of operations failed", true),

@@ -119,8 +119,8 @@ fn placements(
     Ok((limits, all))
 }
 
-/// How many trials a search makes and how long it takes at most: what its trials can need, or what
-/// `--max-time` says of all of them.
+/// Returns the limits of a search: what its trials can need, or the time that `--max-time` gives to
+/// all.
 fn limits(settings: &SearchSettings, bounds: RateBounds, asked: Option<Nanos>) -> SearchLimits {
     // A trial ends once everything that it began was answered, or is later than the goal allows.
     let whole = |length: Nanos| warm_up(length) + length + settings.p99 + BESIDE_TRIAL;
@@ -157,7 +157,7 @@ fn one(
     let ended = loop {
         let (rate, long) = match strategy.next() {
             SearchStep::Done(_) if strategy.is_exhausted() => break SearchEnd::Trials,
-            SearchStep::Done(_) => break SearchEnd::TargetSearch,
+            SearchStep::Done(_) => break SearchEnd::Found,
             SearchStep::Try { rate, long } => (rate, long),
         };
         let length = if long { settings.confirm } else { settings.trial };
@@ -211,7 +211,7 @@ fn left(until: Instant) -> Nanos {
     Nanos(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// What operations failed by, and how many. The warm-up counts where nothing was measured after it.
+/// Counts failed operations by name. Those of the warm-up count if nothing was measured after it.
 fn failures(target: &TargetRecord, early: &BTreeMap<Failure, u64>) -> BTreeMap<String, u64> {
     if target.rounds.is_empty() {
         return early.iter().map(|(failure, n)| (failure.as_str().to_owned(), *n)).collect();

@@ -1,4 +1,4 @@
-//! How wide what is printed may be.
+//! The width of printed tables.
 
 use std::io::{self, IsTerminal as _};
 
@@ -9,5 +9,5 @@ pub(super) fn columns() -> u16 {
     size.map(|size| size.ws_col).filter(|columns| *columns > 0).unwrap_or(COLUMNS)
 }
 
-/// What a report in a file, a log of the CI or a pipe is read in.
+/// The width of files, logs and pipes.
 const COLUMNS: u16 = 120;

@@ -13,7 +13,7 @@ use tlsbench_core::placement::{Role, Wiring};
 use tlsbench_core::scenario::{KeyKind, ProtocolName};
 use tlsbench_engine::tls::{self, Purpose};
 
-/// What hops and clients trust and show.
+/// Returns certificates and keys for hops and clients.
 pub(super) fn wiring(asked: &LabRequest, folder: &Path) -> anyhow::Result<(Wiring, ClientFiles)> {
     let (root, server, client, files) = match &asked.pki {
         Some(pki) => existing(asked, pki)?,
@@ -39,8 +39,8 @@ pub(super) fn wiring(asked: &LabRequest, folder: &Path) -> anyhow::Result<(Wirin
 
 type LabCertificates = (String, PemIdentity, PemIdentity, ClientFiles);
 
-/// Those of a directory that `tlsbench pki` made; the bundle may be another file that trusts them, such
-/// as what trustd made of its root.
+/// Those of a directory that `tlsbench pki` made; the bundle may be another file that trusts them,
+/// such as what trustd made of its root.
 fn existing(asked: &LabRequest, pki: &Path) -> anyhow::Result<LabCertificates> {
     let kind = asked.lab.key;
     let read = |name: &str| {
@@ -103,8 +103,9 @@ fn made(folder: &Path, kind: KeyKind) -> anyhow::Result<LabCertificates> {
     Ok((lab.root, server, client, files))
 }
 
-/// Marks the folder as a run's own. Where these files are in a folder without the mark, they are somebody
-/// else's: a lab's root, perhaps, because `--record lab.json` and `tlsbench pki lab` mean the same folder.
+/// Marks the folder as a run's own. Where these files are in a folder without the mark, they are
+/// somebody else's: a lab's root, perhaps, because `--record lab.json` and `tlsbench pki lab` mean
+/// the same folder.
 fn claim(folder: &Path, files: &[&Path]) -> anyhow::Result<()> {
     let mark = folder.join(MARK);
     if !mark.exists()
@@ -121,7 +122,7 @@ fn claim(folder: &Path, files: &[&Path]) -> anyhow::Result<()> {
 
 /// The file that a folder with a run's own certificates holds.
 const MARK: &str = ".tlsbench-run";
-/// As many as OpenSSL gives.
+/// Session tickets of each handshake, as many as OpenSSL gives.
 const TICKETS: u8 = 2;
 /// Longer than any run, and soon of no use.
 const A_WEEK: Duration = Duration::from_secs(7 * 86_400);

@@ -12,10 +12,11 @@ use tlsbench_core::proxyconf::{HAPROXY_RESPONSE_MAX, NginxBuild};
 use tlsbench_engine::probe::{NginxStream, proxies};
 use tlsbench_engine::topology::Engine;
 
-/// What the hop of each role is made of.
+/// The engine of each role's hop.
 pub(super) struct EngineSet {
     by_role: BTreeMap<Role, Engine>,
-    /// The same with another backend, where the one that is asked for cannot answer with more bytes.
+    /// The same with another backend, where the one that is asked for cannot answer with more
+    /// bytes.
     with_long_responses: BTreeMap<Role, Engine>,
     notes: Vec<String>,
 }
@@ -62,13 +63,14 @@ impl EngineSet {
         }
     }
 
-    /// What a reader should know of them: their versions.
+    /// Returns notes on the engines: their versions.
     pub(super) fn notes(&self) -> &[String] {
         &self.notes
     }
 }
 
-/// Refuses relays of an nginx without its stream module: nginx itself only says `unknown directive`.
+/// Refuses relays of an nginx without its stream module: nginx itself only says `unknown
+/// directive`.
 fn check_relays(lab: &Lab) -> anyhow::Result<()> {
     let is_nginx = |role| lab.engines.get(&role) == Some(&EngineName::Nginx);
     let relay = lab.placements.iter().find_map(|placement| {
@@ -100,7 +102,7 @@ fn engine(name: EngineName, path: &OsString) -> anyhow::Result<Engine> {
     })
 }
 
-/// Where programs are looked for; servers lie where only root's `PATH` leads.
+/// Returns the search path of programs; servers lie where only root's `PATH` leads.
 fn path() -> OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/local/sbin:/usr/sbin:/sbin");

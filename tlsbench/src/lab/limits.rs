@@ -1,4 +1,4 @@
-//! What a run over placements needs of the system, asked before anything is started.
+//! System limits that a run over placements needs, asked for before anything is started.
 
 use anyhow::bail;
 use tlsbench_core::lab::{ClientFiles, Lab};
@@ -8,8 +8,8 @@ use tlsbench_engine::hop::raise_descriptor_limit;
 /// Lets this process and its hops have as many open files as they may.
 ///
 /// # Errors
-/// When those are fewer than the run needs: connections would fail, and nobody would know whose fault
-/// it is.
+/// When those are fewer than the run needs: connections would fail, and nobody would know whose
+/// fault it is.
 pub(super) fn open_files(lab: &Lab, files: &ClientFiles) -> anyhow::Result<()> {
     enough(raise_descriptor_limit(), needed(lab, files))
 }
@@ -39,7 +39,8 @@ fn needed(lab: &Lab, files: &ClientFiles) -> u64 {
     2 * u64::from(most) + u64::from(lab.pool) + SPARE
 }
 
-/// Pipes, logs, listeners, epoll, and files of `/proc` while CPU time is read: below 30 of each hop.
+/// Pipes, logs, listeners, epoll, and files of `/proc` while CPU time is read: below 30 of each
+/// hop.
 const SPARE: u64 = 64;
 
 #[cfg(test)]

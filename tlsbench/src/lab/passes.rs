@@ -1,5 +1,5 @@
-//! The passes of a run over placements, one after the other: a pilot, CPU time with the mix that costs
-//! choose on the way, latency, and idle connections.
+//! The passes of a run over placements, one after the other: a pilot, CPU time with the mix that
+//! costs choose on the way, latency, and idle connections.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -18,7 +18,7 @@ use super::testbed::Testbed;
 use super::writer::{LabRecordWriter, MeasuredSlice};
 use crate::progress::StepProgress;
 
-/// What all passes need.
+/// The inputs that all passes share.
 pub(super) struct LabPasses<'a> {
     pub(super) lab: &'a Lab,
     pub(super) testbed: &'a Testbed,
@@ -33,7 +33,7 @@ pub(super) type MilestoneText<'a> = &'a dyn Fn(Milestone<'_>) -> Option<String>;
 /// A moment of a run at which people who read along learn something.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Milestone<'a> {
-    /// Nothing is measured yet.
+    /// The run begins, and nothing is measured yet.
     Begins { lab: &'a Lab },
     /// Each placement was looked at for a moment.
     Piloted {
@@ -104,8 +104,9 @@ impl LabPasses<'_> {
         Ok(None)
     }
 
-    /// CPU time in closed loops. What costs come to in the first rounds chooses a mix that they have not
-    /// seen, which is then measured beside all else: under the same conditions, as machines change.
+    /// CPU time in closed loops. What costs come to in the first rounds chooses a mix that they
+    /// have not seen, which is then measured beside all else: under the same conditions, as
+    /// machines change.
     fn cpu(
         &self,
         writer: &mut LabRecordWriter,
@@ -195,7 +196,8 @@ impl LabPasses<'_> {
         Ok(None)
     }
 
-    /// What idle connections take, and hops at rest: they are started afresh, so that memory is theirs alone.
+    /// Measures idle connections, and hops at rest: they are started afresh, so that memory is
+    /// theirs alone.
     fn idle(&self, writer: &mut LabRecordWriter) -> anyhow::Result<Option<CutShort>> {
         let Lab { placements, response_bytes, idle_connections, .. } = self.lab;
         raise_descriptor_limit();

@@ -22,13 +22,13 @@ use super::testbed::Testbed;
 use crate::scenario::{patience, refused};
 use crate::settings::RunSettings;
 
-/// What came of a trial at a rate.
+/// The outcome of a trial at a rate.
 pub(crate) struct TrialOutcome {
     pub(crate) target: TargetRecord,
     pub(crate) load: Load,
-    /// Why it ended before its time.
+    /// The reason why it ended before its time.
     pub(crate) cut_short: Option<CutShort>,
-    /// What failed in the warm-up of an endpoint.
+    /// Failures in the warm-up of an endpoint.
     pub(crate) early: BTreeMap<Failure, u64>,
     /// Operations without an answer when it ended.
     pub(crate) unanswered: UnderWay,
@@ -40,12 +40,12 @@ pub(crate) struct RateTrial {
     pub(crate) rate: Rate,
     pub(crate) warm_up: Nanos,
     pub(crate) length: Nanos,
-    /// How long it may take at most.
+    /// The longest that it may take.
     pub(crate) left: Nanos,
     pub(crate) goal: Goal,
 }
 
-/// Where placements can be put up.
+/// A testbed on which placements are put up for trials.
 pub(crate) struct RateTrials<'a> {
     pub(crate) lab: Lab,
     testbed: Testbed,
@@ -53,7 +53,7 @@ pub(crate) struct RateTrials<'a> {
 }
 
 impl<'a> RateTrials<'a> {
-    /// In a folder for what hops are told.
+    /// Prepares the testbed, in a folder for the hops' configuration.
     pub(crate) fn prepare(
         settings: &RunSettings,
         folder: &Path,

@@ -1,4 +1,4 @@
-//! What flags and a scenario file ask of placements.
+//! The lab that flags and a scenario file ask for.
 
 use anyhow::{Context as _, bail};
 use tlsbench_core::lab::{LabDraft, LabRequest};
@@ -8,7 +8,8 @@ use crate::scenario::refused;
 use crate::settings::{LabSettings, RunSettings};
 use crate::store;
 
-/// What the settings ask for, flags over the file. Lines of the file are named where it is to blame.
+/// Returns the lab that the settings ask for, flags over the file. A problem names the line of the
+/// file that is to blame.
 pub(crate) fn asked(settings: &RunSettings) -> anyhow::Result<LabRequest> {
     refuse(settings)?;
     let flags = draft(settings);
@@ -24,7 +25,7 @@ pub(crate) fn asked(settings: &RunSettings) -> anyhow::Result<LabRequest> {
     })
 }
 
-/// Whether a scenario file is to be read as one of placements.
+/// Returns true if the scenario file is one of placements, or there is none.
 pub(crate) fn is_of_placements(settings: &RunSettings) -> bool {
     let Some(path) = &settings.scenario else { return true };
     // What cannot be read or understood is told by whoever reads it next.

@@ -1,5 +1,6 @@
-//! Where a run over placements leaves its record and what its hops were told. What was made for a run
-//! that measured nothing goes again; what was there before is never touched.
+//! The folder of a run over placements: its record and its hops' configuration. A folder that was
+//! made for a run that measured nothing is removed again; one that was there before is never
+//! touched.
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -13,10 +14,10 @@ use crate::store;
 /// A record, and the folder of what belongs to it.
 pub(super) struct RunDir {
     pub(super) record: PathBuf,
-    /// Beside the record, and named like it: what the hops were told is part of what was measured. Of a
-    /// record that is no file, a temporary one.
+    /// The folder beside the record, and named like it: the configuration of hops is part of what
+    /// was measured. For a record that is no file it is a temporary one.
     pub(super) folder: PathBuf,
-    /// Of the folder and those above it, those that were not there before, the innermost first.
+    /// Folders that were made for this run, the innermost first.
     made: Vec<PathBuf>,
     is_kept: Cell<bool>,
     /// Taken away in the end, unless an error names a file of it.
@@ -48,8 +49,8 @@ impl RunDir {
         self.is_kept.set(true);
     }
 
-    /// Takes away what was made, unless something was measured or the error names a file of it, such as
-    /// the configuration of a proxy that did not start.
+    /// Takes away what was made, unless something was measured or the error names a file of it,
+    /// such as the configuration of a proxy that did not start.
     pub(super) fn clear(&self, error: &anyhow::Error) {
         let is_named = || format!("{error:#}").contains(&*self.folder.to_string_lossy());
         let Some((innermost, above)) = self.made.split_first() else { return };
@@ -61,7 +62,8 @@ impl RunDir {
             }
             return;
         }
-        // What cannot be taken away is in nobody's way, and the error is told whatever comes of this.
+        // What cannot be taken away is in nobody's way, and the error is told whatever comes of
+        // this.
         let _ = fs::remove_dir_all(innermost);
         for folder in above {
             let _ = fs::remove_dir(folder);

@@ -1,4 +1,4 @@
-//! Where a run over placements takes place: its folder, certificates, engines and cores.
+//! The testbed of a run over placements: folder, certificates, engines and cores.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -26,18 +26,18 @@ pub(super) struct Testbed {
     pub(super) engines: EngineSet,
     pub(super) generator_cores: Vec<usize>,
     pub(super) hop_cores: Vec<usize>,
-    /// Who is charged for the receiving of packets.
+    /// The process that is charged for the receiving of packets.
     pub(super) receiving: Receiving,
-    /// Why that is the sender where it need not be.
+    /// The reason why that is the sender where it need not be.
     why_sender: Option<String>,
     netns: bool,
     tlsbench: PathBuf,
-    /// When everything has taken too long.
+    /// The end of all that may be measured.
     until: Option<Instant>,
 }
 
 impl Testbed {
-    /// With a folder for what hops are told.
+    /// Prepares a testbed in a folder for the hops' configuration.
     pub(super) fn prepare(
         asked: &LabRequest,
         folder: &Path,
@@ -71,7 +71,7 @@ impl Testbed {
         Ok(testbed)
     }
 
-    /// What a reader should know of it.
+    /// Returns notes for the record.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = self.engines.notes().to_vec();
         let why = self.why_sender.iter();
@@ -112,7 +112,7 @@ impl Testbed {
         Self { until: limit.map(|limit| Instant::now() + Duration::from_nanos(limit.0)), ..self }
     }
 
-    /// How much of that is left; nothing where there is no limit.
+    /// Returns the time that is left; `None` if there is no limit.
     pub(super) fn left(&self) -> Option<Nanos> {
         let left = self.until?.saturating_duration_since(Instant::now());
         Some(Nanos(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX)))

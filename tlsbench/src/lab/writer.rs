@@ -30,7 +30,7 @@ pub(super) struct MeasuredSlice<'a> {
     pub(super) pass: Pass,
     pub(super) rate: Option<Rate>,
     pub(super) round: u32,
-    /// What the load engine was told, without the address of this round.
+    /// The scenario of the load, without the address of this round.
     pub(super) scenario: Option<Scenario>,
     pub(super) trial: Trial,
     pub(super) hops: &'a [RunningHop],
@@ -79,7 +79,7 @@ impl LabRecordWriter {
         Self { record, file: RecordFile::new(path), folder, started }
     }
 
-    /// Whether nothing was measured yet.
+    /// Returns true if nothing was measured yet.
     pub(super) fn is_empty(&self) -> bool {
         self.record.trials.iter().all(|trial| trial.client.rounds.is_empty())
     }
@@ -89,7 +89,7 @@ impl LabRecordWriter {
         self.record.pilot.push(seen);
     }
 
-    /// What was seen before the rounds.
+    /// Returns the results of the pilot.
     pub(super) fn pilot(&self) -> &[PilotRecord] {
         &self.record.pilot
     }
@@ -123,8 +123,8 @@ impl LabRecordWriter {
         });
     }
 
-    /// Fits what was measured so far, and writes down the mix that it chooses for this round and those
-    /// after it before that is measured.
+    /// Fits what was measured so far, and writes down the mix that it chooses for this round and
+    /// those after it before that is measured.
     pub(super) fn hold_out(&mut self, round: u32) -> anyhow::Result<Mix> {
         let chosen = held_out(&self.record, round);
         let mix = chosen.mix;
@@ -197,7 +197,7 @@ impl LabRecordWriter {
         self.record.notes.extend(notes);
     }
 
-    /// How long ago the run began; nothing where the clock was set back since.
+    /// Returns the time since the run began; zero if the clock was set back since.
     pub(super) fn passed(&self) -> Duration {
         let passed = jiff::Timestamp::now().duration_since(self.started);
         Duration::try_from(passed).unwrap_or_default()
@@ -244,8 +244,8 @@ impl LabRecordWriter {
     }
 }
 
-/// The scenario with files of the run's folder named as they lie beside the record: whoever publishes
-/// it need not tell where that was.
+/// The scenario with files of the run's folder named as they lie beside the record: whoever
+/// publishes it need not tell where that was.
 fn beside(folder: &Path, mut scenario: Scenario) -> Scenario {
     let Some(folder) = folder.parent() else { return scenario };
     let shorten = |path: &mut PathBuf| {

@@ -13,7 +13,7 @@ pub struct StepProgress {
 }
 
 impl StepProgress {
-    /// Nothing done yet, and nothing shown; what it is called stands before the bar.
+    /// A bar with a name before it, which is not shown yet.
     #[must_use]
     pub fn new(what: &'static str) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
@@ -23,7 +23,7 @@ impl StepProgress {
         Self { bar, begin: Instant::now() }
     }
 
-    /// So many of so many steps are done. Silent where stderr is no terminal.
+    /// Shows how many of all steps are done. Silent where stderr is no terminal.
     pub fn done(&self, done: u32, of: u32) {
         self.bar.set_length(u64::from(of));
         self.bar.set_position(u64::from(done));

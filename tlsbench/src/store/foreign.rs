@@ -3,7 +3,8 @@
 use serde_json::Value;
 use serde_json::error::Category;
 
-/// Names an encoding that is not plain UTF-8 by its byte order mark, as some editors and shells write it.
+/// Names an encoding that is not plain UTF-8 by its byte order mark, as some editors and shells
+/// write it.
 pub(super) fn encoding(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xEF, 0xBB, 0xBF, ..] => Some(

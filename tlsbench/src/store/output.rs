@@ -1,6 +1,6 @@
-//! How a document reaches the place that a path names. Regular files are replaced by a rename, so that
-//! a reader sees the old one or the new one. All else is written into: a rename would put a regular
-//! file where a device, a pipe or a symbolic link was.
+//! Documents on their way to the place that a path names. Regular files are replaced by a rename,
+//! so that a reader sees the old one or the new one. All else is written into: a rename would put a
+//! regular file where a device, a pipe or a symbolic link was.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// Where the bytes of a document go, with symbolic links followed.
+/// The destination of a document, with symbolic links followed.
 #[derive(Debug)]
 pub(super) enum OutputTarget {
     /// A regular file, or a name that is free.
     File {
         /// The path without symbolic links in its last part.
         path: PathBuf,
-        /// What is there already, whose mode and owner stay.
+        /// The file that is there already, whose mode and owner stay.
         there: Option<Metadata>,
     },
     /// Standard output of this process.
@@ -110,7 +110,8 @@ impl OutputTarget {
     }
 }
 
-/// Whether a path means standard output of this process: `-`, and the names that the kernel has for it.
+/// Returns true if a path means standard output of this process: `-`, and the names that the kernel
+/// has for it.
 pub(super) fn is_stdout(path: &Path) -> bool {
     STDOUT.iter().any(|name| path.as_os_str() == *name)
 }
@@ -132,8 +133,8 @@ fn keep_owner(file: &File, there: &Metadata) -> io::Result<()> {
     fchown(file, Some(there.uid()), Some(there.gid()))
 }
 
-/// Whether a file can only be written in place: its directory is not ours to write in, its owner could
-/// not be kept, or it is a mount point, as a single file is that a container was given.
+/// Returns true if a file can only be written in place: its directory is not ours to write in, its
+/// owner could not be kept, or it is a mount point, as a single file is that a container was given.
 fn is_refused(error: &io::Error) -> bool {
     use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
     matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | ResourceBusy)
@@ -156,9 +157,9 @@ fn folder(path: &Path) -> &Path {
 }
 
 const STDOUT: [&str; 4] = ["-", "/dev/fd/1", "/dev/stdout", "/proc/self/fd/1"];
-/// As many as Linux follows.
+/// The limit of symbolic links, as Linux has it.
 const LINKS_MAX: u32 = 40;
-/// What chmod(2) sets: permissions, set-id and sticky bits.
+/// Bits that chmod(2) sets: permissions, set-id and sticky bits.
 const MODE_BITS: u32 = 0o7777;
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub enum SmallError {
         /// The cause.
         source: io::Error,
     },
-    /// It is too large to be one.
+    /// A file that is too large to be one.
     #[error(
         "`{path}` is larger than {SMALL_BYTES_MAX} bytes, the most that is read of such a file"
     )]

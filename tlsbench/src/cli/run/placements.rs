@@ -13,17 +13,18 @@ use crate::settings;
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct PlacementArgs {
-    /// Placements to measure, with their twins: known ones, and those of the scenario file [default:
-    /// all eight; --show draws them].
+    /// Placements to measure, with their twins: known ones, and those of the scenario file
+    /// [default: all eight; --show draws them].
     #[arg(long = "placement", value_name = "NAME,…", value_delimiter = ',')]
     placements: Vec<String>,
 
-    /// Workloads: `full` handshakes, `keep-alive` requests, `resumed` handshakes, `short` connections,
-    /// `bulk-16k`, `bulk-64k` and `bulk-1m` responses, `mix` [default: the first three].
+    /// Workloads: `full` handshakes, `keep-alive` requests, `resumed` handshakes, `short`
+    /// connections, `bulk-16k`, `bulk-64k` and `bulk-1m` responses, `mix` [default: the first
+    /// three].
     #[arg(long = "workload", value_name = "NAME,…", value_delimiter = ',')]
     workloads: Vec<Workload>,
 
-    /// What is measured: `cpu` time under the workloads, `latency` at a rate [default: both].
+    /// The passes: `cpu` time under the workloads, `latency` at a rate [default: both].
     #[arg(long = "pass", value_name = "NAME,…", value_delimiter = ',')]
     passes: Vec<Pass>,
 
@@ -37,25 +38,26 @@ pub(super) struct PlacementArgs {
     #[arg(long, value_name = "NUMBER")]
     idle: Option<u32>,
 
-    /// Idle upstream connections that an HTTP hop keeps; 0 makes one for each request [default: 64].
+    /// Idle upstream connections that an HTTP hop keeps; 0 makes one for each request [default:
+    /// 64].
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(..=i64::from(POOL_MAX)))]
     upstream_pool: Option<u32>,
 
-    /// What every hop is made of: `builtin`, `nginx`, `haproxy` or, where none is a relay, `caddy`
+    /// The engine of every hop: `builtin`, `nginx`, `haproxy` or, where none is a relay, `caddy`
     /// [default: builtin].
     #[arg(long, value_name = "NAME")]
     engine: Option<EngineName>,
 
-    /// What the load balancer is made of.
+    /// The engine of the load balancer.
     #[arg(long, value_name = "NAME")]
     lb: Option<EngineName>,
 
-    /// What the ingress is made of, and the backend where --engine does not say.
+    /// The engine of the ingress, and of the backend where --engine does not say.
     #[arg(long, value_name = "NAME")]
     ingress: Option<EngineName>,
 
-    /// Give each hop a network namespace of its own, joined to its neighbours by veth, so that each pays
-    /// for the packets that it receives; takes root.
+    /// Give each hop a network namespace of its own, joined to its neighbours by veth, so that each
+    /// pays for the packets that it receives; takes root.
     #[arg(long)]
     netns: bool,
 
@@ -91,7 +93,7 @@ impl PlacementArgs {
     }
 }
 
-/// What the hop of each role is made of, where something is said.
+/// Returns the engine of each role's hop, where flags name one.
 pub(in crate::cli) fn engines(
     all: Option<EngineName>,
     lb: Option<EngineName>,

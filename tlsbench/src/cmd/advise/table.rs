@@ -1,4 +1,4 @@
-//! What `advise` says to people.
+//! The answer of `advise` for people.
 
 use comfy_table::{Table, presets};
 use tlsbench_core::advice::{Advice, PlacementAdvice, Profile};
@@ -76,7 +76,7 @@ fn identified(block: &CostModel) -> String {
     )
 }
 
-/// Why hops have no cores, each reason once with the placements that it is of.
+/// Lists why hops have no cores, each reason once with its placements.
 fn withheld(advice: &Advice) -> String {
     let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
     for placed in &advice.placements {

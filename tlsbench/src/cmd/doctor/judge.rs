@@ -318,7 +318,7 @@ fn number(name: &'static str, value: Option<u64>, min: u64, advice: Advice) -> C
     line(name, value.to_string(), at_least(min), value >= min, advice)
 }
 
-/// Why a value may be unfit and what to do then.
+/// The likely cause of an unfit value, and its cure.
 #[derive(Clone)]
 struct Advice {
     cause: String,
@@ -351,9 +351,9 @@ fn at_most(max: impl std::fmt::Display) -> String {
 const CORES_MIN: usize = 2;
 /// The governor that keeps the speed of the CPU.
 const GOVERNOR: &str = "performance";
-/// Above it a run is spoiled by what other guests took.
+/// The share of time taken by other guests above which a run is spoiled.
 const STEAL_MAX: Share = Share::from_percent(1);
-/// Above it the CPU figures of a run are spoiled by other processes.
+/// The share of CPU time of other processes above which the CPU figures of a run are spoiled.
 const OTHERS_MAX: Share = Share::from_percent(5);
 /// Five readings for a request of 50 µs: at 100 ns they are 1 % of it.
 const READING_MAX: Nanos = Nanos(100);
@@ -365,13 +365,13 @@ const LATENESS_MAX: Nanos = Nanos::from_millis(1);
 const OPEN_FILES_MIN: u64 = 8_192;
 /// Linux's default range has 28,232.
 const PORTS_MIN: u32 = 28_000;
-/// What is wanted of `tcp_tw_reuse`.
+/// The wanted values of `tcp_tw_reuse`.
 const TIME_WAIT_REUSE: &str = "1 (on) or 2 (on loopback)";
 /// 1,000 connections a second rest for 60 s each.
 const TIME_WAIT_MIN: u64 = 60_000;
 /// Half of Linux's 28,232 local ports: three slices of 4,000 connections fit beside them.
 const TIME_WAIT_NOW_MAX: u64 = 14_000;
-/// Without them a record of TLS costs several times as much as on any server of today.
+/// CPU features without which a TLS record costs several times as much as on any server of today.
 const FEATURES: &str = "AES, and PCLMULQDQ or PMULL";
 /// Within it costs are called equal, so the CPU must not differ by more from itself.
 const DRIFT_MAX: f64 = 0.05;

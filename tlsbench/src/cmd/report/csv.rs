@@ -80,7 +80,7 @@ fn add_lab(lines: &mut CsvLines, lab: &LabReport) -> csv::Result<()> {
     Ok(())
 }
 
-/// What hops cost. Without a hop, a line is of all together.
+/// Adds the costs of hops. A line without a hop is of all together.
 fn add_costs(lines: &mut CsvLines, trial: &TrialReport) -> csv::Result<()> {
     lines.estimate("hops.cpu_ns_per_operation", "ns", trial.cpu_ns_per_operation)?;
     lines.estimate("cores_at_1000_per_second", "", trial.cores_at_1000_per_second)?;
@@ -288,8 +288,8 @@ impl CsvLines {
     }
 }
 
-/// A cell of words that no spreadsheet takes for a formula: an apostrophe in front makes it text. Numbers
-/// do not come here.
+/// A cell of words that no spreadsheet takes for a formula: an apostrophe in front makes it text.
+/// Numbers do not come here.
 fn cell(text: &str) -> String {
     let text = printable_line(text);
     let apostrophe = if text.starts_with(['=', '+', '-', '@', ' ']) { "'" } else { "" };

@@ -1,4 +1,5 @@
-//! A report as one HTML file: pictures and style within it, no script, and nothing asked of any network.
+//! A report as one HTML file: pictures and style within it, no script, and nothing asked of any
+//! network.
 //!
 //! Writes down what the report says, and computes nothing but where things stand in pictures.
 

@@ -1,5 +1,5 @@
-//! A report in Prometheus' text format: gauges in seconds and bytes, for a textfile collector or a push
-//! gateway. `docs/report.md` lists them.
+//! A report in Prometheus' text format: gauges in seconds and bytes, for a textfile collector or a
+//! push gateway. `docs/report.md` lists them.
 
 mod collected;
 
@@ -313,6 +313,6 @@ fn add_estimate(
     all.add(&format!("{name}_high"), &end("upper"), of.clone(), high * unit);
 }
 
-/// Of a nanosecond.
+/// Seconds in a nanosecond.
 const CLOSED_BY_CLIENT: &str = "Connections that the server should have closed and the client did.";
 const SECONDS: f64 = 1e-9;

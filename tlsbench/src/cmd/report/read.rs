@@ -1,5 +1,5 @@
-//! Records on their way into a report: each is read, judged and forgotten, so that a thousand take no
-//! more memory than what is said of them.
+//! Records on their way into a report: each is read, judged and forgotten, so that a thousand take
+//! no more memory than what is said of them.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use tlsbench_core::report::{LabReport, Report, RunReport};
 
 use crate::store::{self, StoreError};
 
-/// What is reported of one record.
+/// The report of one record, of either kind.
 enum RecordReport {
     Lab(Box<LabReport>),
     Run(Box<RunReport>),
 }
 
-/// A report of records in the order in which they are named. Of several that cannot be read, the first
-/// is told.
+/// A report of records in the order in which they are named. Of several that cannot be read, the
+/// first is told.
 pub(super) fn report(program: &str, records: &[PathBuf]) -> anyhow::Result<Report> {
     let mut report = Report::new(program);
     for one in all(records)? {

@@ -1,4 +1,4 @@
-//! What happens to this machine while endpoints are measured: it is judged afterwards, as in a lab.
+//! Events of this machine while endpoints are measured: it is judged afterwards, as in a lab.
 
 use std::net::{IpAddr, UdpSocket};
 use std::num::NonZeroUsize;
@@ -17,7 +17,8 @@ pub(super) struct HostWatch {
     used: Nanos,
     ticks: Option<CpuTicks>,
     throttled: Option<u64>,
-    /// None where a target is on this machine: its server is one of the others, and nobody knows which.
+    /// None where a target is on this machine: its server is one of the others, and nobody knows
+    /// which.
     others: Option<Others>,
 }
 
@@ -34,7 +35,7 @@ impl HostWatch {
         }
     }
 
-    /// What happened since. What cannot be read is unknown.
+    /// Returns the events since the beginning. A reading that failed is unknown.
     pub(super) fn end(&self) -> HostEvents {
         let root = Path::new("/");
         let wall = Clock::Monotonic.now() - self.began;
@@ -58,7 +59,7 @@ impl HostWatch {
     }
 }
 
-/// Whether an address is this machine's own: only such a one can be bound.
+/// Returns true if an address is this machine's own, because only such a one can be bound.
 fn is_local(address: IpAddr) -> bool {
     address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
 }

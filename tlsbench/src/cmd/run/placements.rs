@@ -1,4 +1,5 @@
-//! `tlsbench run` without an endpoint: placements on this machine, each beside its twin without TLS.
+//! `tlsbench run` without an endpoint: placements on this machine, each beside its twin without
+//! TLS.
 
 mod table;
 

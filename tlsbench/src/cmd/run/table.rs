@@ -1,4 +1,4 @@
-//! What a run says of itself at its end: a table, or JSON.
+//! The summary of a run at its end: a table, or JSON.
 
 use std::path::Path;
 
@@ -168,5 +168,6 @@ pub(super) fn json(record: &RunRecord, gates: &[Gate], path: &Path) -> anyhow::R
     Ok(format!("{document:#}\n"))
 }
 
-/// What began less than a second before the end of a run had no time to be answered.
+/// The least age of an unanswered operation that is reported: a younger one had no time to be
+/// answered.
 const UNANSWERED_MIN: Nanos = Nanos::from_millis(1_000);

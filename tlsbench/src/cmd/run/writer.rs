@@ -47,7 +47,7 @@ impl RunRecordWriter {
         Ok(Self { record, file: RecordFile::new(path), wait_max })
     }
 
-    /// Whether nothing was measured yet, so that there is nothing to leave behind.
+    /// Returns true if nothing was measured yet, so that there is nothing to leave behind.
     pub(super) fn is_empty(&self) -> bool {
         self.record.targets.iter().all(|target| target.rounds.is_empty())
     }

@@ -1,4 +1,4 @@
-//! What a search says of itself: a table, or JSON.
+//! The answer of a search: a table, or JSON.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -37,14 +37,14 @@ pub(super) struct TargetSearch {
     pub(super) unanswered: UnderWay,
 }
 
-/// Why a search ended.
+/// The reason why a search ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SearchEnd {
-    /// Its answer is found.
-    TargetSearch,
-    /// It took as long as it may.
+    /// The answer is found.
+    Found,
+    /// The time limit is reached.
     Time,
-    /// It made as many trials as it may.
+    /// The limit of trials is reached.
     Trials,
 }
 
@@ -75,12 +75,12 @@ impl SearchLimits {
         );
     }
 
-    /// When all has to be over; `None` if each has a time of its own.
+    /// Returns the end of all searches; `None` if each has a time of its own.
     pub(super) fn until(&self) -> Option<Instant> {
         self.is_asked.then(|| self.of_one())
     }
 
-    /// When one that begins now has to be over.
+    /// Returns the end of a search that begins now.
     pub(super) fn of_one(&self) -> Instant {
         Instant::now() + Duration::from_nanos(self.time.0)
     }
@@ -124,7 +124,7 @@ impl TargetSearch {
     /// Says why it ended before it was over, and what is known nevertheless.
     fn unfinished(&self, limits: SearchLimits) -> Option<String> {
         let why = match self.ended {
-            SearchEnd::TargetSearch => return None,
+            SearchEnd::Found => return None,
             SearchEnd::Time if limits.is_asked => {
                 "the search took as long as `--max-time` allows".to_owned()
             }
@@ -161,7 +161,7 @@ pub(super) fn text(
         table(all).trim_fmt()
     );
     for searched in all {
-        if searched.failing().is_none() && searched.ended == SearchEnd::TargetSearch {
+        if searched.failing().is_none() && searched.ended == SearchEnd::Found {
             continue;
         }
         // At the lowest rate nothing may have come to an end: an earlier trial then has the reason.
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_search_that_is_over_says_nothing_of_limits_and_one_without_more_trials_does() {
-        assert!(!said(searched(SearchEnd::TargetSearch), LIMITS).contains("not over"));
+        assert!(!said(searched(SearchEnd::Found), LIMITS).contains("not over"));
         let mut one = searched(SearchEnd::Trials);
         (one.met, one.found.to, one.unanswered) = (None, None, UnderWay::default());
         let text = said(one, LIMITS);

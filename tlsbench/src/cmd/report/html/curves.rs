@@ -1,5 +1,5 @@
-//! The picture of latency: percentile curves, both axes by ratios, so that tails are as wide as they are
-//! rare.
+//! The picture of latency: percentile curves, both axes by ratios, so that tails are as wide as
+//! they are rare.
 
 use maud::{Markup, html};
 use tlsbench_core::report::{CurvePoint, TargetReport};
@@ -8,14 +8,14 @@ use tlsbench_core::tally::Phase;
 use super::figure::{Picture, WIDTH};
 use super::scale::{AxisScale, px};
 
-/// What one picture shows.
+/// The series that one picture shows.
 pub(super) struct CurvePanel<'a> {
     pub(super) id: String,
     pub(super) title: String,
     pub(super) of: &'a TargetReport,
     /// The same without TLS, where there is such.
     pub(super) twin: Option<&'a TargetReport>,
-    /// Whether generator and hops shared a machine, so that tails are not judged.
+    /// Generator and hops shared a machine, so that tails are not judged.
     pub(super) is_shared: bool,
 }
 
@@ -98,7 +98,8 @@ fn axes(across: &AxisScale, up: &AxisScale) -> Markup {
     }
 }
 
-/// The curve as far as times are known. Beyond, starts were missed, and an arrow says that it goes on.
+/// The curve as far as times are known. Beyond, starts were missed, and an arrow says that it goes
+/// on.
 fn line(points: &[CurvePoint], across: &AxisScale, up: &AxisScale, class: &str) -> Markup {
     let place = |point: &CurvePoint| {
         let nines = -(1.0 - point.quantile).log10();
@@ -147,7 +148,7 @@ fn says(panel: &CurvePanel<'_>) -> String {
     own.chain(twin).collect()
 }
 
-/// What the lines stand for.
+/// Explains the lines.
 pub(super) fn legend(is_open: bool, is_lab: bool) -> Markup {
     let swatch = |class: &str| {
         html! {
@@ -175,7 +176,7 @@ pub(super) fn legend(is_open: bool, is_lab: bool) -> Markup {
     }
 }
 
-/// By how many nines they have: log10(1 / (1 - quantile)).
+/// Quantiles and their number of nines: log10(1 / (1 - quantile)).
 const QUANTILES: [(f64, &str); 5] = [
     (std::f64::consts::LOG10_2, "50 %"),
     (1.0, "90 %"),
@@ -183,13 +184,13 @@ const QUANTILES: [(f64, &str); 5] = [
     (3.0, "99.9 %"),
     (4.0, "99.99 %"),
 ];
-/// From 99 % on.
+/// The nines from which the tail begins: 99 %.
 const TAIL: f64 = 2.0;
 const HEIGHT: f64 = 200.0;
 const TOP: f64 = 6.0;
-/// For the names of quantiles.
+/// Room for the names of quantiles.
 const BOTTOM: f64 = 20.0;
-/// For times such as `100 ms`.
+/// Room for times such as `100 ms`.
 const LEFT: f64 = 44.0;
-/// For half of the last quantile's name.
+/// Room for half of the last quantile's name.
 const RIGHT: f64 = 22.0;

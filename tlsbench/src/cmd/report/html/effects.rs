@@ -1,4 +1,5 @@
-//! The picture of effects: how many times as much one placement costs as another, beside the line of 1.
+//! The picture of effects: how many times as much one placement costs as another, beside the line
+//! of 1.
 
 use maud::{Markup, html};
 use tlsbench_core::lab::{Pass, Workload};
@@ -15,7 +16,7 @@ pub(super) fn pictures(lab: &LabReport, id: &str) -> Vec<Picture> {
     measured.filter_map(of).collect()
 }
 
-/// As wide as the widest interval of a pass, and always with the 1.
+/// Fits an axis to the widest interval of a pass, and always to 1.
 fn scale(lab: &LabReport, pass: Pass) -> Option<AxisScale> {
     let workloads = lab.workloads(pass).into_iter();
     let effects = workloads.flat_map(|workload| lab.effects_of(workload, pass));
@@ -152,5 +153,5 @@ const ROW: f64 = 33.0;
 const HEADING: f64 = 17.0;
 /// Room for half a mark at each side.
 const EDGE: f64 = 8.0;
-/// So much more than the widest interval is shown.
+/// Room beside the widest interval.
 const ROOM: f64 = 1.04;

@@ -1,4 +1,4 @@
-//! What every picture of the page has: words for those who do not see it, and a legend.
+//! Parts that every picture of the page has: words for those who do not see it, and a legend.
 
 use maud::{Markup, html};
 use tlsbench_core::placement::Role;
@@ -9,13 +9,13 @@ use super::scale::px;
 pub(super) struct Picture {
     /// Unique in the page.
     pub(super) id: String,
-    /// Its head.
+    /// The title above the picture.
     pub(super) title: String,
     /// A line below that.
     pub(super) under: String,
-    /// What is to be seen, for those who do not.
+    /// The description for those who do not see it.
     pub(super) says: String,
-    /// Its height, in units of which a phone is [`WIDTH`] wide.
+    /// The height, in units of which a phone is [`WIDTH`] wide.
     pub(super) height: f64,
     /// SVG.
     pub(super) drawn: Markup,
@@ -41,7 +41,8 @@ impl Picture {
     }
 }
 
-/// The ways in which hops are filled: colours that are told apart by everyone, and patterns for print.
+/// The ways in which hops are filled: colours that are told apart by everyone, and patterns for
+/// print.
 pub(super) fn patterns() -> Markup {
     html! {
         svg class="defs" aria-hidden="true" {
@@ -67,7 +68,7 @@ pub(super) fn patterns() -> Markup {
     }
 }
 
-/// What the fills stand for.
+/// Explains the fills.
 pub(super) fn hops_legend(roles: &[Role]) -> Markup {
     html! {
         ul class="legend" {
@@ -102,7 +103,7 @@ pub(super) fn short(name: &str, letters_max: usize) -> String {
     kept + "…"
 }
 
-/// To which side of its place the word of an axis goes, so that none sticks out.
+/// Returns the side of its place on which the word of an axis stands, so that none sticks out.
 pub(super) fn anchor(place: f64) -> &'static str {
     match place {
         ..WORD => "start",

@@ -101,7 +101,7 @@ fn placements(lab: &LabReport, id: &str) -> Markup {
     }
 }
 
-/// Whether the fitted costs hold for traffic that they had not seen, where that was measured.
+/// Shows whether the fitted costs hold for traffic that they had not seen, where that was measured.
 fn model_check(lab: &LabReport, id: &str) -> Markup {
     let Some(of) = &lab.model else { return Markup::default() };
     let row = |row: &PredictionReport| {

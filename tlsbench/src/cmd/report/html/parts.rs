@@ -35,7 +35,7 @@ pub(super) fn table(caption: &str, header: &[&str], rows: &[Vec<Cell>]) -> Marku
 pub(super) enum Cell {
     /// A figure of which nothing is to be concluded.
     Faint(String),
-    /// What the row is of.
+    /// The head of the row.
     Head(String),
     /// Long words.
     Long(String),
@@ -72,7 +72,7 @@ pub(super) fn folded(words: &str, table: &Markup) -> Markup {
     html! { details { summary { (words) } (table) } }
 }
 
-/// What an effect is in: a workload's CPU time, or a phase of the latency pass.
+/// Names the figure of an effect: a workload's CPU time, or a phase of the latency pass.
 pub(super) fn compared(effect: &EffectReport) -> String {
     match effect.phase {
         Some(phase) => format!("latency, {phase}"),
@@ -115,8 +115,8 @@ pub(super) fn gates(gates: &[GateReport]) -> Markup {
     table(&format!("Gates that fail. {SPOILED_FIGURES}"), &header, &rows)
 }
 
-/// Quantiles of every phase of targets, each with a name. Where generator and hops shared a machine,
-/// nothing is to be concluded from tails.
+/// Quantiles of every phase of targets, each with a name. Where generator and hops shared a
+/// machine, nothing is to be concluded from tails.
 pub(super) fn quantiles<'a>(
     targets: impl IntoIterator<Item = (String, &'a TargetReport)>,
     is_shared: bool,
@@ -153,7 +153,7 @@ pub(super) fn quantiles<'a>(
     table(caption, &header, &rows)
 }
 
-/// Where a run was made.
+/// Describes the machine of a run.
 pub(super) fn environment(of: &Environment, more: &[(&str, String)]) -> Markup {
     let pairs = |all: &BTreeMap<String, String>, between: &str| {
         let pairs = all.iter().map(|(name, value)| format!("{name}{between}{value}"));
@@ -177,7 +177,7 @@ pub(super) fn environment(of: &Environment, more: &[(&str, String)]) -> Markup {
     }
 }
 
-/// What happened in a run.
+/// Lists the events of a run.
 pub(super) fn notes(notes: &[Note], interrupted: Option<&String>) -> Markup {
     html! {
         @if let Some(why) = interrupted {

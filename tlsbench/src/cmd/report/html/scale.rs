@@ -1,6 +1,6 @@
-//! Where values lie in a picture, and at which round numbers its axes are marked. Pure arithmetic.
+//! Scales of pictures, and the round numbers at which their axes are marked. Pure arithmetic.
 
-/// From values to places, along a straight line.
+/// A mapping of values to places, along a straight line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AxisScale {
     values: (f64, f64),
@@ -19,7 +19,7 @@ impl AxisScale {
         Self { values, places, is_log: true }
     }
 
-    /// Where a value lies; what lies outside is put at the edge.
+    /// Returns the place of a value; values outside are put at the edge.
     pub(super) fn at(&self, value: f64) -> f64 {
         let on = |value: f64| if self.is_log { value.max(f64::MIN_POSITIVE).ln() } else { value };
         let (low, high) = (on(self.values.0), on(self.values.1));
@@ -27,7 +27,7 @@ impl AxisScale {
         self.places.0 + part.clamp(0.0, 1.0) * (self.places.1 - self.places.0)
     }
 
-    /// Whether a value lies between the ends.
+    /// Returns true if a value lies between the ends.
     pub(super) fn holds(&self, value: f64) -> bool {
         (self.values.0..=self.values.1).contains(&value)
     }

@@ -34,7 +34,7 @@ pub(super) fn picture(lab: &LabReport, placement: &PlacementReport, id: &str) ->
     }
 }
 
-/// Where boxes stand: the client's, and one for each hop.
+/// The places of boxes: the client's, and one for each hop.
 struct PicturePlaces {
     width: f64,
     step: f64,
@@ -140,10 +140,10 @@ fn says(placement: &PlacementReport) -> String {
     format!("{text}. {}", placement.ends)
 }
 
-/// How long a link is, in widths of a box.
+/// The length of a link, in widths of a box.
 const LINK: f64 = 0.56;
 const TOP: f64 = 4.0;
 const BOX: f64 = 40.0;
-/// Where figures begin, below the boxes.
+/// The line below the boxes at which figures begin.
 const BELOW: f64 = TOP + BOX + 22.0;
 const ROW: f64 = 32.0;

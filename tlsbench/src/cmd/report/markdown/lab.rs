@@ -100,7 +100,7 @@ fn pairs(lab: &LabReport) -> String {
     format!("\n### Effects\n\n{}", table.or("Nothing was compared.\n"))
 }
 
-/// What each hop costs.
+/// Tabulates the cost of each hop.
 fn costs(lab: &LabReport) -> String {
     let mut roles: Vec<Role> =
         lab.trials.iter().flat_map(|trial| trial.hops.iter().map(|hop| hop.role)).collect();
@@ -131,7 +131,7 @@ fn costs(lab: &LabReport) -> String {
     text
 }
 
-/// How busy hops were.
+/// Tabulates how busy hops were.
 fn load(lab: &LabReport) -> String {
     let mut table = MarkdownTable::new([
         "workload",
@@ -200,7 +200,7 @@ fn latency(lab: &LabReport) -> String {
     )
 }
 
-/// How long the phases of a connection take at one rate.
+/// Tabulates the phases of a connection at one rate.
 fn medians(lab: &LabReport) -> String {
     let of_pass = || lab.trials.iter().filter(|trial| trial.pass == Pass::Latency);
     let mut phases: Vec<&str> = Vec::new();

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use tlsbench_core::escape::printable_line;
 
-/// What a value is of.
+/// The labels of a value.
 #[derive(Clone, Debug)]
 pub(super) struct LabelSet(Vec<(&'static str, String)>);
 

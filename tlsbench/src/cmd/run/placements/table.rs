@@ -1,4 +1,4 @@
-//! What a run over placements says of itself.
+//! The summary of a run over placements.
 
 mod cells;
 mod cpu;
@@ -96,7 +96,7 @@ fn is_alike(one: &Gate, other: &Gate) -> bool {
     of(one) == of(other)
 }
 
-/// What hops do in another way than was asked for, each once, with the first hop that does it.
+/// Lists engines that stand in for others, each note once, with the first hop that has it.
 fn stand_ins(record: &LabRecord) -> Vec<String> {
     let mut notes: Vec<(String, &str)> = Vec::new();
     for trial in &record.trials {
@@ -111,7 +111,7 @@ fn stand_ins(record: &LabRecord) -> Vec<String> {
     notes.into_iter().map(|(place, note)| format!("{place}: {note}")).collect()
 }
 
-/// Whose CPU time the receiving of packets is.
+/// Says whose CPU time the receiving of packets is.
 fn caveat_of_receiving(record: &LabRecord) -> &'static str {
     match (record.lab.netns, record.receiving) {
         (true, Receiving::Receiver) => {
@@ -148,10 +148,10 @@ pub(super) fn json(record: &LabRecord, judged: &Verdicts, path: &Path) -> anyhow
     Ok(text + "\n")
 }
 
-/// What a reader has to know of HTTP/2.
+/// The limits of figures over HTTP/2.
 const CAVEAT_OF_HTTP2: &str =
     "clients speak HTTP/2 over TLS and else HTTP/1.1, so what TLS adds includes the protocol.\n";
-/// What a reader has to know to use these figures.
+/// The limits of figures of closed loops.
 const CAVEAT_OF_LOOPS: &str =
     "CPU time per operation falls as hops have more to do: compare figures of one loop only.\n";
 

@@ -24,7 +24,7 @@ pub(super) fn cpu(lab: &LabReport, id: &str) -> Markup {
     }
 }
 
-/// What each trial costs, hop by hop.
+/// Tabulates the cost of each trial, hop by hop.
 fn costs(lab: &LabReport, roles: &[Role]) -> Markup {
     let mut header: Vec<String> = ["placement", "workload"].map(str::to_owned).to_vec();
     header.extend(roles.iter().map(|role| format!("{role}, µs")));

@@ -1,4 +1,4 @@
-//! How long operations took.
+//! The latency of operations.
 
 use maud::{Markup, html};
 use tlsbench_core::lab::{Pass, Workload};
@@ -33,7 +33,7 @@ pub(super) fn latency(lab: &LabReport, id: &str) -> Markup {
     }
 }
 
-/// How long the phases of a connection take, and how much of that TLS adds.
+/// Tabulates the phases of a connection, and how much of each TLS adds.
 fn medians(lab: &LabReport) -> Markup {
     let of_pass = || lab.trials.iter().filter(|trial| trial.pass == Pass::Latency);
     let median = |trial: &TrialReport, phase: Phase| {

@@ -1,4 +1,4 @@
-//! What a run over placements found, first of all: sentences, and the table of verdicts.
+//! The findings of a run over placements, first of all: sentences, and the table of verdicts.
 
 use maud::{Markup, html};
 use tlsbench_core::lab::{Pass, Workload};
@@ -62,7 +62,7 @@ fn matrix(lab: &LabReport) -> Markup {
     }
 }
 
-/// What a trial is measured for: its CPU time, or how long an operation takes.
+/// Names the figure that a trial is measured for: CPU time, or the time of an operation.
 fn figure_of(trial: &TrialReport) -> String {
     match trial.pass {
         Pass::Cpu => micros(trial.cpu_ns_per_operation.as_ref()),

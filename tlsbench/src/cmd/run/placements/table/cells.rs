@@ -1,4 +1,4 @@
-//! How figures stand in cells.
+//! Figures as cells of tables.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use tlsbench_core::stats::Estimate;
@@ -35,7 +35,7 @@ fn decimals(half: f64) -> usize {
     usize::from(half < 10.0)
 }
 
-/// How many times as much, with its interval.
+/// Formats a ratio with its interval.
 pub(super) fn ratio(estimate: Option<&Estimate>) -> String {
     match estimate {
         Some(Estimate { value, low, high, .. }) => format!("{value:.2} ×, {low:.2} to {high:.2}"),

@@ -36,7 +36,7 @@ pub(super) fn text(record: &LabRecord, judged: &Verdicts, columns: u16) -> Strin
     text
 }
 
-/// What each hop costs.
+/// Tabulates the cost of each hop.
 fn of_hops(rows: &[&WorkloadCost], workload: Workload, columns: u16) -> Table {
     let longest = rows.iter().max_by_key(|row| row.hops.len());
     let roles = longest.into_iter().flat_map(|row| row.hops.iter().map(|hop| hop.role.to_string()));
@@ -64,7 +64,7 @@ fn of_hops(rows: &[&WorkloadCost], workload: Workload, columns: u16) -> Table {
     table
 }
 
-/// What the client costs, and what TLS adds to all hops.
+/// Tabulates the cost of the client, and what TLS adds to all hops.
 fn beside_twins(
     rows: &[&WorkloadCost],
     record: &LabRecord,
@@ -82,7 +82,7 @@ fn beside_twins(
     table
 }
 
-/// What a hop costs, and how busy it was.
+/// Formats the cost of a hop, and how busy it was.
 pub(super) fn of_hop(hop: &HopCost) -> String {
     beside(&micros(hop.cost.as_ref()), hop.busy)
 }

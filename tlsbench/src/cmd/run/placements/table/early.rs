@@ -1,4 +1,4 @@
-//! What is said before and while a run over placements goes on.
+//! Words before and while a run over placements goes on.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tlsbench_core::units::Nanos;
 
 use super::cells::{NOTHING, percent, table};
 
-/// How long the run takes, about, and what with.
+/// Says about how long the run takes, pass by pass.
 pub(crate) fn span(lab: &Lab) -> String {
     let mut parts = vec![format!("{} of pilot", seconds(lab.pilot_span()))];
     if !lab.workloads.is_empty() {
@@ -32,7 +32,7 @@ fn seconds(span: Nanos) -> String {
     }
 }
 
-/// What the pilot saw, so long after the run began.
+/// Tabulates the pilot, with the time since the run began.
 pub(crate) fn first(lab: &Lab, pilot: &[PilotRecord], after: Duration, columns: u16) -> String {
     let placements = lab.placements.iter();
     let longest = placements.max_by_key(|placement| placement.hops.len());

@@ -1,4 +1,4 @@
-//! What idle connections take.
+//! The memory of idle connections.
 
 use tlsbench_core::record::lab::LabRecord;
 use tlsbench_core::report::{BytesEach, IdleReport};

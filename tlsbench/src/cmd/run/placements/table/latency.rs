@@ -74,7 +74,7 @@ fn added(record: &LabRecord, latency: &Latency, columns: u16) -> String {
     table.trim_fmt()
 }
 
-/// What a verdict says of times.
+/// Words a verdict on times.
 fn word(verdict: Verdict) -> String {
     match verdict {
         Verdict::CostsLess => "takes less time".to_owned(),
