@@ -1,6 +1,6 @@
-//! The folder of a run over placements: its record and its hops' configuration. A folder that was
-//! made for a run that measured nothing is removed again; one that was there before is never
-//! touched.
+//! The run directory: the record of a run over placements and the configuration of its hops. A
+//! directory that was made for a run that measured nothing is removed again; one that was there
+//! before is never touched.
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::store;
 
-/// A record, and the folder of what belongs to it.
+/// The run directory: a record, and the folder of what belongs to it.
 pub(super) struct RunDir {
     pub(super) record: PathBuf,
     /// The folder beside the record, and named like it: the configuration of hops is part of what
