@@ -74,6 +74,7 @@ pub fn within(name: &str, record: &LabRecord) -> Vec<(Workload, Comparison, Stri
     let mut found = Vec::new();
     for placement in &record.lab.placements {
         let again = format!("{}{AGAIN}", placement.name);
+        // A placement of the user's own may end in the suffix and be another.
         let is_same = |other: &Placement| other.hops == placement.hops;
         if !record.placement(&again).is_some_and(is_same) {
             continue;
@@ -106,6 +107,8 @@ impl AaReport {
         let comparisons: Vec<AaPair> = comparisons
             .into_iter()
             .flat_map(|(workload, comparison, record)| {
+                // Alone, without Holm: the question is how often one word is wrong, not whether any
+                // is.
                 let found = compare(std::slice::from_ref(&comparison), seed);
                 let Comparison { against: placement, rounds, .. } = comparison;
                 found.into_iter().map(move |finding| AaPair {

@@ -147,6 +147,7 @@ pub fn advise(question: &AdviceRequest<'_>) -> Advice {
         CoreEstimator { fit: &fit, scale: scale.clone().unwrap_or_else(|_| MachineScale::same()) };
     let mut placements: Vec<&Placement> = Vec::new();
     for placement in records.iter().flat_map(|record| &record.lab.placements) {
+        // Several records may hold the same placement; it is advised on once.
         if !placements.iter().any(|known| known.name == placement.name) {
             placements.push(placement);
         }
@@ -165,6 +166,7 @@ pub fn advise(question: &AdviceRequest<'_>) -> Advice {
     if let (Some(taken), Some(why @ UncheckedReason::Off { .. })) =
         (&mut recommendation, &check.unchecked)
     {
+        // Costs that failed their own check cannot make anybody certain.
         taken.confidence = Confidence::Low;
         taken.reasons.push(why.to_string());
     }
@@ -199,6 +201,7 @@ fn withheld(
         });
         reasons.extend(gates.map(reason));
     }
+    // Records of one machine often share a reason.
     reasons.dedup();
     reasons
 }
@@ -323,10 +326,13 @@ fn money(
     prices: &Prices,
     hops: &[(Role, Result<Vec<f64>, String>)],
 ) -> Vec<MonthlyCost> {
+    // Cores are bought for the peak: at 60 % utilisation each busy core costs 1/0.6 of its price.
     let core = HOURS_PER_MONTH * prices.vcpu.per_hour / profile.target_utilisation;
     let with =
         |balancer: Option<String>, managed: Option<Role>, fixed: f64| -> Option<MonthlyCost> {
+            // A managed load balancer takes the place of the hop that was measured in its role.
             let own = hops.iter().filter(|(role, _)| Some(*role) != managed);
+            // One hop without a figure leaves the sum without one.
             let own: Option<Vec<Vec<f64>>> = own.map(|(_, cores)| cores.clone().ok()).collect();
             let rounds: Vec<f64> = sum(&own?).iter().map(|cores| cores * core + fixed).collect();
             Some(MonthlyCost { balancer, per_month: mean(&rounds)?, rounds })
@@ -351,6 +357,7 @@ fn measured(records: &[&LabRecord], gates: &[Vec<Gate>], placement: &str) -> Opt
         let timed = trial.client.quantile(Phase::Corrected, 0.5, Nanos(0))?;
         match timed {
             Quantile::Is(time) => Some((time, trial.rate?)),
+            // A bound is no latency to add round trips to.
             Quantile::AtLeast(_) => None,
         }
     })
@@ -358,6 +365,7 @@ fn measured(records: &[&LabRecord], gates: &[Vec<Gate>], placement: &str) -> Opt
 
 /// Round by round; as many as all have.
 fn sum(all: &[Vec<f64>]) -> Vec<f64> {
+    // A round counts if every hop was seen in it.
     let rounds = all.iter().map(Vec::len).min().unwrap_or_default();
     let of_round = |round: usize| all.iter().filter_map(|one| one.get(round)).sum();
     (0..rounds).map(of_round).collect()

@@ -159,6 +159,7 @@ pub fn changes(
     let all = || these.iter().chain(against);
     let of_both: BTreeSet<&(String, Metric)> = all()
         .flat_map(|record| record.values.keys())
+        // A figure that one record lacks would compare different sets of records.
         .filter(|key| all().all(|record| record.values.contains_key(*key)))
         .collect();
     let dead = dead(these, against);
@@ -174,8 +175,11 @@ pub fn changes(
         .collect();
     let chances: Vec<f64> = changes.iter().filter_map(|change| change.chance).collect();
     let mut together = holm(&chances).into_iter();
+    // The record is the unit here: rounds of one run share its machine state.
     let is_enough = these.len().min(against.len()) >= RECORDS_MIN;
     for (change, key) in changes.iter_mut().zip(of_both) {
+        // Holm over all metrics and subjects: with dozens of them, some would seem to change by
+        // chance.
         change.chance = change.chance.and_then(|_| together.next());
         let is_spoiled =
             all().any(|record| record.spoiled.contains(&(key.0.clone(), key.1.family())));
@@ -219,6 +223,7 @@ fn dead(these: &[Observed], against: &[Observed]) -> Vec<MetricChange> {
             ratio: None,
             chance: None,
             verdict: match (is_dead(these), is_dead(against)) {
+                // Nothing succeeding is worse beyond doubt; it needs no statistics.
                 (true, false) => Verdict::CostsMore,
                 (false, true) => Verdict::CostsLess,
                 _ => Verdict::Inconclusive { reason: InconclusiveReason::Spoiled },
@@ -293,6 +298,7 @@ fn check(these: &[Observed], against: &[Observed], pairing: Pairing) -> Result<(
             let (record, why) = (record.name.clone(), why.clone());
             return Err(ChangeError::Interrupted { record, why });
         }
+        // The same run under two file names would count as two observations.
         if let Some(one) = seen.insert(&record.span, &record.name) {
             let (one, other) = (one.to_owned(), record.name.clone());
             return Err(ChangeError::Twice { one, other });
@@ -317,6 +323,7 @@ fn axes_between(
     for axis in axes {
         let keys: BTreeSet<&str> =
             this.parameters.keys().chain(other.parameters.keys()).map(String::as_str).collect();
+        // A misspelled axis would otherwise excuse nothing and say nothing.
         if !keys.iter().any(|key| covers(axis, key)) {
             let known = keys.into_iter().collect::<Vec<_>>().join(", ");
             return Err(ChangeError::Axis { axis: axis.clone(), known });
@@ -346,6 +353,7 @@ fn differences(this: &Observed, other: &Observed) -> Vec<ParameterDifference> {
     keys.into_iter()
         .filter_map(|key| {
             let (this, against) = (this.parameters.get(key), other.parameters.get(key));
+            // A record without a handshake has negotiated nothing, which is no other version.
             let is_silent = this.is_none() || against.is_none();
             let is_told = !(is_silent && key.starts_with(parameters::NEGOTIATED));
             (this != against && is_told).then(|| ParameterDifference {
@@ -359,6 +367,7 @@ fn differences(this: &Observed, other: &Observed) -> Vec<ParameterDifference> {
 
 /// Returns true if an axis is a key, or a table that it stands in.
 fn covers(axis: &str, key: &str) -> bool {
+    // `tls` covers `tls.version` and not `tls_version`.
     key.strip_prefix(axis).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 

@@ -110,6 +110,7 @@ pub fn compare(comparisons: &[Comparison], seed: u64) -> Vec<Finding> {
     }
     let chances: Vec<f64> = family.iter().map(|(_, chance)| *chance).collect();
     for ((finding, _), adjusted) in family.into_iter().zip(holm(&chances)) {
+        // Only declared comparisons share the 5 %; the others keep their interval and get no word.
         finding.chance = Some(adjusted);
     }
     for (finding, comparison) in findings.iter_mut().zip(comparisons) {
@@ -127,6 +128,8 @@ impl Finding {
             name: comparison.name.clone(),
             against: comparison.against.clone(),
             difference: match rounds.len() {
+                // Below 20 rounds the bootstrap draws from too few values; Student's interval
+                // covers better.
                 ..BOOTSTRAP_MIN => difference(rounds),
                 _ => studentised_bootstrap(&differences, seed),
             },
@@ -140,18 +143,23 @@ impl Finding {
 
     fn judge(&self, comparison: &Comparison) -> Verdict {
         let silent = |reason| Verdict::Inconclusive { reason };
+        // The order of these checks is the order of reasons that a reader wants: the first that
+        // applies is told.
         if !comparison.declared {
             return silent(InconclusiveReason::Undeclared);
         }
         if comparison.spoiled {
             return silent(InconclusiveReason::Spoiled);
         }
+        // Values at or below zero have no ratio: there is nothing to say how many times.
         let (Some(chance), Some(ratio)) = (self.chance, self.ratio) else {
             return silent(InconclusiveReason::TooLittle);
         };
         if comparison.rounds.len() < ROUNDS_MIN {
             return silent(InconclusiveReason::TooLittle);
         }
+        // Autocorrelated rounds are fewer independent samples than they seem, so intervals are too
+        // narrow.
         if self.autocorrelation.is_some_and(|alike| alike > ALIKE_MAX) {
             return silent(InconclusiveReason::Drifting);
         }
@@ -162,6 +170,7 @@ impl Finding {
 /// The word for an effect that may have one.
 pub(crate) fn word(chance: f64, ratio: &Estimate, margin: Option<Share>) -> Verdict {
     if chance < CHANCE_MAX && (ratio.value - 1.0).abs() >= EFFECT_MIN {
+        // Both tests have to agree: certain, and large enough to matter.
         return if ratio.value > 1.0 { Verdict::CostsMore } else { Verdict::CostsLess };
     }
     let margin = margin.map(Share::as_f64);
@@ -176,6 +185,7 @@ fn ratio_of(rounds: &[(f64, f64)], seed: u64) -> Option<Estimate> {
     if rounds.len() < BOOTSTRAP_MIN {
         return ratio(rounds);
     }
+    // Ratios are symmetric in logarithms: twice and half are equally far from equal.
     let logs: Vec<f64> = rounds.iter().map(|(against, this)| this.ln() - against.ln()).collect();
     let Estimate { value, low, high, runs } = studentised_bootstrap(&logs, seed)?;
     Some(Estimate { value: value.exp(), low: low.exp(), high: high.exp(), runs })

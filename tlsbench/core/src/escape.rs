@@ -35,6 +35,7 @@ pub fn printable_line(text: &str) -> Cow<'_, str> {
     if !text.contains(is_break) {
         return printable(text);
     }
+    // Blanks first: `printable` keeps line feeds and tabs.
     let one: String = text.chars().map(|c| if is_break(c) { ' ' } else { c }).collect();
     Cow::Owned(printable(&one).into_owned())
 }

@@ -287,6 +287,8 @@ impl Lab {
     /// other.
     #[must_use]
     pub fn order(&self, round: u32) -> Vec<(usize, Vec<Workload>)> {
+        // A round's order follows from seed and number alone, so that an interrupted run can be
+        // repeated.
         let mut bits = SplitMix64::new(self.seed.wrapping_add(u64::from(round) << 32));
         let mut order: Vec<usize> = (0..self.placements.len()).collect();
         shuffle(&mut order, &mut bits);
@@ -294,6 +296,8 @@ impl Lab {
             let placement = self.placements.get(index)?;
             let suiting = self.workloads.iter().copied().filter(|load| load.suits(placement));
             let mut workloads: Vec<Workload> = suiting.collect();
+            // Workloads too: one that always followed another would inherit its caches and its
+            // heat.
             shuffle(&mut workloads, &mut bits);
             Some((index, workloads))
         });

@@ -34,6 +34,8 @@ impl Shard {
     #[must_use]
     pub fn part(self, total: u64) -> u64 {
         let of = u64::from(self.of.get());
+        // The first shards take one more each until the remainder is used up, so the parts add up
+        // exactly.
         total / of + u64::from(u64::from(self.index) < total % of)
     }
 }
@@ -67,8 +69,11 @@ impl Starts {
     /// The time by which so many arrivals are expected: the inverse of the rate's integral.
     fn time_of(&self, arrivals: f64) -> Nanos {
         let (rate, ramp) = (self.rate.as_f64(), self.ramp.as_secs_f64());
+        // The rate rises linearly over the ramp, so half as many arrivals fall into it as at full
+        // rate.
         let within_ramp = rate * ramp / 2.0;
         let seconds = if arrivals < within_ramp {
+            // The integral of a linear rate is a parabola; its inverse is a square root.
             (2.0 * ramp * arrivals / rate).sqrt()
         } else {
             arrivals / rate + ramp / 2.0
@@ -84,6 +89,8 @@ impl Iterator for Starts {
     fn next(&mut self) -> Option<IntendedStart> {
         let shards = f64::from(self.shard.of.get());
         let arrivals = match &mut self.random {
+            // A shard sees arrivals `shards` times as far apart; `time_of` expects the arrivals of
+            // all.
             Some(random) => shards * random.next_sum(),
             None => shards * self.index as f64 + f64::from(self.shard.index),
         };
@@ -98,6 +105,7 @@ pub fn closed_starts(
     ramp: Nanos,
     shard: Shard,
 ) -> impl Iterator<Item = IntendedStart> {
+    // Connections begin one step apart over all shards, so that no two shards connect at once.
     let step = ramp.as_secs_f64() * 1e9 / f64::from(connections.get());
     let shards = usize::try_from(shard.of.get()).unwrap_or(usize::MAX);
     (shard.index..connections.get())
@@ -155,6 +163,8 @@ impl Resumer {
     /// Returns true if the next handshake shall resume.
     pub fn decide(&mut self) -> bool {
         self.decided = self.decided.saturating_add(1);
+        // An error accumulator: a short run has the share that was asked for, where chance would
+        // scatter.
         let wanted = (self.share.as_f64() * self.decided as f64).round() as u64;
         let resumes = wanted > self.resumed;
         self.resumed += u64::from(resumes);

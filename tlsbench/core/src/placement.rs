@@ -190,6 +190,7 @@ impl Placement {
             ..hop.clone()
         };
         let mut twin = Self { name: String::new(), hops: self.hops.iter().map(plain).collect() };
+        // Its own baseline: a comparison with itself would be no finding.
         if twin.hops == self.hops {
             return self.clone();
         }
@@ -197,6 +198,7 @@ impl Placement {
             [KnownPlacement::Plaintext, KnownPlacement::PlaintextL4, KnownPlacement::PlaintextL4L4];
         let same =
             known.into_iter().map(KnownPlacement::placement).find(|known| known.hops == twin.hops);
+        // Known baselines keep their name, so that placements of one shape share one measurement.
         twin.name = same.map_or_else(|| format!("{}-plain", self.name), |known| known.name);
         twin
     }

@@ -43,6 +43,7 @@ impl std::error::Error for Problem {}
 pub(crate) fn first(mut problems: Vec<Problem>) -> Vec<Problem> {
     let more = problems.len().saturating_sub(TOLD_MAX);
     if more > 0 {
+        // Each problem looks for its line in the whole text, so many would take quadratic time.
         problems.truncate(TOLD_MAX);
         problems.push(Problem::new("…", format!("{more} more problems"), "mend these first"));
     }

@@ -60,6 +60,7 @@ pub const STATS_SOCKET: &str = "stats.sock";
 
 /// A response as long as a backend's is to be: text, so that people can look at it.
 fn body(bytes: u64) -> String {
+    // Readable text instead of zeros: a proxy that compresses would show at once.
     let line = "tlsbench ".repeat(7) + "\n";
     let length = usize::try_from(bytes).unwrap_or(usize::MAX);
     line.chars().cycle().take(length).collect()
@@ -70,6 +71,7 @@ fn check(engine: &'static str, hop: &Hop) -> Result<(), UnsupportedFeature> {
     let refuse = |what: &str, cure| Err(UnsupportedFeature { engine, what: what.to_owned(), cure });
     let cryptography = hop.cryptography();
     if hop.listen.address.port() == 0 {
+        // These proxies do not tell which port the system chose.
         return refuse("port 0", "choose a free port first");
     }
     if hop.delay > Nanos(0) {
@@ -94,6 +96,7 @@ fn verifies(engine: &'static str, tls: &DialTls) -> Result<bool, UnsupportedFeat
     match tls.verify {
         Verify::Every => Ok(true),
         Verify::Off => Ok(false),
+        // OpenSSL has no memory of verified chains.
         Verify::First | Verify::SameChain => Err(UnsupportedFeature {
             engine,
             what: format!("`dial.tls.verify` `{}`", tls.verify),
@@ -128,6 +131,8 @@ impl Cryptography {
     /// Suites of TLS 1.2 by OpenSSL's names, for keys of every kind.
     fn suites_of_12(&self) -> Option<String> {
         let name = |suite: &Suite| match suite {
+            // TLS 1.2 names the key's signature in the suite, so each is named for both kinds of
+            // key.
             Suite::Aes128Gcm => "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256",
             Suite::Aes256Gcm => "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384",
             Suite::ChaCha20 => "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305",
@@ -140,6 +145,7 @@ impl Cryptography {
         let name = |group: &Group| match group {
             Group::P256 => "prime256v1",
             Group::P384 => "secp384r1",
+            // `check` has refused the hybrid group.
             Group::X25519 | Group::X25519MlKem768 => "X25519",
         };
         joined(self.groups.iter().map(name))

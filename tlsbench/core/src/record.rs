@@ -302,6 +302,7 @@ impl RunRecord {
         struct FormatVersion {
             schema: u64,
         }
+        // The version first: fields of another format would fail with words that say nothing of it.
         let FormatVersion { schema } = serde_json::from_str(text).map_err(RecordError::Read)?;
         if schema != u64::from(SCHEMA) {
             return Err(RecordError::Schema { seen: schema });
@@ -350,6 +351,7 @@ impl TargetRecord {
     pub fn push(&mut self, measured: &Measured<'_>) {
         for phase in Phase::ALL.iter().copied() {
             let timed = measured.tally.histogram(phase);
+            // Absent and empty series mean the same; absent ones keep records small.
             if !timed.is_empty() {
                 self.histograms.entry(phase.as_str().to_owned()).or_default().take(timed);
             }
@@ -368,11 +370,14 @@ impl TargetRecord {
     #[must_use]
     pub fn quantile(&self, phase: Phase, quantile: f64, wait_max: Nanos) -> Option<Quantile> {
         let missed = match phase {
+            // Only the corrected series counts from intended starts, so only it knows of missed
+            // ones.
             Phase::Corrected => self.sum(|round| round.missed),
             _ => 0,
         };
         match self.histogram(phase) {
             Some(Series(timed)) => quantile_with_missed(timed, missed, wait_max, quantile),
+            // Every start was missed: the quantile is beyond the longest wait.
             None => (missed > 0).then_some(Quantile::AtLeast(wait_max)),
         }
     }
@@ -389,6 +394,7 @@ impl RoundRecord {
         let Measured { tally, lap, .. } = *measured;
         let wall = lap.wall;
         let per_second = |count: u64| match wall.0 {
+            // A round that was cut short at once has no rate, and not an infinite one.
             0 => 0.0,
             _ => count as f64 / wall.as_secs_f64(),
         };
@@ -397,6 +403,7 @@ impl RoundRecord {
             Some((phase.as_str().to_owned(), quantiles))
         });
         Self {
+            // Merging numbers the generators; a single run has the first.
             generator: 0,
             round: measured.round,
             wall_ns: wall,

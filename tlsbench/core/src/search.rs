@@ -33,7 +33,9 @@ impl RateBounds {
     pub fn trials_max(&self) -> u32 {
         let (start, most) = (self.start.as_f64(), self.most.as_f64());
         let octaves = |from: f64, to: f64| (to / from).log2().ceil().max(0.0) + 1.0;
+        // Up takes one trial per octave, down two: a miss is tried twice before it counts.
         let walk = (octaves(start, most) + 1.0).max(2.0 * octaves(LEAST, start.min(most)));
+        // Bisection of one octave, again with two trials per miss.
         let between = 2.0 * (1.0 / (1.0 + self.resolution).log2()).log2().ceil().max(0.0);
         let trials = walk + between + f64::from(LONG_TRIALS_MAX) * (1.0 + between);
         TRIALS_MAX.min(trials as u32)
@@ -156,6 +158,8 @@ impl Search {
             (Some(met), None) => ((met * 2.0).min(most), false),
             // Down by halves, until something is met or there is nothing to ask for.
             (None, Some(missed)) if missed <= LEAST => return None,
+            // Halving a rate at which nothing works would only repeat timeouts; the lowest rate
+            // tells at once.
             (None, Some(_)) if self.is_dead => (LEAST, false),
             (None, Some(missed)) => ((missed / 2.0).max(LEAST), false),
             (Some(met), Some(missed)) if missed <= met * (1.0 + self.bounds.resolution) => {
@@ -175,6 +179,7 @@ impl Search {
 
     /// Takes what came of the step that it asked for.
     pub fn told(&mut self, has_met: bool) {
+        // The step is a function of the state, so the answer belongs to the rate that it names.
         let SearchStep::Try { rate, long } = self.next() else { return };
         let rate = rate.as_f64();
         self.trials = self.trials.saturating_add(1);

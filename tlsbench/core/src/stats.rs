@@ -30,6 +30,7 @@ pub struct Estimate {
 impl Estimate {
     /// The estimate with a function applied that rises everywhere, such as `exp`.
     fn map(self, rising: impl Fn(f64) -> f64) -> Self {
+        // A rising function keeps the order of the ends, so that the interval stays an interval.
         let Self { value, low, high, runs } = self;
         Self { value: rising(value), low: rising(low), high: rising(high), runs }
     }
@@ -47,6 +48,7 @@ impl Estimate {
     fn within(value: f64, half: f64, runs: usize) -> Option<Self> {
         let runs = u32::try_from(runs).ok()?;
         let all = Self { value, low: value - half, high: value + half, runs };
+        // An infinite interval would print as a number and be none.
         (all.low.is_finite() && all.high.is_finite()).then_some(all)
     }
 }
@@ -70,11 +72,13 @@ pub fn median(values: &[f64]) -> Option<Estimate> {
     let mut term = -(count as f64) * std::f64::consts::LN_2;
     let mut tail = term.exp();
     let mut outside = 0;
+    // Order statistics bound the median without assuming a distribution.
     while tail <= 1.0 - UPPER && outside <= count / 2 {
         outside += 1;
         term += ((count - outside + 1) as f64 / outside as f64).ln();
         tail += term.exp();
     }
+    // With five values or fewer even the extremes do not cover 95 %.
     let rank = outside.checked_sub(1)?;
     let runs = u32::try_from(count).ok()?;
     let (low, high) = (*sorted.get(rank)?, *sorted.get(count - 1 - rank)?);
@@ -128,6 +132,8 @@ pub fn ratio(pairs: &[(f64, f64)]) -> Option<Estimate> {
 pub fn ratio_of_sums(pairs: &[(f64, f64)]) -> Option<Estimate> {
     let whole: f64 = pairs.iter().map(|(_, whole)| whole).sum();
     let ratio = pairs.iter().map(|(part, _)| part).sum::<f64>() / whole;
+    // The delta method: the error of a ratio of sums comes from the residuals about it (Cochran,
+    // 1977, section 6.4).
     let residuals: Vec<f64> = pairs.iter().map(|(part, whole)| part - ratio * whole).collect();
     let Moments { variance, count, .. } = moments(&residuals)?;
     let error = (variance / count).sqrt() / (whole / count).abs();
@@ -160,6 +166,7 @@ struct Unpaired {
 impl Unpaired {
     fn of(first: &[f64], second: &[f64]) -> Option<Self> {
         let (first, second) = (moments(first)?, moments(second)?);
+        // Welch and Satterthwaite: each side keeps its own variance.
         let (a, b) = (first.variance / first.count, second.variance / second.count);
         // Without any variance it does not matter how many degrees there are.
         let freedom = match (a + b) > 0.0 {
@@ -190,6 +197,7 @@ pub fn steadiness(values: &[f64], together: usize) -> Option<Estimate> {
     let half = values.len() / 2;
     let (first, second) = (values.get(..half)?, values.get(values.len() - half..)?);
     let Unpaired { change, error, freedom } = Unpaired::of(&logs(first), &logs(second))?;
+    // Bonferroni: of many series that do not change, one would seem to drift by chance.
     let outside = (1.0 - UPPER) / together.max(1) as f64;
     let within = t_quantile(1.0 - outside, freedom)? * error;
     Some(Estimate::within(change, within, values.len())?.map(f64::exp))
@@ -234,6 +242,7 @@ fn moments(values: &[f64]) -> Option<Moments> {
 fn upper(freedom: f64) -> Option<f64> {
     static KNOWN: [OnceLock<Option<f64>>; FREEDOM_KNOWN] =
         [const { OnceLock::new() }; FREEDOM_KNOWN];
+    // Welch's degrees of freedom are fractions; only whole ones can be looked up.
     let known = KNOWN.get(freedom as usize).filter(|_| freedom.fract() == 0.0);
     match known {
         Some(known) => *known.get_or_init(|| t_quantile(UPPER, freedom)),

@@ -154,12 +154,14 @@ impl Tally {
             addresses: BTreeMap::new(),
             bytes_read: 0,
             bytes_written: 0,
+            // Allocated here once: recording must not allocate while it measures.
             histograms: std::array::from_fn(|_| series()),
         }
     }
 
     /// Times one operation's phase. Longer than [`LONGEST`] counts as that.
     pub fn record(&mut self, phase: Phase, took: Nanos) {
+        // Saturating: an outlier beyond nine minutes still counts as one.
         self.histogram_mut(phase).saturating_record(took.0);
     }
 
@@ -291,6 +293,7 @@ pub fn quantile_with_missed<T: Counter>(
         _ => timed.count_between(0, wait_max.0).min(timed.len()),
     };
     Some(match rank.checked_sub(within) {
+        // The rank lies among values that no missed start can be below.
         None | Some(0) => Quantile::Is(value_at_rank(timed, rank)),
         Some(above) if missed == 0 || above > missed => {
             let value = value_at_rank(timed, rank.saturating_sub(missed));
@@ -325,6 +328,7 @@ fn add_counts<K: Ord + Clone>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u6
 
 fn add_series(into: &mut Histogram<u32>, from: &Histogram<u32>) {
     let added = into.add(from);
+    // hdrhistogram refuses other bounds; ours never differ.
     debug_assert!(added.is_ok(), "every series has the same bounds");
 }
 

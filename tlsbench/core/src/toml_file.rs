@@ -38,6 +38,7 @@ impl Problem {
 fn line_of_key(text: &str, key: &str, flags: &impl Serialize) -> Option<usize> {
     let path: Vec<(&str, Option<usize>)> = key.split('.').map(step).collect();
     let names: Vec<&str> = path.iter().map(|(name, _)| *name).collect();
+    // A flag wins over the file; naming the file's line would send the reader to the wrong place.
     line_of(text, &path).filter(|_| !says(flags, &names))
 }
 
@@ -61,6 +62,7 @@ fn line_of(text: &str, path: &[(&str, Option<usize>)]) -> Option<usize> {
         let (_, value) = table.iter().find(|(key, _)| key.get_ref() == name)?;
         let value = match (value.get_ref().as_array(), index) {
             (Some(several), Some(index)) => several.get(*index)?,
+            // Which of several tables is meant, nobody said.
             (Some(several), None) if several.len() > 1 => return None,
             (Some(one), None) => one.first()?,
             (None, _) => value,
@@ -94,6 +96,7 @@ fn problem(text: &str, name: &str, error: &toml::de::Error) -> Problem {
     let key = key_at(text, name, line, source);
     let message = &*without_value(error.message());
     // serde's words: "unknown field `ratee`, expected one of `rate`, `spread`".
+    // Our own words for the most common mistake: a misspelled key.
     if let Some(rest) = message.strip_prefix("unknown field `")
         && let Some((field, known)) = rest.split_once('`')
     {
@@ -149,6 +152,7 @@ fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         return None;
     }
     let near = known.iter().map(|known| (distance(word, known), *known)).min();
+    // Two edits: one typo, or two swapped letters.
     near.filter(|(distance, _)| *distance <= 2).map(|(_, known)| known)
 }
 

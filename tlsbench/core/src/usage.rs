@@ -151,6 +151,7 @@ impl UnderWay {
     /// Adds those of another thread, time or generator.
     pub fn add(&mut self, other: &Self) {
         self.operations = self.operations.saturating_add(other.operations);
+        // Counts add up; an age does not.
         self.oldest_ns = self.oldest_ns.max(other.oldest_ns);
     }
 }
@@ -175,11 +176,13 @@ impl Lap {
     /// keep to: it is their work, and the busiest of them had that much less of its core.
     pub fn add_receiving(&mut self, cpu: Cpu) {
         self.cpu = self.cpu + cpu;
+        // The kernel's threads took that much of the core on which the busiest thread runs.
         self.busiest_thread = self.busiest_thread + cpu.total;
     }
 
     /// Adds another thread that went through the same round at the same time.
     pub fn add_thread(&mut self, other: &Self) {
+        // Threads run side by side: a round is as long as its longest.
         self.wall = self.wall.max(other.wall);
         self.cpu = self.cpu + other.cpu;
         self.busiest_thread = self.busiest_thread.max(other.busiest_thread);

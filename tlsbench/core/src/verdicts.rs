@@ -62,6 +62,7 @@ pub fn verdicts(record: &LabRecord) -> Verdicts {
         let against_workload = partner(record, &comparison.against, *workload);
         let this = record.trial(&comparison.name, *workload);
         let other = record.trial(&comparison.against, against_workload);
+        // A spoiled side spoils the comparison, whichever it is.
         let mut both = [this, other].into_iter().flatten();
         comparison.spoiled = both.any(|trial| is_spoiled(&gates, Family::Cpu, trial));
     }
@@ -72,6 +73,7 @@ pub fn verdicts(record: &LabRecord) -> Verdicts {
             trial.is_some_and(|trial| is_spoiled(&gates, Family::Latency, trial))
         });
     }
+    // CPU and latency share one Holm family: a reader sees all words of a run together.
     comparisons.extend(times);
     let mut findings = compare(&comparisons, record.lab.seed);
     let of_times = findings.split_off(workloads.len()).into_iter().zip(phases);
@@ -138,6 +140,7 @@ pub(crate) fn paired_rounds(
     against: impl Iterator<Item = (u32, f64)>,
     this: impl Iterator<Item = (u32, f64)>,
 ) -> Vec<(f64, f64)> {
+    // Rounds are paired by number: an interrupted run may lack some on one side.
     let against: BTreeMap<u32, f64> = against.collect();
     this.filter_map(|(round, value)| Some((*against.get(&round)?, value))).collect()
 }

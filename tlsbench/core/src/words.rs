@@ -11,6 +11,7 @@ use serde::Deserialize as _;
 /// Fails when it is longer than any that could be measured.
 pub(crate) fn short_name<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let name = String::deserialize(from)?;
+    // A record from elsewhere could otherwise make a table of gigabytes.
     if name.len() > NAME_MAX {
         let text = format!("a name of {} bytes, and none has more than {NAME_MAX}", name.len());
         return Err(serde::de::Error::custom(text));
@@ -37,6 +38,7 @@ macro_rules! words {
 
         impl std::fmt::Display for $type {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                // `pad` keeps width and alignment, which tables use.
                 f.pad(self.as_str())
             }
         }

@@ -42,6 +42,8 @@ pub(super) fn all(
     let named = |known: KnownPlacement| {
         placements.iter().copied().find(|placement| placement.name == known.as_str())
     };
+    // Resumption changes what ends TLS where; pooling changes what is dialled anew. Other pairs
+    // have no order that traffic tips.
     let over_resumption = [
         (KnownPlacement::Passthrough, KnownPlacement::IngressTerminate),
         (KnownPlacement::Passthrough, KnownPlacement::LbTerminate),
@@ -69,6 +71,8 @@ fn over_resumed(
     let says = |at, words| BreakEven::said(one, other, over, at, words);
     let at = |share: f64| {
         let mut changed = profile.clone();
+        // Only one key of the profile is varied: a break-even over two would be a line and no
+        // number.
         changed.traffic.resumed = share;
         more(one, other, &changed, costing)
     };
@@ -83,6 +87,7 @@ fn over_resumed(
     let (Some((_, first)), Some((_, last))) = (steps.first(), steps.last()) else {
         return says(None, String::new());
     };
+    // An interval that holds zero says nothing about the order.
     let is_certain = |all: &Estimate| all.low > 0.0 || all.high < 0.0;
     if !is_certain(first) && !is_certain(last) {
         return says(
@@ -91,6 +96,7 @@ fn over_resumed(
         );
     }
     let word = |all: &Estimate| if all.value < 0.0 { "less" } else { "more" };
+    // The cost is linear in resumption, so the sign changes at most once.
     let tips = steps.iter().skip(1).find(|(_, all)| (all.value < 0.0) != (first.value < 0.0));
     let Some((share, _)) = tips else {
         return says(
@@ -180,6 +186,7 @@ fn more(
     costing: &CoreEstimator<'_>,
 ) -> Result<Estimate, String> {
     let (this, that) = (costing.cores(one, profile)?, costing.cores(other, profile)?);
+    // Paired by round: what a round has in common cancels out.
     let differences: Vec<f64> = this.iter().zip(&that).map(|(a, b)| a - b).collect();
     mean(&differences).ok_or_else(|| "too few rounds".to_owned())
 }

@@ -77,10 +77,12 @@ impl MachineScale {
     ) -> Result<Self, ScaleError> {
         let of_machine = |of: &Environment| format!("{}, {}", of.cpu_model, of.architecture);
         let (record, calibration) = (of_machine(machine), of_machine(&measured.machine));
+        // Ratios between two other machines would scale costs that were never measured there.
         if record != calibration {
             return Err(ScaleError::OtherMachine { record, calibration });
         }
         for (of, calibration) in [("measured", measured), ("priced", priced)] {
+            // Without optimisation, our own primitives are slow and assembly is not.
             if calibration.program.contains("debug build") {
                 return Err(ScaleError::DebugBuild { of });
             }
@@ -101,9 +103,15 @@ impl MachineScale {
         let mut set = |terms: &[Term], factor: f64| {
             factors.extend(terms.iter().map(|term| (*term, factor)));
         };
+        // Signing is what a server does in a full handshake, and what a client with a certificate
+        // does.
         set(&[Term::Full, Term::DialMutual], ratio(&[sign, exchange])?);
+        // Verifying is the other side's part.
         set(&[Term::Mutual, Term::DialFull], ratio(&[verify, exchange])?);
+        // A resumed handshake has no signature; the key exchange remains (psk_dhe_ke, RFC 8446,
+        // 4.2.9).
         set(&[Term::Resumed, Term::DialResumed], ratio(&[exchange])?);
+        // A request is a short record; bulk goes in records of 16 KiB, the most that TLS allows.
         set(&[Term::TlsRequest], ratio(&[record_of(Some(1 << 10))])?);
         set(&[Term::TlsGbit], ratio(&[record_of(Some(16 << 10))])?);
         set(
@@ -133,6 +141,7 @@ impl MachineScale {
     pub fn apply(&self, counts: &TermCounts, is_relay: bool) -> TermCounts {
         let factor = |term: &Term| {
             let like = match term {
+                // A relay takes no part in the handshake: it copies bytes, as for a request.
                 Term::Full | Term::Resumed if is_relay => &Term::Request,
                 term => term,
             };

@@ -75,6 +75,8 @@ impl Condition {
 
     fn outcome(&self, ratio: &Estimate) -> ConditionOutcome {
         let limit = 1.0 + self.limit;
+        // The condition fails only if the whole interval is past the limit; if only a part is,
+        // nobody can tell.
         let (inner, outer) = match self.above {
             true => (ratio.low - limit, ratio.high - limit),
             false => (limit - ratio.high, limit - ratio.low),

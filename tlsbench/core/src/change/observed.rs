@@ -100,6 +100,7 @@ struct MetricValues(BTreeMap<(String, Metric), f64>);
 impl MetricValues {
     /// Keeps a figure; zero is none, for nothing can be a multiple of it.
     fn add(&mut self, subject: &str, metric: Metric, value: Option<f64>) {
+        // Ratios need logarithms, so that zero and infinity are no values.
         if let Some(value) = value.filter(|value| value.is_finite() && *value > 0.0) {
             self.0.insert((subject.to_owned(), metric), value);
         }
@@ -126,6 +127,7 @@ impl MetricValues {
         }
         // Generators measure side by side, and each of their rounds has a time of its own.
         let rounds = target.rounds.iter().map(|round| round.operations_per_second);
+        // A merged record holds each round once per generator; rates of one round add up.
         let each = target.rounds.iter().map(|round| round.round).collect::<BTreeSet<u32>>().len();
         self.add(name, Metric::Rate, Some(rounds.sum::<f64>() / each as f64));
         let wait_max = match scenario.map(|scenario| &scenario.load) {
@@ -137,6 +139,7 @@ impl MetricValues {
             // Of a start that never began it is not known how long it would have taken.
             Quantile::AtLeast(_) => None,
         };
+        // A closed loop has no intended starts and so no corrected series.
         let latency = match target.histogram(Phase::Corrected) {
             Some(_) => Phase::Corrected,
             None => Phase::Uncorrected,
@@ -206,6 +209,7 @@ fn failed(subject: String, target: &TargetRecord) -> Option<(String, f64)> {
 }
 
 fn why(complete: bool, interrupted: Option<&String>) -> Option<String> {
+    // Older records know that they were cut short, and not why.
     let unknown = || (!complete).then(|| "it does not say why".to_owned());
     interrupted.cloned().or_else(unknown)
 }

@@ -24,6 +24,7 @@ pub(super) fn of_run(record: &RunRecord) -> BTreeMap<String, String> {
     ]);
     match Draft::from_toml(&record.scenario) {
         Ok(mut draft) => {
+            // Another source address or seed is the same measurement.
             (draft.sources, draft.load.seed) = (None, None);
             draft.timeout = draft.timeout.filled();
             let tls = &mut draft.tls;
@@ -63,6 +64,7 @@ pub(super) fn of_lab(record: &LabRecord) -> BTreeMap<String, String> {
         ("receiving".to_owned(), record.receiving.as_str().to_owned()),
     ]);
     flatten("lab", serde_json::to_value(&record.lab).unwrap_or_default(), &mut all);
+    // The seed decides the order of slices and nothing that is measured.
     all.remove("lab.seed");
     if record.held_out.is_some() {
         // Costs chose it, and they are another's in each run.
@@ -79,6 +81,7 @@ pub(super) fn of_lab(record: &LabRecord) -> BTreeMap<String, String> {
 }
 
 fn environment(prefix: &str, of: &Environment, all: &mut BTreeMap<String, String>) {
+    // The command names output files and paths, which differ between equal runs.
     let of = Environment { command: Vec::new(), ..of.clone() };
     flatten(prefix, serde_json::to_value(of).unwrap_or_default(), all);
 }
@@ -97,6 +100,7 @@ fn flatten(key: &str, value: Value, all: &mut BTreeMap<String, String>) {
         }
         Value::Array(items) if items.iter().any(Value::is_object) => {
             for (index, mut item) in items.into_iter().enumerate() {
+                // Items are known by name, so that another order is no difference.
                 let name = item.as_object_mut().and_then(|fields| fields.remove("name"));
                 let name = name.and_then(|name| name.as_str().map(str::to_owned));
                 flatten(&below(&name.unwrap_or_else(|| index.to_string())), item, all);

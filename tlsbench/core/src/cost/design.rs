@@ -48,6 +48,7 @@ impl Observations {
     pub(super) fn of(records: &[&LabRecord]) -> Self {
         let mut rows = Vec::new();
         for record in records {
+            // The mix is what checks the fit; it must not enter it.
             let fitted = record.trials.iter().filter(|trial| trial.workload != Workload::Mix);
             for trial in fitted {
                 rows.extend(of_trial(record, trial));
@@ -78,11 +79,14 @@ pub(super) fn of_trial(record: &LabRecord, trial: &TrialRecord) -> Vec<Observati
     let wall = Nanos(trial.client.sum(|round| round.wall_ns.0)).as_secs_f64();
     let hops = trial.hops.iter().zip(flow(placement, &traffic));
     hops.map(|(hop, mut counts)| {
+        // At rest a hop costs time and not operations: seconds per operation turn it into one more
+        // term.
         counts.insert(Term::Rest, wall / operations as f64);
         let wakes: u64 = hop.rounds.iter().map(|used| used.usage.voluntary_switches).sum();
         if wakes > 0 {
             let wakes = wakes as f64 / operations as f64;
             counts.insert(Term::Wake, wakes);
+            // A relay looks at both of its sides whenever one wakes it up, which costs more.
             if !hop.kind.speaks_http() {
                 counts.insert(Term::RelayWake, wakes);
             }

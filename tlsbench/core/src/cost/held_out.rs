@@ -74,6 +74,8 @@ pub fn held_out(record: &LabRecord, from_round: u32) -> HeldOut {
     let hash = digest(&SHA256, figures(&fit).as_bytes());
     let seed = hash.as_ref().iter().take(8).fold(0, |seed, byte| (seed << 8) | u64::from(*byte));
     let mut bits = SplitMix64::new(seed);
+    // None of these values is that of a workload, so the mix differs on every axis but response
+    // length.
     let mut choose = |from: [u32; 4]| from.get(bits.below(from.len())).copied().unwrap_or(from[0]);
     let mix = Mix {
         connections: choose([6, 10, 20, 24]),
@@ -88,6 +90,7 @@ pub fn held_out(record: &LabRecord, from_round: u32) -> HeldOut {
 /// A record as it stood when a round of its CPU pass began.
 fn before(record: &LabRecord, round: u32) -> LabRecord {
     let mut record = LabRecord { idle: Vec::new(), ..record.clone() };
+    // The mix has to follow from rounds before it, or the check would have seen its own answer.
     record.trials.retain(|trial| trial.pass == Pass::Cpu);
     for trial in &mut record.trials {
         trial.client.rounds.retain(|of| of.round < round);
@@ -122,6 +125,7 @@ pub fn check(fit: &CostFit, records: &[&LabRecord]) -> HoldOutCheck {
         return none(UncheckedReason::OtherFit);
     }
     let mixes = record.trials.iter().filter(|trial| trial.workload == Workload::Mix);
+    // One round gives no interval to be within.
     let is_once = mixes.clone().all(|trial| trial.client.rounds.len() < 2);
     let rows: Vec<PredictionCheck> = mixes.flat_map(|trial| rows(fit, record, trial)).collect();
     let wrong: Vec<&PredictionCheck> = rows.iter().filter(|row| !row.holds).collect();
@@ -161,6 +165,7 @@ fn rows(fit: &CostFit, record: &LabRecord, trial: &TrialRecord) -> Vec<Predictio
         let used = hop.rounds.iter().map(|round| round.usage.cpu.total.0).sum::<u64>();
         let measured = used as f64 / wall;
         let holds = cores.is_some_and(|cores| {
+            // An idle hop uses so little that 10 % of it are less than a tick.
             (cores.value - measured).abs() <= (measured * OFF_MAX).max(OFF_CORES_MAX)
         });
         let placement = trial.placement.clone();

@@ -52,6 +52,7 @@ pub(super) fn readings(records: &[&LabRecord]) -> Readings {
             for (station, hop) in placement.hops.iter().zip(&idle.hops) {
                 let Some(each) = hop.rest.and_then(per_second) else { continue };
                 let of_sort = all.entry((station.role, station.kind)).or_default();
+                // By record and round: readings of two records never share one.
                 of_sort.entry((index, idle.round)).or_default().push(each);
             }
         }

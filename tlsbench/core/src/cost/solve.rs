@@ -51,6 +51,7 @@ impl Solution {
         let mut common_at_bound = Vec::new();
         loop {
             let common = Arc::new(CommonTerms::of(&designs, common_at_bound.clone()));
+            // Active set: a cost below zero is held at zero, and all others are fitted once more.
             if let Some(worst) = common.most_negative() {
                 common_at_bound.push(worst);
                 continue;
@@ -58,6 +59,7 @@ impl Solution {
             let solved: Vec<Self> = designs.iter().map(|design| design.solve(&common)).collect();
             let mut is_done = true;
             for ((design, solved), held) in designs.iter_mut().zip(&solved).zip(&mut at_bound) {
+                // One term of a sort at a time: the next may rise above zero once this one is held.
                 if let Some(worst) = solved.most_negative() {
                     *design = design.without(worst);
                     held.push(worst);
@@ -112,6 +114,7 @@ impl Solution {
         let Some(column) = terms.iter().position(|known| *known == term) else {
             return Some(Withheld::NotMeasured);
         };
+        // The squared part of the term within the null space: the part that no slice determines.
         let part: f64 = blind.iter().filter_map(|blind| blind.get(column)).map(|b| b * b).sum();
         (part > BLIND_MAX).then_some(Withheld::Inseparable)
     }
@@ -136,6 +139,7 @@ impl Solution {
         let mut missing: Vec<Term> = some.filter(is_unknown).collect();
         let divided = self.divided(counts);
         let length: f64 = divided.iter().map(|count| count * count).sum();
+        // Terms that are not identified one by one may be so in this combination.
         let blind: f64 = self.blind.iter().map(|blind| dot(blind, &divided).powi(2)).sum();
         if blind > BLIND_MAX * length {
             let parts = counts.keys().copied().filter(|term| *term != Term::Rest);
@@ -206,6 +210,7 @@ impl<'a> DesignMatrix<'a> {
     }
 
     fn with(rows: Vec<&'a Observation>, terms: Vec<Term>, rest: &'a AtRest) -> Self {
+        // Dividing by what a row usually takes makes errors relative.
         let weights: Vec<f64> = rows.iter().map(|row| 1.0 / typical(row)).collect();
         let rounds = common_rounds(&rows);
         if terms.is_empty() {
@@ -217,6 +222,8 @@ impl<'a> DesignMatrix<'a> {
             let count = count.and_then(|(row, term)| row.counts.get(term)).copied();
             count.unwrap_or_default() * weights.get(row).copied().unwrap_or_default()
         });
+        // Columns of equal length: otherwise the units of a term, not the design, would decide what
+        // is told apart.
         let scales: Vec<f64> = design.column_iter().map(|column| column.norm()).collect();
         for (mut column, scale) in design.column_iter_mut().zip(&scales) {
             column /= *scale;
@@ -225,6 +232,8 @@ impl<'a> DesignMatrix<'a> {
         let height = rows.len().max(terms.len());
         let svd = design.resize_vertically(height, 0.0).svd(true, true);
         let least = svd.singular_values.max() * TELLING_MIN;
+        // The rank that counts is numerical: a direction that errors of 1 % can make up is not
+        // told.
         let told = svd.singular_values.iter().filter(|value| **value > least).count();
         let rank = u32::try_from(told).unwrap_or_default();
         let svd = Some(svd);
@@ -256,6 +265,8 @@ impl<'a> DesignMatrix<'a> {
         else {
             return all;
         };
+        // Projects out the left singular vectors that the terms explain, as in the theorem of
+        // Frisch, Waugh and Lovell.
         let mut left = all.clone();
         for (direction, value) in directions.column_iter().zip(&svd.singular_values) {
             if *value > self.least {
@@ -270,6 +281,7 @@ impl<'a> DesignMatrix<'a> {
             let mut seen = self.seen(*round);
             for term in &common.terms {
                 let each = common.predict(*round, &TermCounts::from([(*term, 1.0)]));
+                // Common terms were fitted first, on residuals; here they are taken out.
                 seen -= self.counts(*term) * each;
             }
             let terms = match &self.svd {

@@ -93,7 +93,9 @@ fn check_dial(hop: &Hop, dial: &Dial, problems: &mut Problems) {
 }
 
 fn check_next(hop: &Hop, key: &str, next: std::net::SocketAddr, problems: &mut Problems) {
+    // Port 0 means "any" when listening and nothing when dialling.
     problems.when(next.port() == 0, key, "port 0 is nobody's", "write the next hop's port");
+    // A hop that dials itself would multiply each connection until no port is left.
     let itself = next == hop.listen.address && next.port() != 0;
     problems.when(itself, key, "the hop would dial itself", "write the next hop's address");
 }
@@ -107,6 +109,7 @@ fn check_routes(hop: &Hop, problems: &mut Problems) {
             let seen = format!("`{}` is no DNS name", route.name);
             problems.add(format!("{key}.name"), seen, "write the server name of a ClientHello");
         }
+        // Server names do not differ by case (RFC 6066, section 3).
         if !known.insert(route.name.to_ascii_lowercase()) {
             let seen = format!("`{}` has a route already", route.name);
             problems.add(format!("{key}.name"), seen, "keep one of them");

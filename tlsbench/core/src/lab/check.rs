@@ -35,6 +35,7 @@ impl Lab {
         }
         let nothing = self.placements.is_empty();
         problems.when(nothing, "placements", "nothing is to be measured", "name a placement");
+        // Either pass alone is a measurement.
         let nothing = self.workloads.is_empty() && self.latency.is_none();
         let cure = "name a workload, or let latency be measured";
         problems.when(nothing, "workloads", "nothing is to be measured", cure);

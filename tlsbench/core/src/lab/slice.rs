@@ -111,6 +111,7 @@ impl Lab {
                 suites: is_tls.then(|| self.suites.clone()),
                 groups: is_tls.then(|| self.groups.clone()),
                 provider: is_tls.then_some(self.provider),
+                // Plain links have no sessions that could be resumed.
                 resume: resume.filter(|_| is_tls),
                 ca_bundle: is_tls.then(|| files.ca_bundle.clone()),
                 client_certificate: is_mtls.then(|| files.certificate.clone()),

@@ -17,6 +17,7 @@ impl Lab {
     /// Number of placements that the pilot looks at: those that fit into eight seconds.
     #[must_use]
     pub fn piloted(&self) -> usize {
+        // At least one, because a lab without times would divide by zero.
         let each = (self.start() + self.pilot_slice()).0.max(1);
         let most = usize::try_from(PILOT_MAX.0 / each).unwrap_or(usize::MAX);
         self.placements.len().min(most)

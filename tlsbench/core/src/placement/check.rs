@@ -20,6 +20,7 @@ impl Placement {
         if self.hops.len() > HOPS_MAX {
             let seen = format!("{} hops, and there are {HOPS_MAX} roles", self.hops.len());
             problems.add("hops", seen, "give each hop a role of its own");
+            // More hops than roles: every further check would repeat that.
             return problems.0;
         }
         let last = self.hops.len().saturating_sub(1);
@@ -44,15 +45,19 @@ impl Placement {
     fn check_links(&self, problems: &mut Problems) {
         let links = self.links();
         for (index, (hop, next)) in self.hops.iter().zip(links.iter().skip(1)).enumerate() {
+            // A relay passes on whatever it gets, so its link is that of the next hop.
             let is_through = hop.passes_on() && hop.dial == LinkSecurity::Plain;
             if !is_through && hop.dial != *next {
                 let seen = format!("it dials {}, and the next hop gets {next}", hop.dial);
                 problems.add(format!("hops[{index}].dial"), seen, "let both say the same");
             }
+            // The server name stands in the ClientHello, and plaintext has none.
             if hop.kind == HopKind::SniRelay && *next == LinkSecurity::Plain {
                 let seen = "plaintext has no server name";
                 problems.add(format!("hops[{index}].kind"), seen, "make it a `relay`");
             }
+            // The PROXY protocol names one client per connection, and pooled connections serve
+            // many.
             if hop.proxy_protocol && hop.kind == HopKind::Http {
                 let seen = "an `http` hop's connections serve many clients";
                 problems.add(format!("hops[{index}].proxy_protocol"), seen, "leave it out");

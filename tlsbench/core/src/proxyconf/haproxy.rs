@@ -50,6 +50,7 @@ fn global(hop: &Hop, text: &mut String) {
         line(text, &format!("    timeout {timeout}"));
     }
     if let Some(dial) = hop.dial.as_ref().filter(|_| hop.kind == HopKind::Http) {
+        // The default, `safe`, opens a connection for the first request of each client.
         line(text, if dial.pool > 0 { "    http-reuse always" } else { "    http-reuse never" });
         if dial.pool == 0 {
             line(text, "    option http-server-close");
@@ -63,6 +64,7 @@ fn frontend(hop: &Hop, text: &mut String) {
     line(text, &format!("    bind {}", bind(&hop.listen)));
     match (hop.kind, &hop.dial) {
         (HopKind::SniRelay, _) => {
+            // The ClientHello may come in several segments; HAProxy waits for it this long.
             line(text, "    tcp-request inspect-delay 5s");
             line(text, "    tcp-request content accept if { req.ssl_hello_type 1 }");
             for (index, route) in hop.routes.iter().enumerate() {
@@ -137,6 +139,7 @@ fn forwarded(forwarded: Forwarded, text: &mut String) {
             "set-header X-Forwarded-Port %[dst_port]",
         ],
         Forwarded::Append => &[
+            // `option forwardfor` would add a second header instead of appending.
             "set-var(txn.for) req.fhdr(x-forwarded-for)",
             "set-header X-Forwarded-For \"%[var(txn.for)], %[src]\" if { var(txn.for) -m found }",
             "set-header X-Forwarded-For %[src] if !{ var(txn.for) -m found }",
@@ -171,6 +174,7 @@ fn backends(hop: &Hop, dial: &Dial, text: &mut String) -> Result<(), Unsupported
 }
 
 fn server_tls(tls: &DialTls) -> Result<String, UnsupportedFeature> {
+    // HAProxy 2.x has `curves` for `bind` only.
     if tls.suite.curves().is_some() {
         return Err(unsupported(
             "`dial.tls.groups`",

@@ -38,6 +38,7 @@ pub fn nginx(
         1 => text.line("master_process off;"),
         workers => text.line(&format!("worker_processes {workers};")),
     }
+    // In the foreground: the supervisor ends it by its process group.
     text.line("daemon off;");
     text.line(&format!("pid {NGINX_PID};"));
     text.line("error_log error.log;");
@@ -114,6 +115,7 @@ fn log_handshakes(hop: &Hop, condition: &str, text: &mut IndentedText) {
 
 fn listen_http(listen: &Listen, build: &NginxBuild, text: &mut IndentedText) {
     let h2 = listen.tls.as_ref().is_some_and(|tls| tls.alpn.contains(&ProtocolName::Http2));
+    // The parameter of `listen` is deprecated since 1.25.1, and warns.
     let is_new = build.version >= HTTP2_DIRECTIVE;
     text.line(&format!(
         "listen {}{}{}{} backlog={BACKLOG};",
@@ -235,12 +237,14 @@ fn cryptography(side: &str, suite: &Cryptography, text: &mut IndentedText) {
 
 fn answer(hop: &Hop, text: &mut IndentedText, configuration: &mut Configuration) {
     let content = body(hop.response_bytes);
+    // Short bodies come from the configuration, without a file to open.
     if hop.response_bytes <= RETURNED_MAX {
         let line = content.replace('\n', "\\n");
         text.block("location /", |text| text.line(&format!("return 200 \"{line}\";")));
         return;
     }
     configuration.files.insert(BODY, content);
+    // The body is one file: reopening it for each request would be measured too.
     text.line("open_file_cache max=1 inactive=1h;");
     text.line("open_file_cache_valid 1h;");
     text.line("root .;");

@@ -22,9 +22,11 @@ pub fn merge(records: impl IntoIterator<Item = RunRecord>) -> Result<RunRecord, 
         if comparable(&record.scenario) != comparable(&all.scenario) {
             return Err(RecordError::Scenario { index });
         }
+        // The same file named twice would double every rate in silence.
         if is_copy(&all, &record) {
             return Err(RecordError::Copy { index });
         }
+        // Rates add up only while generators ran at the same time.
         check_time(&all, &record, index)?;
         let names = |record: &RunRecord| -> Vec<String> {
             record.targets.iter().map(|target| target.name.clone()).collect()
@@ -38,6 +40,7 @@ pub fn merge(records: impl IntoIterator<Item = RunRecord>) -> Result<RunRecord, 
         }
         all.environments.extend(record.environments);
         all.notes.extend(record.notes);
+        // Times in UTC and one format sort as text.
         all.notes.sort_by(|one, other| one.at.cmp(&other.at));
         // One of them may be a build whose figures say nothing.
         for program in record.program.split(BETWEEN) {
@@ -83,10 +86,12 @@ fn is_copy(all: &RunRecord, record: &RunRecord) -> bool {
 /// round of each other. What has no rounds, or no times, adds none.
 fn check_time(all: &RunRecord, record: &RunRecord, index: usize) -> Result<(), RecordError> {
     let rounds = [all, record].into_iter().flat_map(|record| &record.targets);
+    // Rounds that begin further apart than their length do not overlap at all.
     let shortest = rounds.flat_map(|target| &target.rounds).map(|round| round.wall_ns).min();
     let (Some(shortest), Ok(one), Ok(other)) =
         (shortest, all.started.parse::<Timestamp>(), record.started.parse::<Timestamp>())
     else {
+        // Without readable times nothing speaks against the records.
         return Ok(());
     };
     let apart = one.duration_since(other).unsigned_abs();
@@ -119,6 +124,7 @@ fn comparable(scenario: &str) -> Result<Draft, &str> {
     let mut draft = Draft::from_toml(scenario).map_err(|_| scenario)?;
     draft.sources = None;
     draft.load.seed = None;
+    // Records from before there were limits say none, which means the defaults.
     draft.timeout = draft.timeout.filled();
     Ok(draft)
 }

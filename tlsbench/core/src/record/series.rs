@@ -19,6 +19,7 @@ impl Series {
     /// Adds what a tally timed. Its bounds are the series' own, so nothing is lost.
     pub fn take(&mut self, timed: &Histogram<u32>) {
         for step in timed.iter_recorded() {
+            // Tallies count in 32 bits to stay small; a sum of rounds may need more.
             let count = u64::from(step.count_at_value());
             self.0.saturating_record_n(step.value_iterated_to(), count);
         }
@@ -76,6 +77,7 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
     }
     let mut plain = Vec::new();
     ZlibDecoder::new(deflated)
+        // A few bytes can inflate to gigabytes; one byte past the limit is enough to refuse them.
         .take(PLAIN_BYTES_MAX + 1)
         .read_to_end(&mut plain)
         .map_err(|_| "the histogram cannot be inflated")?;

@@ -31,6 +31,7 @@ impl CumulativeCounts {
         let mut steps = Vec::new();
         let (mut seen, mut within): (u64, u64) = (0, 0);
         if let Some(series) = target.histogram(phase) {
+            // Missed starts rank after these: they waited longer.
             within = series.0.count_between(0, wait_max.0);
             for step in series.0.iter_recorded() {
                 seen = seen.saturating_add(step.count_at_value());
@@ -72,6 +73,8 @@ impl CumulativeCounts {
     }
 
     fn value_at(&self, rank: u64) -> Nanos {
+        // Cumulative counts ascend, so a binary search finds the rank; a histogram would be walked
+        // each time.
         let index = self.steps.partition_point(|(count, _)| *count < rank);
         let step = self.steps.get(index).or(self.steps.last());
         step.map_or(Nanos(0), |(_, value)| *value)
@@ -84,6 +87,7 @@ impl CumulativeCounts {
         // Equal steps of log10(1 / (1 - quantile)), as the picture's axis has them.
         let quantiles = (0..=POINTS_MAX)
             .map(|step| f64::from(step) / POINTS_PER_NINE)
+            // Beyond one in `total` there is no observation to draw.
             .take_while(|nines| 10_f64.powf(*nines) <= total)
             .map(|nines| 1.0 - 10_f64.powf(-nines));
         let at = |quantile| match self.quantile(quantile) {

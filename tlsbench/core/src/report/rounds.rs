@@ -30,6 +30,7 @@ impl TargetRounds {
             by_round.entry(part.round).or_default().add(part);
         }
         for round in by_round.values_mut() {
+            // A round that one generator did not finish lacks its part of the rate.
             round.untimed |= round.parts < generators.len();
         }
         Self { rounds: by_round.into_values().collect() }
@@ -57,6 +58,8 @@ impl TargetRounds {
     }
 
     pub(super) fn cpu_ns_per_operation(&self) -> Option<Estimate> {
+        // A ratio of sums: the mean of ratios would weigh a round with few operations as much as
+        // any.
         let pairs: Vec<_> = self.timed().map(|round| (round.cpu, round.succeeded)).collect();
         ratio_of_sums(&pairs)
     }
@@ -69,6 +72,7 @@ impl TargetRounds {
 impl RoundTotals {
     fn add(&mut self, part: &RoundRecord) {
         self.parts += 1;
+        // An interrupted round has no length.
         self.untimed |= part.wall_ns == Nanos(0);
         self.operations_per_second += part.operations_per_second;
         self.connections_per_second += part.connections_per_second;

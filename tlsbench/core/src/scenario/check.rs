@@ -102,6 +102,7 @@ fn tls(scenario: &Scenario, problems: &mut Problems) {
         problems.when(tls.ca_bundle.is_some(), "tls.ca_bundle", seen, cure);
         problems.when(tls.resume > Share::ZERO, "tls.resume", seen, cure);
     }
+    // Records are JSON, which has no other text than Unicode.
     let paths = tls.client_certificate.iter().flat_map(|files| [&files.chain, &files.key]);
     if paths.chain(&tls.ca_bundle).any(|path| path.to_str().is_none()) {
         problems.add("tls", "a file name that is not UTF-8", "rename the file, or link to it");
@@ -177,6 +178,7 @@ fn load(scenario: &Scenario, problems: &mut Problems) {
     let shards = scenario.shards.get();
     let over = shards > SHARDS_MAX;
     problems.when(over, "threads", "more than 1,024", "one per core is enough");
+    // A shard without a connection would measure nothing.
     let few = |many: u32| many < shards;
     let cure = "raise it, or lower `threads`";
     match &scenario.load {

@@ -27,9 +27,11 @@ impl Draft {
         let mut problems = Problems::default();
         let handshakes_only = self.handshakes_only.unwrap_or(false);
         let targets = targets(self.target.as_deref().unwrap_or_default(), &mut problems);
+        // One endpoint of somebody else's is enough for cautious defaults.
         let is_lab = targets.iter().all(Target::is_lab);
         let load = load(&self.load, handshakes_only, is_lab, &mut problems);
         let request = request(&self.request, handshakes_only, &mut problems);
+        // In a lab a failing server is a finding; elsewhere it may be our doing.
         let default_abort = if is_lab { Share::ONE } else { ABORT_ERRORS_ELSEWHERE };
         let scenario = Scenario {
             close: self.close.unwrap_or_else(|| default_close(&load, request.as_ref())),

@@ -80,6 +80,7 @@ fn header(name: &str, value: &str, protocol: Protocol, problems: &mut Problems) 
         problems.add(key, format!("{begin:?} and what follows is no name of a header"), cure);
     }
     // RFC 9110, section 5.5: visible characters, spaces and tabs within.
+    // A line break in a value would begin a header of its own (request smuggling).
     let is_odd = |c: char| c != '\t' && (c.is_control() || !c.is_ascii());
     if value.chars().any(is_odd) || value.trim() != value {
         let cure = "write ASCII in one line, without spaces around it";

@@ -54,6 +54,7 @@ pub fn redact(args: &[String]) -> Vec<String> {
 /// argument if that is the last one's value.
 fn redact_letters(letters: &str) -> (String, Option<FlagKind>) {
     for (at, letter) in letters.char_indices() {
+        // Switches may stand in one argument before the flag that has a value, as clap reads them.
         let Some(kind) = FlagKind::of_letter(letter) else { continue };
         let (before, value) = letters.split_at(at + letter.len_utf8());
         let (equals, value) = match value.strip_prefix('=') {
@@ -92,6 +93,8 @@ impl FlagKind {
     /// `None` for a switch, which has no value.
     const fn of_letter(letter: char) -> Option<Self> {
         match letter {
+            // A letter that is missing here hides its value: new flags are secret until they are
+            // listed.
             '4' | '6' | 'V' | 'h' | 'k' => None,
             'H' => Some(Self::Header),
             'X' | 'c' | 'n' | 'o' => Some(Self::Shown),
@@ -102,6 +105,7 @@ impl FlagKind {
 
     fn redact(self, value: &str) -> String {
         match self {
+            // An unknown flag belongs to another version, and its value may be anything.
             Self::Body | Self::Unknown => REDACTED.to_owned(),
             Self::Header => redact_header(value),
             Self::Shown => value.to_owned(),

@@ -50,6 +50,7 @@ impl Target {
             return addresses.into_iter().all(is_private);
         }
         let host = self.host.trim_end_matches('.');
+        // Names are not resolved here: the core has no network.
         ["localhost", "svc", "cluster.local"].iter().any(|zone| {
             host.strip_suffix(zone).is_some_and(|rest| {
                 rest.ends_with('.') || (rest.is_empty() && *zone == "localhost")
@@ -59,9 +60,11 @@ impl Target {
 }
 
 fn is_private(address: IpAddr) -> bool {
+    // Canonical first: ::ffff:10.0.0.1 is a private IPv4 address.
     match address.to_canonical() {
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();
+            // RFC 6598, 100.64.0.0/10: clouds number their nodes from it.
             let is_carrier_grade = a == 100 && (64..128).contains(&b);
             v4.is_loopback() || v4.is_private() || v4.is_link_local() || is_carrier_grade
         }

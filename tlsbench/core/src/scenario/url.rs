@@ -23,6 +23,7 @@ impl Url {
         let (scheme, rest) = split_scheme(text)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
+        // Credentials in a URL end up in logs and shell histories.
         if authority.contains('@') {
             let cure = "send credentials in a header of [request]";
             return Err(("a URL with a user name or password".to_owned(), cure));

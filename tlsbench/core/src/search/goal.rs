@@ -67,6 +67,7 @@ impl Goal {
     pub fn failing(&self, seen: &TrialResult) -> Option<Failing> {
         let ended = seen.succeeded.saturating_add(seen.failed);
         let errors = seen.failed as f64 / ended.max(1) as f64;
+        // Errors first: a server that refuses fast would look like one that is fast.
         if errors > ERRORS_MAX {
             return Some(Failing::Errors { share: errors });
         }
@@ -74,7 +75,9 @@ impl Goal {
         if seen.scheduled == 0 || share < ACHIEVED_MIN {
             return Some(Failing::Achieved { share });
         }
+        // No quantile means that nothing was timed, which is as slow as can be.
         let p99_ns = seen.p99.unwrap_or(Nanos(u64::MAX));
+        // A quantile among missed starts is a lower bound; one at the limit is beyond it.
         let is_slow = p99_ns > self.p99 || (seen.p99_at_least && p99_ns >= self.p99);
         is_slow.then_some(Failing::Slow { p99_ns })
     }

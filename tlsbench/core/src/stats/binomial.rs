@@ -28,6 +28,7 @@ pub fn most_by_chance(trials: u32, share: f64) -> u32 {
             return most;
         }
         let done = f64::from(most);
+        // Each probability follows from the one before it; factorials would overflow.
         term *= (count - done) / (done + 1.0) * share / (1.0 - share);
         up_to += term;
     }
@@ -39,6 +40,7 @@ fn share_where(value: f64, a: f64, b: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..HALVINGS {
         let middle = f64::midpoint(low, high);
+        // The function rises with the share, so bisection finds the place.
         if incomplete_beta(middle, a, b) < value {
             low = middle;
         } else {

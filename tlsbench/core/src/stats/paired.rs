@@ -9,6 +9,7 @@ use crate::random::SplitMix64;
 #[must_use]
 pub fn t_test(differences: &[f64]) -> Option<f64> {
     let Moments { mean, variance, count } = moments(differences)?;
+    // Zero over zero is no statistic: all differences may be zero.
     if mean == 0.0 {
         return Some(1.0);
     }
@@ -32,6 +33,7 @@ pub fn sign_flip_test(differences: &[f64], seed: u64) -> Option<f64> {
         flipped.sum::<f64>().abs() >= bound
     };
     if differences.len() <= FLIPPED_EXACTLY {
+        // Each bit of a number is one sign, so that counting visits every way once.
         let ways = 1_u32 << differences.len();
         let reaching = (0..ways).filter(|way| {
             let mut left = *way;
@@ -45,6 +47,8 @@ pub fn sign_flip_test(differences: &[f64], seed: u64) -> Option<f64> {
     }
     let mut bits = SplitMix64::new(seed);
     let reaching = (0..FLIPS).filter(|_| reaches(&mut || bits.next() >> 63 == 1)).count();
+    // The observed signs count as one of the draws: a p-value of zero would claim more than draws
+    // can show.
     Some((reaching + 1) as f64 / f64::from(FLIPS + 1))
 }
 
@@ -73,6 +77,8 @@ pub fn studentised_bootstrap(values: &[f64], seed: u64) -> Option<Estimate> {
             sum += value;
             squares += value * value;
         }
+        // Values are centred: the mean of a draw is how far it is off, and its error standardises
+        // that.
         let off = sum / count;
         let error = ((squares - count * off * off) / (count - 1.0) / count).sqrt();
         // Draws of one value over and over say nothing of the error.
@@ -99,7 +105,9 @@ pub fn holm(chances: &[f64]) -> Vec<f64> {
     let mut adjusted = vec![1.0; chances.len()];
     let mut least: f64 = 0.0;
     for (rank, (index, chance)) in order.into_iter().enumerate() {
+        // The smallest is held against all, the next against one fewer, and so on.
         let together = chance * (chances.len() - rank) as f64;
+        // Adjusted probabilities never fall in that order: a weaker finding is never more certain.
         least = least.max(together.min(1.0));
         if let Some(place) = adjusted.get_mut(index) {
             *place = least;

@@ -11,12 +11,14 @@ pub fn t_quantile(probability: f64, freedom: f64) -> Option<f64> {
     if !(probability > 0.0 && probability < 1.0 && freedom > 0.0 && freedom.is_finite()) {
         return None;
     }
+    // The distribution is symmetric; one half is enough to search.
     if probability < 0.5 {
         return t_quantile(1.0 - probability, freedom).map(|t| -t);
     }
     let tails = 2.0 * (1.0 - probability);
     let above = |t: f64| tails_beyond(t, freedom) > tails;
     let (mut low, mut high) = (0.0, 1.0);
+    // Doubles until the interval holds the quantile: for one degree of freedom the tail is long.
     while above(high) {
         (low, high) = (high, high * 2.0);
         if !high.is_finite() {

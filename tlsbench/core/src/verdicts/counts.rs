@@ -59,6 +59,7 @@ fn disagreement(
 ) -> Option<CountMismatch> {
     let counted = PooledCounts::of(trial)?;
     let failed = trial.made.iter().fold(0, |sum: u64, made| sum.saturating_add(made.failed));
+    // A failed operation may have reached the hop or not, so each may count on one side only.
     let allowed = in_flight(scenario).saturating_mul(counted.rounds as u64).saturating_add(failed);
     counted.pairs(placement).into_iter().find_map(|pair| {
         let CountPair { what, one, other } = pair;
@@ -92,6 +93,8 @@ impl PooledCounts {
         let hops = trial.hops.iter().map(|hop| {
             let of_round = |round: u32| hop.rounds.iter().find(|used| used.round == round);
             let each = trial.made.iter().map(|made| of_round(made.round)?.counted);
+            // One round without counters makes the whole sum unknown: a part of it would be
+            // compared with all.
             each.reduce(|sum, one| Some(sum? + one?)).flatten()
         });
         let hops = hops.collect();
@@ -123,6 +126,8 @@ impl PooledCounts {
                 break;
             }
         }
+        // Where a hop dials with TLS, its handshakes as a client are those of the next hop as a
+        // server.
         let links = placement.hops.iter().enumerate();
         for (index, _) in links.filter(|(_, station)| station.dial != LinkSecurity::Plain) {
             pairs.extend(self.dialled(placement, index).into_iter().flatten());

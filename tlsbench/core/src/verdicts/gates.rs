@@ -11,6 +11,7 @@ pub(super) fn gates(record: &LabRecord) -> Vec<Gate> {
     let mut gates: Vec<Gate> = Vec::new();
     let together = record.trials.len();
     for trial in &record.trials {
+        // Each trial carries the scenario that the engine ran, so gates judge what was really run.
         let scenario = Draft::from_toml(&trial.scenario).ok().and_then(|draft| draft.finish().ok());
         // A record that was edited says nothing of what was asked, and is judged as it stands.
         let found =
@@ -51,6 +52,7 @@ fn cured(mut gate: Gate, pass: Pass) -> Gate {
 /// nevertheless.
 fn machine(record: &LabRecord) -> Option<Gate> {
     let cpu = record.trials.iter().filter(|trial| trial.pass == Pass::Cpu);
+    // The mix is measured in some rounds only, and would lift or lower their mean.
     let fitted = cpu.filter(|trial| trial.workload != Workload::Mix);
     let speeds: Vec<Vec<f64>> =
         fitted.filter_map(|trial| speeds(trial, record.lab.rounds)).collect();
@@ -79,6 +81,7 @@ fn speeds(trial: &TrialRecord, rounds: u32) -> Option<Vec<f64>> {
         (rate > 0.0).then(|| rate.ln())
     };
     let logs: Vec<f64> = (0..rounds).map(rate).collect::<Option<_>>()?;
+    // Less the trial's mean, so that fast and slow placements weigh alike.
     let mean = logs.iter().sum::<f64>() / logs.len() as f64;
     Some(logs.iter().map(|log| log - mean).collect())
 }

@@ -101,6 +101,8 @@ pub(super) fn declared(record: &LabRecord) -> Vec<(&'static str, Comparison)> {
                 name: name.clone(),
                 against: against.clone(),
                 rounds: rounds(other, this, phase),
+                // Phases are parts of the whole: words on each would judge the same time several
+                // times.
                 declared: is_whole,
                 spoiled: false,
                 margin: is_whole.then_some(MEDIAN_MARGIN),
@@ -116,6 +118,7 @@ fn rounds(against: &TrialRecord, this: &TrialRecord, phase: Phase) -> Vec<(f64, 
     if against.client.histogram(phase).is_some() {
         return paired_rounds(medians(against, phase), medians(this, phase));
     }
+    // Against zero the difference is the phase itself; a ratio does not exist.
     let nothing = against.client.rounds.iter().map(|round| (round.round, 0.0));
     paired_rounds(nothing, medians(this, phase))
 }

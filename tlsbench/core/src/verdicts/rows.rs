@@ -130,6 +130,7 @@ fn wall(trial: &TrialRecord) -> f64 {
 /// Cores that hops had: all where they were not told apart from the generator's.
 fn cores(record: &LabRecord) -> f64 {
     match record.hop_cores.len() {
+        // Hops without cores of their own may use all of the machine's.
         0 => f64::from(record.environment.cores.max(1)),
         some => some as f64,
     }

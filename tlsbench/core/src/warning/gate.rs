@@ -64,6 +64,7 @@ pub fn judge(record: &RunRecord) -> Vec<Gate> {
         Err(problems) => {
             let problem = problems.first().map(ToString::to_string).unwrap_or_default();
             return vec![Gate {
+                // Without the scenario no gate can tell what was asked for, so nothing is judged.
                 name: "scenario",
                 target: None,
                 warning: Warning {
@@ -101,6 +102,7 @@ pub fn judge_target(target: &TargetRecord, scenario: &Scenario, together: usize)
         add("send-lag", LATENCY, send_lag(target, wait_max));
     }
     if let Some(asked) = asked.filter(|asked| asked.scheme == Scheme::Https) {
+        // Plain HTTP has no handshake whose shape could be off.
         add("resumption", ALL, resumption(target, scenario));
         add("shape", ALL, shape(target, scenario, asked));
     }
@@ -272,6 +274,7 @@ fn achieved(target: &TargetRecord) -> Option<Warning> {
 pub fn generator_busy(target: &TargetRecord) -> Option<Warning> {
     let mut by_generator: BTreeMap<u32, (Nanos, Nanos)> = BTreeMap::new();
     for round in &target.rounds {
+        // Per generator: an idle machine must not hide a busy one.
         let (used, wall) = by_generator.entry(round.generator).or_default();
         (*used, *wall) = (*used + round.busiest_thread_ns, *wall + round.wall_ns);
     }
@@ -288,6 +291,7 @@ fn send_lag(target: &TargetRecord, wait_max: Nanos) -> Option<Warning> {
     let at = |phase, quantile| match target.quantile(phase, quantile, wait_max)? {
         Quantile::Is(time) | Quantile::AtLeast(time) => Some(time),
     };
+    // Lag adds to each latency, so it matters in proportion to the median.
     let lag = at(Phase::SendLag, 0.99)?;
     let median = at(Phase::Corrected, 0.5).unwrap_or_default();
     let max = LAG_MAX.max(Nanos(median.0 / LAG_PART_OF_MEDIAN));
@@ -354,8 +358,10 @@ fn shape(target: &TargetRecord, scenario: &Scenario, asked: &Target) -> Option<W
 /// Reads what the engine wrote: `TLS 1.3 aes-128-gcm x25519 ED25519 h2`, `-` for none.
 fn is_as_asked(text: &str, scenario: &Scenario) -> bool {
     let words: Vec<&str> = text.split(' ').collect();
+    // `TLS`, version, suite, group, signature and protocol, as the engine writes them.
     let [_, version, suite, group, _, protocol] = words.as_slice() else { return false };
     let tls = &scenario.tls;
+    // The groups that the engine offers if none is named.
     let default_groups = [Group::X25519, Group::P256, Group::P384];
     let groups = if tls.groups.is_empty() { &default_groups[..] } else { &tls.groups };
     let is_http2 = scenario

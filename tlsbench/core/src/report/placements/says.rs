@@ -60,6 +60,7 @@ pub(super) fn statements(
     for pass in Pass::ALL {
         for workload in Workload::ALL {
             let all = effects.iter().filter(|effect| effect.is_of(*workload, *pass));
+            // Where TLS should end is the question; the baseline answers only what TLS costs.
             let (twins, pairs): (Vec<_>, Vec<_>) = all.partition(|effect| effect.is_twin);
             let told = if pairs.is_empty() { twins } else { pairs };
             let mut rates = trials.iter().filter(|trial| trial.pass == *pass);
@@ -87,6 +88,7 @@ fn sentence(
         None => (subject(workload), Family::Cpu, "CPU time of all hops"),
     };
     let first = told.first()?;
+    // One reason for all is one sentence, with the cure where a gate is the reason.
     if told.iter().all(|effect| effect.verdict == SILENT) {
         let spoils_all =
             |gate: &&GateReport| gate.target.is_none() && gate.spoils.contains(&family);
