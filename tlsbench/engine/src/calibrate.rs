@@ -66,6 +66,8 @@ pub fn measure(
         };
         measured.push((primitive, of));
     }
+    // One batch of each primitive in every round, and not all rounds of one: a change of frequency
+    // then hits all alike.
     for round in 0..ROUNDS {
         if round >= ROUNDS_MIN && Clock::Monotonic.now() - begin > TIME_MAX {
             break;

@@ -71,12 +71,15 @@ impl HopServer {
             hop.routes.iter().map(|route| (route.name.to_ascii_lowercase(), route.address));
         let routes = routes.collect();
         let shared = Arc::new(HopContext { hop: hop.clone(), address, limits, routes, tls });
+        // Dropping the sender ends every accept loop; connections end with their runtimes.
         let (stop, stopped) = watch::channel(());
         let mut running = Self { address, counters: Vec::new(), stop: Some(stop), threads: vec![] };
         for listener in listeners {
             let counters = Arc::new(WorkerCounters::default());
             running.counters.push(Arc::clone(&counters));
             let worker = Arc::new(Worker::new(Arc::clone(&shared), counters));
+            // One runtime for each thread: they share no queue and no lock, so they scale like
+            // separate processes behind SO_REUSEPORT.
             let runtime = runtime().map_err(|source| HopError::Start { source })?;
             let stopped = stopped.clone();
             let thread = thread::Builder::new()

@@ -47,6 +47,7 @@ pub fn run(
 ) -> Result<Outcome, RunError> {
     let (began, used) = (Clock::Monotonic.now(), process_cpu());
     let mut shards = shards(scenario, inputs)?;
+    // Names are resolved again while the run goes on: the addresses of a load balancer change.
     let resolver =
         Resolver::start(scenario, inputs).map_err(|source| RunError::Resolver { source })?;
     let cores = match scenario.pin {
@@ -64,6 +65,8 @@ pub fn run(
     bundle.tell_left_out(&mut progress);
     inputs.notes(scenario).into_iter().for_each(|note| progress(Progress::Note(note)));
     let (mut cut_short, mut unmeasured) = (None, Tally::new());
+    // Stages follow one another on the same threads: two targets at a time would compete for the
+    // generator's cores.
     for stage in stage::stages(scenario) {
         let Some(addresses) = resolver.book(stage.target) else { continue };
         let until = scenario.timeout.run.map(|run| began + run);

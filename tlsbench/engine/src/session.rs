@@ -98,6 +98,8 @@ impl Session {
             None => (None, Wanted::Full),
         };
         let socket = dial::dial(route.to, route.from)?;
+        // Tables and buffers of the last connection are used again: a new connection allocates
+        // nothing.
         let mut streams = self.streams.take();
         if let Some((rendered, wanted)) =
             context.request.and_then(|rendered| Some((rendered, rendered.streams()?)))
@@ -218,6 +220,8 @@ impl Connection for Session {
             State::Handshaking { .. } => self.on_handshake(context),
             State::Confirming => self.on_confirming(context),
             State::Http1(http1) if http1.is_requesting => self.on_response(context),
+            // Bytes of a server between two requests are not a response: a timeout notice, a ticket
+            // or the end.
             State::Http1(_) => self.on_idle(context),
             State::Http2 { .. } => {
                 // The wake-up says that there is something to read.

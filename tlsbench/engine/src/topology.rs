@@ -70,6 +70,8 @@ impl Topology {
             let place = (&network, index);
             standing.push(RunningHop::start(placement, station.role, hop, config, place)?);
         }
+        // Started from the backend on, so that each finds its next hop listening; kept from the
+        // client on.
         standing.reverse();
         let client = Tree::of_threads(network.receivers_of_clients())
             .map_err(|source| TopologyError::Read { role: Role::Lb, source })?;

@@ -79,6 +79,7 @@ pub fn measure(
     stop: &Stop,
 ) -> Result<Trial, TrialError> {
     let attempts = match scenario.timing.round {
+        // A counted round has no fixed edges to miss.
         Length::Count(_) => 1,
         Length::Time(_) => ATTEMPTS,
     };

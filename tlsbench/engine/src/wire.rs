@@ -124,6 +124,8 @@ impl Rendered {
 }
 
 fn render(request: &Request, target: &Target, last: bool) -> Box<[u8]> {
+    // Rendered once for all requests: formatting a head per request would be measured as the
+    // generator's own cost.
     let mut text =
         format!("{} {} HTTP/1.1\r\nHost: {}\r\n", request.method, target.path, host(target));
     let has =

@@ -57,6 +57,7 @@ impl Primitive {
     }
 
     pub(super) fn timed(&mut self, times: u64) -> Result<Nanos, CalibrateError> {
+        // The thread's CPU clock leaves out the time in which others ran.
         let begin = Clock::ThreadCpu.now();
         self.repeat(times)?;
         Ok(Clock::ThreadCpu.now() - begin)

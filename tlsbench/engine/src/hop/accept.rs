@@ -70,6 +70,8 @@ async fn accept(
     listener: &TcpListener,
 ) -> std::io::Result<(TcpStream, SocketAddr, ConnectionPermits)> {
     let permits = ConnectionPermits {
+        // Permits come before accept(2): without one, the connection stays in the kernel's queue,
+        // where it costs no descriptor of ours and its client backs off by itself.
         connection: worker.connections.take().await,
         handshake: worker.handshakes.take().await,
     };
@@ -94,6 +96,8 @@ async fn serve(
         let read = timeout(worker.shared.limits.handshake, reading).await;
         addresses = read.unwrap_or(Err(Refusal::ProxyHeader))?.unwrap_or(addresses);
     }
+    // A replica is chosen for each connection and not for each request, as a balancer of TCP
+    // connections has it. Session tickets of another replica may then be of no use.
     let replica = worker.next_replica();
     let stream = terminate_tls(worker, worker.replica(replica), socket).await?;
     let client = Client { stream, addresses, replica };
@@ -104,6 +108,8 @@ async fn serve(
         (HopKind::SniRelay, Some(dial)) => {
             relay::sni_relay(worker, client, dial.address, handshake).await
         }
+        // A plain relay knows at once where its bytes go, so its handshake permit is free for
+        // others.
         (HopKind::Relay, Some(dial)) => {
             drop(handshake);
             relay::relay(worker, client, dial.address).await
@@ -128,6 +134,8 @@ async fn terminate_tls(
 ) -> Result<Stream, Refusal> {
     let Some(acceptor) = &replica.acceptor else { return Ok(Stream::Plain(socket)) };
     let accepting = acceptor.accept(socket);
+    // A client that stalls its handshake on purpose (slowloris) holds one permit for as long as the
+    // limit, and no longer.
     let Ok(Ok(tls)) = timeout(worker.shared.limits.handshake, accepting).await else {
         worker.counters.listened.failed();
         return Err(Refusal::Handshake);

@@ -44,6 +44,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<ClientHello, ClientHelloError> {
             _ => unfinished(bytes),
         };
     };
+    // Bytes that can be no ClientHello any more are refused at once: waiting for more would let a
+    // client of another protocol hold the connection until the timeout.
     if kind != CLIENT_HELLO {
         return Err(ClientHelloError::Malformed);
     }
@@ -86,6 +88,7 @@ fn handshake(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ClientHelloError> {
             true => message = Cow::Borrowed(fragment),
             false => message.to_mut().extend_from_slice(fragment),
         }
+        // Records behind a complete hello, such as early data, belong to the server behind.
         if is_settled(&message) {
             break;
         }
@@ -106,6 +109,7 @@ fn is_settled(message: &[u8]) -> bool {
 /// The server name of a hello's body; nothing at all when the body is malformed.
 fn server_name(body: &[u8]) -> Option<Option<String>> {
     let mut body = ByteReader(body);
+    // Version and random, session id, cipher suites, compression methods (RFC 8446, section 4.1.2).
     body.take(2 + 32)?;
     body.with_length::<1>()?;
     body.with_length::<2>()?;

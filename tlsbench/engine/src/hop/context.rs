@@ -83,6 +83,8 @@ impl Worker {
     pub(super) fn new(shared: Arc<HopContext>, counters: Arc<WorkerCounters>) -> Self {
         let idle_max = shared.hop.dial.as_ref().map_or(0, |dial| dial.pool);
         let replicas = shared.tls.iter().map(|tls| Replica::new(tls, idle_max)).collect();
+        // The limit is per thread: threads share nothing, and a common counter would be written by
+        // all of them for every connection.
         let connections = connections_max(shared.hop.kind, shared.hop.workers.get());
         Self {
             shared,
@@ -141,10 +143,14 @@ impl Worker {
 
     async fn connect(&self, to: SocketAddr, addresses: &Addresses) -> std::io::Result<TcpStream> {
         let mut tcp = TcpStream::connect(to).await?;
+        // Heads and last pieces of bodies must not wait for an ACK of the next hop (Nagle's
+        // algorithm).
         tcp.set_nodelay(true)?;
         if self.shared.hop.dial.as_ref().is_some_and(|dial| dial.proxy_protocol) {
             let mut header = Vec::new();
             proxy_protocol::write(addresses, &mut header);
+            // The header precedes TLS (PROXY protocol, section 2), so it is written here and not by
+            // the stream.
             tcp.write_all(&header).await?;
         }
         Ok(tcp)

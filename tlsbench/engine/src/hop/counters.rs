@@ -32,6 +32,8 @@ impl Counter {
     }
 
     pub(super) fn add(&self, more: u64) {
+        // Relaxed: each counter stands for itself, and readers only want sums that are roughly of
+        // one time.
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
@@ -53,6 +55,7 @@ impl HandshakeCounters {
     pub(super) fn done(&self, kind: Option<HandshakeKind>) {
         match kind {
             Some(HandshakeKind::Resumed) => self.resumed.one(),
+            // A retried handshake is a full one that took a round trip more, so it counts as both.
             Some(HandshakeKind::FullWithHelloRetryRequest) => {
                 self.full.one();
                 self.retried.one();

@@ -40,6 +40,7 @@ pub(super) struct NotProxyHeader;
 /// # Errors
 /// Fails as soon as no further bytes could make a header of it.
 pub(super) fn read(bytes: &[u8]) -> Result<ProxyHeader, NotProxyHeader> {
+    // The two versions differ in their first byte, so no byte too many is waited for.
     if is_start(bytes, SIGNATURE) {
         binary(bytes)
     } else if is_start(bytes, b"PROXY ") {

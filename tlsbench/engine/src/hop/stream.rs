@@ -67,6 +67,7 @@ impl AsyncWrite for Socket {
         Pin::new(&mut self.tcp).poll_write(cx, from)
     }
 
+    // Nothing is buffered above the socket, and Nagle's algorithm is off.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

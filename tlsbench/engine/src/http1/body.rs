@@ -61,6 +61,8 @@ impl BodyDecoder {
         match &mut self.state {
             BodyState::Chunked(chunked) => chunked.next(input),
             BodyState::Done => Ok(BodyPiece::End),
+            // An empty input is no end: whether the connection has closed is the caller's
+            // knowledge, see `may_end`.
             _ if input.is_empty() => Ok(BodyPiece::More),
             BodyState::UntilClose => Ok(BodyPiece::Data(input.len())),
             BodyState::Length(left) => {

@@ -240,6 +240,8 @@ impl ChunkedDecoder {
         if !is_token(name) {
             return Err(BadChunk);
         }
+        // Content-Length, Host or Transfer-Encoding in a trailer would contradict the head that was
+        // acted on (RFC 9110, section 6.5.1).
         if FieldKind::of(name) != FieldKind::Other {
             self.trailers.truncate(from);
             return Ok(());

@@ -50,6 +50,7 @@ impl RoundTimer {
         if round == self.current {
             return;
         }
+        // The CPU clock is read at edges only: a reading is a system call of its own.
         let mark = self.mark(now, counts);
         if self.current > 0 {
             self.end_second(mark);

@@ -46,6 +46,8 @@ impl<'k> ShardContext<'k> {
             buffer: vec![0; BUFFER],
             text: String::with_capacity(TEXT),
             unmeasured: Tally::new(),
+            // All tallies are allocated before the load begins: a histogram allocated within a
+            // round would be part of what it measures.
             tallies: (0..plan.rounds.get()).map(|_| Some(Tally::new())).collect(),
             addresses: Vec::new(),
             edition: 0,

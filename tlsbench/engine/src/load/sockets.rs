@@ -34,6 +34,8 @@ impl Sockets {
                 TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
             )
         };
+        // Timers are descriptors, so that one epoll_wait covers sockets and time; its own timeout
+        // has a resolution of milliseconds only.
         let (tick, pace) = (timer()?, timer()?);
         let every = Itimerspec { it_interval: timespec(TICK), it_value: timespec(TICK) };
         timerfd_settime(&tick, TimerfdTimerFlags::empty(), &every)?;
@@ -47,6 +49,8 @@ impl Sockets {
 
     /// Watches a new socket, by edges.
     fn watch(&self, socket: &TcpStream, name: ConnectionId) -> io::Result<()> {
+        // The slot's generation is part of the token: events of a connection that was closed within
+        // the same batch must not reach its successor.
         let token = u64::from(name.number) << 32 | u64::from(name.slot);
         let data = epoll::EventData::new_u64(token);
         let flags = epoll::EventFlags::IN

@@ -9,10 +9,13 @@ use tlsbench_core::pace::{Shard, Starts};
 use tlsbench_core::scenario::{
     Arrivals, Close, Length, Protocol, Request, Scheme, Spread, Target, Timeout,
 };
-use tlsbench_core::tally::{Failure, Phase, Quantile};
-use tlsbench_core::units::{Rate, Share};
+use tlsbench_core::tally::{Failure, Phase, Quantile, Tally};
+use tlsbench_core::units::{Nanos, Rate, Share};
+use tlsbench_core::usage::{Lap, UnderWay};
 
+use super::slots::index_of;
 use super::*;
+use crate::wire::Rendered;
 use scripted::{FakeWorld, Script, Served};
 
 mod closing;

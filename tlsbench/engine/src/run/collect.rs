@@ -52,6 +52,7 @@ impl Collector {
                 }
             }
         }
+        // Rounds leave in order, whichever shard is slow.
         let first = self.waiting.first_entry()?;
         if !ended && first.get().0 < self.shards {
             return None;

@@ -28,6 +28,7 @@ pub(super) fn unreachable(
     sources: &[IpAddr],
     limit: Nanos,
 ) -> BTreeMap<SocketAddr, Failure> {
+    // In batches: a name with thousands of addresses must not use up the descriptors.
     let all: Vec<SocketAddr> = addresses.iter().copied().collect();
     all.chunks(AT_ONCE).flat_map(|some| tried(some, sources, limit)).collect()
 }

@@ -87,6 +87,8 @@ struct ResolvedName {
 impl ResolvedName {
     fn keep(&mut self, done: &Stop) {
         loop {
+            // Resolving blocks, and getaddrinfo has no asynchronous form, so it has a thread of its
+            // own.
             thread::park_timeout(EVERY);
             if done.is_asked() {
                 return;

@@ -50,6 +50,7 @@ impl StageRun<'_> {
         unmeasured: &mut Tally,
         progress: &mut impl FnMut(Progress),
     ) -> Result<Option<CutShort>, RunError> {
+        // One beginning for all shards, a little ahead, so that their rounds have the same edges.
         let begin = Nanos(Clock::Monotonic.now().0.saturating_add(HEAD_START.0));
         let end = Arc::new(Stop::new());
         // A shard for which nothing is left of the stage is no part of it.
@@ -102,6 +103,8 @@ impl StageRun<'_> {
             },
         )
         .map_err(|source| RunError::Thread { source })?;
+        // The last round's end is told before the results are added up: whoever meters the hops
+        // reads their clocks now.
         watch.finish(progress);
         while let Some(slice) = collector.next(true) {
             progress(Progress::Slice(Box::new(slice)));

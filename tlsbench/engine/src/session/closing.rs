@@ -41,6 +41,7 @@ impl Session {
             Close::Fin => closing.shut = true,
             Close::Server => {}
         }
+        // Readiness comes by edges: what has already been announced will not be announced again.
         let waits = transport.drained && !transport.hung_up;
         self.state = State::Closing(closing);
         let limit = if closing.shut { CLOSE_MAX } else { SERVER_CLOSE_MAX };

@@ -13,6 +13,7 @@ pub(crate) fn dial(to: SocketAddr, from: Option<IpAddr>) -> Result<TcpStream, Fa
     let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket: OwnedFd = socket_with(family, SocketType::STREAM, flags, None).map_err(failure)?;
+    // A request of two segments must not wait for the ACK of its first.
     sockopt::set_tcp_nodelay(&socket, true).map_err(failure)?;
     if let Some(from) = from {
         port_on_connect(&socket);

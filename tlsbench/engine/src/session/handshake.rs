@@ -26,6 +26,7 @@ impl Session {
         context.tally.connections += 1;
         context.tally.record(Phase::Connect, self.marks.connected - self.marks.began);
         let Some(tls) = &mut transport.tls else {
+            // Without TLS, the SYN-ACK is all the confirmation there is.
             self.confirmed = true;
             return Ok(if context.request.is_some() { Step::Ready } else { Step::Confirmed });
         };
@@ -46,6 +47,7 @@ impl Session {
                 self.marks.sent = self.marks.connected;
             }
         }
+        // The handshake has its own limit, and the operation's as a whole goes on.
         self.state = State::Handshaking { last, early: has_early };
         self.marks.deadline =
             self.marks.until.min(self.marks.connected + context.timeout.handshake);
@@ -101,6 +103,7 @@ impl Session {
             self.confirm(word, now, context);
             return Step::Ready;
         }
+        // A reset discards what the socket has not sent, so the client's Finished would be lost.
         if context.close == Close::Rst && word {
             // Finished has to be out before the reset.
             let _ = transport.flush(context.tally);

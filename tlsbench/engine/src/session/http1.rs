@@ -95,6 +95,8 @@ impl Session {
                 Received::Reset => return Err(Failure::ResetInHandshake.into()),
                 Received::Bytes(length) => length,
             };
+            // The clock is read before TLS decrypts the bytes: that they came is what is timed, not
+            // what we did with them.
             let now = Clock::Monotonic.now();
             let input = context.buffer.get(..length).unwrap_or_default();
             let fed = transport.feed(input, &mut self.reader)?;
@@ -115,6 +117,7 @@ impl Session {
                 return Ok(self.answered(answer, now, rendered, context));
             }
             if fed.goodbye {
+                // A close_notify ends the response as FIN does without TLS.
                 return self.on_end(rendered, context);
             }
             if drained {

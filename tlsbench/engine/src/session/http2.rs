@@ -61,6 +61,8 @@ impl Session {
             let broken =
                 if self.confirmed { Failure::ResponseTruncated } else { Failure::ResetInHandshake };
             let body = form(context).map_or(&[][..], |form| &form.body);
+            // Requests that were made together leave together, in as few records and system calls
+            // as they fit.
             flush(streams, transport, body, context.tally).map_err(|_| broken)?;
             if transport.drained {
                 return Ok(Step::Waits);
@@ -77,6 +79,7 @@ impl Session {
                 Received::Bytes(length) => length,
             };
             let now = Clock::Monotonic.now();
+            // One time for all frames of a reading: they came together.
             streams.set_now(now);
             let input = context.buffer.get(..length).unwrap_or_default();
             let fed = transport.feed(input, &mut **streams)?;

@@ -300,6 +300,7 @@ impl ConnectionStreams {
     fn begin(&mut self, wanted: u32, head_only: bool) {
         self.hpack.reset();
         self.dictionary = Dictionary::new();
+        // Only as many slots as this connection wants; the memory of a larger table stays.
         self.table.clear();
         self.table.resize(slot_count(wanted), StreamSlot::FREE);
         (self.next, self.wanted, self.limit, self.open) = (1, wanted, None, 0);
@@ -363,8 +364,10 @@ impl ConnectionStreams {
             unsent: form.body.len(),
             ..StreamSlot::FREE
         };
+        // Clients have the odd numbers (RFC 9113, section 5.1.1).
         self.next = id.saturating_add(2);
         self.open += 1;
+        // Its time begins when its bytes leave, which may be after those of other requests.
         self.unstamped.push(slot);
         if !form.body.is_empty() {
             self.senders.push_back(slot);

@@ -66,6 +66,7 @@ impl Transport {
                     tally.bytes_read += length as u64;
                     return Received::Bytes(length);
                 }
+                // Edge-triggered: the next wake-up comes only after the socket was found empty.
                 Err(error) if is_blocked(&error) => return Received::Nothing,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Received::Reset,
@@ -86,6 +87,8 @@ impl Transport {
             return Ok(fed);
         };
         while !input.is_empty() {
+            // rustls takes no more only if its buffer is full, which it never is after each packet
+            // was processed.
             if tls.read_tls(&mut input).map_err(|error| failure_of_io(&error))? == 0 {
                 return Err(Failure::TlsOther.into());
             }

@@ -114,6 +114,8 @@ impl TestServerTls {
         config.max_early_data_size = self.early_data;
         config.alpn_protocols =
             self.alpn.iter().map(|alpn| alpn.as_str().as_bytes().to_vec()).collect();
+        // rustls keeps sessions by default; a server that never resumes needs the other storage as
+        // well as no tickets.
         config.session_storage = if self.resumes {
             ServerSessionMemoryCache::new(SESSIONS_MAX)
         } else {

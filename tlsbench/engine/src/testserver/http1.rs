@@ -61,6 +61,7 @@ pub(super) fn answer_all(
             }
             Answer::Truncated { promised, sent } => {
                 let mut text = response(200, promised, BodyEncoding::Length, false);
+                // The head still promises the full length.
                 text.truncate(text.len() - promised + sent.min(promised));
                 stream.write_all(&text)?;
                 stream.flush()?;

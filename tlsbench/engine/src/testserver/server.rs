@@ -134,6 +134,7 @@ impl ServerState {
     }
 
     fn serve(&self, stream: &TcpStream) -> io::Result<()> {
+        // Tests measure single answers: a delayed segment would be taken for a slow server.
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
             let next = self.answer_all(&mut &*stream)?;

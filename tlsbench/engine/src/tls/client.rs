@@ -76,6 +76,8 @@ impl TlsClient {
     /// # Errors
     /// Fails when the provider does, for want of random bytes for instance.
     pub fn connect(&mut self, want_resume: bool) -> Result<(ClientConnection, Wanted), TlsError> {
+        // rustls asks the store for a session whenever it begins a connection; whether there is one
+        // for it is decided here, so that the share of resumptions is exact.
         self.parts.store.ask(want_resume);
         let connection = ClientConnection::new(Arc::clone(&self.parts.config), self.name.clone())
             .map_err(|source| TlsError::Connect { source })?;
@@ -143,6 +145,8 @@ impl TlsClient {
             return Ok(());
         }
         let parts = self.recipe.make(roots)?;
+        // The key share that the server prefers does not depend on the roots, and without the hint
+        // the next handshake would need a HelloRetryRequest.
         parts.store.set_hint(self.parts.store.hint());
         self.parts = parts;
         Ok(())

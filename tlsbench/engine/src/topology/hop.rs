@@ -67,6 +67,8 @@ impl RunningHop {
             }
         };
         let start = || network.at_hop(index, start);
+        // Affinity is inherited: the hop's threads keep to these cores from their first instruction
+        // on.
         let started = if config.cores.is_empty() {
             start()
         } else {

@@ -18,6 +18,7 @@ pub(super) fn free_addresses(count: usize) -> Option<Vec<SocketAddr>> {
         }
         let turn = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(begin);
         let port = PORTS_FROM + u16::try_from(turn % span).unwrap_or_default();
+        // All are held until the last is found, so that none is given twice.
         held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
     }
     let addresses: Vec<SocketAddr> =

@@ -118,6 +118,7 @@ fn hold_here(
     }
     let after = topology.read()?;
     pause(SETTLING, stop);
+    // Handshakes of the last connections have settled by now, so what follows is rest alone.
     let begun = topology.read_known();
     let is_whole = pause(asked.left_alone, stop);
     let ended = topology.read()?;

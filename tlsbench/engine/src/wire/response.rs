@@ -259,6 +259,7 @@ fn has_end(bytes: &[u8]) -> bool {
 /// Parses a head; nothing while it is not whole. Most have few headers, which need no memory.
 fn parse(input: &[u8]) -> Result<Option<ResponseHead>, Malformed> {
     match parse_with(input, &mut [const { MaybeUninit::uninit() }; HEADERS_FEW]) {
+        // The large array is allocated only for the rare response that needs it.
         Err(Malformed::TooManyHeaders) => {
             parse_with(input, &mut vec![MaybeUninit::uninit(); HEADERS_MAX])
         }
@@ -270,6 +271,7 @@ fn parse_with<'i>(
     input: &'i [u8],
     headers: &mut [MaybeUninit<httparse::Header<'i>>],
 ) -> Result<Option<ResponseHead>, Malformed> {
+    // httparse has no limit of its own, so it is shown no more than the limit.
     let window = input.get(..HEAD_MAX).unwrap_or(input);
     let mut response = httparse::Response::new(&mut []);
     let mut config = httparse::ParserConfig::default();

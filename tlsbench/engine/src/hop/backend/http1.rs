@@ -88,6 +88,7 @@ async fn read_body(
     limit: Duration,
 ) -> Result<(), BodyError> {
     let mut decoder = BodyDecoder::new(facts.framing, ChunkRules::Strict);
+    // A client that has begun its body needs no leave any more (RFC 9110, section 10.1.1).
     if facts.expects && client.data().is_empty() {
         let asked = client.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
         asked.map_err(|_| BodyError::Cut)?;

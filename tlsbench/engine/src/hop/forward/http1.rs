@@ -31,6 +31,8 @@ pub(in crate::hop) async fn forward(worker: &Worker, client: Client) -> Result<(
     };
     let mut client = Conn::new(stream);
     let mut head = Vec::new();
+    // One timer for the whole connection: a timer for each wait would be registered and cancelled
+    // several times per request.
     let mut idle = IdleTimeout::new(worker.shared.limits.head);
     loop {
         let next = serve::next(worker, &mut client, &mut idle, |request, facts| {
@@ -136,6 +138,7 @@ impl Exchange<'_> {
             upstream::connection(self.worker, self.replica, &self.addresses, fresh, gone);
         let mut upstream = connecting.await?;
         let framing = self.facts.framing;
+        // The head is copied, because the request may have to be sent again on another connection.
         let mut request = Transfer::new(self.head.to_vec(), framing, framing);
         self.begin(&mut request, client, &mut upstream).await?;
         Ok((request, upstream))

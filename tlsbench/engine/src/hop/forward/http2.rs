@@ -45,6 +45,8 @@ pub(in crate::hop) async fn forward(
         Ok(facts) => facts,
         Err(bad) => return reply(&mut respond, bad.into(), parts.method == http::Method::HEAD),
     };
+    // The head is kept for a second attempt: a pooled connection may have been closed by the next
+    // hop just before it was used.
     let again = out.clone();
     let has_body = !matches!(facts.framing, Framing::None | Framing::Length(0));
     let mut upload = Upload::new(out, body, facts.framing, &worker.counters.up, watch);

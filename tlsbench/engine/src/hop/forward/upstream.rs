@@ -47,6 +47,7 @@ pub(super) async fn connection(
     fresh: bool,
     mut gone: impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> Result<Conn, NoResponse> {
+    // A second attempt gets a new connection: other pooled ones may be as stale as the first was.
     if !fresh && let Some(conn) = replica.pool.take() {
         worker.counters.reused.one();
         return Ok(conn);
@@ -85,6 +86,8 @@ pub(super) async fn begin(
                 Poll::Pending => {}
             }
         }
+        // The response is looked for while the request is still on its way: servers may answer
+        // early (RFC 9110, section 15.5.14, 413), and then stop reading.
         if let Poll::Ready(head) = poll_head(cx, upstream, to_head) {
             return Poll::Ready(head);
         }

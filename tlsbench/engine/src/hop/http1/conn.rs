@@ -48,6 +48,8 @@ impl Conn {
         cx: &mut Context<'_>,
         room: usize,
     ) -> Poll<io::Result<usize>> {
+        // Moving the rest to the front costs a copy, so it happens only when less than half of the
+        // room is left at the end.
         if self.buffer.capacity() - self.buffer.len() < room / 2 {
             self.buffer.drain(..self.taken);
             self.taken = 0;
@@ -75,6 +77,8 @@ impl Conn {
 
     /// Gives memory back that only a large body needed: what is more than twice this room.
     pub(in crate::hop) fn shrink(&mut self, room: usize) {
+        // Ten thousand kept connections with 128 KiB each would hold more than a gigabyte for
+        // nothing.
         if self.buffer.is_empty() && self.buffer.capacity() > 2 * room {
             self.buffer = Vec::new();
         }

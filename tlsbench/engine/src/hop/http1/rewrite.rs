@@ -62,6 +62,8 @@ pub(in crate::hop) fn put_request(
     }
     put_forwarded(request.headers, rewrite, out);
     put_framing(facts.framing, out);
+    // Without a pool each request has a connection of its own, and saying so frees the next hop at
+    // once.
     if rewrite.closes {
         out.extend_from_slice(b"Connection: close\r\n");
     }

@@ -31,6 +31,8 @@ pub(in crate::hop) async fn next<T>(
     client.shrink(ROOM_USUAL);
     let mut waits = false;
     loop {
+        // Some old clients send an empty line behind a body; it is no request (RFC 9112, section
+        // 2.2).
         client.take(empty_lines(client.data()));
         if !matches!(client.data(), b"" | b"\r") {
             break;
@@ -102,6 +104,7 @@ pub(in crate::hop) async fn refuse(
     why.put(true, to_head, &mut out);
     worker.counters.down.add(out.len() as u64);
     let said = timeout(worker.shared.limits.close, client.stream.write_all(&out)).await;
+    // Closing with bytes unread makes the kernel send a reset, which may overtake the response.
     if matches!(said, Ok(Ok(()))) {
         client.linger().await;
     }

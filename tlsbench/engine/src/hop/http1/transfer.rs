@@ -202,9 +202,13 @@ impl Transfer {
             BodyPiece::Data(bytes) => {
                 count.add(bytes as u64);
                 let data = from.data().get(..bytes).unwrap_or_default();
+                // Chunks get new boundaries here: those of the source mean nothing (RFC 9112,
+                // section 7.1), and one piece of the buffer becomes one chunk.
                 if self.chunks {
                     put_chunk(data, &mut self.out);
                     from.take(bytes);
+                // A small body is copied behind its head, so that both leave by one system call and
+                // in one TLS record.
                 } else if self.written == 0 && self.out.len() + bytes <= OUT_MAX {
                     self.out.extend_from_slice(data);
                     from.take(bytes);

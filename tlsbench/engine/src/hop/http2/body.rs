@@ -89,6 +89,8 @@ impl<'u> Upload<'u> {
 
     fn put(&mut self, data: &[u8]) {
         self.count.add(data.len() as u64);
+        // The window is given back only once the next hop has taken the bytes, so a slow next hop
+        // slows the client down instead of filling our memory.
         self.held += data.len();
         match self.chunks {
             true => put_chunk(data, &mut self.out),
@@ -233,6 +235,8 @@ impl<'d> Download<'d> {
                 BodyPiece::Skip(bytes) => from.take(bytes),
                 BodyPiece::Data(bytes) => {
                     self.count.add(bytes as u64);
+                    // Copied out of the connection's buffer, because `h2` keeps what it sends until
+                    // the client's windows take it.
                     self.waiting =
                         Bytes::copy_from_slice(from.data().get(..bytes).unwrap_or_default());
                     from.take(bytes);

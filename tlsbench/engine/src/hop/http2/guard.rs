@@ -143,6 +143,7 @@ impl FloodBudget {
             frame::RST_STREAM => PER_STREAM,
             _ => 1,
         };
+        // The clock is read only when the budget has run out, not for each frame.
         if self.left < cost {
             let seconds = self.since.elapsed().as_secs();
             self.since = Instant::now();
@@ -286,6 +287,8 @@ impl AsyncRead for Guard {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // No more is read from a client that floods, so what it sends stays in its own socket
+        // buffer.
         if this.watch.is_flooded() {
             // The connection's task says so, and reads no more.
             cx.waker().wake_by_ref();

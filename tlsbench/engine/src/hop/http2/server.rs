@@ -37,6 +37,8 @@ pub(in crate::hop) async fn serve(
         .max_header_list_size(HEAD_MAX as u32)
         .max_send_buffer_size(SEND_BUFFER)
         .handshake(Guard::new(stream, Arc::clone(&watch)));
+    // A client that agrees on `h2` and never sends its preface is as good as one that stalls its
+    // handshake.
     let Ok(Ok(mut connection)) = timeout(limits.handshake, beginning).await else {
         return Err(Refusal::Request);
     };
@@ -133,6 +135,7 @@ fn accept(
     };
     worker.counters.requests.one();
     let (worker, watch) = (Arc::clone(worker), Arc::clone(watch));
+    // One task for each stream: a stream that waits for the next hop must not hold up the others.
     tokio::spawn(async move {
         let _under_way = under_way;
         if let Err(why) = answer(&worker, &watch, addresses, replica, request, respond).await {

@@ -80,6 +80,8 @@ impl Delayed {
             self.queued_bytes += data.len();
             self.moved += data.len() as u64;
             count.add(data.len() as u64);
+            // Due times are absolute, so a late wake-up delays one piece and not all that follow
+            // it.
             let due = Clock::Monotonic.now() + self.delay;
             self.queue.push_back(Waiting { due, data, taken: 0 });
         }

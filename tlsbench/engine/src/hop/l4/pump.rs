@@ -81,6 +81,8 @@ impl Direction for Pump {
             if self.state == PumpState::Ended {
                 continue;
             }
+            // splice(2) needs a socket on both sides: with TLS on either, bytes have to pass
+            // through the process to be encrypted or decrypted.
             let moved = match (from.bare(), to.bare()) {
                 (Some(source), Some(_)) if self.bulk > 0 => {
                     // Nobody has a pipe who waits for bytes.
@@ -99,6 +101,8 @@ impl Direction for Pump {
                 return Poll::Pending;
             };
             let moved = moved? as u64;
+            // Counted when read: what was read and not yet written is in this direction all the
+            // same.
             self.moved += moved;
             count.add(moved);
         }
@@ -180,6 +184,8 @@ impl Pump {
         });
         match moved {
             Poll::Ready(Ok(length @ 1..)) => {
+                // The pipe stays with this direction while it holds bytes, and goes back to the
+                // thread's stock as soon as it is empty.
                 pipe.holds = length;
                 self.pipe = Some(pipe);
             }

@@ -24,6 +24,8 @@ pub(in crate::hop) async fn relay(
     to: SocketAddr,
 ) -> Result<(), Refusal> {
     let Client { stream: mut near, addresses, replica } = client;
+    // A client whose next hop cannot be reached is reset: an orderly end would look like an empty
+    // answer.
     let dialled = worker.dial(worker.replica(replica), to, &addresses).await;
     let mut far = dialled.inspect_err(|_| near.reset_on_close())?;
     let delay = worker.shared.hop.delay;
@@ -95,6 +97,8 @@ async fn both<D: Direction>(
     let mut ended = [false; 2];
     poll_fn(|cx| {
         let [up_ended, down_ended] = &mut ended;
+        // Each direction learns whether the other has ended: the last one needs no shutdown of its
+        // own, because closing the sockets does it.
         *up_ended = up.poll(cx, near, far, *down_ended, &counters.up)?.is_ready();
         *down_ended = down.poll(cx, far, near, *up_ended, &counters.down)?.is_ready();
         if *up_ended && *down_ended {

@@ -130,6 +130,7 @@ impl ConnectionStreams {
         if !rest.is_empty() || (is_ack && !payload.is_empty()) {
             return Err(Fault::FrameSize);
         }
+        // Our settings take effect when they are sent, because none of them takes anything back.
         if is_ack {
             return Ok(());
         }

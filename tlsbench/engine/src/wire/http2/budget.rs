@@ -32,6 +32,8 @@ impl FrameBudget {
             }
             _ => 1,
         };
+        // A server that spends more than it earned is flooding (CVE-2019-9512 and its relatives:
+        // PING, SETTINGS, empty frames).
         self.left = self.left.checked_sub(cost).ok_or(Fault::Excess)?;
         Ok(())
     }

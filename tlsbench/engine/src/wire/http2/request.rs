@@ -94,6 +94,8 @@ impl RequestTemplate {
     /// Writes the request's HEADERS, and CONTINUATION where they are long.
     pub(crate) fn put(&self, stream: u32, dictionary: &mut Dictionary, out: &mut Vec<u8>) {
         let end = if self.body.is_empty() { frame::END_STREAM } else { 0 };
+        // A table size update is allowed only at the beginning of the next block (RFC 7541, section
+        // 4.2).
         let size = dictionary.changed.take();
         let block = match dictionary.state {
             TableState::Empty if self.kept <= dictionary.limit => {

@@ -5,9 +5,13 @@ use tlsbench_core::tally::{Failed, Failure, Phase, Reason};
 use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::UnderWay;
 
-use super::open_loop::OpenLoop;
-use super::operation::{Operation, UntakenOperation};
-use super::{ConnectionId, Io, LoadLoop, index_of, number_of};
+use super::LoadLoop;
+use crate::load::closed_loop::ClosedLoop;
+use crate::load::open_loop::OpenLoop;
+use crate::load::operation::{Operation, UntakenOperation};
+use crate::load::schedule::Schedule;
+use crate::load::shard_io::{ConnectionId, Io};
+use crate::load::slots::number_of;
 use crate::session::{Connection as _, Step};
 
 impl<O: Io> LoadLoop<'_, O> {
@@ -23,7 +27,7 @@ impl<O: Io> LoadLoop<'_, O> {
     pub(super) fn after_answer(&mut self, index: usize) -> Option<Step> {
         let slot = self.slots.get_mut(index)?;
         let is_last = slot.left == 0 || !slot.session.is_reusable();
-        let is_enough = self.open.is_none()
+        let is_enough = self.schedule.is_closed()
             && self.untaken.iter().all(|untaken| untaken.alone)
             && !self.rounds.may_start(self.now);
         if !is_last && !is_enough {
@@ -54,7 +58,7 @@ impl<O: Io> LoadLoop<'_, O> {
                 continue;
             }
             let slot = self.slots.get(index)?;
-            let op = match &mut self.open {
+            let op = match self.schedule.open_mut() {
                 None if !self.rounds.may_start(now) => return None,
                 None => {
                     let round = self.rounds.at(now);
@@ -82,7 +86,9 @@ impl<O: Io> LoadLoop<'_, O> {
     /// A connection of an open loop's pool waits for what arrives.
     pub(super) fn rest(&mut self, index: usize) {
         let round = self.rounds.at(self.now);
-        let (Some(open), Some(slot)) = (&mut self.open, self.slots.get_mut(index)) else { return };
+        let (Some(open), Some(slot)) = (self.schedule.open_mut(), self.slots.get_mut(index)) else {
+            return;
+        };
         if !std::mem::replace(&mut slot.listed, true) {
             open.idle.push((number_of(index), slot.number));
         }
@@ -91,8 +97,8 @@ impl<O: Io> LoadLoop<'_, O> {
 
     /// Notes that an operation is under way.
     pub(super) fn begin(&mut self, index: usize, request_slot: u32, op: Operation) {
-        self.busy += 1;
-        if let Some(open) = &mut self.open {
+        self.slots.busy += 1;
+        if let Some(open) = self.schedule.open_mut() {
             open.begin(op.round);
         }
         self.begin_again(index, request_slot, op);
@@ -100,7 +106,7 @@ impl<O: Io> LoadLoop<'_, O> {
 
     /// Notes where an operation goes on that has been under way.
     pub(super) fn begin_again(&mut self, index: usize, request_slot: u32, op: Operation) {
-        if let Some(known) = self.op_mut(index, request_slot) {
+        if let Some(known) = self.slots.operation_mut(index, request_slot) {
             *known = Some(op);
         }
         if let Some(slot) = self.slots.get_mut(index) {
@@ -109,22 +115,10 @@ impl<O: Io> LoadLoop<'_, O> {
         }
     }
 
-    pub(super) fn op(&self, index: usize, request_slot: u32) -> Option<Operation> {
-        self.ops.get(index * self.width + index_of(request_slot)?).copied().flatten()
-    }
-
-    pub(super) fn op_mut(
-        &mut self,
-        index: usize,
-        request_slot: u32,
-    ) -> Option<&mut Option<Operation>> {
-        self.ops.get_mut(index * self.width + index_of(request_slot)?)
-    }
-
     /// The next operation that is to be sent again on a connection that has room; `None` if each
     /// needs a connection of its own.
     fn next_untaken(&mut self) -> Option<UntakenOperation> {
-        if self.open.as_ref().is_some_and(OpenLoop::by_connection) {
+        if self.schedule.open().is_some_and(OpenLoop::by_connection) {
             return None;
         }
         let at = self.untaken.iter().position(|untaken| !untaken.alone)?;
@@ -139,21 +133,22 @@ impl<O: Io> LoadLoop<'_, O> {
         failed: Failed,
         progressed: bool,
     ) {
-        let Some(op) = self.op(index, request_slot) else { return };
+        let Some(op) = self.slots.operation(index, request_slot) else { return };
+        // A server that refuses everything would otherwise be asked the same for ever.
         if op.resent && !progressed {
             self.finish(index, request_slot, Err(failed));
             return;
         }
         let round = self.counted_in(op);
         self.context.tally(round).resent += 1;
-        if let Some(known) = self.op_mut(index, request_slot) {
+        if let Some(known) = self.slots.operation_mut(index, request_slot) {
             *known = None;
         }
-        let by_connection = self.open.as_ref().is_some_and(OpenLoop::by_connection);
+        let by_connection = self.schedule.open().is_some_and(OpenLoop::by_connection);
         let slot = self.slots.get_mut(index).filter(|_| by_connection);
         let left = slot.map_or(0, |slot| std::mem::take(&mut slot.left));
-        let is_vacant = self.slots.get(index).is_some_and(|slot| slot.session.is_vacant());
-        let alone = self.width == 1 && is_vacant;
+        let is_vacant = self.slots.is_vacant(index);
+        let alone = !self.slots.are_multiplexed() && is_vacant;
         self.untaken.push_back(UntakenOperation {
             op: Operation { resent: !progressed, ..op },
             left,
@@ -163,7 +158,7 @@ impl<O: Io> LoadLoop<'_, O> {
 
     /// Sends an operation again on a connection of its own.
     pub(super) fn connect_again(&mut self, index: usize, untaken: UntakenOperation) {
-        let operations = match &self.open {
+        let operations = match self.schedule.open() {
             Some(open) if open.by_connection() => untaken.left.saturating_add(1),
             _ => self.context.plan.per_connection().unwrap_or(u64::MAX),
         };
@@ -173,9 +168,9 @@ impl<O: Io> LoadLoop<'_, O> {
     /// Returns the operations that have begun and not ended.
     pub(super) fn under_way(&self) -> UnderWay {
         let untaken = self.untaken.iter().map(|untaken| untaken.op.actual.0);
-        let oldest = self.ops.iter().flatten().map(|op| op.actual.0).chain(untaken).min();
+        let oldest = self.slots.operations().map(|op| op.actual.0).chain(untaken).min();
         UnderWay {
-            operations: self.busy.into(),
+            operations: self.slots.busy.into(),
             oldest_ns: oldest.map_or(Nanos(0), |began| self.now - began),
         }
     }
@@ -184,9 +179,10 @@ impl<O: Io> LoadLoop<'_, O> {
     /// for a connection included.
     pub(super) fn late(&self) -> u64 {
         let Some(late_after) = self.context.plan.late_after else { return 0 };
-        let ops = self.ops.iter().flatten().map(|op| (op.intended, op.round));
+        let ops = self.slots.operations().map(|op| (op.intended, op.round));
         let untaken = self.untaken.iter().map(|untaken| (untaken.op.intended, untaken.op.round));
-        let waiting = self.open.iter().flat_map(|open| open.waiting.iter().copied());
+        let waiting =
+            self.schedule.open().into_iter().flat_map(|open| open.waiting.iter().copied());
         let is_late = |&(intended, round): &(IntendedStart, u32)| {
             round > 0 && self.now - intended.0 > late_after
         };
@@ -201,9 +197,11 @@ impl<O: Io> LoadLoop<'_, O> {
         request_slot: u32,
         result: Result<Option<u16>, Failed>,
     ) {
-        let Some(op) = self.op_mut(index, request_slot).and_then(Option::take) else { return };
-        self.busy -= 1;
-        if let Some(open) = &mut self.open {
+        let Some(op) = self.slots.operation_mut(index, request_slot).and_then(Option::take) else {
+            return;
+        };
+        self.slots.busy -= 1;
+        if let Some(open) = self.schedule.open_mut() {
             open.end(op.round);
         }
         let round = self.counted_in(op);
@@ -213,14 +211,14 @@ impl<O: Io> LoadLoop<'_, O> {
             tally.end_at(address, result.map(drop).map_err(|failed| failed.failure));
         }
         // A closed loop has no schedule: what it did is what it should have done.
-        tally.scheduled += u64::from(self.open.is_none());
+        tally.scheduled += u64::from(self.schedule.is_closed());
         match result {
             Ok(status) => {
                 self.counts.succeeded += 1;
                 tally.succeeded += 1;
                 status.into_iter().for_each(|status| tally.status(status));
                 tally.record(Phase::Uncorrected, self.now - op.actual.0);
-                if self.open.is_some() {
+                if !self.schedule.is_closed() {
                     tally.record(Phase::Corrected, self.now - op.intended.0);
                 }
             }
@@ -233,7 +231,7 @@ impl<O: Io> LoadLoop<'_, O> {
                 }
             }
         }
-        if round > 0 && self.open.is_none() {
+        if round > 0 && self.schedule.is_closed() {
             self.rounds.finish();
             if self.rounds.is_counted() {
                 self.note_round();
@@ -241,24 +239,23 @@ impl<O: Io> LoadLoop<'_, O> {
         }
     }
 
-    /// The place is free: a closed loop connects again, after a rest if the last one failed.
+    /// The slot is free: a closed loop connects again, after a rest if the connection failed.
     pub(super) fn vacate(&mut self, index: usize, failed: bool) {
-        self.live -= 1;
-        if let Some(open) = &mut self.open {
-            open.vacant.push(number_of(index));
-        } else if let Some(slot) = self.slots.get_mut(index) {
-            slot.rest_until = if failed { self.now + REST } else { self.now };
-            if !failed {
-                self.vacated.push(index);
+        self.slots.live -= 1;
+        match &mut self.schedule {
+            Schedule::Open(open) => open.vacant.push(number_of(index)),
+            Schedule::Closed(closed) => {
+                if let Some(slot) = self.slots.get_mut(index) {
+                    slot.rest_until = closed.vacate(index, failed, self.now);
+                }
             }
         }
     }
 
     /// Connects where connections of a closed loop have come to their end.
     pub(super) fn connect_vacated(&mut self) {
-        while let Some(index) = self.vacated.pop() {
-            let is_vacant = self.slots.get(index).is_some_and(|slot| slot.session.is_vacant());
-            if is_vacant {
+        while let Some(index) = self.schedule.closed_mut().and_then(ClosedLoop::next_vacated) {
+            if self.slots.is_vacant(index) {
                 self.connect_closed(index);
             }
         }
@@ -296,7 +293,7 @@ impl<O: Io> LoadLoop<'_, O> {
             true => self.begin_again(index, 0, op),
             false => self.begin(index, 0, op),
         }
-        self.live += 1;
+        self.slots.live += 1;
         let Some(slot) = self.slots.get_mut(index) else { return };
         let name = ConnectionId { slot: number_of(index), number: slot.number };
         let route = self.context.route();
@@ -317,9 +314,6 @@ impl<O: Io> LoadLoop<'_, O> {
     /// end in a closed one. What began in the warm-up is none of those that are counted out.
     pub(super) fn counted_in(&mut self, op: Operation) -> u32 {
         let is_warm = self.rounds.is_counted() && op.round == 0;
-        if self.open.is_some() || is_warm { op.round } else { self.rounds.at(self.now) }
+        if !self.schedule.is_closed() || is_warm { op.round } else { self.rounds.at(self.now) }
     }
 }
-
-/// A server that refuses is asked 100 times a second per connection, not as often as the CPU can.
-const REST: Nanos = Nanos::from_millis(10);
