@@ -18,7 +18,7 @@ pub struct AaReport {
     pub schema: u32,
     /// Each comparison.
     pub comparisons: Vec<AaPair>,
-    /// Comparisons that came to a verdict.
+    /// Comparisons with a verdict.
     pub judged: u32,
     /// Verdicts that are wrong.
     pub wrong: u32,
@@ -34,7 +34,7 @@ pub struct AaReport {
 pub enum AaAnswer {
     /// No more are wrong than chance explains.
     Passes,
-    /// Too few came to a verdict.
+    /// Too few comparisons have a verdict.
     TooFew,
     /// More are wrong than chance explains.
     Fails,
@@ -57,7 +57,8 @@ pub struct AaPair {
     pub verdict: Verdict,
 }
 
-/// Placements, each followed by itself under another name. Twins without TLS stand for themselves.
+/// Placements, each followed by itself under another name. Baselines without TLS are compared with
+/// themselves too.
 #[must_use]
 pub fn doubled(placements: &[Placement]) -> Vec<Placement> {
     let again = |placement: &Placement| Placement {
@@ -137,7 +138,7 @@ impl AaReport {
 }
 
 impl AaPair {
-    /// Returns true if it was said to differ from itself.
+    /// Returns true if the verdict is a difference, where there is none.
     #[must_use]
     pub const fn is_wrong(&self) -> bool {
         matches!(self.verdict, Verdict::CostsLess | Verdict::CostsMore)

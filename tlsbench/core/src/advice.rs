@@ -110,7 +110,7 @@ pub struct HopCores {
 /// A month.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MonthlyCost {
-    /// The managed load balancer; nothing where all hops are one's own.
+    /// The managed load balancer; `None` if all hops are one's own.
     pub balancer: Option<String>,
     /// Cost of all hops together.
     pub per_month: Estimate,
@@ -123,7 +123,7 @@ pub struct MonthlyCost {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LatencyEstimate {
     /// Median of a new connection with a full handshake and a request, as it was measured on one
-    /// machine without links, at the rate of the latency pass; nothing where that was not measured.
+    /// machine without links, at the rate of the latency pass; `None` if that was not measured.
     pub measured_p50_ns: Option<Nanos>,
     /// Rate at which it was measured, in connections per second.
     pub measured_at: Option<f64>,

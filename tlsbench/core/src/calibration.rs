@@ -48,8 +48,8 @@ pub struct Primitive {
 }
 
 impl Primitive {
-    /// A primitive of rounds, in nanoseconds for each of so many operations. Nothing when there
-    /// are too few rounds for a median with an interval.
+    /// Makes a primitive from rounds, in nanoseconds per operation. `None` if there are too few
+    /// rounds for a median with an interval.
     #[must_use]
     pub fn new(
         name: impl Into<String>,

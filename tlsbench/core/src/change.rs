@@ -36,7 +36,7 @@ pub enum Pairing {
 pub struct RecordChanges {
     /// The version of this format, [`SCHEMA`].
     pub schema: u32,
-    /// The records of which it is told.
+    /// Names of the records whose change it is.
     pub records: Vec<String>,
     /// The records that they are held against.
     pub against: Vec<String>,
@@ -55,7 +55,7 @@ pub struct MetricChange {
     pub subject: String,
     /// The metric.
     pub metric: Metric,
-    /// The mean of the records of which it is told.
+    /// The mean of the records whose change it is.
     pub mean: f64,
     /// The mean of the others.
     pub against: f64,

@@ -63,7 +63,7 @@ pub struct CostModel {
 pub struct TermCost {
     /// The thing.
     pub term: Term,
-    /// CPU time for each in microseconds; nothing where it is withheld. Of rest, the mean over
+    /// CPU time for each in microseconds; `None` if it is withheld. Of rest, the mean over
     /// readings.
     pub micros: Option<Estimate>,
     /// True if the best figure would be below zero, and zero stands there.
@@ -111,8 +111,7 @@ pub enum PredictionError {
 }
 
 impl CostFit {
-    /// Fits all that was measured of CPU time, but for mixes: one is held out to check the fit
-    /// with.
+    /// Fits all measured CPU times, except mixes: one is held out to check the fit with.
     ///
     /// Each round is fitted by itself by least squares of relative errors, so that what its slices
     /// share stays within it; an estimate is the mean over rounds with Student's interval. Each
@@ -155,8 +154,7 @@ impl CostFit {
         .collect()
     }
 
-    /// CPU time of a sort of hop in microseconds for so many things: of each round, by its own
-    /// figures.
+    /// CPU time of a sort of hop in microseconds for these counts, by the figures of each round.
     ///
     /// # Errors
     /// When there is no such hop, or something that it does has no figure.
@@ -197,7 +195,7 @@ impl CostModel {
         }
     }
 
-    /// CPU time in microseconds for so many things.
+    /// CPU time in microseconds for these counts.
     fn predict(&self, counts: &TermCounts) -> Result<Estimate, PredictionError> {
         self.known(counts)?;
         let rounds: Vec<f64> = self.solved.predict(counts).into_values().collect();

@@ -1,4 +1,4 @@
-//! A built-in hop as its process is told it, and what it says of itself: both are JSON.
+//! Configuration of a built-in hop, and its counters: both are JSON.
 //!
 //! Nothing here says where hops come from or how many there are. Everything that a hop needs is in
 //! its configuration, certificates included, so that a hop reads no files.
@@ -73,7 +73,7 @@ pub enum HopKind {
 pub struct Listen {
     /// The address; port 0 lets the system choose one.
     pub address: SocketAddr,
-    /// TLS, ended here; nothing means plain.
+    /// TLS, ended here; `None` means plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenTls>,
     /// True if each connection must begin with a header of the PROXY protocol, version 1 or 2.
@@ -89,8 +89,7 @@ pub struct ListenTls {
     pub chain: String,
     /// Private key.
     pub key: PrivatePem,
-    /// Roots of client certificates, PEM, of which each client must have one; nothing asks for
-    /// none.
+    /// Roots of client certificates, PEM, of which each client must have one; `None` asks for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<String>,
     /// Cryptography that both sides may use.
@@ -110,7 +109,7 @@ pub struct ListenTls {
 pub struct Dial {
     /// The next hop.
     pub address: SocketAddr,
-    /// TLS, begun here; nothing means plain.
+    /// TLS, begun here; `None` means plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<DialTls>,
     /// True if each connection begins with a header of the PROXY protocol, version 2.

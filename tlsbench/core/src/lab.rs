@@ -65,7 +65,7 @@ pub struct Lab {
     pub groups: Vec<Group>,
     /// Provider of the cryptography of the client and of built-in hops.
     pub provider: Provider,
-    /// The latency pass; nothing where latency is not measured.
+    /// The latency pass; `None` if latency is not measured.
     pub latency: Option<LatencyPass>,
     /// The traffic of [`Workload::Mix`].
     pub mix: Mix,
@@ -140,16 +140,16 @@ pub enum Workload {
     Short,
     /// Requests for 16 KiB over connections that are kept, 8 of them.
     Bulk16k,
-    /// Requests for 64 KiB, likewise.
+    /// Requests for 64 KiB over kept connections, 8 of them.
     Bulk64k,
-    /// Requests for 1 MiB, likewise.
+    /// Requests for 1 MiB over kept connections, 8 of them.
     Bulk1m,
     /// The traffic of [`Lab::mix`].
     Mix,
 }
 
 impl Default for Lab {
-    /// The eight placements and their twins: eight rounds of 0.4 s after 0.1 s, and latency.
+    /// The eight placements and their baselines: eight rounds of 0.4 s after 0.1 s, and latency.
     fn default() -> Self {
         let known = KnownPlacement::PLACEMENTS.into_iter().chain(KnownPlacement::TWINS);
         Self {
@@ -223,7 +223,7 @@ impl Workload {
         }
     }
 
-    /// The workload that a placement's twin is measured under, to compare with: without TLS a
+    /// The workload that a placement's baseline is measured under, to compare with: without TLS a
     /// connection is a connection.
     #[must_use]
     pub const fn of_twin(self) -> Self {
@@ -364,7 +364,7 @@ impl Lab {
         Self { mix, workloads, ..self.clone() }
     }
 
-    /// The placements of these names with their twins, each once, in the order given.
+    /// The placements of these names with their baselines, each once, in the order given.
     #[must_use]
     pub fn with_twins(chosen: &[Placement]) -> Vec<Placement> {
         let mut names = BTreeSet::new();
@@ -385,7 +385,7 @@ fn few<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Placement>, D::E
     Ok(placements)
 }
 
-/// A run has at most 200, and the twin of each.
+/// A run has at most 200 placements, and the baseline of each.
 const PLACEMENTS_READ_MAX: usize = 1_000;
 
 fn http1() -> ProtocolName {

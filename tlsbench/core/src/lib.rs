@@ -1,4 +1,4 @@
-//! tlsbench's judgement: quantities with units, and what is said about a measured value.
+//! tlsbench's judgement: quantities with units, and verdicts on measured values.
 //!
 //! Values in, values out. This crate has no clock, no randomness, no files and no network.
 

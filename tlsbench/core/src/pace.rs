@@ -24,7 +24,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// The shard of this index, from 0; nothing when there are not so many.
+    /// The shard of this index, from 0; `None` if there are fewer.
     #[must_use]
     pub fn new(index: u32, of: NonZeroU32) -> Option<Self> {
         (index < of.get()).then_some(Self { index, of })
@@ -66,7 +66,7 @@ impl Starts {
         Self { rate, ramp, shard, index: 0, random }
     }
 
-    /// The time by which so many arrivals are expected: the inverse of the rate's integral.
+    /// The time by which this number of arrivals is expected: the inverse of the rate's integral.
     fn time_of(&self, arrivals: f64) -> Nanos {
         let (rate, ramp) = (self.rate.as_f64(), self.ramp.as_secs_f64());
         // The rate rises linearly over the ramp, so half as many arrivals fall into it as at full

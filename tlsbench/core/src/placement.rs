@@ -69,18 +69,18 @@ pub enum Role {
     Backend,
 }
 
-/// The placements that everybody has a name for, and their twins without TLS.
+/// The well-known placements, and their baselines without TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KnownPlacement {
-    /// No TLS: the twin of placements whose hops all speak HTTP.
+    /// No TLS: the baseline of placements whose hops all speak HTTP.
     Plaintext,
     /// The load balancer ends TLS.
     LbTerminate,
-    /// The load balancer ends TLS and begins it anew; the ingress ends that.
+    /// The load balancer terminates TLS and originates it again; the ingress terminates that.
     LbReencrypt,
     /// The load balancer passes TLS on; the ingress ends it.
     IngressTerminate,
-    /// The load balancer passes TLS on; the ingress ends it and begins it anew.
+    /// The load balancer passes TLS on; the ingress terminates it and originates it again.
     IngressReencrypt,
     /// Plain outside, TLS to the backend.
     UpstreamTls,
@@ -106,7 +106,7 @@ impl KnownPlacement {
         Self::Passthrough,
         Self::Mtls,
     ];
-    /// The twins that are not among them.
+    /// Baselines that are not among them.
     pub const TWINS: [Self; 2] = [Self::PlaintextL4, Self::PlaintextL4L4];
 
     /// The placement.
@@ -179,8 +179,9 @@ impl Placement {
         links
     }
 
-    /// The same hops without TLS: what TLS costs is the difference to it. A relay by server name
-    /// becomes a plain one, for plaintext has no such name. What has no TLS is its own twin.
+    /// The baseline: the same hops without TLS. The cost of TLS is the difference from it. A relay
+    /// by server name becomes a plain one, because plaintext has no such name. A placement without
+    /// TLS is its own baseline.
     #[must_use]
     pub fn twin(&self) -> Self {
         let plain = |hop: &PlacementHop| PlacementHop {

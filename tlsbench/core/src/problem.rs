@@ -16,7 +16,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with a key, wherever that was said.
+    /// A problem with a key, of a file or a flag.
     pub(crate) fn new(
         key: impl Into<String>,
         seen: impl Into<String>,
@@ -38,7 +38,7 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// The first problems, and how many more there are: the line of each is looked for in the whole
+/// The first problems, and the number of the others: the line of each is looked for in the whole
 /// file, and nobody mends more than these at a time.
 pub(crate) fn first(mut problems: Vec<Problem>) -> Vec<Problem> {
     let more = problems.len().saturating_sub(TOLD_MAX);
@@ -50,7 +50,7 @@ pub(crate) fn first(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems
 }
 
-/// Problems that are told at a time: a screen of them.
+/// Problems that are shown at a time: a screen of them.
 const TOLD_MAX: usize = 20;
 
 /// Problems as they are found.

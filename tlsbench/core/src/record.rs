@@ -72,7 +72,7 @@ pub struct Environment {
     pub cores: u32,
     /// The frequency governor, where there is one.
     pub governor: Option<String>,
-    /// True if cores are shared by two threads of hardware, where that is told.
+    /// True if cores are shared by two hardware threads (SMT), if that is known.
     pub smt: Option<bool>,
     /// Versions of what took part: `tlsbench`, `rustls`, the provider.
     pub versions: BTreeMap<String, String>,

@@ -50,7 +50,7 @@ pub struct Report {
     pub program: String,
     /// Runs over endpoints, in the order in which they were named.
     pub runs: Vec<RunReport>,
-    /// Runs over placements, likewise.
+    /// Runs over placements, in the order in which they were named.
     pub labs: Vec<LabReport>,
 }
 
@@ -66,7 +66,7 @@ impl Report {
         self.runs.push(RunReport::new(name, record));
     }
 
-    /// Adds a run over placements, likewise.
+    /// Adds a run over placements under the name that it is to have. Only what is reported is kept.
     pub fn add_lab(&mut self, name: impl Into<String>, record: &LabRecord) {
         self.labs.push(LabReport::new(name, record));
     }
@@ -102,7 +102,7 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// Makes the report of a record and judges its gates anew.
+    /// Makes the report of a record and judges its gates again.
     #[must_use]
     pub fn new(name: impl Into<String>, record: &RunRecord) -> Self {
         let gates = judge(record);
@@ -139,7 +139,7 @@ pub struct TargetReport {
     pub untimed_rounds: u32,
     /// Operations that succeeded, per second; all generators together.
     pub operations_per_second: Option<Estimate>,
-    /// Connections that were made, per second, likewise.
+    /// Connections that were made, per second.
     pub connections_per_second: Option<Estimate>,
     /// CPU time of the generators for each operation that succeeded, in nanoseconds.
     pub cpu_ns_per_operation: Option<Estimate>,
@@ -250,7 +250,7 @@ impl TargetReport {
         self.phase(Phase::Corrected).or_else(|| self.phase(Phase::Uncorrected))
     }
 
-    /// Failures with their details, `alert (unrecognized_name 3)`, and how many.
+    /// Failures with their details, `alert (unrecognized_name 3)`, and their counts.
     pub fn failures_in_detail(&self) -> impl Iterator<Item = (String, u64)> {
         self.failures.iter().map(|(why, count)| match self.reasons.get(why) {
             Some(reasons) => (format!("{why} ({})", details(reasons)), *count),
@@ -258,7 +258,8 @@ impl TargetReport {
         })
     }
 
-    /// Statuses and how many responses had each, unless all had one and the same of 200 to 299.
+    /// Statuses and the number of responses with each, unless all had one and the same of 200 to
+    /// 299.
     pub fn notable_statuses(&self) -> impl Iterator<Item = (u16, u64)> {
         let is_plain = self.statuses.len() == 1 && self.statuses.keys().all(|s| s / 100 == 2);
         let all = self.statuses.iter().map(|(status, count)| (*status, *count));

@@ -103,7 +103,7 @@ pub struct Tls {
     pub early_data: bool,
     /// PEM files of a client certificate with its chain, and of its key.
     pub client_certificate: Option<ClientCertificate>,
-    /// PEM file of the roots that chains are verified against; nothing means the platform's.
+    /// PEM file of the roots that chains are verified against; `None` means the platform's.
     pub ca_bundle: Option<PathBuf>,
     /// Extent of chain verification.
     pub verify: Verify,

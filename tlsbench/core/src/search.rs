@@ -85,10 +85,9 @@ pub enum SearchStep {
 /// Result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct SearchResult {
-    /// The highest rate that met the goal, in a long trial; nothing where none did.
+    /// The highest rate that met the goal, in a long trial; `None` if none did.
     pub from: Option<f64>,
-    /// The lowest rate above it that did not; nothing where the highest that may be asked for met
-    /// it.
+    /// The lowest rate above it that did not; `None` if the highest that may be asked for met it.
     pub to: Option<f64>,
     /// Number of trials.
     pub trials: u32,
@@ -170,15 +169,15 @@ impl Search {
         })
     }
 
-    /// Takes that nothing at all came to a good end at the rate that it asked for. Half of it would
-    /// hardly fare better: where that holds twice, the least rate is tried next.
-    pub fn told_dead(&mut self) {
-        self.told(false);
+    /// Records that nothing succeeded at the rate of the step. Half of it would hardly fare better:
+    /// if that holds twice, the lowest rate is tried next.
+    pub fn record_dead(&mut self) {
+        self.record_result(false);
         self.is_dead = true;
     }
 
-    /// Takes what came of the step that it asked for.
-    pub fn told(&mut self, has_met: bool) {
+    /// Records the result of the step.
+    pub fn record_result(&mut self, has_met: bool) {
         // The step is a function of the state, so the answer belongs to the rate that it names.
         let SearchStep::Try { rate, long } = self.next() else { return };
         let rate = rate.as_f64();

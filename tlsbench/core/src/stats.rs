@@ -35,7 +35,7 @@ impl Estimate {
         Self { value: rising(value), low: rising(low), high: rising(high), runs }
     }
 
-    /// The estimate in another unit, of which there are so many to the first.
+    /// The estimate in another unit; `by` is the number of those in the first.
     #[must_use]
     pub fn scaled(self, by: f64) -> Self {
         self.map(|value| value * by)
@@ -53,7 +53,7 @@ impl Estimate {
     }
 }
 
-/// The mean with Student's t interval (Student, *The probable error of a mean*, 1908). Nothing for
+/// The mean with Student's t interval (Student, *The probable error of a mean*, 1908). `None` for
 /// fewer than two values, or values that are not finite.
 #[must_use]
 pub fn mean(values: &[f64]) -> Option<Estimate> {
@@ -63,7 +63,7 @@ pub fn mean(values: &[f64]) -> Option<Estimate> {
 
 /// The median with an interval of order statistics, which asks nothing of the distribution
 /// (Thompson, *Annals of Mathematical Statistics* 7, 1936): the innermost pair of ranks that covers
-/// at least 95 %. Nothing for fewer than six values, which no pair covers, or values not finite.
+/// at least 95 %. `None` for fewer than six values, which no pair covers, or values not finite.
 #[must_use]
 pub fn median(values: &[f64]) -> Option<Estimate> {
     let sorted = sorted(values)?;
@@ -86,7 +86,7 @@ pub fn median(values: &[f64]) -> Option<Estimate> {
 }
 
 /// Relative spread of the middle half: the interquartile range (quartiles as medians of the halves;
-/// Tukey, *Exploratory Data Analysis*, 1977) divided by it. Nothing for fewer than four values,
+/// Tukey, *Exploratory Data Analysis*, 1977) divided by it. `None` for fewer than four values,
 /// values not finite, or a median not above zero.
 #[must_use]
 pub fn spread(values: &[f64]) -> Option<f64> {
@@ -117,7 +117,7 @@ pub fn difference(pairs: &[(f64, f64)]) -> Option<Estimate> {
 }
 
 /// Ratio of the second to the first: the geometric mean of paired ratios, with the t interval of
-/// their logarithms. Nothing unless all values are above zero.
+/// their logarithms. `None` unless all values are above zero.
 #[must_use]
 pub fn ratio(pairs: &[(f64, f64)]) -> Option<Estimate> {
     // The logarithm of a negative number is NaN, which `mean` refuses.
@@ -145,7 +145,7 @@ pub fn ratio_of_sums(pairs: &[(f64, f64)]) -> Option<Estimate> {
 /// Satterthwaite's degrees of freedom), and how likely means at least as far apart are where there
 /// is no difference, both tails. Its `runs` are all values together.
 ///
-/// Nothing where either side has fewer than two values, or values that are not finite.
+/// `None` if either side has fewer than two values, or values that are not finite.
 #[must_use]
 pub fn welch(first: &[f64], second: &[f64]) -> Option<(Estimate, f64)> {
     let runs = first.len() + second.len();
@@ -177,8 +177,8 @@ impl Unpaired {
     }
 }
 
-/// The same of logarithms: how many times the first mean the second is, geometric means both.
-/// Nothing unless all values are above zero.
+/// Welch's interval and test on logarithms: the ratio of the second geometric mean to the first.
+/// `None` unless all values are above zero.
 #[must_use]
 pub fn welch_ratio(first: &[f64], second: &[f64]) -> Option<(Estimate, f64)> {
     let (change, chance) = welch(&logs(first), &logs(second))?;
@@ -191,7 +191,7 @@ pub fn welch_ratio(first: &[f64], second: &[f64]) -> Option<(Estimate, f64)> {
 /// Of so many series that are judged `together`, all intervals hold what they are of in 95 of 100
 /// cases (Dunn, *Multiple comparisons among means*, Journal of the American Statistical Association
 /// 56, 1961): looked at one by one, of 70 series that do not change some would always seem to.
-/// Nothing for fewer than four values, or unless all are above zero.
+/// `None` for fewer than four values, or unless all are above zero.
 #[must_use]
 pub fn steadiness(values: &[f64], together: usize) -> Option<Estimate> {
     let half = values.len() / 2;
@@ -207,7 +207,7 @@ fn logs(values: &[f64]) -> Vec<f64> {
     values.iter().map(|value| value.ln()).collect()
 }
 
-/// Autocorrelation at lag 1 (Box and Jenkins, *Time Series Analysis*, 1970, section 2.1.5). Nothing
+/// Autocorrelation at lag 1 (Box and Jenkins, *Time Series Analysis*, 1970, section 2.1.5). `None`
 /// for fewer than three values, or values that are all the same.
 #[must_use]
 pub fn lag1_autocorrelation(values: &[f64]) -> Option<f64> {

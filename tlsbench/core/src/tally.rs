@@ -258,7 +258,7 @@ impl Tally {
     }
 
     /// A quantile of the corrected series in which missed starts count as what they are: waits of
-    /// more than `wait_max`. Nothing when there is nothing to take it of.
+    /// more than `wait_max`. `None` if there is nothing to take it of.
     #[must_use]
     pub fn corrected(&self, quantile: f64, wait_max: Nanos) -> Option<Quantile> {
         quantile_with_missed(self.histogram(Phase::Corrected), self.missed, wait_max, quantile)

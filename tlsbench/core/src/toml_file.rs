@@ -52,7 +52,7 @@ fn step(part: &str) -> (&str, Option<usize>) {
 }
 
 /// The line that says a key; of one of several tables that does not say it, the line that this
-/// begins with. Nothing where none does, or where it may be any of several tables.
+/// begins with. `None` if none does, or where it may be any of several tables.
 fn line_of(text: &str, path: &[(&str, Option<usize>)]) -> Option<usize> {
     let (last, tables) = path.split_last()?;
     let root = DeTable::parse(text).ok()?;

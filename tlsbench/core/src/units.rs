@@ -156,14 +156,14 @@ impl Share {
         Self(if percent < 100 { percent as f64 / 100.0 } else { 1.0 })
     }
 
-    /// A number from 0 to 1; nothing when it is no such number.
+    /// A number from 0 to 1; `None` if it is no such number.
     #[must_use]
     pub fn new(part: f64) -> Option<Self> {
         // `+ 0.0` turns minus zero into zero.
         (0.0..=1.0).contains(&part).then_some(Self(part + 0.0))
     }
 
-    /// A part of a whole; nothing where there is no whole. A part above the whole is all of it.
+    /// A part of a whole; `None` if there is no whole. A part above the whole is all of it.
     #[must_use]
     pub fn of(part: u64, whole: u64) -> Option<Self> {
         (whole > 0).then(|| Self((part as f64 / whole as f64).min(1.0)))

@@ -172,8 +172,8 @@ fn one(
         }
         let (one, is_dead) = judged(goal, plan, long, &made);
         match is_dead {
-            true => strategy.told_dead(),
-            false => strategy.told(one.failing.is_none()),
+            true => strategy.record_dead(),
+            false => strategy.record_result(one.failing.is_none()),
         }
         tried.push(one);
         let done = u32::try_from(tried.len()).unwrap_or(u32::MAX);

@@ -9,7 +9,7 @@ use crate::placement::{Placement, Role};
 /// Properties that a placement gives up or keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tradeoffs {
-    /// The hop that ends the client's TLS; nothing where the client speaks none.
+    /// The hop that ends the client's TLS; `None` if the client speaks none.
     pub tls_ends_at: Option<Role>,
     /// Hops that hold a private key of a server's certificate.
     pub keys_at: Vec<Role>,

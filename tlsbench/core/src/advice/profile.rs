@@ -178,7 +178,7 @@ impl Profile {
     }
 }
 
-/// The hop that ends the client's TLS; nothing where the client speaks none.
+/// The hop that ends the client's TLS; `None` if the client speaks none.
 #[must_use]
 pub(super) fn ends_client_tls(placement: &Placement) -> Option<Role> {
     let is_tls = placement.links().first().is_some_and(|link| *link != LinkSecurity::Plain);

@@ -44,9 +44,8 @@ impl Confidence {
     }
 }
 
-/// The one that costs least of those that have TLS towards the client and are not ruled out; by
-/// money where that is told, else by cores. Of those that cannot be told from it, the one that
-/// gives up least.
+/// The cheapest of those that have TLS towards the client and are not ruled out, by money if it is
+/// given, else by cores. Of those whose cost cannot be told from it, the one that gives up least.
 pub(super) fn among(
     placed: &[PlacementAdvice],
     placements: &[&Placement],
@@ -100,8 +99,9 @@ fn price(one: &PlacementAdvice) -> Option<f64> {
     money.or_else(|| one.cores.map(|cores| cores.value))
 }
 
-/// Returns true if one costs more than another beyond doubt, and by 2 %: round by round, for what a
-/// round has both have. By money where that is told, which is so of all or of none.
+/// Returns true if one costs more than the other beyond doubt, and by at least 2 %. Rounds are
+/// paired, because they share conditions. Compares money if it is given, which holds for all or
+/// none.
 fn costs_more(
     one: (&PlacementAdvice, &Placement),
     other: (&PlacementAdvice, &Placement),

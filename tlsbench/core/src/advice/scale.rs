@@ -1,4 +1,4 @@
-//! Costs of one machine on another, by what the primitives that each is made of take on both.
+//! Costs of one machine on another, scaled by the primitives that each term depends on.
 //!
 //! An approximation: a handshake is more than its signature, and the rest of it is scaled with it.
 
@@ -151,7 +151,7 @@ impl MachineScale {
     }
 }
 
-/// A primitive, and of how many bytes.
+/// A primitive with its number of bytes.
 #[derive(Clone, Copy)]
 struct ScaledPart {
     name: &'static str,

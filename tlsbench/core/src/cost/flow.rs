@@ -19,11 +19,10 @@ pub enum Term {
     Request,
     /// 10^9 bits of response bodies, of each its first 16 KiB, without what TLS adds.
     Gbit,
-    /// 10^9 bits of each body's next 48 KiB, likewise: what is under way outgrows the nearest
-    /// caches.
+    /// 10^9 bits of each body's next 48 KiB: what is under way outgrows the nearest caches.
     Long,
-    /// 10^9 bits of bodies beyond their first 64 KiB, likewise: they leave the processor's caches
-    /// on their way, and a relay need not touch them.
+    /// 10^9 bits of bodies beyond their first 64 KiB: they leave the processor's caches on their
+    /// way, and a relay need not touch them.
     Bulk,
     /// Extra of a full handshake as a server, or for a relay that passes it on.
     Full,

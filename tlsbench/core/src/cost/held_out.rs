@@ -1,5 +1,5 @@
-//! A mix of traffic that no fit has seen, chosen by what the first rounds came to: what is
-//! predicted of it is held against what the other rounds measured.
+//! A traffic mix that the fit has not seen, chosen from the costs of the first rounds: predictions
+//! are compared with what the other rounds measured.
 //!
 //! Each of those measures the mix beside all that is fitted, and is predicted by its own figures. A
 //! machine is not for an hour what it was, so that a mix measured after all else would be held
@@ -65,9 +65,8 @@ pub enum UncheckedReason {
 }
 
 /// The mix that a round and those after it measure besides all else, chosen from the CPU times of
-/// the rounds before. It differs from every workload that is fitted in how many connections there
-/// are, how many requests each has, how many of them are resumed, and but for 16 KiB in how long
-/// responses are.
+/// the rounds before. It differs from every workload of the fit in connections, requests on each
+/// and share of resumption, and in the length of responses unless that is 16 KiB.
 #[must_use]
 pub fn held_out(record: &LabRecord, from_round: u32) -> HeldOut {
     let fit = CostFit::of(&[&before(record, from_round)]);

@@ -62,7 +62,7 @@ pub(super) fn readings(records: &[&LabRecord]) -> Readings {
     all.into_iter().map(|(sort, rounds)| (sort, of_sort(rounds))).collect()
 }
 
-/// Microseconds per second; nothing of no time.
+/// Microseconds per second; `None` of no time.
 fn per_second(rest: Rest) -> Option<f64> {
     let seconds = rest.wall.as_secs_f64();
     (seconds > 0.0).then(|| rest.cpu.as_micros_f64() / seconds)

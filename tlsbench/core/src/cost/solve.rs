@@ -127,9 +127,9 @@ impl Solution {
         self.predict(&TermCounts::from([(term, 1.0)])).into_values().collect()
     }
 
-    /// Terms of these counts that have no figure, and of which the counts are no combination that
-    /// has one: where two always went together, both together can be predicted. Rest is never
-    /// missing: where it was not read, what it comes to is in what the hop takes for all else.
+    /// Terms without a figure in these counts, unless the counts are a combination that has one:
+    /// where two terms always went together, both together can be predicted. Rest is never missing:
+    /// if it was not read, it is part of what the hop takes for all else.
     pub(super) fn missing(&self, counts: &TermCounts) -> Vec<Term> {
         let is_unknown = |term: &Term| match self.withheld(*term) {
             Some(Withheld::Inseparable) => term.is_common(),
@@ -341,7 +341,7 @@ fn dot(one: &[f64], other: &[f64]) -> f64 {
 /// The least singular value that tells a direction, as a part of the largest: beyond, errors of 1 %
 /// in what was measured would grow to more than the figure itself.
 const TELLING_MIN: f64 = 0.01;
-/// The largest part, squared, that a term may have in directions which are not told: a hundredth of
-/// its length. Counts of a slice are off by connections that were under way at its ends, so that
+/// The largest squared part that a term may have in directions that are not identified: a hundredth
+/// of its length. Counts of a slice are off by connections that were under way at its ends, so that
 /// nothing is ever wholly out of such a direction.
 const BLIND_MAX: f64 = 1e-4;

@@ -30,7 +30,7 @@ pub struct HopCounters {
     pub bytes_up: u64,
     /// Bytes that went to clients, without what TLS adds.
     pub bytes_down: u64,
-    /// Connections and requests that came to nothing, by reason.
+    /// Connections and requests that failed, by reason.
     pub refused: BTreeMap<String, u64>,
 }
 
@@ -42,13 +42,13 @@ pub struct EngineCounters {
     pub connections: u64,
     /// Full handshakes: of a hop, those as a server.
     pub full: u64,
-    /// Resumed ones, likewise.
+    /// Resumed handshakes: of a hop, those as a server.
     pub resumed: u64,
-    /// Requests; nothing where it does not count them.
+    /// Requests; `None` if it does not count them.
     pub requests: Option<u64>,
-    /// Full handshakes of a hop as a client; nothing where it does not count them.
+    /// Full handshakes of a hop as a client; `None` if it does not count them.
     pub dialled_full: Option<u64>,
-    /// Resumed ones, likewise.
+    /// Resumed handshakes of a hop as a client; `None` if it does not count them.
     pub dialled_resumed: Option<u64>,
 }
 

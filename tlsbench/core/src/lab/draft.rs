@@ -16,20 +16,20 @@ use crate::scenario::{KeyKind, ProtocolName, TimingDraft, TlsDraft};
 use crate::toml_file::{layered, span};
 use crate::units::Nanos;
 
-/// A run over placements as far as it was said. Keys of the file's top level.
+/// A run over placements as far as it is given. Keys of the file's top level.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabDraft {
-    /// Placements to measure, by name: known ones, and those that the file describes. Their twins
-    /// come along. Default: those that the file describes; the eight known ones where it describes
-    /// none.
+    /// Placements to measure, by name: known ones, and those that the file describes. Their
+    /// baselines are measured too. Default: those that the file describes; the eight known ones if
+    /// it describes none.
     pub placements: Option<Vec<String>>,
     /// Workloads of the CPU pass. Default: `full`, `keep-alive` and `resumed`.
     pub workloads: Option<Vec<Workload>>,
     /// Passes to measure: `cpu`, `latency`. Default: both.
     pub passes: Option<Vec<Pass>>,
-    /// True if all workloads are measured in 20 rounds of 2 s, and idle connections. What else is
-    /// said wins over it. Default: false.
+    /// True if all workloads are measured in 20 rounds of 2 s, and idle connections. Other keys
+    /// override it. Default: false.
     pub thorough: Option<bool>,
     /// True if a mix that costs choose is measured after all else, to check them with. Default: as
     /// `thorough`.

@@ -17,14 +17,14 @@ use crate::units::Nanos;
 pub struct LabRequest {
     /// The lab.
     pub lab: Lab,
-    /// A directory of `tlsbench pki`; nothing where certificates are made for the run.
+    /// A directory of `tlsbench pki`; `None` if certificates are made for the run.
     pub pki: Option<PathBuf>,
     /// PEM file of roots that are trusted instead of that directory's root.
     pub ca_bundle: Option<PathBuf>,
 }
 
 impl LabDraft {
-    /// The lab, with defaults where nothing was said; or everything that is wrong with it.
+    /// The lab, with defaults for what is not given; or all its problems.
     ///
     /// # Errors
     /// Each problem says what to do about it.
@@ -101,7 +101,7 @@ impl LabDraft {
         engines
     }
 
-    /// The placements that are to be measured, twins apart.
+    /// The placements to measure, without baselines.
     fn chosen(&self, problems: &mut Problems) -> Vec<Placement> {
         let named = self.placements.as_deref().unwrap_or_default();
         for (key, count) in [("placement", self.placement.len()), ("placements", named.len())] {
@@ -163,7 +163,7 @@ fn refuse(tls: &TlsDraft, timing: &TimingDraft, problems: &mut Problems) {
 }
 
 impl LatencyDraft {
-    /// The pass is as long as was said of slices, and has no more rounds than was said.
+    /// The pass has the length that is given for slices, and no more rounds than are given.
     fn over(self, usual: LatencyPass, timing: &TimingDraft) -> LatencyPass {
         let most = timing.rounds.map_or(usual.rounds, |rounds| rounds.min(usual.rounds));
         LatencyPass {

@@ -63,8 +63,7 @@ pub enum Receiving {
     Receiver,
 }
 
-/// A mix that was chosen by what costs came to in the first rounds, and measured in the others to
-/// check costs with.
+/// A mix that the costs of the first rounds chose, measured in the others to check costs with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeldOut {
@@ -142,7 +141,7 @@ pub struct TrialRecord {
     pub workload: Workload,
     /// Kind of measurement.
     pub pass: Pass,
-    /// Connections per second that were asked for in the latency pass; nothing in the CPU pass.
+    /// Connections per second that were asked for in the latency pass; `None` in the CPU pass.
     pub rate: Option<f64>,
     /// Scenario that the load engine ran, TOML.
     pub scenario: String,
@@ -242,7 +241,7 @@ impl LabRecord {
     }
 
     /// The slowest placement under full handshakes, and the connections that it made per second: in
-    /// the CPU pass, or before the rounds where that pass has none. Nothing where one made none.
+    /// the CPU pass, or before the rounds where that pass has none. `None` if one made none.
     #[must_use]
     pub fn ceiling(&self) -> Option<(String, f64)> {
         let of_trial = |trial: &TrialRecord| {

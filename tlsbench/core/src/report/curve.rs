@@ -19,7 +19,7 @@ pub struct CurvePoint {
 pub(super) struct CumulativeCounts {
     steps: Vec<(u64, Nanos)>,
     timed: u64,
-    /// Counts of values that are not told from the longest wait or shorter.
+    /// Values that are no longer than the longest wait, or not told apart from it.
     within: u64,
     missed: u64,
     wait_max: Nanos,

@@ -1,7 +1,7 @@
 //! Reports of runs over placements: the placements, the cost of each hop, and the verdict on one
 //! beside another.
 //!
-//! Verdicts and gates are judged anew from the record; nothing is judged here.
+//! Verdicts and gates are judged again from the record; nothing is judged here.
 
 mod effect;
 mod idle;
@@ -92,7 +92,7 @@ pub struct WorkloadStatement {
 pub struct PlacementReport {
     /// Name.
     pub name: String,
-    /// The same hops without TLS; nothing where it has none itself.
+    /// The same hops without TLS; `None` if it has none itself.
     pub twin: Option<String>,
     /// Sentence on where TLS ends.
     pub ends: String,
@@ -116,7 +116,7 @@ pub struct PlacementHopReport {
 }
 
 impl LabReport {
-    /// Makes the report of a record and judges its gates and verdicts anew.
+    /// Makes the report of a record and judges its gates and verdicts again.
     #[must_use]
     pub fn new(name: impl Into<String>, record: &LabRecord) -> Self {
         let Verdicts { rows, findings, latency, gates, .. } = verdicts(record);
@@ -183,8 +183,8 @@ impl LabReport {
         self.trials_of(workload, pass).find(|trial| trial.placement == placement)
     }
 
-    /// A placement beside its twin, in CPU time or in the whole time of an operation; nothing for a
-    /// twin.
+    /// A placement compared with its baseline, in CPU time or in the whole time of an operation;
+    /// `None` for a baseline.
     #[must_use]
     pub fn beside_twin(
         &self,
@@ -219,7 +219,7 @@ impl LabReport {
         self.trials.iter().filter(is_it)
     }
 
-    /// Comparisons in CPU time or in the whole time of an operation, those with twins first.
+    /// Comparisons in CPU time or in the whole time of an operation, those with baselines first.
     #[must_use]
     pub fn effects_of(&self, workload: Workload, pass: Pass) -> Vec<&EffectReport> {
         let of_workload = self.effects.iter().filter(|effect| effect.is_of(workload, pass));

@@ -13,7 +13,7 @@ use crate::toml_file::{layered, span};
 use crate::units::Nanos;
 use crate::words::words;
 
-/// A scenario as far as it was said. Keys of the file's top level.
+/// A scenario as far as it is given. Keys of the file's top level.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Draft {
@@ -126,9 +126,9 @@ pub struct RequestDraft {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoadDraft {
-    /// `closed` (so many connections, each as fast as it can) or `open` (at a rate, whatever
-    /// became of those before). Default: `open` where a rate is given or a target is not on this
-    /// machine or in a private network, else `closed`.
+    /// `closed` (a fixed number of connections, each as fast as it can) or `open` (at a rate,
+    /// whatever became of earlier arrivals). Default: `open` where a rate is given or a target is
+    /// not on this machine or in a private network, else `closed`.
     #[serde(rename = "loop")]
     pub kind: Option<LoopName>,
     /// True if connections are kept instead of closed; in an open loop it is then requests that
@@ -260,7 +260,7 @@ layered!(LoadDraft {
 });
 
 impl TimeoutDraft {
-    /// Returns true if no limit was said.
+    /// Returns true if no limit is given.
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }

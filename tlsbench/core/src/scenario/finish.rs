@@ -19,7 +19,7 @@ use crate::problem::{self, Problem, Problems};
 use crate::units::{Nanos, Rate, Share};
 
 impl Draft {
-    /// The scenario, with defaults where nothing was said; or everything that is wrong with it.
+    /// The scenario, with defaults for what is not given; or all its problems.
     ///
     /// # Errors
     /// Each problem says what to do about it.

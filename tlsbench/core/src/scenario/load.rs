@@ -12,8 +12,8 @@ pub enum Load {
     Closed {
         /// Connections, over all shards.
         connections: NonZeroU32,
-        /// Requests on each connection before it is closed; nothing means it is kept, or that
-        /// only handshakes are made.
+        /// Requests on each connection before it is closed; `None` means it is kept, or that only
+        /// handshakes are made.
         requests_per_connection: Option<NonZeroU64>,
     },
     /// Things begin at a rate, whatever became of those before.
@@ -46,7 +46,8 @@ impl Load {
 /// Kind of arrivals in an open loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrivals {
-    /// Connections that make so many requests each (in a handshake-only run: none) and are closed.
+    /// Connections that make a number of requests each (in a handshake-only run: none) and are
+    /// closed.
     Connections {
         /// Requests on each.
         requests: NonZeroU64,
@@ -106,7 +107,7 @@ pub struct Timeout {
 }
 
 impl Timeout {
-    /// The limits where none is said.
+    /// The default limits.
     pub const DEFAULT: Self = Self {
         operation: OPERATION_MAX,
         connect: CONNECT_MAX,

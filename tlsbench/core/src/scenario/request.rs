@@ -16,7 +16,7 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body, which may be empty.
     pub body: Vec<u8>,
-    /// The status that counts as success; nothing means any from 200 to 399.
+    /// The status that counts as success; `None` means any from 200 to 399.
     pub expect_status: Option<u16>,
     /// The length of body that counts as success, in bytes.
     pub expect_bytes: Option<u64>,
@@ -27,7 +27,7 @@ pub struct Request {
 pub enum Protocol {
     /// HTTP/1.1, one request at a time on a connection.
     Http1,
-    /// HTTP/2 with so many requests at a time on a connection.
+    /// HTTP/2 with several requests at a time on a connection.
     Http2 {
         /// Concurrent streams.
         streams: NonZeroU32,

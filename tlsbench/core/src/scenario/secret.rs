@@ -221,7 +221,7 @@ const SHOWN_HEADERS: [&str; 15] = [
     "x-forwarded-proto",
 ];
 
-/// Parameters that say how much of what is wanted, in which form and order.
+/// Parameters that are about amount, form or order of a result.
 const SHOWN_PARAMETERS: [&str; 16] = [
     "bytes", "count", "delay", "format", "height", "lang", "limit", "locale", "offset", "order",
     "page", "per_page", "size", "sort", "status", "width",

@@ -41,7 +41,7 @@ impl Target {
         self.host.split_once('%').map_or(&*self.host, |(address, _)| address)
     }
 
-    /// Returns true if it is on this machine or in a private network, as far as that can be told
+    /// Returns true if it is on this machine or in a private network, as far as that is known
     /// without resolving its name (RFC 1918, 4193, 6598, 6761, and names of a cluster's services).
     #[must_use]
     pub fn is_lab(&self) -> bool {

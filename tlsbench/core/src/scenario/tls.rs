@@ -44,9 +44,9 @@ pub enum KeyKind {
     EcdsaP384,
     /// Ed25519.
     Ed25519,
-    /// RSA of 2048 bits; made by aws-lc-rs, for ring makes no RSA keys.
+    /// RSA of 2048 bits; made by aws-lc-rs, because ring makes no RSA keys.
     Rsa2048,
-    /// RSA of 3072 bits; likewise.
+    /// RSA of 3072 bits; made by aws-lc-rs.
     Rsa3072,
 }
 

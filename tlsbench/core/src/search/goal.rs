@@ -25,7 +25,7 @@ pub struct TrialResult {
     pub succeeded: u64,
     /// Operations that failed.
     pub failed: u64,
-    /// The 99th percentile, missed starts included; nothing where nothing was timed.
+    /// The 99th percentile, missed starts included; `None` if nothing was timed.
     pub p99: Option<Nanos>,
     /// True if it is only known to be that or more.
     pub p99_at_least: bool,
@@ -37,7 +37,7 @@ pub struct TrialResult {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Failing {
-    /// Too little of what should have begun came to a good end.
+    /// Too few of the scheduled operations succeeded.
     Achieved {
         /// Share of errors: 0 to 1.
         share: f64,

@@ -24,7 +24,7 @@ fn searched(
             SearchStep::Try { rate, long } => {
                 assert_eq!(search.next(), search.next());
                 tried.push((rate.as_f64(), long));
-                search.told(meets(rate.as_f64(), long));
+                search.record_result(meets(rate.as_f64(), long));
             }
             SearchStep::Done(found) => return (tried, found),
         }
@@ -163,8 +163,8 @@ fn halves_of_a_rate_at_which_nothing_comes_to_a_good_end_are_not_tried() {
         while let SearchStep::Try { rate, .. } = search.next() {
             tried.push(rate.as_f64());
             match rate.as_f64() {
-                rate if rate >= dead_above => search.told_dead(),
-                rate => search.told(rate <= met_below),
+                rate if rate >= dead_above => search.record_dead(),
+                rate => search.record_result(rate <= met_below),
             }
         }
         (tried, search.so_far())

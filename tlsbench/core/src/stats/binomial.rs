@@ -1,10 +1,10 @@
-//! Bounds on a share of which some of so many trials were seen.
+//! Bounds on a share, from hits among trials.
 
 use super::student::incomplete_beta;
 
-/// The 95 % interval of a share, exact at any count (Clopper and Pearson, *Biometrika* 26, 1934):
-/// shares outside would give so few, or so many, in fewer than 25 of 1,000 cases. `None` without
-/// trials, or with more hits than trials.
+/// The exact 95 % interval of a share (Clopper and Pearson, *Biometrika* 26, 1934): shares outside
+/// would give this few hits, or this many, in fewer than 25 of 1,000 cases. `None` without trials,
+/// or with more hits than trials.
 #[must_use]
 pub fn binomial_bounds(hits: u64, trials: u64) -> Option<(f64, f64)> {
     let misses = trials.checked_sub(hits).filter(|_| trials > 0)?;
@@ -15,7 +15,7 @@ pub fn binomial_bounds(hits: u64, trials: u64) -> Option<(f64, f64)> {
     Some((low, high))
 }
 
-/// The most hits in so many trials that chance explains, where each hits with a chance of `share`:
+/// The most hits among trials that chance explains, if each hits with a probability of `share`:
 /// more than that have a probability below `share` (the exact upper tail of a binomial
 /// distribution).
 #[must_use]
@@ -59,7 +59,7 @@ const HALVINGS: u32 = 60;
 mod tests {
     use super::*;
 
-    /// The chance of so many hits or fewer, added up term by term.
+    /// The probability of this number of hits or fewer, added up term by term.
     fn at_most(hits: u64, trials: u64, share: f64) -> f64 {
         // By logarithms: the first terms may be smaller than any number.
         let mut term = trials as f64 * (-share).ln_1p();

@@ -4,7 +4,7 @@ use super::student::t_tails;
 use super::{Estimate, Moments, UPPER, moments};
 use crate::random::SplitMix64;
 
-/// Two-sided p-value of Student's t test that the mean is zero. Nothing for fewer than two values,
+/// Two-sided p-value of Student's t test that the mean is zero. `None` for fewer than two values,
 /// or values that are not finite; 1 where all are zero, 0 where all are the same and not zero.
 #[must_use]
 pub fn t_test(differences: &[f64]) -> Option<f64> {
@@ -21,7 +21,7 @@ pub fn t_test(differences: &[f64]) -> Option<f64> {
 /// values all vectors are tried; beyond, 20,000 that follow from the seed, and the observed one
 /// counts among them (Phipson and Smyth, *Permutation p-values should never be zero*, 2010).
 ///
-/// Nothing for fewer than two values, or values that are not finite.
+/// `None` for fewer than two values, or values that are not finite.
 #[must_use]
 pub fn sign_flip_test(differences: &[f64], seed: u64) -> Option<f64> {
     let Moments { mean, count, .. } = moments(differences)?;

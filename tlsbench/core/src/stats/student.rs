@@ -3,9 +3,9 @@
 
 /// The value below which a t-distributed number lies with this probability.
 ///
-/// Nothing unless the probability is within 0 and 1 and the degrees of freedom are above 0. The
-/// distribution is a regularised incomplete beta function (Abramowitz and Stegun, 26.7.1), which
-/// is bisected.
+/// `None` unless the probability is within 0 and 1 and the degrees of freedom are above 0. The
+/// distribution is a regularised incomplete beta function (Abramowitz and Stegun, 26.7.1), which is
+/// bisected.
 #[must_use]
 pub fn t_quantile(probability: f64, freedom: f64) -> Option<f64> {
     if !(probability > 0.0 && probability < 1.0 && freedom > 0.0 && freedom.is_finite()) {
@@ -35,7 +35,7 @@ pub fn t_quantile(probability: f64, freedom: f64) -> Option<f64> {
 
 /// Probability that a t-distributed number is at least as far from zero as `t`, on either side.
 ///
-/// Nothing unless the degrees of freedom are above 0 and `t` is a number; an infinite one has 0.
+/// `None` unless the degrees of freedom are above 0 and `t` is a number; an infinite one has 0.
 #[must_use]
 pub fn t_tails(t: f64, freedom: f64) -> Option<f64> {
     let is_fit = freedom > 0.0 && freedom.is_finite() && !t.is_nan();

@@ -21,8 +21,8 @@ pub struct Shape {
     pub early_data: u64,
     /// Connections by what was negotiated: version, suite, group, signature, ALPN, as text.
     pub negotiated: BTreeMap<String, u64>,
-    /// HTTP/2 connections by how many requests at a time they carried: as many as were asked for,
-    /// or fewer where the server takes fewer.
+    /// HTTP/2 connections by the number of requests at a time that they carried: the number asked
+    /// for, or fewer if the server takes fewer.
     #[serde(default)]
     pub streams: BTreeMap<u32, u64>,
 }

@@ -73,7 +73,7 @@ fn machine(record: &LabRecord) -> Option<Gate> {
     })
 }
 
-/// Logarithms of a trial's rates, less their mean, in every round; nothing where one is missing.
+/// Logarithms of a trial's rates, less their mean, in every round; `None` if one is missing.
 fn speeds(trial: &TrialRecord, rounds: u32) -> Option<Vec<f64>> {
     let rate = |round| {
         let of_round = trial.client.rounds.iter().filter(|each| each.round == round);

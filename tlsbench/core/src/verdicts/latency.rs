@@ -62,7 +62,7 @@ pub struct PhaseFinding {
 }
 
 impl Latency {
-    /// The pass with findings of what was declared, in that order; nothing where there was none.
+    /// The pass with findings of what was declared, in that order; `None` if there was none.
     pub(super) fn of(record: &LabRecord, findings: Vec<PhaseFinding>) -> Option<Self> {
         let trials = record.trials.iter().filter(|trial| trial.pass == Pass::Latency);
         let rate = trials.clone().find_map(|trial| trial.rate)?;

@@ -127,7 +127,7 @@ fn wall(trial: &TrialRecord) -> f64 {
     trial.client.rounds.iter().map(|round| round.wall_ns.0 as f64).sum()
 }
 
-/// Cores that hops had: all where they were not told apart from the generator's.
+/// Cores that hops had: all of them if they shared the generator's.
 fn cores(record: &LabRecord) -> f64 {
     match record.hop_cores.len() {
         // Hops without cores of their own may use all of the machine's.

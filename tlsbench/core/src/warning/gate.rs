@@ -82,8 +82,7 @@ pub fn judge(record: &RunRecord) -> Vec<Gate> {
     of_targets.chain(machine::judge(&record.environments)).collect()
 }
 
-/// Everything that spoils what was measured of a target, which is judged together with others: so
-/// many in all.
+/// All gates that fail for a target. `together` is the number of targets that are judged together.
 #[must_use]
 pub fn judge_target(target: &TargetRecord, scenario: &Scenario, together: usize) -> Vec<Gate> {
     let mut gates = Vec::new();
@@ -163,7 +162,7 @@ fn failures(target: &TargetRecord) -> Option<(Warning, bool)> {
     (failed > 0).then(|| (warning(), !is_few && share.as_f64() > ERRORS_MAX))
 }
 
-/// The detail that most failures of one name had, and how many.
+/// The detail of most failures of one name, and its count.
 fn most_common_reason<'t>(target: &'t TargetRecord, failure: &str) -> Option<(&'t str, u64)> {
     let mut by_reason: BTreeMap<&str, u64> = BTreeMap::new();
     let below = target.rounds.iter().filter_map(|round| round.reasons.get(failure));
@@ -254,7 +253,7 @@ fn nothing(target: &TargetRecord) -> Option<Warning> {
     })
 }
 
-/// Operations that came to an end, of those that should have begun.
+/// Share of scheduled operations that ended.
 fn achieved(target: &TargetRecord) -> Option<Warning> {
     let scheduled = target.sum(|round| round.scheduled);
     let ended = target.sum(|round| round.succeeded.saturating_add(round.failures()));

@@ -29,7 +29,7 @@ pub struct IdleHopReport {
     pub role: Role,
     /// Resident before there was any connection: the mean over readings.
     pub before_bytes: u64,
-    /// Resident while they stood, likewise.
+    /// Resident bytes with the connections open.
     pub after_bytes: u64,
     /// Memory per connection.
     #[serde(flatten)]
@@ -41,7 +41,7 @@ pub struct IdleHopReport {
 pub struct BytesEach {
     /// The mean over readings, in bytes.
     pub bytes_per_connection: f64,
-    /// The same with its interval; nothing where it was read once.
+    /// The same with its interval; `None` if it was read once.
     pub interval: Option<Estimate>,
 }
 

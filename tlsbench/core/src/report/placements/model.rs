@@ -12,7 +12,7 @@ use crate::stats::Estimate;
 pub struct ModelReport {
     /// SHA-256 of the fitted costs that chose the mix, in hexadecimal.
     pub fit_sha256: String,
-    /// True if every prediction holds, so that money may be told from these costs.
+    /// True if every prediction holds, so that money may be given from these costs.
     pub holds: bool,
     /// The same in words, with the reason where none does.
     pub says: String,

@@ -23,7 +23,7 @@ pub struct TrialReport {
     pub workload: Workload,
     /// Kind of measurement: CPU time in a closed loop, or latency in an open one.
     pub pass: Pass,
-    /// Connections per second that were asked for; nothing in the CPU pass.
+    /// Connections per second that were asked for; `None` in the CPU pass.
     pub rate: Option<f64>,
     /// The loop in which it was measured: figures are others at another load.
     #[serde(rename = "loop")]
@@ -71,8 +71,8 @@ pub struct HopReport {
     pub cpu_ns_per_operation: Option<Estimate>,
     /// Utilisation by it of the cores that all hops share: 0 to 1.
     pub busy: Option<f64>,
-    /// The part of its CPU time in its own code, the rest being the kernel's; nothing where no tick
-    /// was counted.
+    /// The part of its CPU time in its own code, the rest being the kernel's; `None` if no tick was
+    /// counted.
     pub user_share: Option<f64>,
     /// The most memory that it had resident in any round.
     pub peak_bytes: u64,
