@@ -34,7 +34,6 @@ mod python;
 mod reasons;
 mod record_hdr;
 mod refusals;
-mod report;
 mod report_forms;
 mod report_page;
 mod requests;

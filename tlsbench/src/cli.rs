@@ -172,6 +172,7 @@ impl From<OutputArg> for OutputFormat {
 
 /// The message without a value that was refused, where that may be a secret: it ends up in logs.
 fn without_value(mut error: clap::Error) -> clap::Error {
+    // clap repeats a refused value in its message, and CI logs are read by many.
     let is_secret = |flag: &ContextValue| match flag {
         ContextValue::String(flag) => SECRET_VALUES.iter().any(|secret| flag.contains(secret)),
         _ => false,

@@ -8,6 +8,8 @@ mod compare;
 mod doctor;
 mod flags;
 mod hop;
+#[cfg(test)]
+mod in_process;
 mod merge;
 mod pki;
 mod report;

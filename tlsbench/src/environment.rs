@@ -10,6 +10,8 @@ use tlsbench_engine::probe::Machine;
 /// The environment of this process. What cannot be read is left out.
 pub(crate) fn of_process() -> Environment {
     let machine = Machine::read(Path::new("/"));
+    // The command line is redacted before it is kept: it may hold a token, and records are
+    // published.
     let arguments: Vec<String> = std::env::args().collect();
     Environment {
         kernel: line("/proc/sys/kernel/osrelease").unwrap_or_default(),

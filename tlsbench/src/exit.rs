@@ -24,6 +24,7 @@ impl Exit {
     /// The same, or the signal that asked this process to stop.
     #[must_use]
     pub fn or_signal(self) -> Self {
+        // Asked at the very end, as a signal may come while the record is written.
         match u8::try_from(signal_seen().load(Ordering::Relaxed)) {
             Ok(0) | Err(_) => self,
             Ok(signal) => Self::Signal(signal),

@@ -40,6 +40,7 @@ impl RecordFile {
 
     pub(crate) fn write(&mut self, json: &str) -> anyhow::Result<()> {
         store::write(&self.path, json)?;
+        // Only a write that succeeded counts: one that failed is tried again with the next round.
         self.written = Instant::now();
         Ok(())
     }
@@ -59,6 +60,8 @@ impl RecordFile {
 pub(crate) fn free_path(started: jiff::Timestamp) -> PathBuf {
     let name = started.strftime("%Y%m%dT%H%M%SZ").to_string();
     let path = |name: &str| Path::new("runs").join(name).with_extension("json");
+    // Two runs that begin within a second are common in scripts, and neither may replace the
+    // other's record.
     let numbered = (2..=RUNS_PER_SECOND_MAX).map(|number| format!("{name}-{number}"));
     let free = std::iter::once(name.clone()).chain(numbered).find(|name| !path(name).exists());
     path(free.as_deref().unwrap_or(&name))

@@ -27,6 +27,7 @@ pub(crate) fn scenario(
     let mut draft = draft(settings, file);
     change(&mut draft);
     draft.finish().map_err(|problems| {
+        // `--sni` is laid over each target of the file, whose lines are not to blame then.
         let is_of_flags = |problem: &Problem| problem.key == "target.sni" && settings.sni.is_some();
         let placed = problems.into_iter().map(|problem| match is_of_flags(&problem) {
             true => problem,
@@ -77,6 +78,7 @@ pub(crate) fn patience(p99: Nanos) -> Timeout {
     let Timeout { connect, handshake, .. } = Timeout::DEFAULT;
     Timeout {
         operation,
+        // A part may not take longer than the whole, which `finish` refuses.
         connect: connect.min(operation),
         handshake: handshake.min(operation),
         first_byte: operation,

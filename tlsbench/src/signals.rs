@@ -16,10 +16,14 @@ use crate::exit::signal_seen;
 pub(crate) fn stop_on_signals(stop: &Arc<Stop>) -> anyhow::Result<()> {
     let (asked, overdue) = (signal_seen(), Arc::new(AtomicBool::new(false)));
     for signal in STOP_SIGNALS.into_iter().filter(|signal| !is_ignored(*signal)) {
+        // The default action is armed only once the run is overdue. Before that, an impatient
+        // second Ctrl-C would lose the record.
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&overdue))?;
         let number = usize::try_from(signal)?;
         signal_hook::flag::register_usize(signal, Arc::clone(asked), number)?;
     }
+    // A thread polls, because a handler may do next to nothing, and shards must not look at signals
+    // a hundred times a second.
     let stop = Arc::clone(stop);
     thread::spawn(move || {
         while asked.load(Ordering::Relaxed) == 0 {

@@ -82,6 +82,8 @@ pub fn read_any(path: &Path) -> Result<AnyRecord, StoreError> {
         kind: Option<String>,
     }
     let text = text(path)?;
+    // Read for its kind alone first: parsing it as the wrong kind would complain about fields that
+    // need not be there.
     let kind = serde_json::from_str::<RecordKind>(&text).ok().and_then(|found| found.kind);
     match kind.as_deref() {
         Some(LabRecord::KIND) => Ok(AnyRecord::Lab(Box::new(parse(path, &text)?))),
@@ -93,10 +95,14 @@ fn text(path: &Path) -> Result<String, StoreError> {
     let failed = |source| StoreError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(failed)?;
+    // One byte more than allowed tells a file of just that size from a larger one, without trusting
+    // the size that a pipe or `/proc` reports.
     file.take(RECORD_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > RECORD_BYTES_MAX {
         return Err(StoreError::TooLarge { path: path.to_owned() });
     }
+    // Byte order marks are looked for in bytes: UTF-16 is no valid UTF-8, and the error of the
+    // conversion would name a position and not the cause.
     match foreign::encoding(&bytes) {
         Some(what) => Err(StoreError::Foreign { path: path.to_owned(), what: what.to_owned() }),
         None => String::from_utf8(bytes).map_err(|error| {
@@ -190,6 +196,8 @@ pub fn is_stream(path: &Path) -> bool {
 /// Returns true if two paths lead to one file; a path that leads nowhere is no other's.
 #[must_use]
 pub fn is_same(one: &Path, other: &Path) -> bool {
+    // By canonical path and not by name, so that `./a.json` and a symbolic link are seen to be
+    // `a.json`.
     match (fs::canonicalize(one), fs::canonicalize(other)) {
         (Ok(one), Ok(other)) => one == other,
         _ => false,

@@ -456,6 +456,7 @@ fn socket_address(text: &str) -> Result<SocketAddr, String> {
     if address.parse::<Ipv6Addr>().is_err() {
         return Err(wanted());
     }
+    // getaddrinfo(3) knows interfaces by name. Nothing is resolved: the address was checked above.
     let found = (host, port).to_socket_addrs().ok().and_then(|mut found| found.next());
     found.ok_or_else(|| format!("this machine has no interface `{zone}`"))
 }

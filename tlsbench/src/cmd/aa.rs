@@ -34,6 +34,7 @@ pub(super) fn answer(settings: &AaSettings) -> anyhow::Result<Answer> {
             let mut read = Vec::with_capacity(records.len());
             for (index, path) in records.iter().enumerate() {
                 let shown = path.display();
+                // A record that counted twice would make chance look smaller than it is.
                 if records.iter().take(index).any(|before| store::is_same(before, path)) {
                     bail!("`{shown}` is named twice, and would count twice; name it once");
                 }
@@ -49,6 +50,8 @@ pub(super) fn answer(settings: &AaSettings) -> anyhow::Result<Answer> {
     };
     let mut comparisons = Vec::new();
     for (name, record) in &records {
+        // A placement is found by its name alone, so that an ordinary record has nothing to
+        // compare.
         let found = within(name, record);
         if found.is_empty() {
             bail!(
@@ -58,6 +61,7 @@ pub(super) fn answer(settings: &AaSettings) -> anyhow::Result<Answer> {
         }
         comparisons.extend(found);
     }
+    // Any fixed seed does for the bootstrap; that of the record makes the answer reproducible.
     let seed = records.first().map_or(1, |(_, record)| record.lab.seed);
     let trust = AaReport::of(comparisons, seed);
     let text = match output {

@@ -35,6 +35,7 @@ pub(super) fn answer(settings: &AdviseSettings) -> anyhow::Result<Answer> {
     let records: Vec<&LabRecord> = records.iter().collect();
     let question =
         AdviceRequest { records: &records, profile: &profile, prices: &prices, scale: &scale };
+    // Everything up to here reads files, and everything in the judgement is a function of them.
     let advice = judge(&question);
     let text = match settings.output {
         OutputFormat::Json => {
@@ -107,6 +108,8 @@ fn differs(one: &LabRecord, other: &LabRecord) -> Option<&'static str> {
         (engines, (version, key, suites, groups, provider))
     };
     let ((engines, tls), (other_engines, other_tls)) = (of(one), of(other));
+    // CPU model, kernel and cores stand for the machine: costs of two machines must not be
+    // averaged.
     let machine = |record: &LabRecord| {
         let environment = &record.environment;
         (environment.cpu_model.clone(), environment.kernel.clone(), environment.cores)
@@ -146,6 +149,7 @@ fn calibration(path: &Path) -> anyhow::Result<Calibration> {
     let text = store::read_small(path)?;
     let calibration: Calibration = serde_json::from_str(&text)
         .with_context(|| format!("`{shown}` is no calibration of `tlsbench calibrate --out`"))?;
+    // Primitives of another schema may have another meaning under the same name.
     if calibration.schema != SCHEMA {
         let seen = calibration.schema;
         bail!(

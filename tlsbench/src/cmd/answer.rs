@@ -41,6 +41,7 @@ impl Answer {
     /// When it cannot be written, or the document could not be.
     pub(super) fn print(self, out: &mut impl Write) -> anyhow::Result<Exit> {
         let has_document = self.document.as_deref().is_some_and(store::is_stdout);
+        // Text and document in one stream could be parsed by nobody.
         let written = match has_document {
             true => io::stderr().write_all(self.text.as_bytes()),
             false => out.write_all(self.text.as_bytes()).and_then(|()| out.flush()),
@@ -49,6 +50,8 @@ impl Answer {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
             _ => {}
         }
+        // After the text: measuring took minutes, and its figures must not be lost with a full
+        // disk.
         self.failed.map_or(Ok(self.exit), Err)
     }
 }

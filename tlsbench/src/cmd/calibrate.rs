@@ -18,6 +18,7 @@ use crate::{build, environment, store};
 /// Calibrates, and writes the document where one is asked for.
 pub(super) fn answer(output: OutputFormat, document: Option<&Path>) -> anyhow::Result<Answer> {
     if let Some(path) = document {
+        // Before ten seconds of measuring, not after.
         store::prepare(path)?;
     }
     let calibration = calibrate()?;
@@ -48,6 +49,8 @@ fn calibrate() -> anyhow::Result<Calibration> {
                 .with_context(|| format!("no time passed while `{}` was measured", of.name))
         })
         .collect::<anyhow::Result<_>>()?;
+    // AES and carry-less multiplication decide the speed of AES-GCM more than the model's name
+    // does.
     let features = Machine::read(Path::new("/")).cpu.map(|cpu| cpu.features).unwrap_or_default();
     Ok(Calibration {
         schema: SCHEMA,

@@ -27,8 +27,10 @@ pub(super) fn answer(settings: &CompareSettings) -> anyhow::Result<Answer> {
     }
     let these = observed(&settings.records)?;
     let against = observed(&settings.against)?;
+    // Pairs are asked for and never guessed: records in one order need not have been made in turns.
     let pairing = if settings.paired { Pairing::InOrder } else { Pairing::None };
     let changes = changes(&these, &against, &settings.axes, pairing).context("cannot compare")?;
+    // A condition without a metric would hold in silence, which a pipeline would take for a pass.
     let mut judged = Vec::with_capacity(settings.conditions.len());
     for condition in &settings.conditions {
         let outcomes = condition.outcomes(&changes);
@@ -112,6 +114,7 @@ fn text(changes: &RecordChanges, judged: &[JudgedCondition<'_>], is_debug: bool)
 
 /// Four significant digits.
 fn figure(value: f64) -> String {
+    // Four significant digits: intervals are seldom narrower than a thousandth of the value.
     let digits = 3 - value.abs().max(1e-3).log10().floor() as i32;
     format!("{value:.*}", usize::try_from(digits).unwrap_or_default())
 }
@@ -149,3 +152,6 @@ fn json(changes: &RecordChanges, judged: &[JudgedCondition<'_>]) -> anyhow::Resu
     }
     Ok(format!("{document:#}\n"))
 }
+
+#[cfg(test)]
+mod tests;

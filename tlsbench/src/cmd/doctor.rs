@@ -38,12 +38,14 @@ fn look_in_steps(done: impl Fn(u32)) -> anyhow::Result<Vec<CheckLine>> {
     let root = Path::new("/");
     let machine = Machine::read(root);
     let cores = machine.cores.clone().unwrap_or_default();
+    // Read before and after the look, because only the difference tells of throttling now.
     let quota = probe::quota(root);
 
     let ticks_before = probe::cpu_ticks(root);
     let (wall, own) = (Clock::Monotonic.now(), Clock::ProcessCpu.now());
     let monotonic = Clock::Monotonic.quality();
     let cpu_clock = Clock::ProcessCpu.quality();
+    // Load is read over the same span as wake-ups, so that lateness can be told from load.
     let lateness = clock::lateness(WAKEUPS, PAUSE).context("cannot measure wake-ups")?;
     let wall = Clock::Monotonic.now() - wall;
     let own = Clock::ProcessCpu.now() - own;
@@ -54,6 +56,7 @@ fn look_in_steps(done: impl Fn(u32)) -> anyhow::Result<Vec<CheckLine>> {
     let drift = probe::drift();
     let frequency = probe::frequency(root, &cores);
     done(2);
+    // After the clocks, which its load would disturb.
     let ceiling = ceiling::requests_per_second();
     done(3);
     let proxies = probe::proxies(&std::env::var_os("PATH").unwrap_or_default());

@@ -31,6 +31,7 @@ pub(super) fn run(exec: &[OsString], out: &mut impl Write) -> anyhow::Result<Exi
         serve(out)?;
         return Ok(Exit::Fine);
     };
+    // A proxy has two sockets for each connection, and the soft limit of a shell is 1,024.
     raise_descriptor_limit();
     let ended = supervise(Command::new(program).args(arguments))
         .with_context(|| format!("cannot run `{}`", program.display()))?;
@@ -59,6 +60,7 @@ fn serve(out: &mut impl Write) -> anyhow::Result<()> {
         }
     };
     raise_descriptor_limit();
+    // Listening begins before `ready` is said: whoever reads it connects at once.
     let running = HopServer::start(&hop)?;
     say(out, &format!("ready {}", running.address()))?;
     for event in events {
@@ -87,6 +89,7 @@ fn read_lines(events: &Sender<HopEvent>) {
     let mut input = io::stdin().lock();
     loop {
         let mut line = String::new();
+        // The limit is per line. Without it a writer that never ends a line would fill the memory.
         let event = match (&mut input).take(LINE_MAX).read_line(&mut line) {
             Ok(0) => HopEvent::End,
             Ok(_) if line.ends_with('\n') || (line.len() as u64) < LINE_MAX => {

@@ -15,6 +15,7 @@ pub(super) fn answer(paths: &[PathBuf], to: &Path) -> anyhow::Result<Answer> {
     let mut records = Vec::with_capacity(paths.len());
     for (index, path) in paths.iter().enumerate() {
         let shown = path.display();
+        // The sum would replace one of its own parts, and a second merge would count it twice.
         if store::is_same(path, to) {
             bail!("`{shown}` is a record of this sum; write to another file");
         }

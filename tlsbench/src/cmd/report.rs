@@ -23,6 +23,7 @@ pub(super) fn answer(settings: &settings::ReportSettings) -> anyhow::Result<Answ
     let places = places(settings)?;
     let report = read::report(PROGRAM, &settings.records)?;
     let mut said = String::new();
+    // All places were checked before, so that no format is written while another is refused.
     for (format, place) in places {
         let text = document(&report, format)?;
         match place {
@@ -43,9 +44,11 @@ pub(in crate::cmd) fn page(record: &LabRecord, of: &Path) -> anyhow::Result<Opti
         return Ok(None);
     }
     let mut path = of.with_extension(ReportFormat::Html.extension());
+    // A record may be called `run.html`, and must not be replaced by its own page.
     if path == of {
         path.as_mut_os_string().push(".html");
     }
+    // The page is made from the record alone, exactly as `tlsbench report` would make it later.
     let mut report = Report::new(PROGRAM);
     report.add_lab(of.display().to_string(), record);
     store::write(&path, &document(&report, ReportFormat::Html)?)?;
@@ -153,3 +156,6 @@ that would have been seen. Nothing is said where a gate is shut or where neighbo
 closed, so CPU time per operation is that of hops under full load; it is higher under little. Figures of builtin \
 hops do not carry over to other proxies.";
 const PROGRAM: &str = concat!("tlsbench ", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests;

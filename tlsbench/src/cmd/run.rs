@@ -50,6 +50,7 @@ pub(super) fn answer(settings: &RunSettings) -> anyhow::Result<Answer> {
     let inputs = Inputs::gather(&scenario).context("cannot begin")?;
     let started = jiff::Timestamp::now();
     let path = settings.record.clone().unwrap_or_else(|| free_path(started));
+    // A record that cannot be written is found out before anything is measured.
     store::prepare(&path)?;
     let stop = Arc::new(Stop::new());
     stop_on_signals(&stop).context("cannot listen for signals")?;
@@ -77,12 +78,16 @@ fn measure(
 ) -> anyhow::Result<KeptRecord<RunRecord>> {
     let names = scenario.targets.iter().map(|target| target.name.clone()).collect();
     let mut shown = RunProgress::new(names, scenario.timing.rounds.get());
+    // Thousands of connections need as many descriptors, and the soft limit is often 1,024.
     run::raise_open_files();
+    // Begun after the inputs are gathered: resolving names and probing addresses is no part of the
+    // run.
     let watch = HostWatch::begin(inputs);
     let ran = run::run(scenario, inputs, stop, |progress| {
         shown.notice(&progress);
         match progress {
             Progress::Slice(slice) => {
+                // A full disk may have room again at the end; nothing is lost by going on.
                 if let Err(error) = writer.take(&slice) {
                     shown.say(&format!("warning: {error:#}; it is tried again at the end"));
                 }

@@ -60,6 +60,8 @@ fn endpoints(
              named; leave out one or the other"
         );
     }
+    // Whether a target is in the lab is known only once the scenario is checked; until then the
+    // careful rate holds.
     let start = settings.start.unwrap_or(START_ELSEWHERE);
     let scenario = open_scenario(&settings.run, start, settings.trial, settings.p99)?;
     let is_lab = scenario.targets.iter().all(Target::is_lab);
@@ -73,11 +75,13 @@ fn endpoints(
     let bounds = bounds(settings, start)?;
     let limits = limits(settings, bounds, scenario.timeout.run);
     limits.tell();
+    // Taken once, before the first target: `--max-time` is for all of them together.
     let until = limits.until();
     engine::raise_open_files();
     let mut all = Vec::new();
     for target in &scenario.targets {
         let only = Scenario { targets: vec![target.clone()], ..scenario.clone() };
+        // Names are resolved once for each target, and all of its trials go to the same addresses.
         let inputs = Inputs::gather(&only).context("cannot begin")?;
         inputs.notes(&only).iter().for_each(|note| eprintln!("note: {note}"));
         let until = until.unwrap_or_else(|| limits.of_one());
@@ -110,6 +114,8 @@ fn placements(
     };
     let mut all = Vec::new();
     for placement in known.iter().filter(|one| is_chosen(one)) {
+        // Hops stay up over all trials of a placement, as a server does whose highest rate is
+        // wanted.
         let mut topology = trials.start(placement)?;
         let until = until.unwrap_or_else(|| limits.of_one());
         all.push(one(settings, (bounds, until), &placement.name, stop, |plan| {
@@ -163,6 +169,7 @@ fn one(
         let length = if long { settings.confirm } else { settings.trial };
         let plan = RateTrial { rate, warm_up: warm_up(length), length, left: left(until), goal };
         let made = trial(plan).with_context(|| format!("cannot try `{name}`"))?;
+        // A trial that was interrupted would count as a miss.
         if stop.is_asked() {
             bail!("it was asked to stop, and nothing is found yet of `{name}`");
         }

@@ -42,6 +42,7 @@ type LabCertificates = (String, PemIdentity, PemIdentity, ClientFiles);
 /// Those of a directory that `tlsbench pki` made; the bundle may be another file that trusts them,
 /// such as what trustd made of its root.
 fn existing(asked: &LabRequest, pki: &Path) -> anyhow::Result<LabCertificates> {
+    // `tlsbench pki` makes a pair of files for every kind of key, and the lab uses one kind.
     let kind = asked.lab.key;
     let read = |name: &str| {
         let path = pki.join(name);
@@ -70,9 +71,11 @@ fn existing(asked: &LabRequest, pki: &Path) -> anyhow::Result<LabCertificates> {
 fn made(folder: &Path, kind: KeyKind) -> anyhow::Result<LabCertificates> {
     let now = SystemTime::now();
     let span = |by: Duration| (now.checked_sub(by), now.checked_add(by));
+    // A clock that is set back a little during the run must not make the certificates invalid.
     let (Some(from), Some(to)) = span(A_WEEK) else { anyhow::bail!("this machine's clock is off") };
     let names: Vec<String> = Role::ALL.iter().map(|role| role.host()).collect();
     let mut lab = tls::Lab::make(&names, &[kind], from, to)?;
+    // Certificates are moved out and not cloned, because a private key should exist once.
     let mut identity = |purpose| {
         let identity = lab.identities.remove(&(purpose, kind));
         identity.context("a certificate was not made")
@@ -88,6 +91,7 @@ fn made(folder: &Path, kind: KeyKind) -> anyhow::Result<LabCertificates> {
         (&files.certificate, &client.chain),
         (&files.key, &client.key.0),
     ];
+    // Only the owner may look into the folder: private keys lie there in plain text.
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -25,11 +25,14 @@ impl EngineSet {
     /// Finds what the lab asks for.
     pub(super) fn find(lab: &Lab) -> anyhow::Result<Self> {
         let path = path();
+        // Every program is looked for before any hop is started, so that a missing one is an error
+        // of the first second and not of the third placement.
         let mut notes = Vec::new();
         let mut by_role = BTreeMap::new();
         for (role, name) in &lab.engines {
             by_role.insert(*role, engine(*name, &path)?);
         }
+        // nginx without its stream module starts all the same where no placement relays with it.
         if proxies(&path).iter().any(|proxy| proxy.stream == Some(NginxStream::Missing)) {
             check_relays(lab)?;
         }
@@ -43,8 +46,10 @@ impl EngineSet {
                 "HAProxy cannot answer with more than 15,000 bytes, so nginx has to stand in as the \
                  backend of bulk workloads and of a mix that is held out",
             )?;
+            // Only the backend changes: hops that pass a response on have no limit of its length.
             with_long_responses.insert(Role::Backend, nginx);
         }
+        // Versions go into the record, because a figure of one nginx says little of another.
         for proxy in proxies(&path) {
             let version = proxy.version.unwrap_or_else(|| "of an unknown version".to_owned());
             let mut engines = by_role.values().chain(with_long_responses.values());
@@ -122,6 +127,7 @@ fn build(path: &OsString) -> anyhow::Result<NginxBuild> {
     let known = proxies(path).into_iter().find(|proxy| proxy.name == "nginx");
     let nginx = known.context("nginx is there no more")?;
     let version = nginx.version.context("nginx does not tell its version")?;
+    // Distributions append words to the last number (`1.22.1-9+deb12u2`); it decides nothing.
     let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
     let mut next = || numbers.next().unwrap_or_default();
     let version = (next(), next(), next());

@@ -47,6 +47,8 @@ pub(crate) enum Milestone<'a> {
 impl LabPasses<'_> {
     /// Runs all passes; what ended them before their time.
     pub(super) fn run(&self, writer: &mut LabRecordWriter) -> anyhow::Result<Option<CutShort>> {
+        // Readings of other processes span all passes: a backup that starts in the middle shows as
+        // well.
         let others = Others::begin().context("cannot see what others do")?;
         self.tell(Milestone::Begins { lab: self.lab });
         let done = Cell::new(0);
@@ -54,6 +56,8 @@ impl LabPasses<'_> {
         if cut_short.is_none() {
             let (lab, pilot, after) = (self.lab, writer.pilot(), writer.passed());
             self.tell(Milestone::Piloted { lab, pilot, after });
+            // CPU time comes before latency, whose rate follows from what the slowest placement
+            // could do.
             cut_short = self.cpu(writer, &done)?;
         }
         if cut_short.is_none()
@@ -79,6 +83,8 @@ impl LabPasses<'_> {
     /// A short look at each placement: what it can do, and whether the generator can ask for that.
     fn pilot(&self, writer: &mut LabRecordWriter) -> anyhow::Result<Option<CutShort>> {
         let Lab { placements, response_bytes, .. } = self.lab;
+        // A long list of placements has no full pilot: its rounds begin sooner than a pilot would
+        // end.
         for placement in placements.iter().take(self.lab.piloted()) {
             let mut topology = self.testbed.start(placement, *response_bytes)?;
             let scenario = self.lab.pilot_scenario(placement, &self.testbed.files);
@@ -114,11 +120,15 @@ impl LabPasses<'_> {
     ) -> anyhow::Result<Option<CutShort>> {
         let mut lab = Cow::Borrowed(self.lab);
         for round in 0..self.lab.rounds {
+            // The mix must be fixed, and on disk, before it is measured: a prediction that is
+            // written down afterwards proves nothing (preregistration).
             if self.lab.hold_out && round == self.lab.mixed_from() {
                 lab = Cow::Owned(self.lab.mixed(writer.hold_out(round)?));
             }
             for (index, bytes, workloads) in lab.topologies(round) {
                 let Some(placement) = lab.placements.get(index) else { continue };
+                // Hop processes are started afresh in each round. Kept up, identical nginx
+                // instances differ significantly in a quarter of all A/A comparisons.
                 let mut topology = self.testbed.start(placement, bytes)?;
                 for workload in workloads {
                     let scenario = lab.scenario(placement, workload, &self.testbed.files);
@@ -143,6 +153,8 @@ impl LabPasses<'_> {
                     }
                 }
             }
+            // A round is the unit of analysis, so that a killed run loses at most the one under
+            // way.
             writer.write()?;
         }
         Ok(None)
@@ -155,6 +167,8 @@ impl LabPasses<'_> {
         done: &Cell<u32>,
     ) -> anyhow::Result<Option<CutShort>> {
         let ceiling = writer.ceiling();
+        // One rate for all placements: latencies at different rates cannot be compared. It is a
+        // share of the slowest ceiling, because queueing hides everything near saturation.
         let rate = ceiling.as_ref().and_then(|(_, rate)| Rate::per_second(rate * pass.share));
         let Some((rate, (slowest, _))) = rate.zip(ceiling) else {
             writer.note_now("no latency pass: not one connection of it came to its end before");
@@ -200,6 +214,7 @@ impl LabPasses<'_> {
     /// theirs alone.
     fn idle(&self, writer: &mut LabRecordWriter) -> anyhow::Result<Option<CutShort>> {
         let Lab { placements, response_bytes, idle_connections, .. } = self.lab;
+        // Idle connections are many at a time, and the default soft limit is 1,024.
         raise_descriptor_limit();
         for round in 0..self.lab.idle_rounds() {
             for (index, _) in self.lab.order(round) {
@@ -209,6 +224,7 @@ impl LabPasses<'_> {
                     self.lab.scenario(placement, Workload::KeepAlive, &self.testbed.files);
                 let (count, stop) = (*idle_connections, self.stop);
                 let idle = self.testbed.hold(scenario, count, &mut topology, stop)?;
+                // Connections that were let go early have no time of rest to speak of.
                 if stop.is_asked() {
                     return Ok(Some(CutShort::Stopped));
                 }
@@ -239,6 +255,7 @@ fn pilot(placement: &str, trial: &Trial) -> PilotRecord {
         Some(slice) => (slice.tally.succeeded, slice.lap.wall, slice.lap.busiest_thread),
         None => Default::default(),
     };
+    // A placement that answers nothing has no rate, and must not make it infinite.
     let of = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
     let hops = trial.hops.iter();
     PilotRecord {

@@ -64,6 +64,7 @@ impl<'a> RateTrials<'a> {
         if !problems.is_empty() {
             return Err(refused("this", &problems));
         }
+        // Checked before the testbed is made, which writes files.
         let engines = EngineSet::find(&asked.lab)?;
         let testbed = Testbed::prepare(&asked, folder, engines)?.until(settings.flags.timeout.run);
         Ok(Self { lab: asked.lab, testbed, stop })
@@ -86,6 +87,7 @@ impl<'a> RateTrials<'a> {
         let mut scenario = self.lab.latency_scenario(placement, rate, &pass, &self.testbed.files);
         if let Ok(scenario) = &mut scenario {
             scenario.timeout = Timeout { run: Some(left), ..patience(goal.p99) };
+            // Without it, each operation that hangs would hold the trial for the whole timeout.
             scenario.futility = goal.futility(&scenario.load, length);
         }
         let wait_max = match scenario.as_ref().map(|scenario| &scenario.load) {

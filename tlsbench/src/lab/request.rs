@@ -11,6 +11,7 @@ use crate::store;
 /// Returns the lab that the settings ask for, flags over the file. A problem names the line of the
 /// file that is to blame.
 pub(crate) fn asked(settings: &RunSettings) -> anyhow::Result<LabRequest> {
+    // Before the file is read: flags that have no meaning here would be dropped without a word.
     refuse(settings)?;
     let flags = draft(settings);
     let Some(path) = &settings.scenario else {
@@ -18,6 +19,7 @@ pub(crate) fn asked(settings: &RunSettings) -> anyhow::Result<LabRequest> {
     };
     let name = format!("scenario `{}`", path.display());
     let text = store::read_small(path)?;
+    // Parsing and checking are two steps, so that flags can still mend what the file lacks.
     let file = LabDraft::from_toml(&text).with_context(|| format!("cannot use {name}"))?;
     flags.clone().or(file).finish().map_err(|problems| {
         let placed = problems.into_iter().map(|problem| problem.in_file(&text, &flags));
@@ -61,6 +63,8 @@ fn draft(settings: &RunSettings) -> LabDraft {
 
 /// Flags that say what clients do have no place here: workloads do.
 fn refuse(settings: &RunSettings) -> anyhow::Result<()> {
+    // What is allowed is taken out, and whatever is left is refused. A list of refused flags would
+    // miss each new one.
     let mut rest = settings.flags.clone();
     (rest.timing.rounds, rest.timing.round, rest.timing.warm_up) = (None, None, None);
     rest.timeout.run = None;

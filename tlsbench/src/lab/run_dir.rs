@@ -37,6 +37,8 @@ impl RunDir {
             Some(scratch) => scratch.path().join("run"),
             None => beside(&record)?,
         };
+        // The list is taken before anything is made: `exists` would be true for all of them
+        // afterwards.
         let is_new = |folder: &&Path| !folder.exists();
         let made = folder.ancestors().take_while(is_new).map(Path::to_owned).collect();
         store::prepare(&record)?;
@@ -53,6 +55,8 @@ impl RunDir {
     /// such as the configuration of a proxy that did not start.
     pub(super) fn clear(&self, error: &anyhow::Error) {
         let is_named = || format!("{error:#}").contains(&*self.folder.to_string_lossy());
+        // Nothing was made here, so nothing may be removed: the folder was somebody's before the
+        // run.
         let Some((innermost, above)) = self.made.split_first() else { return };
         if self.is_kept.get() || is_named() {
             if is_named()
@@ -66,6 +70,7 @@ impl RunDir {
         // this.
         let _ = fs::remove_dir_all(innermost);
         for folder in above {
+            // Parents go only when empty. Another run may have put its own folder there meanwhile.
             let _ = fs::remove_dir(folder);
         }
     }

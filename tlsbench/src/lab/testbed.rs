@@ -50,6 +50,8 @@ impl Testbed {
         let folder = std::path::absolute(folder).context("this directory has no path")?;
         let (wiring, files) = certificates::wiring(asked, &folder)?;
         let cores = affinity::allowed().context("cannot see which cores there are")?;
+        // The generator has a core of its own. Without it the scheduler moves both about, and rates
+        // become bimodal.
         let (generator_cores, hop_cores) = match cores.split_first() {
             Some((first, rest)) if !rest.is_empty() => (vec![*first], rest.to_vec()),
             _ => (Vec::new(), Vec::new()),
@@ -84,6 +86,8 @@ impl Testbed {
     /// Puts up a placement whose backend answers with so many bytes.
     pub(super) fn start(&self, placement: &Placement, bytes: u64) -> anyhow::Result<Topology> {
         let name = &placement.name;
+        // Another length of responses means another backend configuration, and both are kept for
+        // the record.
         let folder = match bytes == self.wiring.response_bytes {
             true => name.clone(),
             false => format!("{name}@{bytes}"),
@@ -126,6 +130,7 @@ impl Testbed {
         stop: &Stop,
     ) -> anyhow::Result<Trial> {
         let (mut scenario, inputs) = aimed(scenario, topology)?;
+        // The trial's own limit may be shorter than what is left of the whole.
         scenario.timeout.run = scenario.timeout.run.into_iter().chain(self.left()).min();
         let measured = self.on_its_core(|| measure(topology, &scenario, &inputs, stop))?;
         let target = scenario.targets.first().map_or("", |target| &target.name);
@@ -141,6 +146,7 @@ impl Testbed {
         stop: &Stop,
     ) -> anyhow::Result<Idle> {
         let (scenario, inputs) = aimed(scenario, topology)?;
+        // CPU time at rest is read while the connections stand and nothing is asked of them.
         let left_alone = Duration::from_nanos(Lab::REST.0);
         let asked = Hold { connections: count, left_alone };
         let held = self.on_its_core(|| hold(topology, &scenario, &inputs, asked, stop))?;
@@ -168,6 +174,7 @@ fn aimed(
         anyhow::anyhow!(problems.join("\n"))
     })?;
     for target in &mut scenario.targets {
+        // Ports are chosen by the kernel and differ from round to round.
         target.connect_to = topology.address().into_iter().collect();
     }
     let inputs = Inputs::gather(&scenario)?;

@@ -52,6 +52,7 @@ impl LabRecordWriter {
         run_dir: &RunDir,
         testbed: &Testbed,
     ) -> Self {
+        // Records are read on other machines, where a `usize` may be smaller.
         let numbers = |cores: &[usize]| {
             cores.iter().filter_map(|core| u32::try_from(*core).ok()).collect::<Vec<u32>>()
         };
@@ -106,6 +107,8 @@ impl LabRecordWriter {
         idle: &Idle,
         hops: &[RunningHop],
     ) {
+        // No connection was held where all were refused; the difference is then what the hop itself
+        // grew by.
         let count = f64::from(idle.connections.max(1));
         let of_hop = |(hop, IdleUse { before, after, rest }): (&RunningHop, &IdleUse)| IdleHop {
             role: hop.role,
@@ -136,6 +139,7 @@ impl LabRecordWriter {
     /// Takes a slice.
     pub(super) fn take(&mut self, taken: &MeasuredSlice<'_>) -> anyhow::Result<()> {
         let Some(slice) = &taken.trial.slice else { return Ok(()) };
+        // Missed starts enter the corrected quantiles as longer than this. Closed loops miss none.
         let wait_max = match taken.scenario.as_ref().map(|scenario| &scenario.load) {
             Some(Load::Open { wait_max, .. }) => *wait_max,
             Some(Load::Closed { .. }) | None => Nanos::default(),
@@ -161,6 +165,8 @@ impl LabRecordWriter {
         let is_it = |trial: &TrialRecord| {
             (&trial.placement, trial.workload, trial.pass) == (&placement.name, workload, pass)
         };
+        // A search by name is enough: a run has a few hundred trials at most, and a slice takes
+        // longer than that.
         let index = match trials.iter().position(is_it) {
             Some(index) => index,
             None => {
@@ -207,6 +213,8 @@ impl LabRecordWriter {
     pub(super) fn note_others(&mut self, others: &[Other]) {
         let Some(top) = others.first() else { return };
         let passed = self.passed().as_secs_f64();
+        // The share is of all CPUs, as a process on one of them slows those on the others too
+        // (shared caches, turbo).
         let had = passed * f64::from(self.record.environment.cores.max(1));
         let used: f64 = others.iter().map(|other| other.cpu.as_secs_f64()).sum();
         let share = if had > 0.0 { used / had } else { 0.0 };
@@ -234,6 +242,8 @@ impl LabRecordWriter {
             (trial.pass, of_placement, trial.workload)
         };
         let mut trials = std::mem::take(&mut self.record.trials);
+        // Slices come in shuffled order; reports show placements in the order in which they were
+        // asked for.
         trials.sort_by_key(place);
         self.record.trials = trials;
         self.record.complete = interrupted.is_none();

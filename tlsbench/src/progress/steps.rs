@@ -38,6 +38,7 @@ impl StepProgress {
     }
 
     /// Ends it and takes it off the screen.
+    // The bar is wiped, so that the terminal ends with the answer alone.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }

@@ -33,6 +33,8 @@ impl OutputTarget {
             return Ok(Self::Stdout);
         }
         let mut path = path.to_owned();
+        // Links are followed by hand: `canonicalize` fails where the last one leads to a name that
+        // is still free.
         for _ in 0..LINKS_MAX {
             let there = match fs::symlink_metadata(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -47,6 +49,7 @@ impl OutputTarget {
             if kind.is_dir() {
                 return Err(io::ErrorKind::IsADirectory.into());
             }
+            // Writing to one would destroy a file system, and nobody means that by `--record`.
             if kind.is_block_device() {
                 return Err(io::Error::other(
                     "it is a block device, and a document would destroy it",
@@ -71,6 +74,8 @@ impl OutputTarget {
     /// When it cannot.
     pub(super) fn prepare(&self) -> io::Result<()> {
         match self {
+            // A temporary file is made and dropped: only making one shows that the directory can be
+            // written to.
             Self::File { path, there } => match temporary(path) {
                 Err(error) if there.is_some() && is_refused(&error) => {
                     OpenOptions::new().write(true).open(path).map(drop)
@@ -88,6 +93,7 @@ impl OutputTarget {
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::File { path, there: None } => {
+                // In the same directory, because a rename works within one file system only.
                 let mut file = temporary(path)?;
                 file.write_all(bytes)?;
                 file.persist(path).map(drop).map_err(|failed| failed.error)
@@ -120,6 +126,7 @@ pub(super) fn is_stdout(path: &Path) -> bool {
 fn replace(path: &Path, there: &Metadata, bytes: &[u8]) -> io::Result<()> {
     let mut file = temporary(path)?;
     file.write_all(bytes)?;
+    // Owner before mode: changing the owner clears the set-user-ID bits (chown(2)).
     keep_owner(file.as_file(), there)?;
     file.as_file().set_permissions(Permissions::from_mode(there.mode() & MODE_BITS))?;
     file.persist(path).map(drop).map_err(|failed| failed.error)

@@ -34,6 +34,8 @@ fn physical_cores(machine: &Machine) -> CheckLine {
         return CheckLine::unknown(NAME, at_least(CORES_MIN));
     };
     let threads = machine.cores.as_ref().map_or(0, Vec::len);
+    // Two threads of one core share its execution units: a generator on one slows a hop on the
+    // other by a third or more.
     let value = if threads > count { format!("{count} (SMT)") } else { count.to_string() };
     let warning = advice(
         "the allowed CPUs are threads of one core (SMT), so each slows the other down",
@@ -55,6 +57,7 @@ fn features(machine: &Machine) -> CheckLine {
         None => value.join(", "),
     };
     let has = |feature| cpu.features.contains(&feature);
+    // AES rounds alone do not make AES-GCM fast: GHASH needs carry-less multiplication.
     let fit = has(Feature::Aes) && (has(Feature::Pclmulqdq) || has(Feature::Pmull));
     let warning = advice(
         "an old CPU or a hypervisor that masks it",
@@ -65,6 +68,7 @@ fn features(machine: &Machine) -> CheckLine {
 
 fn boost(machine: &Machine) -> CheckLine {
     const NAME: &str = "turbo";
+    // Guests cannot see it. Unknown is not held against them.
     let Some(on) = machine.boost else { return CheckLine::unknown(NAME, "off") };
     let warning = advice(
         "the CPU runs faster while it is cool and few cores are busy, which is no lasting speed",
@@ -98,6 +102,8 @@ fn governor(machine: &Machine) -> CheckLine {
         "the CPU is set to save power, so its speed follows the load",
         "`cpupower frequency-set -g performance`",
     );
+    // One core with another governor is enough to make rounds differ, as threads may be placed
+    // there.
     let fit = value.iter().all(|governor| *governor == GOVERNOR);
     line(NAME, value.join(", "), GOVERNOR.to_owned(), fit, warning)
 }
@@ -125,6 +131,8 @@ pub(super) fn load(load: Option<Load>) -> Vec<CheckLine> {
 /// Judges what the hypervisor took since boot: a host that is crowded now and then.
 pub(super) fn steal_since_boot(ticks: Option<&CpuTicks>) -> CheckLine {
     const NAME: &str = "steal since boot";
+    // Steal over some seconds says little of a shared host; the mean since boot tells of its bad
+    // hours.
     let share = ticks.and_then(|ticks| Share::of(ticks.steal, ticks.total));
     let Some(share) = share else { return CheckLine::unknown(NAME, at_most(STEAL_MAX)) };
     let warning = advice(
@@ -148,11 +156,14 @@ pub(super) fn quota(before: Option<Quota>, after: Option<Quota>, cores: usize) -
     let [name, throttling] = NAMES;
     let [below, none] = LIMITS.map(str::to_owned);
     let value = after.cpus.map_or("none".to_owned(), |cpus| format!("{cpus:.2} CPUs"));
+    // A quota below the number of CPUs stops all threads for the rest of each period (100 ms),
+    // which looks like latency.
     let fit = after.cpus.is_none_or(|cpus| cpus >= cores as f64);
     let raise = advice(
         "a limit of the container or service (`cpu.max`, `cpu.cfs_quota_us`)",
         "remove the CPU limit, or allow as many CPUs by `cpuset` as the limit is worth",
     );
+    // A group that was moved or made anew begins at zero.
     let times = after.throttled.saturating_sub(before.throttled);
     let told = format!("{times} times ({} since the group was made)", after.throttled);
     vec![
@@ -262,6 +273,7 @@ pub(super) fn limits(machine: &Machine) -> Vec<CheckLine> {
         let value = files.soft.map_or("unlimited".to_owned(), |soft| soft.to_string());
         let cure = format!("`ulimit -n {OPEN_FILES_MIN}` (LimitNOFILE= for a service)");
         let warning = advice("the default soft limit of the shell or service", &cure);
+        // The soft limit counts, although runs raise it: other tools on this machine do not.
         let fit = files.soft.is_none_or(|soft| soft >= OPEN_FILES_MIN);
         line("open files", value, at_least(OPEN_FILES_MIN), fit, warning)
     });
@@ -278,6 +290,7 @@ pub(super) fn limits(machine: &Machine) -> Vec<CheckLine> {
             "it was switched off, so a port rests for 60 s after each connection",
             "`sysctl net.ipv4.tcp_tw_reuse=2`",
         );
+        // Mode 2 reuses ports on loopback, which is all that a lab needs.
         line("TIME_WAIT reuse", mode.to_string(), TIME_WAIT_REUSE.to_owned(), mode != 0, warning)
     });
     vec![

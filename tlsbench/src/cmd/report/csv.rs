@@ -19,6 +19,8 @@ pub(super) fn write(report: &Report) -> anyhow::Result<String> {
         within: Default::default(),
         pass: "",
     };
+    // Always with a header, and with the same columns whatever is in the report: programs join such
+    // files.
     lines.to.write_record(HEADER)?;
     for lab in &report.labs {
         add_lab(&mut lines, lab)?;
@@ -197,6 +199,7 @@ fn add_counts(lines: &mut CsvLines, target: &TargetReport) -> csv::Result<()> {
     for (status, count) in &target.statuses {
         lines.count("", &format!("statuses.{status}"), *count)?;
     }
+    // Counts of a single address would only repeat those of the target.
     for (address, ended) in target.by_address() {
         lines.count("", &format!("addresses.{address}.succeeded"), ended.succeeded)?;
         lines.count("", &format!("addresses.{address}.failed"), ended.failed)?;

@@ -36,6 +36,8 @@ fn all(records: &[PathBuf]) -> anyhow::Result<Vec<RecordReport>> {
     let next = AtomicUsize::new(0);
     let read = || {
         let mut own = Vec::new();
+        // Records take turns by a counter and not by shares, since one may be a hundred times as
+        // long as another.
         while let Some((index, path)) = taken(&next, records) {
             let one = one(path);
             let is_bad = one.is_err();
@@ -56,6 +58,7 @@ fn all(records: &[PathBuf]) -> anyhow::Result<Vec<RecordReport>> {
         let Ok(part) = part else { bail!("a thread that read records ended in a panic") };
         all.extend(part);
     }
+    // Threads end in any order; columns of a report follow the command line.
     all.sort_by_key(|(index, _)| *index);
     Ok(all.into_iter().map(|(_, one)| one).collect::<Result<_, _>>()?)
 }

@@ -25,6 +25,8 @@ pub(super) struct HostWatch {
 impl HostWatch {
     pub(super) fn begin(inputs: &Inputs) -> Self {
         let root = Path::new("/");
+        // The server of a local target works for this run, and its CPU time must not count as
+        // somebody else's.
         let is_here = inputs.addresses.iter().flatten().any(|address| is_local(address.ip()));
         Self {
             began: Clock::Monotonic.now(),
@@ -41,6 +43,7 @@ impl HostWatch {
         let wall = Clock::Monotonic.now() - self.began;
         let own = Clock::ProcessCpu.now() - self.used;
         let cpus = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        // CPU time that the machine had is its wall time on every CPU.
         let had_ns = Nanos(wall.0.saturating_mul(u64::try_from(cpus).unwrap_or(1)));
         let now = probe::cpu_ticks(root);
         let load = self.ticks.as_ref().zip(now.as_ref());

@@ -29,6 +29,7 @@ pub(super) fn answer(settings: &RunSettings) -> anyhow::Result<Answer> {
     let KeptRecord { record, path, mut failed } =
         lab::measured(&asked, settings, &milestones(settings.output))?;
     let judged = verdicts(&record);
+    // A page that cannot be written takes the table with it as little as a record does.
     let page = report::page(&record, &path).unwrap_or_else(|error| {
         failed.get_or_insert(error);
         None

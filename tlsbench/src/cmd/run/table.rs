@@ -39,12 +39,14 @@ pub(super) fn text(
         }
     }
     text.push_str(&statuses(&targets));
+    // The record holds them as notes as well, for whoever reads it later.
     for remark in remarks(record) {
         let remark = flags::named(&remark, has_file);
         text.push_str(&format!("note: {remark}\n"));
     }
     for target in &record.targets {
         let UnderWay { operations, oldest_ns } = target.unanswered;
+        // Operations that had just begun are no fault of the server.
         if oldest_ns >= UNANSWERED_MIN {
             let were = if operations == 1 { "operation" } else { "operations" };
             text.push_str(&format!(

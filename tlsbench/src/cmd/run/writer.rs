@@ -61,6 +61,8 @@ impl RunRecordWriter {
             lap: &slice.lap,
             wait_max: self.wait_max,
         });
+        // Addresses are summed over rounds: with many of them a round has too few operations for
+        // each.
         target.push_addresses(&slice.tally);
         if !self.file.is_due() {
             return Ok(());

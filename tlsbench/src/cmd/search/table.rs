@@ -166,6 +166,7 @@ pub(super) fn text(
         }
         // At the lowest rate nothing may have come to an end: an earlier trial then has the reason.
         let mut last = searched.failing().into_iter().chain(searched.tried.iter().rev());
+        // A trial that only was slow has no failures to explain.
         let Some(tried) = last.find(|tried| !tried.failures.is_empty()) else { continue };
         for reason in tried.reasons() {
             text.push_str(&format!("{} at {:.0}/s: {reason}\n", searched.name, tried.rate));

@@ -31,10 +31,12 @@ pub(super) fn pictures(panels: &[CurvePanel<'_>]) -> Vec<Picture> {
         (low, high) = (low.min(ns), high.max(ns));
         nines = nines.max(-(1.0 - point.quantile).log10());
     }
+    // No curve has a point, and axes without a span cannot be drawn.
     if high <= 0.0 {
         return Vec::new();
     }
     let across = AxisScale::linear((0.0, nines), (LEFT, WIDTH - RIGHT));
+    // Logarithmic, as tails are often a hundred times the median and would flatten it.
     let up = AxisScale::log((low / 1.1, high * 1.1), (HEIGHT - BOTTOM, TOP));
     let has_curve =
         |panel: &&CurvePanel<'_>| panel.of.phases.iter().any(|phase| !phase.curve.is_empty());
@@ -106,6 +108,7 @@ fn line(points: &[CurvePoint], across: &AxisScale, up: &AxisScale, class: &str) 
         (across.at(nines), up.at((point.ns.0 as f64).max(1.0)))
     };
     let known: Vec<(f64, f64)> =
+        // Beyond the first bound nothing is known: a line through bounds would look like data.
         points.iter().take_while(|point| !point.at_least).map(place).collect();
     let d: String = known
         .iter()

@@ -23,6 +23,7 @@ fn scale(lab: &LabReport, pass: Pass) -> Option<AxisScale> {
     let ratios: Vec<Estimate> = effects.filter_map(|effect| effect.ratio).collect();
     let low = ratios.iter().map(|ratio| ratio.low).fold(1.0, f64::min);
     let high = ratios.iter().map(|ratio| ratio.high).fold(1.0, f64::max);
+    // An interval that reaches zero or infinity has no place on a logarithmic axis.
     let is_fit = !ratios.is_empty() && low > 0.0 && high.is_finite();
     is_fit.then(|| AxisScale::log((low / ROOM, high * ROOM), (EDGE, WIDTH - EDGE)))
 }
@@ -91,6 +92,7 @@ fn picture(
 
 fn row(top: f64, effect: &EffectReport, scale: &AxisScale) -> Markup {
     let name = match effect.is_twin {
+        // Names are cut by characters, because SVG text does not wrap.
         true => short(&effect.placement, 30),
         false => short(&format!("{} / {}", effect.placement, effect.against), 42),
     };

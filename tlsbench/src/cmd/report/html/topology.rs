@@ -65,6 +65,7 @@ fn client(places: &PicturePlaces) -> Markup {
 
 fn station(index: usize, hop: &PlacementHopReport, places: &PicturePlaces) -> Markup {
     let (left, middle) = (places.left(index + 1), places.middle(index + 1));
+    // Only a hop that ends TLS holds a private key, and that is what the frame shows.
     let is_key = hop.link != LinkSecurity::Plain && !hop.passes_on;
     let class = match (is_key, hop.passes_on) {
         (true, _) => "box key",

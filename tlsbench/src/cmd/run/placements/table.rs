@@ -42,6 +42,7 @@ pub(super) fn text(
         text.push_str(&latency::text(record, latency, columns));
     }
     text.push_str(&idle::text(record, columns));
+    // Gates before notes: they say which of the figures above mean nothing.
     text.push_str(&flags::named(&gates(&judged.gates), has_file));
     for note in &record.notes {
         text.push_str(&format!("note: {}\n", note.text));

@@ -1,10 +1,11 @@
-//! `tlsbench report`: recorded runs as documents, held against committed ones.
+//! Recorded runs as documents, held against committed ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use serde_json::Value as Json;
+
+use crate::cmd::in_process::said_in;
 
 /// Records and what is expected of them; `make.sh` there says how they were made.
 fn fixtures() -> PathBuf {
@@ -23,14 +24,8 @@ fn assert_golden(seen: &str, name: &str) {
     assert!(seen == fixture(name), "{name}; UPDATE_GOLDENS=1 writes it anew, to be read: {seen}");
 }
 
-fn report(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tlsbench"));
-    command.current_dir(folder).arg("report").args(arguments).output().unwrap()
-}
-
-fn said(output: &Output) -> (String, String, Option<i32>) {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    (text(&output.stdout), text(&output.stderr), output.status.code())
+fn report(folder: &Path, arguments: &[&str]) -> (String, String, Option<i32>) {
+    said_in(folder, &[&["report"], arguments].concat(), &["--format"])
 }
 
 /// A folder with the record `closed.json`, changed.
@@ -48,7 +43,7 @@ fn folder_with(text: &str) -> tempfile::TempDir {
 
 /// Standard error of a report that cannot be made.
 fn refused(folder: &Path, arguments: &[&str]) -> String {
-    let (out, err, code) = said(&report(folder, arguments));
+    let (out, err, code) = report(folder, arguments);
     assert_eq!((out.as_str(), code), ("", Some(2)), "{err}");
     err
 }
@@ -59,17 +54,17 @@ fn two_records_give_the_committed_documents() {
         [("md", "expected.md"), ("csv", "expected.csv"), ("json", "expected.json")]
     {
         let records = ["closed.json", "open.json", "--format", format];
-        let (out, err, code) = said(&report(&fixtures(), &records));
+        let (out, err, code) = report(&fixtures(), &records);
         assert_eq!(code, Some(0), "{err}");
         assert_golden(&out, name);
     }
-    let (markdown, ..) = said(&report(&fixtures(), &["closed.json", "open.json"]));
+    let (markdown, ..) = report(&fixtures(), &["closed.json", "open.json"]);
     assert_eq!(markdown, fixture("expected.md"), "Markdown is what comes unasked");
 }
 
 #[test]
 fn a_run_over_placements_gives_the_committed_document() {
-    let (out, err, code) = said(&report(&fixtures(), &["placements.json"]));
+    let (out, err, code) = report(&fixtures(), &["placements.json"]);
     assert_eq!(code, Some(0), "{err}");
     assert_golden(&out, "placements.md");
 }
@@ -94,7 +89,7 @@ fn every_line_of_csv_has_the_columns_of_the_documented_header() {
 #[test]
 fn a_name_with_commas_and_quotes_is_one_field_of_csv() {
     let folder = changed(|record| record["targets"][1]["name"] = "a \"b\", c".into());
-    let (out, err, code) = said(&report(folder.path(), &["run.json", "--format", "csv"]));
+    let (out, err, code) = report(folder.path(), &["run.json", "--format", "csv"]);
     assert_eq!(code, Some(0), "{err}");
     assert!(out.contains(",\"a \"\"b\"\", c\",,rounds,,10,,,false,,,,,\r\n"), "{out}");
 }
@@ -103,7 +98,7 @@ fn a_name_with_commas_and_quotes_is_one_field_of_csv() {
 fn several_formats_land_beside_each_other_and_agree() {
     let folder = changed(|_| {});
     let arguments = ["run.json", "--format", "json,csv,md", "--out", "made/it"];
-    let (out, err, code) = said(&report(folder.path(), &arguments));
+    let (out, err, code) = report(folder.path(), &arguments);
     assert_eq!((out.as_str(), code), ("made/it.csv\nmade/it.json\nmade/it.md\n", Some(0)), "{err}");
     let made =
         |ending: &str| fs::read_to_string(folder.path().join(format!("made/it.{ending}"))).unwrap();
@@ -116,7 +111,7 @@ fn several_formats_land_beside_each_other_and_agree() {
 #[test]
 fn one_format_goes_to_the_file_that_was_named() {
     let folder = changed(|_| {});
-    let (out, err, code) = said(&report(folder.path(), &["run.json", "-o", "report.txt"]));
+    let (out, err, code) = report(folder.path(), &["run.json", "-o", "report.txt"]);
     assert_eq!((out.as_str(), code), ("report.txt\n", Some(0)), "{err}");
     let text = fs::read_to_string(folder.path().join("report.txt")).unwrap();
     assert!(text.starts_with("# tlsbench report\n"));
@@ -158,7 +153,7 @@ fn a_record_without_rounds_makes_a_report_without_figures() {
         record["complete"] = false.into();
         record["interrupted"] = "it was asked to stop".into();
     });
-    let (out, err, code) = said(&report(folder.path(), &["run.json"]));
+    let (out, err, code) = report(folder.path(), &["run.json"]);
     assert_eq!(code, Some(0), "{err}");
     let row =
         "| run.json | plain | - | 0 | - | - | - | - | 0 | 0 | 0 | capacity, cpu, latency, money |";
@@ -166,7 +161,7 @@ fn a_record_without_rounds_makes_a_report_without_figures() {
     assert!(out.contains("no operation came to an end in 0 rounds"), "{out}");
     assert!(out.contains("**run.json ended before its time**: it was asked to stop."), "{out}");
     assert!(out.contains("Nothing was timed."), "{out}");
-    let (out, ..) = said(&report(folder.path(), &["run.json", "--format", "csv"]));
+    let (out, ..) = report(folder.path(), &["run.json", "--format", "csv"]);
     assert!(out.contains(",plain,,succeeded,,0,,,false,,,,,\r\n"), "{out}");
     assert!(!out.contains("per_second"), "{out}");
 }
@@ -217,7 +212,7 @@ fn a_secret_that_a_record_holds_does_not_reach_any_document() {
         record["scenario"] = told.into();
     });
     for format in ["md", "csv", "json", "html", "prom"] {
-        let (out, err, code) = said(&report(folder.path(), &["run.json", "--format", format]));
+        let (out, err, code) = report(folder.path(), &["run.json", "--format", format]);
         assert_eq!(code, Some(0), "{err}");
         assert!(!out.contains("hush"), "{format}");
     }
@@ -230,14 +225,14 @@ fn a_note_of_the_run_is_told() {
             serde_json::json!({ "at": "2026-01-02T03:04:06Z", "text": "the CA bundle changed" });
         record["notes"] = vec![note].into();
     });
-    let (out, ..) = said(&report(folder.path(), &["run.json"]));
+    let (out, ..) = report(folder.path(), &["run.json"]);
     assert!(out.contains("At 2026-01-02T03:04:06Z: the CA bundle changed.\n"), "{out}");
 }
 
 #[test]
 fn a_record_whose_scenario_was_edited_is_reported_and_spoils_everything() {
     let folder = changed(|record| record["scenario"] = "nonsense =".into());
-    let (out, err, code) = said(&report(folder.path(), &["run.json"]));
+    let (out, err, code) = report(folder.path(), &["run.json"]);
     assert_eq!(code, Some(0), "{err}");
     assert!(out.contains("the record's scenario cannot be read"), "{out}");
     assert!(out.contains("| capacity, cpu, latency, money |"), "{out}");
