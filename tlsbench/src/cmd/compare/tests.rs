@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use crate::cmd::in_process::said_in;
 
-/// Five records a side, of which the second costs `factor` times as much CPU time; those of the first
-/// lie around the recorded one by a percent.
+/// Five records a side, of which the second costs `factor` times as much CPU time; those of the
+/// first lie around the recorded one by a percent.
 fn sides(factor: f64, change: impl Fn(&str, &mut Json)) -> TempDir {
     let fixture =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/report/closed.json");
