@@ -9,7 +9,7 @@ use trustd_core::bundle::{Collector, Filters, TrustBundle};
 use trustd_core::names::{BUNDLE_LABEL, DataKey, Kind, Namespace, Origin};
 use trustd_core::plan::{Prepared, Write};
 use trustd_core::selector::{Condition, Requirement, Selector};
-use trustd_core::spec::{From, Keys, Pick, Source, Spec, Target, Template};
+use trustd_core::spec::{Keys, Pick, Source, SourceRef, Spec, Target, Template};
 use trustd_core::time::Timestamp;
 use trustd_core::world::{Managed, NamespaceState, Observed, OwnerReference, SourceObject, World};
 
@@ -39,7 +39,7 @@ pub(crate) fn spec() -> Spec {
         synced: true,
         sources: vec![Source {
             index: 0,
-            from: From::Objects {
+            from: SourceRef::Objects {
                 kind: Kind::ConfigMap,
                 pick: Pick::Named("source".into()),
                 keys: Keys::One("ca.crt".into()),
@@ -82,7 +82,7 @@ pub(crate) fn synced_world(spec: &Spec, text: &str, namespaces: usize) -> World 
         uid: Some("uid-target".into()),
         label: Some(spec.name.clone()),
         hash: Some(rendered.hash.clone()),
-        content: Some(rendered.content.clone()),
+        digest: Some(rendered.digest.clone()),
         owner: OwnerReference::Bundle("uid-b".into()),
         labels,
         managed: Some(Managed {

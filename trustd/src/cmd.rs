@@ -5,7 +5,7 @@ mod crd;
 mod diff;
 mod inspect;
 mod offline;
-mod outlook;
+mod preview;
 mod render;
 mod run;
 mod show;
@@ -23,15 +23,15 @@ use crate::exit::{self, Exit};
 
 /// What a verb knows of the world it runs in.
 #[derive(Clone, Copy, Debug)]
-pub struct Surroundings {
+pub struct Env {
     /// The time.
     pub now: Timestamp,
     /// Columns of the terminal that stdout is; nothing where stdout is a file or a pipe.
     pub columns: Option<u16>,
 }
 
-impl Surroundings {
-    /// The surroundings of this process.
+impl Env {
+    /// The env of this process.
     #[must_use]
     pub fn of_process() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -58,14 +58,14 @@ struct Answer {
 ///
 /// # Errors
 /// When it could not be done; nothing has been printed then.
-pub fn run(arguments: &Cli, surroundings: &Surroundings) -> anyhow::Result<Exit> {
+pub fn run(arguments: &Cli, env: &Env) -> anyhow::Result<Exit> {
     let answer = match &arguments.verb {
         Verb::Crd => crd::answer()?,
-        Verb::Diff(arguments) => diff::answer(arguments, surroundings)?,
-        Verb::Inspect(arguments) => inspect::answer(arguments, surroundings)?,
-        Verb::Render(arguments) => render::run(arguments, surroundings)?,
-        Verb::Run(arguments) => run::run(arguments, surroundings)?,
-        Verb::Verify(arguments) => verify::answer(arguments, surroundings)?,
+        Verb::Diff(arguments) => diff::answer(arguments, env)?,
+        Verb::Inspect(arguments) => inspect::answer(arguments, env)?,
+        Verb::Render(arguments) => render::run(arguments, env)?,
+        Verb::Run(arguments) => run::run(arguments, env)?,
+        Verb::Verify(arguments) => verify::answer(arguments, env)?,
     };
     exit::print(&answer.text).context("cannot write to stdout")?;
     Ok(answer.exit)

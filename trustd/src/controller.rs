@@ -6,16 +6,16 @@
 
 mod backoff;
 mod clock;
-mod conductor;
 mod connection;
-mod desk;
 mod events;
+mod latency;
 mod lease;
-mod pace;
 mod package;
-mod preview;
 mod queue;
+mod reconciler;
 mod repeat;
+mod runner;
+mod snapshot;
 mod status;
 mod watch;
 mod write;
@@ -36,16 +36,16 @@ use trustd_core::world::Settings;
 use crate::telemetry::{Metrics, Pages, ServeError, Server};
 use backoff::Jitter;
 use clock::Instant;
-use conductor::{Conductor, Inbox};
 pub use connection::{Connections, connect};
-use desk::Desk;
-use events::Scribe;
+use events::EventRecorder;
 use lease::{Elector, Leadership};
-pub use preview::{Preview, PreviewError, preview};
+use reconciler::Reconciler;
 use repeat::Repeats;
+use runner::{Inbox, Runner};
+pub use snapshot::{ClusterSnapshot, SnapshotError, snapshot};
 pub use watch::Limits as WatchLimits;
-use watch::{Means, Pulses};
-use write::Requests;
+use watch::{Heartbeats, WatchContext};
+use write::ApiClient;
 
 /// How a controller is set up.
 #[derive(Clone, Debug)]
@@ -107,15 +107,19 @@ pub async fn run(
     let metrics = Metrics::new();
     let ready = Arc::new(AtomicBool::new(false));
     let mut parts = JoinSet::new();
-    let means = Means { limits: options.watches, metrics: metrics.clone(), ..Means::default() };
-    let repeats = means.repeats.clone();
-    let health = Health { ready: Arc::clone(&ready), pulses: means.pulses.clone() };
+    let context = WatchContext {
+        limits: options.watches,
+        metrics: metrics.clone(),
+        ..WatchContext::default()
+    };
+    let repeats = context.repeats.clone();
+    let health = Health { ready: Arc::clone(&ready), heartbeats: context.heartbeats.clone() };
     serve(&mut parts, &options, health, &metrics).await?;
     parts.spawn(repeats.clone().tell());
 
-    let (tell, sightings) = mpsc::channel(SIGHTINGS_MAX);
+    let (tell, watch_events) = mpsc::channel(WATCH_EVENTS_MAX);
     let Connections { work: client, lease } = connections;
-    let watches = watch::start(&mut parts, &client, &options.settings, &means, &tell);
+    let watches = watch::start(&mut parts, &client, &options.settings, &context, &tell);
     drop(tell);
     let (tell, packages) = mpsc::channel(1);
     if let Some(path) = options.package.clone() {
@@ -126,17 +130,21 @@ pub async fn run(
     let (lead, leading) = channel::channel(None);
     let elector = elect(lease, &options, repeats.clone(), lead, election_stopped);
 
-    let requests = Requests::new(client, metrics.clone());
+    let api = ApiClient::new(client, metrics.clone());
     let (notify, notices) = mpsc::channel(NOTICES_MAX);
     let instance = options.identity.clone();
-    let scribe = Scribe::new(requests.clone(), leading.clone(), instance, metrics.clone());
-    let scribe = tokio::spawn(scribe.run(notices));
-    let desk =
-        Desk::new(options.settings, options.write_concurrency, Jitter::new(), metrics.clone())
-            .counting(repeats);
-    let conductor = Conductor::new(desk, requests, notify, ready, metrics);
-    let inbox = Inbox { sightings, watches, leading, packages, stop: stopped };
-    let mut work = tokio::spawn(conductor.run(inbox));
+    let recorder = EventRecorder::new(api.clone(), leading.clone(), instance, metrics.clone());
+    let recorder = tokio::spawn(recorder.run(notices));
+    let reconciler = Reconciler::new(
+        options.settings,
+        options.write_concurrency,
+        Jitter::new(),
+        metrics.clone(),
+    )
+    .counting(repeats);
+    let runner = Runner::new(reconciler, api, notify, ready, metrics);
+    let inbox = Inbox { watch_events, watches, leading, packages, stop: stopped };
+    let mut work = tokio::spawn(runner.run(inbox));
 
     let ended = tokio::select! {
         () = stop => {
@@ -151,7 +159,7 @@ pub async fn run(
     };
     work.abort();
     // Events that are written last belong to writes that were; they get a moment.
-    let _ = tokio::time::timeout(write::WRITE_TIMEOUT, scribe).await;
+    let _ = tokio::time::timeout(write::WRITE_TIMEOUT, recorder).await;
     // The lease goes last, so that nobody else writes before we are done.
     stop_election.send_replace(true);
     let released = elector.await.map_err(ControllerError::Part);
@@ -187,7 +195,7 @@ fn elect(
 struct Health {
     /// The cluster has been read.
     ready: Arc<AtomicBool>,
-    pulses: Pulses,
+    heartbeats: Heartbeats,
 }
 
 impl Health {
@@ -196,7 +204,7 @@ impl Health {
         if !self.ready.load(Ordering::SeqCst) {
             return Some("the cluster has not been read yet\n".to_owned());
         }
-        let (watch, span) = self.pulses.overdue(now, limits.unsynced)?;
+        let (watch, span) = self.heartbeats.overdue(now, limits.unsynced)?;
         let seconds = span.as_secs();
         Some(format!("the watch of {watch} has been out of sync for {seconds} s\n"))
     }
@@ -208,10 +216,10 @@ async fn serve(
     health: Health,
     metrics: &Metrics,
 ) -> Result<(), ServeError> {
-    let (metrics, pulses) = (metrics.clone(), health.pulses.clone());
+    let (metrics, heartbeats) = (metrics.clone(), health.heartbeats.clone());
     let pages: Pages = Arc::new(move |path| {
         (path == "/metrics").then(|| {
-            pulses.tell(&metrics, Instant::now());
+            heartbeats.tell(&metrics, Instant::now());
             (StatusCode::OK, OPEN_METRICS, metrics.text())
         })
     });
@@ -252,6 +260,6 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Sightings on the way to the desk; a watch waits when it is full. Sources are at most 1 MiB each
 /// and rarely so: 256 of them are 256 MiB at the very worst.
-const SIGHTINGS_MAX: usize = 256;
+const WATCH_EVENTS_MAX: usize = 256;
 /// Notices on the way to the API server; more are dropped, and counted.
 const NOTICES_MAX: usize = 256;

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 pub use find::{FILES_MAX, manifests};
 pub use read::{FILE_BYTES_MAX, Input, read};
-pub use watch::{Pace, Watch};
+pub use watch::{FileWatch, WatchTiming};
 pub use write::{Wrote, remove, write};
 
 /// A file could not be read, found or written.

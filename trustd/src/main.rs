@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
 
     let arguments = cli::Cli::parse();
-    let ended = match cmd::run(&arguments, &cmd::Surroundings::of_process()) {
+    let ended = match cmd::run(&arguments, &cmd::Env::of_process()) {
         Ok(ended) => ended,
         Err(error) => {
             exit::complain(error.as_ref());

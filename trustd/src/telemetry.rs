@@ -7,5 +7,5 @@ mod metrics;
 mod serve;
 
 pub use log::{Format, Stream, start as start_log};
-pub use metrics::{Latency, METRICS, Metrics, TargetCounts};
+pub use metrics::{Latency, METRICS, Metrics};
 pub use serve::{Pages, ServeError, Server};

@@ -128,7 +128,7 @@ pub fn observed(metadata: &ObjectMeta) -> Observed {
         deleting: metadata.deletion_timestamp.is_some(),
         label: own_labels.get(labels::BUNDLE_LABEL).map(|name| BundleName::from(name.as_str())),
         hash: annotations.get(labels::HASH_ANNOTATION).cloned(),
-        content: annotations.get(labels::CONTENT_ANNOTATION).cloned(),
+        digest: annotations.get(labels::CONTENT_ANNOTATION).cloned(),
         shared: is_on(labels::SHARED_ANNOTATION),
         allow_overwrite: is_on(labels::ALLOW_OVERWRITE_ANNOTATION),
         owner: owner(metadata),
@@ -302,7 +302,7 @@ pub fn target_metadata(
     own_labels.insert(labels::BUNDLE_LABEL.to_owned(), spec.name.to_string());
     let mut annotations = rendered.annotations.clone();
     annotations.insert(labels::HASH_ANNOTATION.to_owned(), rendered.hash.clone());
-    annotations.insert(labels::CONTENT_ANNOTATION.to_owned(), rendered.content.clone());
+    annotations.insert(labels::CONTENT_ANNOTATION.to_owned(), rendered.digest.clone());
     let owner_references = match ownership {
         // Without a UID, as in files, there is nothing to refer to.
         Ownership::Ours => spec.uid.as_ref().map(|uid| vec![owner_reference(spec, uid)]),

@@ -28,7 +28,7 @@ pub struct Rendered {
     /// What trust-manager before v0.25.0 would say, where that differs (a PKCS#12 profile is set).
     pub hash_before_v0_25: Option<String>,
     /// What the content annotation says: a digest of everything above.
-    pub content: String,
+    pub digest: String,
 }
 
 /// The value of a key.
@@ -61,8 +61,8 @@ impl Rendered {
         let hash = peer_hash(pem, &target.stores, template, true);
         let older = peer_hash(pem, &target.stores, template, false);
         let hash_before_v0_25 = (older != hash).then_some(older);
-        let content = content(pem, &target.stores, template);
-        Some(Self { kind, data, labels, annotations, hash, hash_before_v0_25, content })
+        let digest = digest_of(pem, &target.stores, template);
+        Some(Self { kind, data, labels, annotations, hash, hash_before_v0_25, digest })
     }
 
     /// Whether a hash annotation stands for this content, in either of the peer's forms.
@@ -117,7 +117,7 @@ fn peer_hash(pem: &str, stores: &[Store], template: &Template, with_profile: boo
 
 /// trustd's own digest: like the peer's, but with key names in, and each part after its length, so
 /// that no two contents run together to the same bytes.
-fn content(pem: &str, stores: &[Store], template: &Template) -> String {
+fn digest_of(pem: &str, stores: &[Store], template: &Template) -> String {
     let mut parts: Vec<&[u8]> = vec![CONTENT_VERSION, template.key.as_str().as_bytes()];
     parts.push(pem.as_bytes());
     for store in stores {
@@ -239,7 +239,7 @@ mod tests {
     }
 
     fn content_of(target: &Target) -> String {
-        Rendered::new(Kind::ConfigMap, target, &"pem".into()).unwrap().content
+        Rendered::new(Kind::ConfigMap, target, &"pem".into()).unwrap().digest
     }
 
     #[test]

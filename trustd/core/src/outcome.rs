@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::bundle::{Dropped, TrustBundle, Why};
 use crate::names::{BundleName, DataKey, FieldManager, Kind, Namespace};
-use crate::plan::{Blocked, Plan, Prepared, Refusal, SourceProblem, Step, Write};
+use crate::plan::{Blocked, BundleContent, Plan, Prepared, Refusal, SourceProblem, Step, Write};
 use crate::selector::Selector;
 use crate::time::Timestamp;
 
@@ -77,47 +77,38 @@ impl fmt::Display for Opponent {
     }
 }
 
-/// What a status says of a Bundle besides its targets.
+/// The part of a status that does not depend on how the targets stand.
 #[derive(Clone, Copy, Debug)]
-pub struct Head<'p> {
-    /// Why no content could be made, if so.
-    pub blocked: Option<&'p Blocked>,
+pub struct StatusInputs<'p> {
+    /// The content of the targets, or why there is none.
+    pub content: &'p BundleContent,
     /// Whether the Bundle wants Secrets and they are switched off.
     pub secrets_off: bool,
     /// Whether the Bundle's writes are paused.
     pub paused: bool,
-    /// The certificates, and what was left out of them.
-    pub certificates: &'p TrustBundle,
-    /// Identity of the default CA package, where the Bundle uses it.
-    pub default_cas: Option<&'p Arc<str>>,
     /// How many targets there should be.
     pub desired: usize,
 }
 
-impl<'p> Head<'p> {
-    /// Of a Bundle whose targets are planned one by one.
+impl<'p> StatusInputs<'p> {
+    /// Returns the inputs of a Bundle whose targets are planned one by one.
     #[must_use]
     pub fn of(prepared: &'p Prepared<'_>, desired: usize) -> Self {
-        let content = prepared.content();
         Self {
-            blocked: content.blocked.as_ref(),
+            content: prepared.content(),
             secrets_off: prepared.secrets_off(),
             paused: prepared.is_paused(),
-            certificates: &content.certificates,
-            default_cas: content.default_cas.as_ref(),
             desired,
         }
     }
 }
 
-impl<'p> From<&'p Plan> for Head<'p> {
+impl<'p> From<&'p Plan> for StatusInputs<'p> {
     fn from(plan: &'p Plan) -> Self {
         Self {
-            blocked: plan.blocked.as_ref(),
+            content: &plan.content,
             secrets_off: plan.secrets_off,
             paused: plan.paused,
-            certificates: &plan.certificates,
-            default_cas: plan.default_cas.as_ref(),
             desired: plan.desired,
         }
     }
@@ -234,33 +225,37 @@ pub fn conclude(plan: &Plan, outcome: &Outcome, selector: &Selector, limited: bo
     let standings: Vec<_> = standings.collect();
     let borrowed =
         standings.iter().map(|(kind, namespace, standing)| (*kind, *namespace, standing));
-    conclude_standings(&Head::from(plan), borrowed, selector, limited)
+    conclude_standings(&StatusInputs::from(plan), borrowed, selector, limited)
 }
 
 /// What the status of a Bundle says while its targets stand as they do. A target that is neither
 /// wanted nor failing is not among them.
 #[must_use]
 pub fn conclude_standings<'p>(
-    head: &Head<'p>,
+    inputs: &StatusInputs<'p>,
     standings: impl Iterator<Item = (Kind, &'p Namespace, &'p Standing)>,
     selector: &Selector,
     limited: bool,
 ) -> Conclusion {
     let tally = Tally::new(standings);
-    let (reason, message) = verdict(head, &tally, selector, limited);
+    let (reason, message) = verdict(inputs, &tally, selector, limited);
     Conclusion {
         synced: reason == Reason::Synced,
         reason,
         message,
         targets: TargetCounts {
-            desired: head.desired,
-            synced: if head.blocked.is_some() { 0 } else { tally.synced },
+            desired: inputs.desired,
+            synced: if inputs.content.blocked.is_some() { 0 } else { tally.synced },
             failed: tally.failed.len() + tally.contested.len(),
             refused: tally.refused.len(),
         },
         pending: tally.pending,
-        certificates: head.blocked.is_none().then(|| certificates(head.certificates)),
-        default_cas: head.default_cas.cloned(),
+        certificates: inputs
+            .content
+            .blocked
+            .is_none()
+            .then(|| certificates(&inputs.content.certificates)),
+        default_cas: inputs.content.default_cas.clone(),
     }
 }
 
@@ -274,7 +269,7 @@ fn standing(plan: &Plan, outcome: &Outcome, step: &Step) -> Option<Standing> {
         Write::Delete(_) | Write::Release { .. } | Write::Keep => None,
     };
     // What is kept because its content is not known, or not looked at, is not in sync.
-    let judged = !plan.paused && plan.rendered.contains_key(&step.kind);
+    let judged = !plan.paused && plan.content.rendered.contains_key(&step.kind);
     if let Some(refusal) = refused {
         Some(Standing::Refused(refusal.clone()))
     } else if let Some(why) = outcome.failed.get(&key) {
@@ -321,19 +316,19 @@ impl<'p> Tally<'p> {
 }
 
 fn verdict(
-    head: &Head<'_>,
+    inputs: &StatusInputs<'_>,
     tally: &Tally<'_>,
     selector: &Selector,
     limited: bool,
 ) -> (Reason, String) {
-    if let Some(blocked) = head.blocked {
-        return blocked_verdict(blocked, head.certificates);
+    if let Some(blocked) = &inputs.content.blocked {
+        return blocked_verdict(blocked, &inputs.content.certificates);
     }
-    if head.secrets_off {
+    if inputs.secrets_off {
         let message = "Bundle has Secret targets but the feature is disabled".to_owned();
         return (Reason::SecretTargetsDisabled, message);
     }
-    if head.paused {
+    if inputs.paused {
         let message = "Writes are paused by the annotation trust.cert-manager.io/paused".to_owned();
         return (Reason::Paused, message);
     }
@@ -371,7 +366,8 @@ fn verdict(
         return (reason, format!("Failed to sync bundle to {names}"));
     }
     // The words of trust-manager, and behind them what it would pass over in silence.
-    let message = success(selector, limited) + &left_out(head.certificates, Why::is_fault);
+    let message =
+        success(selector, limited) + &left_out(&inputs.content.certificates, Why::is_fault);
     (Reason::Synced, message)
 }
 

@@ -32,27 +32,16 @@ mod tests;
 pub struct Plan {
     /// The Bundle.
     pub bundle: BundleName,
-    /// Why no content could be made, if so. Targets keep what they have.
-    pub blocked: Option<Blocked>,
+    /// The content of its targets. While that is blocked, targets keep what they have.
+    pub content: BundleContent,
     /// Whether the Bundle wants Secrets and they are switched off.
     pub secrets_off: bool,
     /// Whether the Bundle's writes are paused.
     pub paused: bool,
-    /// The certificates, and what was left out of them. No certificates where no content could be
-    /// made.
-    pub certificates: TrustBundle,
-    /// Identity of the default CA package, where the Bundle uses it.
-    pub default_cas: Option<Arc<str>>,
-    /// What its author may want to know.
-    pub notes: Vec<Note>,
-    /// What targets of each kind should hold, as far as that is known and may be written.
-    pub rendered: BTreeMap<Kind, Arc<Rendered>>,
     /// How many targets there should be.
     pub desired: usize,
     /// What to do, sorted by kind and namespace. A target that is not listed is left alone.
     pub steps: Vec<Step>,
-    /// When to plan again although nothing changed: a certificate expires and will be filtered.
-    pub again_at: Option<Timestamp>,
 }
 
 /// Why a Bundle has no content.
@@ -95,7 +84,7 @@ pub enum Write {
         /// The keys that are ours alone, and perhaps the owner reference. An apply without the keys
         /// would leave those behind that were written by an update under our name, and with the last
         /// of them take along what nobody is on record for.
-        by_patch: TakeOut,
+        by_patch: PatchRemovals,
     },
     /// It is there and not as it should be.
     Update {
@@ -108,14 +97,14 @@ pub enum Write {
         /// Whether fields of other managers are overwritten.
         force: bool,
         /// What it should not hold and an apply would leave behind.
-        by_patch: TakeOut,
+        by_patch: PatchRemovals,
     },
 }
 
 /// What a JSON patch takes out of an object because server-side apply leaves it there: fields that
 /// another entry of managedFields holds than that of our applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TakeOut {
+pub struct PatchRemovals {
     /// Keys of ours that were written by an update under our name.
     pub keys: Vec<DataKey>,
     /// Keys of ours below `binaryData`. The API server takes no text under such a key.
@@ -124,7 +113,7 @@ pub struct TakeOut {
     pub owner: bool,
 }
 
-impl TakeOut {
+impl PatchRemovals {
     /// Whether there is nothing to take out.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -278,7 +267,7 @@ pub fn plan(spec: &Spec, world: &World, now: Timestamp) -> Plan {
         }
     }
     let mut plan = prepared.into_plan(steps, desired);
-    plan.notes.append(&mut adopted);
+    plan.content.notes.append(&mut adopted);
     plan
 }
 
@@ -307,10 +296,10 @@ pub fn is_placeholder(value: &[u8]) -> bool {
     text.lines().all(is_empty) && !text.to_ascii_uppercase().contains("BEGIN")
 }
 
-/// What a Bundle comes to, whatever its targets are like: made once per content and kept as long as
-/// nothing that it was made from changes.
+/// The content of a Bundle's targets, the same for all of them. It is computed once and kept for as long
+/// as its inputs stay the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Content {
+pub struct BundleContent {
     /// Why no content could be made, if so.
     pub blocked: Option<Blocked>,
     /// The certificates, and what was left out of them.
@@ -325,7 +314,7 @@ pub struct Content {
     pub again_at: Option<Timestamp>,
 }
 
-impl Content {
+impl BundleContent {
     /// Gathers the sources and renders the content.
     #[must_use]
     pub fn new(spec: &Spec, world: &World, now: Timestamp) -> Self {
@@ -375,25 +364,25 @@ impl Content {
 pub struct Prepared<'w> {
     spec: &'w Spec,
     settings: &'w Settings,
-    content: Arc<Content>,
+    content: Arc<BundleContent>,
 }
 
 impl<'w> Prepared<'w> {
     /// Makes the content of a Bundle.
     #[must_use]
     pub fn new(spec: &'w Spec, world: &'w World, now: Timestamp) -> Self {
-        Self::of(spec, &world.settings, Arc::new(Content::new(spec, world, now)))
+        Self::of(spec, &world.settings, Arc::new(BundleContent::new(spec, world, now)))
     }
 
     /// Takes content that was made before, of the same spec and settings.
     #[must_use]
-    pub const fn of(spec: &'w Spec, settings: &'w Settings, content: Arc<Content>) -> Self {
+    pub const fn of(spec: &'w Spec, settings: &'w Settings, content: Arc<BundleContent>) -> Self {
         Self { spec, settings, content }
     }
 
     /// The content.
     #[must_use]
-    pub const fn content(&self) -> &Arc<Content> {
+    pub const fn content(&self) -> &Arc<BundleContent> {
         &self.content
     }
 
@@ -452,19 +441,13 @@ impl<'w> Prepared<'w> {
     #[must_use]
     pub fn into_plan(self, steps: Vec<Step>, desired: usize) -> Plan {
         let secrets_off = self.secrets_off();
-        let content = Arc::unwrap_or_clone(self.content);
         Plan {
             bundle: self.spec.name.clone(),
-            blocked: content.blocked,
+            content: Arc::unwrap_or_clone(self.content),
             secrets_off,
             paused: self.spec.paused,
-            certificates: content.certificates,
-            default_cas: content.default_cas,
-            notes: content.notes,
-            rendered: content.rendered,
             desired,
             steps,
-            again_at: content.again_at,
         }
     }
 

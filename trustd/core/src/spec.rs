@@ -35,12 +35,12 @@ pub struct Source {
     /// Its position in `spec.sources`, from 0, for messages.
     pub index: usize,
     /// Where to look.
-    pub from: From,
+    pub from: SourceRef,
 }
 
 /// Where a source takes its certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum SourceRef {
     /// The default CA package.
     DefaultCas,
     /// The Bundle itself.

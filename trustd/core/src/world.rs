@@ -103,7 +103,7 @@ pub struct Observed {
     /// Its hash annotation.
     pub hash: Option<String>,
     /// Its content annotation.
-    pub content: Option<String>,
+    pub digest: Option<String>,
     /// Whether it is marked as shared.
     pub shared: bool,
     /// Whether its owner allows that its keys are overwritten.

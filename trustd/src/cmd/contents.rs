@@ -15,7 +15,7 @@ use crate::files::{self, FileError, Input};
 #[derive(Debug)]
 pub(super) struct Contents {
     /// How the file is written.
-    pub(super) format: Format,
+    pub(super) format: FileFormat,
     /// Its certificates, in its order.
     pub(super) found: Vec<Found>,
     /// What is not a sound certificate, in the order of the file.
@@ -24,7 +24,7 @@ pub(super) struct Contents {
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum FileFormat {
     /// One certificate as it is.
     Der,
     /// Text with blocks in it.
@@ -102,7 +102,7 @@ fn contents_of(bytes: &[u8], input: &Input) -> Result<Contents, ContentsError> {
     let items = pem::read(bytes);
     match Certificate::from_der(bytes) {
         Ok(certificate) => Ok(Contents {
-            format: Format::Der,
+            format: FileFormat::Der,
             found: vec![Found { certificate, line: None }],
             problems: Vec::new(),
         }),
@@ -133,7 +133,7 @@ fn from_pem(items: Vec<Item<'_>>, path: PathBuf) -> Result<Contents, ContentsErr
     if found.is_empty() {
         return Err(ContentsError::NoCertificate { path, problems });
     }
-    Ok(Contents { format: Format::Pem, found, problems })
+    Ok(Contents { format: FileFormat::Pem, found, problems })
 }
 
 /// The certificate in a block, or what the block is instead.
@@ -171,10 +171,10 @@ mod tests {
     fn formats_are_told_apart_by_content() {
         let key = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
         let der = read_bytes(key.cert.der()).unwrap();
-        assert_eq!((der.format, der.found.len(), der.found[0].line), (Format::Der, 1, None));
+        assert_eq!((der.format, der.found.len(), der.found[0].line), (FileFormat::Der, 1, None));
         let text = format!("0 is where this begins\n{}", key.cert.pem());
         let pem = read_bytes(text.as_bytes()).unwrap();
-        assert_eq!((pem.format, pem.found.len(), pem.found[0].line), (Format::Pem, 1, Some(2)));
+        assert_eq!((pem.format, pem.found.len(), pem.found[0].line), (FileFormat::Pem, 1, Some(2)));
         assert_eq!(der.found[0].certificate, pem.found[0].certificate);
     }
 

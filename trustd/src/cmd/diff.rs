@@ -15,14 +15,14 @@ use trustd_core::time::Timestamp;
 use trustd_core::world::{Observed, OwnerReference, Targets};
 
 use super::offline::Loaded;
-use super::outlook::{self, Action, BundleJson, Outlook, TargetJson};
+use super::preview::{self, Action, BundleJson, Preview, TargetJson};
 use super::show::{cell, count, printable};
-use super::{Answer, Surroundings, offline};
+use super::{Answer, Env, offline};
 use crate::cli::{Diff, Output};
 use crate::exit::Exit;
 use crate::files::Input;
 
-pub(super) fn answer(arguments: &Diff, surroundings: &Surroundings) -> anyhow::Result<Answer> {
+pub(super) fn answer(arguments: &Diff, env: &Env) -> anyhow::Result<Answer> {
     let inputs = |paths: &[std::path::PathBuf]| -> Vec<Input> {
         paths.iter().map(|path| Input::from(path.as_path())).collect()
     };
@@ -32,7 +32,7 @@ pub(super) fn answer(arguments: &Diff, surroundings: &Surroundings) -> anyhow::R
     let loaded =
         offline::load(&filenames, against.as_deref(), settings, &arguments.offline.namespace)?;
     let form = Form { output: arguments.output, strict: arguments.offline.strict };
-    show(&loaded, &loaded.world.targets, form, surroundings)
+    show(&loaded, &loaded.world.targets, form, env)
 }
 
 /// How differences are printed and judged.
@@ -49,25 +49,25 @@ pub(super) fn show(
     loaded: &Loaded,
     held: &BTreeMap<BundleName, Targets>,
     form: Form,
-    surroundings: &Surroundings,
+    env: &Env,
 ) -> anyhow::Result<Answer> {
-    let outlooks = outlook::of(loaded, surroundings.now);
-    let mut exit = offline::tell(loaded, &outlooks, form.strict);
+    let previews = preview::of(loaded, env.now);
+    let mut exit = preview::tell(loaded, &previews, form.strict);
     let differences: Vec<Difference<'_>> =
-        outlooks.iter().map(|outlook| Difference::of(outlook, held)).collect();
+        previews.iter().map(|preview| Difference::of(preview, held)).collect();
     if differences.iter().any(|difference| !difference.changes.is_empty()) {
         exit = exit.and(Exit::Negative);
     }
     let text = match form.output {
         Output::Json => json(&differences)?,
-        Output::Table => table(&differences, surroundings),
+        Output::Table => table(&differences, env),
     };
     Ok(Answer { text, exit })
 }
 
 /// What would change for one Bundle.
 struct Difference<'l> {
-    outlook: &'l Outlook<'l>,
+    preview: &'l Preview<'l>,
     changes: Vec<(&'l Step, Option<String>)>,
     kept: usize,
     /// Certificates that come into some target, or leave one: subject by digest.
@@ -76,17 +76,17 @@ struct Difference<'l> {
 }
 
 impl<'l> Difference<'l> {
-    fn of(outlook: &'l Outlook<'l>, held: &BTreeMap<BundleName, Targets>) -> Self {
+    fn of(preview: &'l Preview<'l>, held: &BTreeMap<BundleName, Targets>) -> Self {
         let none = Targets::new();
-        let targets = held.get(&outlook.spec.name).unwrap_or(&none);
+        let targets = held.get(&preview.spec.name).unwrap_or(&none);
         let mut difference = Self {
-            outlook,
+            preview,
             changes: Vec::new(),
             kept: 0,
             added: BTreeMap::new(),
             removed: BTreeMap::new(),
         };
-        for step in &outlook.plan.steps {
+        for step in &preview.plan.steps {
             let observed = targets.get(&(step.kind, step.namespace.clone()));
             if step.write == Write::Keep {
                 difference.kept += 1;
@@ -96,7 +96,7 @@ impl<'l> Difference<'l> {
                 (Write::Refuse(refusal), _) => Some(refusal.to_string()),
                 (Write::Update { rendered, .. }, Some(observed)) => {
                     difference.compare_certificates(observed);
-                    Some(causes(outlook, rendered, observed).join(", "))
+                    Some(causes(preview, rendered, observed).join(", "))
                 }
                 _ => None,
             };
@@ -107,14 +107,15 @@ impl<'l> Difference<'l> {
 
     fn compare_certificates(&mut self, observed: &Observed) {
         let wanted: BTreeMap<Sha256, String> = self
-            .outlook
+            .preview
             .plan
+            .content
             .certificates
             .members()
             .iter()
             .map(|member| (member.certificate.sha256(), member.certificate.facts().subject))
             .collect();
-        let held = certificates_in(self.outlook, observed);
+        let held = certificates_in(self.preview, observed);
         let only = |a: &BTreeMap<Sha256, String>, b: &BTreeMap<Sha256, String>| {
             let only = a.iter().filter(|(sha256, _)| !b.contains_key(sha256));
             only.map(|(sha256, subject)| (*sha256, subject.clone())).collect::<Vec<_>>()
@@ -125,8 +126,8 @@ impl<'l> Difference<'l> {
 }
 
 /// The certificates under the target's key at present, as far as they can be read.
-fn certificates_in(outlook: &Outlook<'_>, observed: &Observed) -> BTreeMap<Sha256, String> {
-    let target = outlook.spec.target.as_ref();
+fn certificates_in(preview: &Preview<'_>, observed: &Observed) -> BTreeMap<Sha256, String> {
+    let target = preview.spec.target.as_ref();
     let templates = target.into_iter().flat_map(|t| t.config_map.iter().chain(&t.secret));
     let mut collector = Collector::new(Filters::default(), Timestamp::from_unix(0));
     for template in templates {
@@ -142,9 +143,9 @@ fn certificates_in(outlook: &Outlook<'_>, observed: &Observed) -> BTreeMap<Sha25
 }
 
 /// What is not as it should be, in a few words each.
-fn causes(outlook: &Outlook<'_>, rendered: &Rendered, observed: &Observed) -> Vec<String> {
+fn causes(preview: &Preview<'_>, rendered: &Rendered, observed: &Observed) -> Vec<String> {
     let is_owner = matches!(observed.owner, OwnerReference::Bundle(_));
-    if observed.label.as_ref() != Some(&outlook.spec.name) && !is_owner {
+    if observed.label.as_ref() != Some(&preview.spec.name) && !is_owner {
         return vec!["somebody else's object has this name; only our keys are added".to_owned()];
     }
     let mut causes = Vec::new();
@@ -165,7 +166,7 @@ fn causes(outlook: &Outlook<'_>, rendered: &Rendered, observed: &Observed) -> Ve
         let differs = wanted.iter().filter(|(key, value)| held.get(*key) != Some(*value));
         causes.extend(differs.map(|(key, _)| format!("{what} {key} differs")));
     }
-    if observed.label.as_ref() != Some(&outlook.spec.name) {
+    if observed.label.as_ref() != Some(&preview.spec.name) {
         causes.push("it does not bear the Bundle's label".to_owned());
     }
     if !observed.hash.as_deref().is_some_and(|hash| rendered.is_hash(hash)) {
@@ -174,7 +175,7 @@ fn causes(outlook: &Outlook<'_>, rendered: &Rendered, observed: &Observed) -> Ve
     if !observed.shared && !is_owner {
         causes.push("the Bundle is not its owner".to_owned());
     }
-    if let (OwnerReference::Bundle(uid), Some(own)) = (&observed.owner, &outlook.spec.uid)
+    if let (OwnerReference::Bundle(uid), Some(own)) = (&observed.owner, &preview.spec.uid)
         && uid != own
     {
         causes.push("its owner is an earlier Bundle of this name".to_owned());
@@ -185,23 +186,23 @@ fn causes(outlook: &Outlook<'_>, rendered: &Rendered, observed: &Observed) -> Ve
     causes
 }
 
-fn table(differences: &[Difference<'_>], surroundings: &Surroundings) -> String {
+fn table(differences: &[Difference<'_>], env: &Env) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
-    match surroundings.columns {
+    match env.columns {
         Some(columns) => {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns)
         }
         None => table.set_content_arrangement(ContentArrangement::Disabled),
     };
     table.set_header(["ACTION", "KIND", "NAMESPACE", "NAME", "WHY"]);
-    for Difference { outlook, changes, .. } in differences {
+    for Difference { preview, changes, .. } in differences {
         for (step, why) in changes {
             table.add_row([
                 Action::of(step).as_str().to_owned(),
                 step.kind.to_string(),
                 printable(step.namespace.as_str()),
-                outlook.spec.name.to_string(),
+                preview.spec.name.to_string(),
                 cell(&printable(why.as_deref().unwrap_or_default())),
             ]);
         }
@@ -213,10 +214,10 @@ fn table(differences: &[Difference<'_>], surroundings: &Surroundings) -> String 
             text.push('\n');
         }
     }
-    for Difference { outlook, added, removed, .. } in differences {
+    for Difference { preview, added, removed, .. } in differences {
         for (sign, certificates) in [('+', added), ('-', removed)] {
             for (sha256, subject) in certificates {
-                let name = &outlook.spec.name;
+                let name = &preview.spec.name;
                 text.push_str(&format!("{sign} {name}  {sha256}  {}\n", printable(subject)));
             }
         }
@@ -255,12 +256,12 @@ fn json(differences: &[Difference<'_>]) -> anyhow::Result<String> {
     }
     let bundles = differences
         .iter()
-        .map(|Difference { outlook, changes, kept, added, removed }| DifferenceJson {
-            bundle: BundleJson::of(outlook),
+        .map(|Difference { preview, changes, kept, added, removed }| DifferenceJson {
+            bundle: BundleJson::of(preview),
             kept: *kept,
             changes: changes
                 .iter()
-                .map(|(step, why)| TargetJson::of(outlook, step, why.clone()))
+                .map(|(step, why)| TargetJson::of(preview, step, why.clone()))
                 .collect(),
             certificates_added: list(added),
             certificates_removed: list(removed),

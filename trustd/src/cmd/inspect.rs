@@ -9,20 +9,20 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 use trustd_core::time::Timestamp;
 
-use super::contents::{self, Contents, Format};
+use super::contents::{self, Contents, FileFormat};
 use super::show::{cell, count, days, printable};
-use super::{Answer, Surroundings};
+use super::{Answer, Env};
 use crate::cli::{Inspect, Output};
 use crate::exit::{self, Exit};
 use crate::files::Input;
 
-pub(super) fn answer(arguments: &Inspect, surroundings: &Surroundings) -> anyhow::Result<Answer> {
+pub(super) fn answer(arguments: &Inspect, env: &Env) -> anyhow::Result<Answer> {
     let mut exit = Exit::Fine;
     let mut files = Vec::new();
     for path in &arguments.paths {
         let input = Input::from(path.as_path());
         let file = match contents::read(&input) {
-            Ok(contents) => File::of(&input, &contents, surroundings.now),
+            Ok(contents) => File::of(&input, &contents, env.now),
             Err(error) => {
                 exit::complain(&error);
                 File::failed(&input, exit::chain(&error))
@@ -38,7 +38,7 @@ pub(super) fn answer(arguments: &Inspect, surroundings: &Surroundings) -> anyhow
             text.push('\n');
             text
         }
-        Output::Table => tables(&files, surroundings),
+        Output::Table => tables(&files, env),
     };
     Ok(Answer { text, exit })
 }
@@ -173,8 +173,8 @@ impl File {
             path: input.to_string(),
             error: None,
             format: Some(match contents.format {
-                Format::Der => "der",
-                Format::Pem => "pem",
+                FileFormat::Der => "der",
+                FileFormat::Pem => "pem",
             }),
             certificates: rows,
             problems,
@@ -223,7 +223,7 @@ impl Row {
     }
 }
 
-fn tables(files: &[File], surroundings: &Surroundings) -> String {
+fn tables(files: &[File], env: &Env) -> String {
     let mut out = String::new();
     for file in files.iter().filter(|file| file.error.is_none()) {
         if !out.is_empty() {
@@ -232,8 +232,8 @@ fn tables(files: &[File], surroundings: &Surroundings) -> String {
         if files.len() > 1 {
             let _ = writeln!(out, "{}:", printable(&file.path));
         }
-        out.push_str(&table(&file.certificates, surroundings.columns));
-        summarize(file, surroundings.now, &mut out);
+        out.push_str(&table(&file.certificates, env.columns));
+        summarize(file, env.now, &mut out);
     }
     out
 }

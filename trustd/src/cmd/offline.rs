@@ -16,7 +16,6 @@ use trustd_core::world::{Observed, Settings, World};
 use super::show::printable;
 use super::warnings::Warnings;
 use crate::cli::Offline;
-use crate::exit::{self, Exit};
 use crate::files::{self, Input};
 use crate::settings;
 
@@ -28,7 +27,7 @@ pub(super) struct Loaded {
     /// The valid Bundles, by name.
     pub(super) specs: BTreeMap<BundleName, Spec>,
     /// The others, with where they were found.
-    pub(super) invalid: Vec<(Place, Invalid)>,
+    pub(super) invalid: Vec<(Location, Invalid)>,
     /// What was passed over, or looks like a mistake.
     pub(super) notes: Vec<String>,
     /// Warnings about the inputs; with `--strict` each of them is exit code 1.
@@ -39,12 +38,12 @@ pub(super) struct Loaded {
 
 /// Where an object was found: a file, and a document in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Location {
     file: String,
     line: usize,
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.line {
             0 => f.write_str(&self.file),
@@ -53,7 +52,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-impl Place {
+impl Location {
     /// An object of the cluster itself.
     pub(super) fn cluster() -> Self {
         Self { file: "the cluster".to_owned(), line: 0 }
@@ -65,8 +64,8 @@ impl Place {
 #[error("{object} is there twice, at {first} and {second}; keep one of them")]
 struct Twice {
     object: String,
-    first: Place,
-    second: Place,
+    first: Location,
+    second: Location,
 }
 
 /// The flags that planning heeds, resolved: the default CA package is read here.
@@ -200,10 +199,10 @@ impl Held {
 /// The objects of some files, each once.
 #[derive(Debug, Default)]
 struct Objects {
-    bundles: BTreeMap<String, (Place, serde_json::Value)>,
-    namespaces: BTreeMap<String, (Place, Box<k8s_openapi::api::core::v1::Namespace>)>,
+    bundles: BTreeMap<String, (Location, serde_json::Value)>,
+    namespaces: BTreeMap<String, (Location, Box<k8s_openapi::api::core::v1::Namespace>)>,
     /// By kind, namespace and name.
-    held: BTreeMap<(Kind, String, String), (Place, Held)>,
+    held: BTreeMap<(Kind, String, String), (Location, Held)>,
     notes: Vec<String>,
     warnings: Warnings,
     surprises: BTreeMap<BundleName, Vec<String>>,
@@ -216,7 +215,7 @@ impl Objects {
             let bytes = files::read(&input)?;
             let found = manifest::read(&bytes).with_context(|| format!("`{input}`"))?;
             for found in found {
-                let place = Place { file: input.to_string(), line: found.line };
+                let place = Location { file: input.to_string(), line: found.line };
                 objects.warn(&place, &found);
                 objects.add(place, found.manifest, default_namespace)?;
             }
@@ -225,7 +224,7 @@ impl Objects {
     }
 
     /// Says which fields an object has that the API server would drop.
-    fn warn(&mut self, place: &Place, found: &manifest::Found) {
+    fn warn(&mut self, place: &Location, found: &manifest::Found) {
         let fields = found.unknown.iter().map(|field| printable(&field.to_string()));
         let (kind, name) = match &found.manifest {
             Manifest::Bundle(raw) => {
@@ -248,7 +247,7 @@ impl Objects {
 
     fn add(
         &mut self,
-        place: Place,
+        place: Location,
         manifest: Manifest,
         default_namespace: &str,
     ) -> Result<(), Twice> {
@@ -291,7 +290,7 @@ impl Objects {
         }
     }
 
-    fn hold(&mut self, place: Place, held: Held, default_namespace: &str) -> Result<(), Twice> {
+    fn hold(&mut self, place: Location, held: Held, default_namespace: &str) -> Result<(), Twice> {
         let (kind, metadata) = (held.object().kind(), held.object().metadata());
         let namespace = metadata.namespace.as_deref().filter(|name| !name.is_empty());
         let namespace = namespace.unwrap_or(default_namespace).to_owned();
@@ -303,10 +302,10 @@ impl Objects {
 
 /// Adds an object, unless there is one of that name.
 fn put<K: Ord, T>(
-    map: &mut BTreeMap<K, (Place, T)>,
+    map: &mut BTreeMap<K, (Location, T)>,
     key: K,
     object: String,
-    (place, value): (Place, T),
+    (place, value): (Location, T),
 ) -> Result<(), Twice> {
     match map.entry(key) {
         Entry::Vacant(free) => {
@@ -315,42 +314,4 @@ fn put<K: Ord, T>(
         }
         Entry::Occupied(held) => Err(Twice { object, first: held.get().0.clone(), second: place }),
     }
-}
-
-/// Tells on stderr what is wrong, left out or odd, and how the verb ends for it: 2 when the API
-/// server would not take a Bundle, 1 when trustd would not sync one or, if `strict`, when there is
-/// any warning, else 0.
-pub(super) fn tell(
-    loaded: &Loaded,
-    outlooks: &[super::outlook::Outlook<'_>],
-    strict: bool,
-) -> Exit {
-    let mut exit = Exit::Fine;
-    for note in &loaded.notes {
-        exit::note(note);
-    }
-    let mut warnings = loaded.warnings.of_objects().to_vec();
-    for (place, invalid) in &loaded.invalid {
-        exit = exit.and(Exit::Failed);
-        let name = &invalid.name;
-        warnings.extend(loaded.warnings.of_bundle(name));
-        let errors: Vec<String> = invalid.errors.iter().map(ToString::to_string).collect();
-        exit::error(&format!("{place}: Bundle {name} is invalid"), &errors);
-    }
-    for outlook in outlooks {
-        if !outlook.conclusion.synced {
-            exit = exit.and(Exit::Negative);
-        }
-        warnings.extend(outlook.warnings());
-    }
-    for warning in &warnings {
-        exit::warn(warning);
-    }
-    for note in outlooks.iter().flat_map(super::outlook::Outlook::notes) {
-        exit::note(&note);
-    }
-    if strict && !warnings.is_empty() {
-        exit = exit.and(Exit::Negative);
-    }
-    exit
 }

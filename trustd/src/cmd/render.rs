@@ -13,39 +13,35 @@ use trustd_core::plan::{Ownership, Prepared, Write};
 use trustd_core::time::Timestamp;
 
 use super::offline::Loaded;
-use super::outlook::{self, BundleJson, Outlook};
+use super::preview::{self, BundleJson, Preview};
 use super::show::count;
-use super::{Answer, Surroundings, offline};
+use super::{Answer, Env, offline};
 use crate::cli::{Render, RenderOutput};
 use crate::exit::{self, Reader};
-use crate::files::{self, Input, Pace, Watch, Wrote};
+use crate::files::{self, FileWatch, Input, WatchTiming, Wrote};
 
 /// Renders once, or again and again until the process is stopped.
-pub(super) fn run(arguments: &Render, surroundings: &Surroundings) -> anyhow::Result<Answer> {
+pub(super) fn run(arguments: &Render, env: &Env) -> anyhow::Result<Answer> {
     let inputs: Vec<Input> =
         arguments.offline.filenames.iter().map(|path| Input::from(path.as_path())).collect();
     if arguments.watch {
         if inputs.contains(&Input::Stdin) {
             bail!("--watch needs files; stdin can be read only once");
         }
-        return watch(arguments, &inputs, surroundings);
+        return watch(arguments, &inputs, env);
     }
     let mut written = Written::new();
-    once(arguments, &inputs, surroundings, &mut written)
+    once(arguments, &inputs, env, &mut written)
 }
 
-fn watch(
-    arguments: &Render,
-    inputs: &[Input],
-    surroundings: &Surroundings,
-) -> anyhow::Result<Answer> {
+fn watch(arguments: &Render, inputs: &[Input], env: &Env) -> anyhow::Result<Answer> {
     let mut watched = inputs.to_vec();
     watched.extend(arguments.offline.default_package_location.iter().cloned().map(Input::Path));
-    let mut watch = Watch::new(&watched, Pace::default())?;
+    let mut watch = FileWatch::new(&watched, WatchTiming::default())?;
     let mut written = Written::new();
     loop {
-        let now = Surroundings::of_process().now;
-        match once(arguments, inputs, &Surroundings { now, ..*surroundings }, &mut written) {
+        let now = Env::of_process().now;
+        match once(arguments, inputs, &Env { now, ..*env }, &mut written) {
             Ok(answer) => {
                 let reader = exit::print(&answer.text).context("cannot write to stdout")?;
                 if reader == Reader::Gone {
@@ -62,19 +58,19 @@ fn watch(
 fn once(
     arguments: &Render,
     inputs: &[Input],
-    surroundings: &Surroundings,
+    env: &Env,
     written: &mut Written,
 ) -> anyhow::Result<Answer> {
     let settings = offline::settings(&arguments.offline)?;
     let loaded = offline::load(inputs, None, settings, &arguments.offline.namespace)?;
-    let outlooks = outlook::of(&loaded, surroundings.now);
-    let exit = offline::tell(&loaded, &outlooks, arguments.offline.strict);
-    let targets: Vec<Target> = outlooks.iter().flat_map(targets).collect();
+    let previews = preview::of(&loaded, env.now);
+    let exit = preview::tell(&loaded, &previews, arguments.offline.strict);
+    let targets: Vec<RenderedTarget> = previews.iter().flat_map(targets).collect();
     let text = match &arguments.out {
         Some(folder) => {
-            let frozen = Frozen::of(&loaded, &outlooks, surroundings.now);
-            let files = write(folder, &targets, &frozen, written)?;
-            summary(arguments.output, &outlooks, &files)?
+            let retained = RetainedTargets::of(&loaded, &previews, env.now);
+            let files = write(folder, &targets, &retained, written)?;
+            summary(arguments.output, &previews, &files)?
         }
         None => print(arguments.output, &targets)?,
     };
@@ -90,36 +86,36 @@ type Written = BTreeMap<PathBuf, (String, String)>;
 /// Targets whose files stay as they are, as in a cluster the targets would: their Bundle has no
 /// content at present, is paused or invalid, or they themselves are refused.
 #[derive(Default)]
-struct Frozen {
+struct RetainedTargets {
     bundles: BTreeSet<String>,
     /// By namespace and Bundle.
     targets: BTreeSet<(String, String)>,
 }
 
-impl Frozen {
-    fn of(loaded: &Loaded, outlooks: &[Outlook<'_>], now: Timestamp) -> Self {
-        let mut frozen = Self::default();
-        frozen.bundles.extend(loaded.invalid.iter().map(|(_, invalid)| invalid.name.clone()));
-        for Outlook { spec, plan, .. } in outlooks {
-            let mut freeze = |namespace: &Namespace| {
-                frozen.targets.insert((namespace.to_string(), spec.name.to_string()));
+impl RetainedTargets {
+    fn of(loaded: &Loaded, previews: &[Preview<'_>], now: Timestamp) -> Self {
+        let mut retained = Self::default();
+        retained.bundles.extend(loaded.invalid.iter().map(|(_, invalid)| invalid.name.clone()));
+        for Preview { spec, plan, .. } in previews {
+            let mut retain = |namespace: &Namespace| {
+                retained.targets.insert((namespace.to_string(), spec.name.to_string()));
             };
             let refused = plan.steps.iter().filter(|step| matches!(step.write, Write::Refuse(_)));
-            refused.for_each(|step| freeze(&step.namespace));
-            if plan.blocked.is_some() {
+            refused.for_each(|step| retain(&step.namespace));
+            if plan.content.blocked.is_some() {
                 // Clean-up goes on, so it matters which targets are still wanted.
                 let prepared = Prepared::new(spec, &loaded.world, now);
                 for (namespace, state) in &loaded.world.namespaces {
                     if Kind::ALL.into_iter().any(|kind| prepared.wants(kind, namespace, state)) {
-                        freeze(namespace);
+                        retain(namespace);
                     }
                 }
             }
             if plan.paused {
-                frozen.bundles.insert(spec.name.to_string());
+                retained.bundles.insert(spec.name.to_string());
             }
         }
-        frozen
+        retained
     }
 
     fn contains(&self, target: &(String, String)) -> bool {
@@ -128,15 +124,15 @@ impl Frozen {
 }
 
 /// A target as it would be after a run.
-struct Target {
+struct RenderedTarget {
     namespace: String,
     bundle: String,
     object: Applied,
     data: BTreeMap<String, Vec<u8>>,
 }
 
-fn targets(outlook: &Outlook<'_>) -> Vec<Target> {
-    let Outlook { spec, plan, .. } = outlook;
+fn targets(preview: &Preview<'_>) -> Vec<RenderedTarget> {
+    let Preview { spec, plan, .. } = preview;
     if plan.paused {
         return Vec::new();
     }
@@ -146,9 +142,9 @@ fn targets(outlook: &Outlook<'_>) -> Vec<Target> {
             Write::Update { ownership, .. } => *ownership,
             Write::Delete(_) | Write::Refuse(_) | Write::Release { .. } => return None,
         };
-        let rendered = plan.rendered.get(&step.kind)?;
+        let rendered = plan.content.rendered.get(&step.kind)?;
         let data = rendered.data.iter();
-        Some(Target {
+        Some(RenderedTarget {
             namespace: step.namespace.to_string(),
             bundle: spec.name.to_string(),
             object: object::applied(spec, &step.namespace, rendered, ownership),
@@ -158,7 +154,7 @@ fn targets(outlook: &Outlook<'_>) -> Vec<Target> {
     written.collect()
 }
 
-fn print(output: RenderOutput, targets: &[Target]) -> anyhow::Result<String> {
+fn print(output: RenderOutput, targets: &[RenderedTarget]) -> anyhow::Result<String> {
     let objects = targets.iter().map(|target| match &target.object {
         Applied::ConfigMap(object) => serde_json::to_value(object),
         Applied::Secret(object) => serde_json::to_value(object),
@@ -192,12 +188,12 @@ struct FileJson {
 /// this process wrote and nobody wants any more.
 fn write(
     folder: &Path,
-    targets: &[Target],
-    frozen: &Frozen,
+    targets: &[RenderedTarget],
+    retained: &RetainedTargets,
     written: &mut Written,
 ) -> anyhow::Result<Vec<FileJson>> {
     let mut wanted = BTreeMap::new();
-    for Target { namespace, bundle, data, .. } in targets {
+    for RenderedTarget { namespace, bundle, data, .. } in targets {
         for (key, bytes) in data {
             let mut path = folder.to_owned();
             for part in [namespace, bundle, key] {
@@ -218,7 +214,7 @@ fn write(
     let mut now_there: Written =
         wanted.iter().map(|(path, (_, target))| (path.clone(), target.clone())).collect();
     for (stale, target) in written.iter().filter(|(path, _)| !wanted.contains_key(*path)) {
-        if frozen.contains(target) {
+        if retained.contains(target) {
             now_there.insert(stale.clone(), target.clone());
             continue;
         }
@@ -230,7 +226,7 @@ fn write(
 
 fn summary(
     output: RenderOutput,
-    outlooks: &[Outlook<'_>],
+    previews: &[Preview<'_>],
     files: &[FileJson],
 ) -> anyhow::Result<String> {
     if output == RenderOutput::Json {
@@ -239,7 +235,7 @@ fn summary(
             bundles: Vec<BundleJson>,
             files: &'f [FileJson],
         }
-        let bundles = outlooks.iter().map(BundleJson::of).collect();
+        let bundles = previews.iter().map(BundleJson::of).collect();
         let text = serde_json::to_string_pretty(&Document { bundles, files });
         return Ok(text.context("cannot write JSON")? + "\n");
     }
@@ -248,10 +244,10 @@ fn summary(
         let state = if *changed { "written  " } else { "unchanged" };
         text.push_str(&format!("{state}  {path}\n"));
     }
-    for outlook in outlooks.iter().filter(|outlook| outlook.conclusion.certificates.is_some()) {
-        let targets = count(outlook.conclusion.targets.synced, "target");
-        let certificates = outlook.certificates();
-        text.push_str(&format!("Bundle {}: {certificates}, {targets}\n", outlook.spec.name));
+    for preview in previews.iter().filter(|preview| preview.conclusion.certificates.is_some()) {
+        let targets = count(preview.conclusion.targets.synced, "target");
+        let certificates = preview.certificates();
+        text.push_str(&format!("Bundle {}: {certificates}, {targets}\n", preview.spec.name));
     }
     Ok(text)
 }

@@ -11,16 +11,16 @@ use trustd_core::bundle::Filters;
 use trustd_core::names::Namespace;
 use trustd_core::world::Settings;
 
-use super::offline::{Loaded, Place};
-use super::{Answer, Surroundings, diff};
+use super::offline::{Loaded, Location};
+use super::{Answer, Env, diff};
 use crate::cli::{LogFormat, Output, Planning, Run};
-use crate::controller::{self, Election, Options, Preview, WatchLimits};
+use crate::controller::{self, ClusterSnapshot, Election, Options, WatchLimits};
 use crate::exit::{Exit, Hint as _};
 use crate::files::{self, Input};
 use crate::settings;
 use crate::telemetry::{Format, Stream, start_log};
 
-pub(super) fn run(arguments: &Run, surroundings: &Surroundings) -> anyhow::Result<Answer> {
+pub(super) fn run(arguments: &Run, env: &Env) -> anyhow::Result<Answer> {
     let format = match arguments.telling.log_format {
         LogFormat::Json => Format::Json,
         LogFormat::Text => Format::Text,
@@ -45,8 +45,8 @@ pub(super) fn run(arguments: &Run, surroundings: &Surroundings) -> anyhow::Resul
         let config = connect::config(&arguments.connection).await?;
         let connections = controller::connect(config).context("cannot set up the connections")?;
         if arguments.dry_run {
-            let preview = controller::preview(connections.work, options.settings).await?;
-            return show(preview, surroundings);
+            let preview = controller::snapshot(connections.work, options.settings).await?;
+            return show(preview, env);
         }
         let stop = stop().context("cannot listen for signals")?;
         controller::run(connections, options, stop).await?;
@@ -55,12 +55,12 @@ pub(super) fn run(arguments: &Run, surroundings: &Surroundings) -> anyhow::Resul
 }
 
 /// What a run would change.
-fn show(preview: Preview, surroundings: &Surroundings) -> anyhow::Result<Answer> {
-    let Preview { world, shown, specs, invalid } = preview;
-    let invalid = invalid.into_iter().map(|invalid| (Place::cluster(), invalid)).collect();
+fn show(preview: ClusterSnapshot, env: &Env) -> anyhow::Result<Answer> {
+    let ClusterSnapshot { world, shown, specs, invalid } = preview;
+    let invalid = invalid.into_iter().map(|invalid| (Location::cluster(), invalid)).collect();
     let loaded = Loaded { world, specs, invalid, ..Loaded::default() };
     let form = diff::Form { output: Output::Table, strict: false };
-    diff::show(&loaded, &shown, form, surroundings)
+    diff::show(&loaded, &shown, form, env)
 }
 
 /// Resolves the flags; everything that can be wrong with them is found here.

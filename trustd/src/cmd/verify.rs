@@ -10,6 +10,7 @@
 mod check;
 mod connect;
 mod constraints;
+mod finding;
 mod judge;
 mod pool;
 mod print;
@@ -24,7 +25,7 @@ use trustd_core::certificate::Certificate;
 use trustd_core::time::Timestamp;
 
 use super::contents::{self, Contents, Found};
-use super::{Answer, Surroundings};
+use super::{Answer, Env};
 use crate::cli::{Output, Purpose, Verify};
 use crate::exit::{self, Exit, Hint as _};
 use crate::files::Input;
@@ -40,7 +41,7 @@ struct Terms {
     name: Option<ServerName<'static>>,
 }
 
-pub(super) fn answer(arguments: &Verify, surroundings: &Surroundings) -> anyhow::Result<Answer> {
+pub(super) fn answer(arguments: &Verify, env: &Env) -> anyhow::Result<Answer> {
     let roots = Input::from(arguments.roots.as_path());
     let is_stdin = |path: &PathBuf| Input::from(path.as_path()) == Input::Stdin;
     if roots == Input::Stdin && arguments.source.cert.as_ref().is_some_and(is_stdin) {
@@ -54,8 +55,7 @@ pub(super) fn answer(arguments: &Verify, surroundings: &Surroundings) -> anyhow:
     if name.is_none() {
         notes.push("no name was checked; --name does".to_owned());
     }
-    let terms =
-        Terms { now: arguments.at.unwrap_or(surroundings.now), purpose: arguments.purpose, name };
+    let terms = Terms { now: arguments.at.unwrap_or(env.now), purpose: arguments.purpose, name };
     let pool = Pool::new(&chain, &bundle.found).context("cannot read the first certificate")?;
     let mut judgement = judge::judge(&pool, &terms);
     if !proven && judgement.verdict == Verdict::Verified {

@@ -1,7 +1,7 @@
 //! Warnings about the inputs of `render` and `diff`, collected in one place: printed to stderr,
 //! listed with their Bundle in JSON, and a reason for exit code 1 under `--strict`.
 //!
-//! Warnings that follow from a plan are worded by `Outlook::warnings`, which lists these first.
+//! Warnings that follow from a plan are worded by `Preview::warnings`, which lists these first.
 
 use std::collections::BTreeMap;
 

@@ -14,31 +14,31 @@ use trustd_core::escape::printable;
 
 use super::backoff::Jitter;
 use super::clock::Instant;
-use super::desk::{Notice, Severity};
 use super::lease::Leadership;
-use super::write::{Requests, WRITE_TIMEOUT};
+use super::reconciler::{Notice, Severity};
+use super::write::{ApiClient, WRITE_TIMEOUT};
 use crate::telemetry::Metrics;
 
 /// Writes events.
-pub(super) struct Scribe {
-    requests: Requests,
+pub(super) struct EventRecorder {
+    api: ApiClient,
     leading: watch::Receiver<Option<Leadership>>,
     instance: String,
     metrics: Metrics,
-    memory: Memory,
+    memory: RecentEvents,
     jitter: Jitter,
 }
 
-impl Scribe {
+impl EventRecorder {
     /// One that signs as this instance.
     pub(super) fn new(
-        requests: Requests,
+        api: ApiClient,
         leading: watch::Receiver<Option<Leadership>>,
         instance: String,
         metrics: Metrics,
     ) -> Self {
-        let (memory, jitter) = (Memory::default(), Jitter::new());
-        Self { requests, leading, instance, metrics, memory, jitter }
+        let (memory, jitter) = (RecentEvents::default(), Jitter::new());
+        Self { api, leading, instance, metrics, memory, jitter }
     }
 
     /// Writes what comes, one after the other, until nothing can come any more.
@@ -53,7 +53,7 @@ impl Scribe {
                 Some((name, count)) => (Some(name.as_str()), repeated(*count)),
                 None => (None, self.first(&notice)),
             };
-            match self.requests.event(name, &body, &permit).await {
+            match self.api.event(name, &body, &permit).await {
                 Ok(()) if known.is_none() => {
                     let name = body.pointer("/metadata/name").and_then(Json::as_str);
                     self.memory.note(&notice, name.unwrap_or_default(), Instant::now());
@@ -119,16 +119,16 @@ fn shortened(note: &str) -> String {
 
 /// The events of the last few minutes.
 #[derive(Debug, Default)]
-struct Memory(BTreeMap<(String, &'static str, String), Known>);
+struct RecentEvents(BTreeMap<(String, &'static str, String), RecentEvent>);
 
 #[derive(Debug)]
-struct Known {
+struct RecentEvent {
     name: String,
     count: u32,
     last: Instant,
 }
 
-impl Memory {
+impl RecentEvents {
     /// The event that said the same a short while ago, and how often it has been said now.
     fn recall(&mut self, notice: &Notice, now: Instant) -> Option<(String, u32)> {
         self.0.retain(|_, known| now.since(known.last) < REPEATED_WITHIN);
@@ -140,7 +140,7 @@ impl Memory {
 
     fn note(&mut self, notice: &Notice, name: &str, now: Instant) {
         if self.0.len() < MEMORY_MAX {
-            let known = Known { name: name.to_owned(), count: 1, last: now };
+            let known = RecentEvent { name: name.to_owned(), count: 1, last: now };
             self.0.insert(key(notice), known);
         }
     }
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn the_same_text_is_counted_and_another_is_its_own_event() {
         let at = |seconds| Instant::since_boot(Duration::from_secs(seconds));
-        let mut memory = Memory::default();
+        let mut memory = RecentEvents::default();
         assert_eq!(memory.recall(&notice("one"), at(0)), None);
         memory.note(&notice("one"), "b.1", at(0));
         assert_eq!(memory.recall(&notice("two"), at(1)), None);

@@ -14,7 +14,7 @@ use crate::telemetry::Metrics;
 
 /// A change of the file.
 #[derive(Debug)]
-pub(super) enum Package {
+pub(super) enum PackageUpdate {
     /// It holds this package now.
     Changed(DefaultCas),
     /// It cannot be read, or holds no package, for this reason; the last good one stays.
@@ -24,7 +24,7 @@ pub(super) enum Package {
 /// Looks at the file every now and then and tells of every change, good or bad, once.
 pub(super) async fn poll(
     path: PathBuf,
-    tell: mpsc::Sender<Package>,
+    tell: mpsc::Sender<PackageUpdate>,
     metrics: Metrics,
     every: Duration,
 ) {
@@ -40,21 +40,21 @@ pub(super) async fn poll(
                 let changed = seen.replace(digest) != Some(digest) || unreadable;
                 unreadable = false;
                 changed.then(|| match settings::default_package(&path, &bytes) {
-                    Ok(package) => Package::Changed(package),
-                    Err(error) => Package::Unusable(chain(&error)),
+                    Ok(package) => PackageUpdate::Changed(package),
+                    Err(error) => PackageUpdate::Unusable(chain(&error)),
                 })
             }
             Ok(Err(error)) if !unreadable => {
                 unreadable = true;
-                Some(Package::Unusable(chain(&error)))
+                Some(PackageUpdate::Unusable(chain(&error)))
             }
             _ => None,
         };
         match &news {
-            Some(Package::Changed(package)) => {
+            Some(PackageUpdate::Changed(package)) => {
                 tracing::info!(package = %package.identity, "read the default CA package");
             }
-            Some(Package::Unusable(error)) => {
+            Some(PackageUpdate::Unusable(error)) => {
                 metrics.package_failed();
                 tracing::error!(
                     path = %path.display(), error,
@@ -94,17 +94,17 @@ mod tests {
             std::fs::write(&other, text).unwrap();
             std::fs::rename(&other, &path).unwrap();
         };
-        let good_again = |news: Option<Package>| {
-            assert!(matches!(news, Some(Package::Changed(_))), "{news:?}");
+        let good_again = |news: Option<PackageUpdate>| {
+            assert!(matches!(news, Some(PackageUpdate::Changed(_))), "{news:?}");
         };
         good_again(told.recv().await);
         replace("{}");
-        let Some(Package::Unusable(error)) = told.recv().await else { panic!("no fault") };
+        let Some(PackageUpdate::Unusable(error)) = told.recv().await else { panic!("no fault") };
         assert_eq!(error, "`name` is missing or empty");
         replace(good);
         good_again(told.recv().await);
         std::fs::remove_file(&path).unwrap();
-        let Some(Package::Unusable(error)) = told.recv().await else { panic!("no fault") };
+        let Some(PackageUpdate::Unusable(error)) = told.recv().await else { panic!("no fault") };
         assert!(error.contains("cannot read"), "{error}");
         replace(good);
         good_again(told.recv().await);

@@ -14,7 +14,7 @@ use super::clock::Instant;
 
 /// The unit of work: one target.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Unit {
+pub(super) struct TargetRef {
     /// The Bundle, after which the target is named.
     pub(super) bundle: BundleName,
     /// The target's kind.
@@ -25,11 +25,11 @@ pub(super) struct Unit {
 
 /// Which slots a unit is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum Priority {
     /// Any slot: nothing is known against it.
-    Fast,
+    Normal,
     /// One of the few slots for what failed or hung before.
-    Slow,
+    Low,
 }
 
 /// Units to be written.
@@ -40,24 +40,24 @@ pub(super) struct Queue {
     window: usize,
     /// Writes that went well since the window was changed.
     went_well: usize,
-    slow_slots: usize,
-    fast: VecDeque<Unit>,
-    slow: VecDeque<Unit>,
+    low_slots: usize,
+    normal: VecDeque<TargetRef>,
+    low: VecDeque<TargetRef>,
     /// Those in `fast` and `slow`. A unit that is there and not here has been taken back.
-    ready: HashMap<Unit, Lane>,
-    delayed: BTreeSet<(Instant, Unit)>,
-    delays: BTreeMap<Unit, (Instant, Lane)>,
-    flights: HashMap<Unit, Flight>,
+    ready: HashMap<TargetRef, Priority>,
+    delayed: BTreeSet<(Instant, TargetRef)>,
+    delays: BTreeMap<TargetRef, (Instant, Priority)>,
+    in_flight: HashMap<TargetRef, InFlight>,
     held_until: Option<Instant>,
 }
 
 /// A write in flight.
 #[derive(Clone, Copy, Debug)]
-struct Flight {
-    lane: Lane,
+struct InFlight {
+    priority: Priority,
     since: Instant,
     /// The unit changed meanwhile and is due again.
-    again: Option<Lane>,
+    again: Option<Priority>,
 }
 
 impl Queue {
@@ -67,58 +67,58 @@ impl Queue {
             slots: slots.get(),
             window: slots.get(),
             went_well: 0,
-            slow_slots: (slots.get() / SLOW_SHARE).max(1),
-            fast: VecDeque::new(),
-            slow: VecDeque::new(),
+            low_slots: (slots.get() / LOW_SHARE).max(1),
+            normal: VecDeque::new(),
+            low: VecDeque::new(),
             ready: HashMap::new(),
             delayed: BTreeSet::new(),
             delays: BTreeMap::new(),
-            flights: HashMap::new(),
+            in_flight: HashMap::new(),
             held_until: None,
         }
     }
 
     /// The unit is due now. One that is in flight is due again once it has landed.
-    pub(super) fn push(&mut self, unit: &Unit, lane: Lane) {
-        if let Some(flight) = self.flights.get_mut(unit) {
-            flight.again = Some(lane);
+    pub(super) fn push(&mut self, unit: &TargetRef, priority: Priority) {
+        if let Some(write) = self.in_flight.get_mut(unit) {
+            write.again = Some(priority);
             return;
         }
         self.undelay(unit);
-        if self.ready.get(unit) == Some(&lane) {
+        if self.ready.get(unit) == Some(&priority) {
             return;
         }
         // In the other lane it may still stand; it is skipped there.
-        self.ready.insert(unit.clone(), lane);
-        self.line(lane).push_back(unit.clone());
+        self.ready.insert(unit.clone(), priority);
+        self.line(priority).push_back(unit.clone());
     }
 
     /// The unit is due at a later time, unless it is pushed before.
-    pub(super) fn delay(&mut self, unit: &Unit, until: Instant, lane: Lane) {
+    pub(super) fn delay(&mut self, unit: &TargetRef, until: Instant, priority: Priority) {
         self.forget(unit);
         self.delayed.insert((until, unit.clone()));
-        self.delays.insert(unit.clone(), (until, lane));
+        self.delays.insert(unit.clone(), (until, priority));
     }
 
     /// The unit is not due any more. A write in flight goes on.
-    pub(super) fn forget(&mut self, unit: &Unit) {
+    pub(super) fn forget(&mut self, unit: &TargetRef) {
         self.undelay(unit);
         self.ready.remove(unit);
-        if let Some(flight) = self.flights.get_mut(unit) {
-            flight.again = None;
+        if let Some(write) = self.in_flight.get_mut(unit) {
+            write.again = None;
         }
     }
 
     /// Forgets everything that is not in flight.
     pub(super) fn clear(&mut self) {
-        self.fast.clear();
-        self.slow.clear();
+        self.normal.clear();
+        self.low.clear();
         self.ready.clear();
         self.delayed.clear();
         self.delays.clear();
         self.held_until = None;
-        for flight in self.flights.values_mut() {
-            flight.again = None;
+        for write in self.in_flight.values_mut() {
+            write.again = None;
         }
     }
 
@@ -131,7 +131,7 @@ impl Queue {
     /// in flight at once; those that were sent together count as one.
     pub(super) fn throttle(&mut self, now: Instant, until: Instant) {
         if self.held_until.is_none_or(|held| held <= now) {
-            self.window = (self.window.min(self.flights.len() + 1) / 2).max(1);
+            self.window = (self.window.min(self.in_flight.len() + 1) / 2).max(1);
             self.went_well = 0;
         }
         self.hold_until(until);
@@ -147,46 +147,46 @@ impl Queue {
     }
 
     /// The next unit to write, if one is due and a slot is free. It is in flight from now on.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<Unit> {
+    pub(super) fn pop(&mut self, now: Instant) -> Option<TargetRef> {
         self.wake(now);
-        if self.held_until.is_some_and(|until| until > now) || self.flights.len() >= self.window {
+        if self.held_until.is_some_and(|until| until > now) || self.in_flight.len() >= self.window {
             return None;
         }
         self.held_until = None;
-        let slow =
-            if self.slow_flights() < self.slow_room() { self.take(Lane::Slow) } else { None };
-        let (unit, lane) = match slow {
-            Some(unit) => (unit, Lane::Slow),
-            None => match self.take(Lane::Fast) {
-                Some(unit) => (unit, Lane::Fast),
+        let low =
+            if self.low_in_flight() < self.low_room() { self.take(Priority::Low) } else { None };
+        let (unit, priority) = match low {
+            Some(unit) => (unit, Priority::Low),
+            None => match self.take(Priority::Normal) {
+                Some(unit) => (unit, Priority::Normal),
                 // A window too narrow to be shared goes to the slow ones when nobody else wants it.
-                None if self.slow_flights() == 0 => (self.take(Lane::Slow)?, Lane::Slow),
+                None if self.low_in_flight() == 0 => (self.take(Priority::Low)?, Priority::Low),
                 None => return None,
             },
         };
-        self.flights.insert(unit.clone(), Flight { lane, since: now, again: None });
+        self.in_flight.insert(unit.clone(), InFlight { priority, since: now, again: None });
         Some(unit)
     }
 
     /// A write has landed, one way or another; says whether the unit is due again already.
-    pub(super) fn land(&mut self, unit: &Unit) -> bool {
-        let again = self.flights.remove(unit).and_then(|flight| flight.again);
-        if let Some(lane) = again {
-            self.push(unit, lane);
+    pub(super) fn finish(&mut self, unit: &TargetRef) -> bool {
+        let again = self.in_flight.remove(unit).and_then(|write| write.again);
+        if let Some(priority) = again {
+            self.push(unit, priority);
         }
         again.is_some()
     }
 
     /// Looks for writes in the fast lane that take longer than `patience`: they move over to the slow
     /// lane as long as it has room. Those for which it has none are returned, to be given up.
-    pub(super) fn stalled(&mut self, now: Instant, patience: Duration) -> Vec<Unit> {
-        let mut free = self.slow_room().saturating_sub(self.slow_flights());
+    pub(super) fn stalled(&mut self, now: Instant, patience: Duration) -> Vec<TargetRef> {
+        let mut free = self.low_room().saturating_sub(self.low_in_flight());
         let mut late = Vec::new();
-        for (unit, flight) in &mut self.flights {
-            if flight.lane == Lane::Fast && now.since(flight.since) >= patience {
+        for (unit, write) in &mut self.in_flight {
+            if write.priority == Priority::Normal && now.since(write.since) >= patience {
                 if free > 0 {
                     free -= 1;
-                    flight.lane = Lane::Slow;
+                    write.priority = Priority::Low;
                 } else {
                     late.push(unit.clone());
                 }
@@ -209,49 +209,50 @@ impl Queue {
 
     /// Writes in flight.
     pub(super) fn in_flight(&self) -> usize {
-        self.flights.len()
+        self.in_flight.len()
     }
 
     /// Whether the unit is being written; then it is planned again when that has ended.
-    pub(super) fn is_in_flight(&self, unit: &Unit) -> bool {
-        self.flights.contains_key(unit)
+    pub(super) fn is_in_flight(&self, unit: &TargetRef) -> bool {
+        self.in_flight.contains_key(unit)
     }
 
     fn wake(&mut self, now: Instant) {
         while self.delayed.first().is_some_and(|(until, _)| *until <= now) {
             let Some((_, unit)) = self.delayed.pop_first() else { return };
-            let lane = self.delays.remove(&unit).map_or(Lane::Slow, |(_, lane)| lane);
-            self.push(&unit, lane);
+            let priority =
+                self.delays.remove(&unit).map_or(Priority::Low, |(_, priority)| priority);
+            self.push(&unit, priority);
         }
     }
 
-    fn take(&mut self, lane: Lane) -> Option<Unit> {
+    fn take(&mut self, priority: Priority) -> Option<TargetRef> {
         loop {
-            let unit = self.line(lane).pop_front()?;
-            if self.ready.get(&unit) == Some(&lane) {
+            let unit = self.line(priority).pop_front()?;
+            if self.ready.get(&unit) == Some(&priority) {
                 self.ready.remove(&unit);
                 return Some(unit);
             }
         }
     }
 
-    const fn line(&mut self, lane: Lane) -> &mut VecDeque<Unit> {
-        match lane {
-            Lane::Fast => &mut self.fast,
-            Lane::Slow => &mut self.slow,
+    const fn line(&mut self, priority: Priority) -> &mut VecDeque<TargetRef> {
+        match priority {
+            Priority::Normal => &mut self.normal,
+            Priority::Low => &mut self.low,
         }
     }
 
     /// How many slow ones may be in flight.
-    const fn slow_room(&self) -> usize {
-        if self.window < self.slots { self.window / SLOW_SHARE } else { self.slow_slots }
+    const fn low_room(&self) -> usize {
+        if self.window < self.slots { self.window / LOW_SHARE } else { self.low_slots }
     }
 
-    fn slow_flights(&self) -> usize {
-        self.flights.values().filter(|flight| flight.lane == Lane::Slow).count()
+    fn low_in_flight(&self) -> usize {
+        self.in_flight.values().filter(|write| write.priority == Priority::Low).count()
     }
 
-    fn undelay(&mut self, unit: &Unit) {
+    fn undelay(&mut self, unit: &TargetRef) {
         if let Some((until, _)) = self.delays.remove(unit) {
             self.delayed.remove(&(until, unit.clone()));
         }
@@ -259,14 +260,14 @@ impl Queue {
 }
 
 /// What fails or hangs gets one slot in four.
-const SLOW_SHARE: usize = 4;
+const LOW_SHARE: usize = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn unit(namespace: &str) -> Unit {
-        Unit { bundle: "b".into(), kind: Kind::ConfigMap, namespace: namespace.into() }
+    fn unit(namespace: &str) -> TargetRef {
+        TargetRef { bundle: "b".into(), kind: Kind::ConfigMap, namespace: namespace.into() }
     }
 
     fn at(seconds: u64) -> Instant {
@@ -284,31 +285,31 @@ mod tests {
     #[test]
     fn a_busy_server_gets_half_as_many_writes_at_once_and_slowly_more_again() {
         let mut queue = queue(8);
-        let units: Vec<Unit> = (0..100).map(|n| unit(&format!("n{n:03}"))).collect();
-        let land = |queue: &mut Queue, names: &[String]| {
+        let units: Vec<TargetRef> = (0..100).map(|n| unit(&format!("n{n:03}"))).collect();
+        let finish = |queue: &mut Queue, names: &[String]| {
             for name in names {
-                queue.land(&unit(name));
+                queue.finish(&unit(name));
             }
         };
         for unit in &units {
-            queue.push(unit, Lane::Fast);
+            queue.push(unit, Priority::Normal);
         }
         let first = drain(&mut queue, at(0));
         assert_eq!(first.len(), 8);
         for name in &first {
-            queue.land(&unit(name));
+            queue.finish(&unit(name));
             queue.throttle(at(0), at(1));
         }
         assert_eq!(drain(&mut queue, at(0)), Vec::<String>::new(), "the pause");
         let second = drain(&mut queue, at(1));
         assert_eq!(second.len(), 4, "halved once for all of them");
-        land(&mut queue, &second);
+        finish(&mut queue, &second);
         (0..7).for_each(|_| queue.relax());
         let third = drain(&mut queue, at(1));
         assert_eq!(third.len(), 4);
         queue.relax();
         assert_eq!(drain(&mut queue, at(1)).len(), 1, "one more");
-        land(&mut queue, &third);
+        finish(&mut queue, &third);
         (0..800).for_each(|_| queue.relax());
         assert_eq!(drain(&mut queue, at(1)).len(), 7, "never more than there are slots");
     }
@@ -318,28 +319,28 @@ mod tests {
         let mut queue = queue(8);
         drain(&mut queue, at(0));
         (0..4).for_each(|n| queue.throttle(at(n), at(n + 1)));
-        queue.push(&unit("slow"), Lane::Slow);
-        queue.push(&unit("fast"), Lane::Fast);
-        assert_eq!(drain(&mut queue, at(9)), ["fast"]);
-        queue.land(&unit("fast"));
-        assert_eq!(drain(&mut queue, at(9)), ["slow"]);
+        queue.push(&unit("low"), Priority::Low);
+        queue.push(&unit("normal"), Priority::Normal);
+        assert_eq!(drain(&mut queue, at(9)), ["normal"]);
+        queue.finish(&unit("normal"));
+        assert_eq!(drain(&mut queue, at(9)), ["low"]);
     }
 
     #[test]
     fn a_unit_is_queued_once_and_flies_alone() {
         let mut queue = queue(4);
         for name in ["a", "b", "a", "a"] {
-            queue.push(&unit(name), Lane::Fast);
+            queue.push(&unit(name), Priority::Normal);
         }
         assert_eq!(queue.depth(), 2);
         assert_eq!(drain(&mut queue, at(0)), ["a", "b"]);
-        queue.push(&unit("a"), Lane::Fast);
-        queue.push(&unit("a"), Lane::Fast);
+        queue.push(&unit("a"), Priority::Normal);
+        queue.push(&unit("a"), Priority::Normal);
         assert_eq!(drain(&mut queue, at(0)), Vec::<String>::new(), "one write at a time");
-        queue.land(&unit("a"));
+        queue.finish(&unit("a"));
         assert_eq!(drain(&mut queue, at(0)), ["a"], "what changed meanwhile is written again");
-        queue.land(&unit("a"));
-        queue.land(&unit("b"));
+        queue.finish(&unit("a"));
+        queue.finish(&unit("b"));
         assert_eq!((queue.depth(), queue.in_flight(), queue.pop(at(0))), (0, 0, None));
     }
 
@@ -347,39 +348,39 @@ mod tests {
     fn trouble_takes_a_quarter_of_the_slots_and_no_more() {
         let mut queue = queue(8);
         for name in ["s1", "s2", "s3", "s4"] {
-            queue.push(&unit(name), Lane::Slow);
+            queue.push(&unit(name), Priority::Low);
         }
         assert_eq!(drain(&mut queue, at(0)), ["s1", "s2"]);
         for n in 0..9 {
-            queue.push(&unit(&format!("f{n}")), Lane::Fast);
+            queue.push(&unit(&format!("f{n}")), Priority::Normal);
         }
         assert_eq!(drain(&mut queue, at(0)).len(), 6, "the others have the rest");
-        queue.land(&unit("f0"));
+        queue.finish(&unit("f0"));
         assert_eq!(drain(&mut queue, at(0)), ["f6"]);
-        queue.land(&unit("s1"));
+        queue.finish(&unit("s1"));
         assert_eq!(drain(&mut queue, at(0)), ["s3"], "and are not starved themselves");
     }
 
     #[test]
     fn even_one_slot_serves_both_lanes() {
         let mut queue = queue(1);
-        queue.push(&unit("s"), Lane::Slow);
-        queue.push(&unit("f"), Lane::Fast);
+        queue.push(&unit("s"), Priority::Low);
+        queue.push(&unit("f"), Priority::Normal);
         assert_eq!(drain(&mut queue, at(0)), ["s"]);
-        queue.land(&unit("s"));
+        queue.finish(&unit("s"));
         assert_eq!(drain(&mut queue, at(0)), ["f"]);
     }
 
     #[test]
     fn a_delayed_unit_waits_unless_it_is_pushed_or_forgotten() {
         let mut queue = queue(4);
-        queue.delay(&unit("a"), at(10), Lane::Slow);
-        queue.delay(&unit("b"), at(20), Lane::Fast);
-        queue.delay(&unit("c"), at(5), Lane::Fast);
+        queue.delay(&unit("a"), at(10), Priority::Low);
+        queue.delay(&unit("b"), at(20), Priority::Normal);
+        queue.delay(&unit("c"), at(5), Priority::Normal);
         queue.forget(&unit("c"));
         assert_eq!((queue.depth(), queue.next()), (2, Some(at(10))));
         assert_eq!(drain(&mut queue, at(9)), Vec::<String>::new());
-        queue.push(&unit("b"), Lane::Fast);
+        queue.push(&unit("b"), Priority::Normal);
         assert_eq!(drain(&mut queue, at(9)), ["b"]);
         assert_eq!(drain(&mut queue, at(10)), ["a"]);
         assert_eq!(queue.next(), None);
@@ -388,18 +389,18 @@ mod tests {
     #[test]
     fn a_unit_that_changes_lanes_is_written_in_the_new_one_only() {
         let mut queue = queue(4);
-        queue.push(&unit("a"), Lane::Slow);
-        queue.push(&unit("a"), Lane::Fast);
+        queue.push(&unit("a"), Priority::Low);
+        queue.push(&unit("a"), Priority::Normal);
         assert_eq!(queue.depth(), 1);
         assert_eq!(drain(&mut queue, at(0)), ["a"]);
-        queue.land(&unit("a"));
+        queue.finish(&unit("a"));
         assert_eq!(queue.pop(at(0)), None);
     }
 
     #[test]
     fn nothing_starts_while_the_server_asks_for_a_pause() {
         let mut queue = queue(4);
-        queue.push(&unit("a"), Lane::Fast);
+        queue.push(&unit("a"), Priority::Normal);
         queue.hold_until(at(3));
         queue.hold_until(at(2));
         assert_eq!((queue.pop(at(2)), queue.next()), (None, Some(at(3))));
@@ -410,29 +411,29 @@ mod tests {
     fn what_hangs_moves_over_and_is_given_up_where_there_is_no_room() {
         let mut queue = queue(8);
         for n in 0..8 {
-            queue.push(&unit(&format!("n{n}")), Lane::Fast);
+            queue.push(&unit(&format!("n{n}")), Priority::Normal);
         }
         assert_eq!(drain(&mut queue, at(0)).len(), 8);
         let patience = Duration::from_secs(1);
         assert_eq!(queue.stalled(at(0), patience), Vec::new());
-        assert_eq!(queue.stalled(at(1), patience).len(), 6, "two have moved to the slow lane");
-        queue.push(&unit("s"), Lane::Slow);
-        queue.land(&unit("none of them"));
-        assert_eq!(queue.pop(at(1)), None, "the slow lane is full");
+        assert_eq!(queue.stalled(at(1), patience).len(), 6, "two have moved to the low priority");
+        queue.push(&unit("s"), Priority::Low);
+        queue.finish(&unit("none of them"));
+        assert_eq!(queue.pop(at(1)), None, "the low priority is full");
     }
 
     #[test]
     fn clearing_leaves_only_what_is_in_flight() {
         let mut queue = queue(1);
         for name in ["a", "b"] {
-            queue.push(&unit(name), Lane::Fast);
+            queue.push(&unit(name), Priority::Normal);
         }
         assert_eq!(drain(&mut queue, at(0)), ["a"]);
-        queue.push(&unit("a"), Lane::Fast);
-        queue.delay(&unit("c"), at(1), Lane::Slow);
+        queue.push(&unit("a"), Priority::Normal);
+        queue.delay(&unit("c"), at(1), Priority::Low);
         queue.clear();
         assert_eq!((queue.depth(), queue.in_flight(), queue.next()), (0, 1, None));
-        queue.land(&unit("a"));
+        queue.finish(&unit("a"));
         assert_eq!(queue.pop(at(9)), None);
     }
 }

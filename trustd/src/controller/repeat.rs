@@ -11,7 +11,7 @@ use super::clock::Instant;
 
 /// What failed, and how. Both are fixed words, so that there are only so many kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Fault {
+pub(super) struct FailureKind {
     /// The line that is logged, such as `cannot write a target`.
     pub(super) what: &'static str,
     /// The category of the error, or what it happened to.
@@ -20,7 +20,7 @@ pub(super) struct Fault {
 
 /// Failures of the last minute by kind. Clones are one and the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Repeats(Arc<Mutex<BTreeMap<Fault, Repeated>>>);
+pub(super) struct Repeats(Arc<Mutex<BTreeMap<FailureKind, Repeated>>>);
 
 #[derive(Debug)]
 struct Repeated {
@@ -31,8 +31,8 @@ struct Repeated {
 
 /// What is to be said of one kind of failure after a minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Summary {
-    fault: Fault,
+pub(super) struct RepeatSummary {
+    fault: FailureKind,
     /// How often it happened after it was last told.
     pub(super) count: u64,
     /// The last time it did.
@@ -44,7 +44,7 @@ impl Repeats {
     /// met it. Others are counted, and `example` (the object and the error) is kept.
     pub(super) fn is_first(
         &self,
-        fault: Fault,
+        fault: FailureKind,
         now: Instant,
         example: impl FnOnce() -> String,
     ) -> bool {
@@ -63,7 +63,7 @@ impl Repeats {
     }
 
     /// The kinds whose minute is over. One that did not happen again is forgotten.
-    pub(super) fn due(&self, now: Instant) -> Vec<Summary> {
+    pub(super) fn due(&self, now: Instant) -> Vec<RepeatSummary> {
         let mut due = Vec::new();
         self.all().retain(|fault, repeated| {
             if now.since(repeated.since) < EVERY {
@@ -73,7 +73,7 @@ impl Repeats {
             let example = std::mem::take(&mut repeated.example);
             repeated.since = now;
             if count > 0 {
-                due.push(Summary { fault: *fault, count, example });
+                due.push(RepeatSummary { fault: *fault, count, example });
             }
             count > 0
         });
@@ -84,7 +84,7 @@ impl Repeats {
     pub(super) async fn tell(self) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            for Summary { fault: Fault { what, reason }, count, example } in
+            for RepeatSummary { fault: FailureKind { what, reason }, count, example } in
                 self.due(Instant::now())
             {
                 let within_s = EVERY.as_secs();
@@ -93,7 +93,7 @@ impl Repeats {
         }
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<Fault, Repeated>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<FailureKind, Repeated>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -107,14 +107,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 mod tests {
     use super::*;
 
-    const QUOTA: Fault = Fault { what: "cannot write a target", reason: "quota" };
-    const POLICY: Fault = Fault { what: "cannot write a target", reason: "policy" };
+    const QUOTA: FailureKind = FailureKind { what: "cannot write a target", reason: "quota" };
+    const POLICY: FailureKind = FailureKind { what: "cannot write a target", reason: "policy" };
 
     fn at(seconds: u64) -> Instant {
         Instant::since_boot(Duration::from_secs(seconds))
     }
 
-    fn fails(repeats: &Repeats, fault: Fault, seconds: u64, example: &str) -> bool {
+    fn fails(repeats: &Repeats, fault: FailureKind, seconds: u64, example: &str) -> bool {
         repeats.is_first(fault, at(seconds), || example.to_owned())
     }
 
@@ -127,10 +127,10 @@ mod tests {
         }
         assert!(fails(&repeats, POLICY, 30, "p"), "another kind is a line of its own");
         assert_eq!(repeats.due(at(59)), []);
-        let summary = Summary { fault: QUOTA, count: 50, example: "ns-50".into() };
+        let summary = RepeatSummary { fault: QUOTA, count: 50, example: "ns-50".into() };
         assert_eq!(repeats.due(at(60)), [summary]);
         assert!(!fails(&repeats, QUOTA, 61, "b"), "it goes on");
-        let summary = Summary { fault: QUOTA, count: 1, example: "b".into() };
+        let summary = RepeatSummary { fault: QUOTA, count: 1, example: "b".into() };
         assert_eq!(repeats.due(at(120)), [summary]);
     }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use trustd_api::labels;
-use trustd_api::v1alpha1::{BundleStatus, Certificates, Condition, Targets};
+use trustd_api::v1alpha1::{BundleStatus, Condition};
 use trustd_core::escape::printable;
 use trustd_core::outcome::Conclusion;
 use trustd_core::time::Timestamp;
@@ -45,34 +45,14 @@ pub(super) fn wanted(
         conditions: condition.into_iter().collect(),
         default_ca_version: package
             .or_else(|| before.default_ca_version.clone().filter(|_| blocked)),
-        targets: Some(targets(conclusion)),
-        certificates: certificates(conclusion),
+        targets: Some(conclusion.targets.into()),
+        certificates: conclusion.certificates.map(Into::into),
     }
 }
 
 /// The same in the shape that trust-manager's own CRD takes.
 pub(super) fn peer_shaped(status: BundleStatus) -> BundleStatus {
     BundleStatus { targets: None, certificates: None, ..status }
-}
-
-fn targets(conclusion: &Conclusion) -> Targets {
-    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    Targets {
-        desired: count(conclusion.targets.desired),
-        synced: count(conclusion.targets.synced),
-        failed: count(conclusion.targets.failed),
-        refused: count(conclusion.targets.refused),
-    }
-}
-
-fn certificates(conclusion: &Conclusion) -> Option<Certificates> {
-    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    conclusion.certificates.map(|counts| Certificates {
-        total: count(counts.total),
-        filtered: count(counts.filtered),
-        skipped: count(counts.skipped),
-        earliest_not_after: counts.earliest_not_after.map(|time| time.to_string()),
-    })
 }
 
 /// A message that the API server takes.
@@ -85,7 +65,7 @@ fn shortened(message: &str) -> String {
 
 /// When a status may be written.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Report {
+pub(super) struct StatusThrottle {
     /// When one was written last.
     written_at: Option<Instant>,
     /// When there was first something to write.
@@ -130,7 +110,7 @@ impl Fight {
     }
 }
 
-impl Report {
+impl StatusThrottle {
     /// Whether to write `wanted` now, where the status says `before`. If not now, it is due later, or
     /// not at all. While targets are `pending`, what is said of them will soon be different.
     pub(super) fn begin(

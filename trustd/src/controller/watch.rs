@@ -5,8 +5,8 @@
 //! after a new list it tells what vanished meanwhile.
 
 mod interest;
-mod pulse;
-mod reduce;
+mod heartbeat;
+mod trim;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -26,90 +26,88 @@ use trustd_api::object::Object as Whole;
 use trustd_core::names::Kind;
 use trustd_core::world::Settings;
 
-pub use pulse::Limits;
-pub(super) use pulse::Pulses;
-pub(super) use reduce::{Object, Place, observed};
+pub(super) use heartbeat::Heartbeats;
+pub use heartbeat::Limits;
+pub(super) use trim::{ObjectKey, WatchedObject, observed};
 
 use super::backoff::{self, Jitter};
 use super::clock::Instant;
-use super::repeat::{Fault, Repeats};
+use super::repeat::{FailureKind, Repeats};
 use crate::telemetry::Metrics;
+use heartbeat::Heartbeat;
 use interest::{FETCHES_MAX, Interest, Withheld};
-use pulse::Pulse;
 
 /// What a watch tells.
 #[derive(Debug)]
-pub(super) enum Sighting {
+pub(super) enum WatchEvent {
     /// An object is there, in this form.
-    Is(Place, Object),
+    Applied(ObjectKey, WatchedObject),
     /// An object is not there, or not of interest, any more.
-    Gone(Place),
+    Deleted(ObjectKey),
     /// Everything that there was at first has been told. Said once by each watch.
     Synced,
 }
 
 /// What every watch needs.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Means {
+pub(super) struct WatchContext {
     /// How long silence is borne.
     pub(super) limits: Limits,
     /// Where failures are counted.
     pub(super) metrics: Metrics,
     /// Signs of life.
-    pub(super) pulses: Pulses,
+    pub(super) heartbeats: Heartbeats,
     /// What fails again and again.
     pub(super) repeats: Repeats,
 }
 
-/// Starts every watch that these settings need. Each says [`Sighting::Synced`] once; how many they
+/// Starts every watch that these settings need. Each says [`WatchEvent::Synced`] once; how many they
 /// are is the answer.
 pub(super) fn start(
     tasks: &mut JoinSet<()>,
     client: &Client,
     settings: &Settings,
-    means: &Means,
-    tell: &mpsc::Sender<Sighting>,
+    context: &WatchContext,
+    tell: &mpsc::Sender<WatchEvent>,
 ) -> usize {
     let before = tasks.len();
     let gvk = GroupVersionKind::gvk(labels::GROUP, labels::VERSION, labels::KIND);
     let bundles = ApiResource::from_gvk_with_plural(&gvk, BUNDLES);
     let watch = |name| {
-        let pulse = means.pulses.add(name, Instant::now());
-        let client = pulse::listening(client, &pulse, means.limits.silence);
-        let (means, tell) = (means.clone(), tell.clone());
+        let heartbeat = context.heartbeats.add(name, Instant::now());
+        let client = heartbeat::listening(client, &heartbeat, context.limits.silence);
+        let (context, tell) = (context.clone(), tell.clone());
         let (says, withheld) = (None, None);
-        (Watch { name, selector: None, pulse, means, says, withheld, tell }, client)
+        (Watch { name, selector: None, heartbeat, context, says, withheld, tell }, client)
     };
     let (says, interest) = interest::channel();
     let (bundle_watch, client) = watch(BUNDLES);
     let all = Api::<DynamicObject>::all_with(client, &bundles);
-    tasks.spawn(Watch { says: Some(says), ..bundle_watch }.run(all, reduce::bundle));
+    tasks.spawn(Watch { says: Some(says), ..bundle_watch }.run(all, trim::bundle));
     let (namespace_watch, client) = watch("namespaces");
     let namespaces = Api::<PartialObjectMeta<Namespace>>::all(client);
-    tasks.spawn(namespace_watch.run(namespaces, reduce::namespace));
+    tasks.spawn(namespace_watch.run(namespaces, trim::namespace));
     let trust = settings.trust_namespace.as_str();
     let (source_watch, client) = watch("source configmaps");
     let api = Api::<ConfigMap>::namespaced(client, trust);
     tasks.spawn(source_watch.heeding(Kind::ConfigMap, &interest).run(api, {
         let interest = interest.clone();
-        move |object: ConfigMap| {
-            interest::kept(&interest, reduce::source(&Whole::ConfigMap(&object)))
-        }
+        move |object: ConfigMap| interest::kept(&interest, trim::source(&Whole::ConfigMap(&object)))
     }));
     let (source_watch, client) = watch("source secrets");
     let api = Api::<Secret>::namespaced(client, trust);
     tasks.spawn(source_watch.heeding(Kind::Secret, &interest).run(api, {
         let interest = interest.clone();
-        move |object: Secret| interest::kept(&interest, reduce::source(&Whole::Secret(&object)))
+        move |object: Secret| interest::kept(&interest, trim::source(&Whole::Secret(&object)))
     }));
     for namespace in scopes(settings) {
         let (target_watch, client) = watch("target configmaps");
         let api = scoped::<ConfigMap>(client, namespace.as_deref());
-        tasks.spawn(target_watch.labelled().run(api, reduce::target(Kind::ConfigMap)));
+        tasks.spawn(target_watch.labelled().run(api, trim::target(Kind::ConfigMap)));
         if settings.secret_targets {
             let (target_watch, client) = watch("target secrets");
             let api = scoped::<Secret>(client, namespace.as_deref());
-            tasks.spawn(target_watch.labelled().run(api, reduce::target(Kind::Secret)));
+            tasks.spawn(target_watch.labelled().run(api, trim::target(Kind::Secret)));
         }
     }
     tasks.len() - before
@@ -138,13 +136,13 @@ where
 struct Watch {
     name: &'static str,
     selector: Option<&'static str>,
-    pulse: Arc<Pulse>,
-    means: Means,
+    heartbeat: Arc<Heartbeat>,
+    context: WatchContext,
     /// Where the watch of Bundles says what they read.
     says: Option<channel::Sender<Interest>>,
     /// What a watch of sources has dropped.
     withheld: Option<Withheld>,
-    tell: mpsc::Sender<Sighting>,
+    tell: mpsc::Sender<WatchEvent>,
 }
 
 impl Watch {
@@ -159,15 +157,15 @@ impl Watch {
     }
 
     /// Watches until nobody listens any more.
-    async fn run<K, R>(mut self, api: Api<K>, reduce: R)
+    async fn run<K, R>(mut self, api: Api<K>, trim: R)
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-        R: Fn(K) -> (Place, Option<Object>) + Send + 'static,
+        R: Fn(K) -> (ObjectKey, Option<WatchedObject>) + Send + 'static,
     {
         let mut strategy = InitialListStrategy::StreamingList;
         let mut jitter = Jitter::new();
         let mut failures = 0;
-        let mut known = Known::default();
+        let mut known = KnownObjects::default();
         if let Some(withheld) = &mut self.withheld {
             withheld.begin().await;
         }
@@ -177,7 +175,7 @@ impl Watch {
                 let event = tokio::select! {
                     event = events.next() => event,
                     () = something_else_is_read(&mut self.withheld) => {
-                        if self.fetch(&api, &reduce, &mut known).await { continue } else { break }
+                        if self.fetch(&api, &trim, &mut known).await { continue } else { break }
                     }
                 };
                 match event {
@@ -185,7 +183,7 @@ impl Watch {
                     Some(Ok(event)) => {
                         failures = 0;
                         self.note(&event);
-                        if !self.is_old(&event) && !self.tell(known.take(event, &reduce)).await {
+                        if !self.is_old(&event) && !self.tell(known.take(event, &trim)).await {
                             return;
                         }
                     }
@@ -198,7 +196,7 @@ impl Watch {
                     }
                     Some(Err(error)) => {
                         failures += 1;
-                        self.pulse.unsynced(Instant::now());
+                        self.heartbeat.unsynced(Instant::now());
                         self.complain(&error, failures);
                         let pause = backoff::after_failures(failures).min(backoff::WATCH_LONGEST);
                         tokio::time::sleep(jitter.upper_half_of(pause)).await;
@@ -218,15 +216,15 @@ impl Watch {
     }
 
     /// Tells; says whether anybody listens.
-    async fn tell(&mut self, sightings: Vec<Sighting>) -> bool {
-        for sighting in sightings {
+    async fn tell(&mut self, watch_events: Vec<WatchEvent>) -> bool {
+        for watch_event in watch_events {
             if let Some(says) = &self.says {
-                says.send_if_modified(|interest| interest.note(&sighting));
+                says.send_if_modified(|interest| interest.note(&watch_event));
             }
             if let Some(withheld) = &mut self.withheld {
-                withheld.note(&sighting);
+                withheld.note(&watch_event);
             }
-            if self.tell.send(sighting).await.is_err() {
+            if self.tell.send(watch_event).await.is_err() {
                 return false;
             }
         }
@@ -237,13 +235,13 @@ impl Watch {
     fn note<K>(&mut self, event: &Event<K>) {
         match event {
             Event::Init => {
-                self.pulse.unsynced(Instant::now());
+                self.heartbeat.unsynced(Instant::now());
                 if let Some(withheld) = &mut self.withheld {
                     withheld.forget_fetched();
                 }
             }
             Event::InitApply(_) => {}
-            Event::Apply(_) | Event::Delete(_) | Event::InitDone => self.pulse.synced(),
+            Event::Apply(_) | Event::Delete(_) | Event::InitDone => self.heartbeat.synced(),
         }
     }
 
@@ -257,10 +255,10 @@ impl Watch {
 
     /// Fetches what was dropped and is read now. If that fails, and where it is much, says that all is
     /// to be read anew.
-    async fn fetch<K, R>(&mut self, api: &Api<K>, reduce: &R, known: &mut Known) -> bool
+    async fn fetch<K, R>(&mut self, api: &Api<K>, trim: &R, known: &mut KnownObjects) -> bool
     where
         K: Resource + Clone + DeserializeOwned + Debug,
-        R: Fn(K) -> (Place, Option<Object>),
+        R: Fn(K) -> (ObjectKey, Option<WatchedObject>),
     {
         let wanted = self.withheld.as_mut().map(Withheld::wanted).unwrap_or_default();
         if wanted.len() > FETCHES_MAX {
@@ -281,17 +279,17 @@ impl Watch {
                 withheld.fetched(name, version(&object));
             }
             // Nobody listening shows at the next event.
-            self.tell(known.take(Event::Apply(object), reduce)).await;
+            self.tell(known.take(Event::Apply(object), trim)).await;
         }
         true
     }
 
     fn complain(&self, error: &watcher::Error, failures: u32) {
-        self.means.metrics.watch_failed(self.name);
+        self.context.metrics.watch_failed(self.name);
         let watch = self.name;
-        if self.pulse.take_silent() {
-            let silence = self.means.limits.silence.as_secs_f64();
-            let fault = Fault { what: "a watch fell silent", reason: watch };
+        if self.heartbeat.take_silent() {
+            let silence = self.context.limits.silence.as_secs_f64();
+            let fault = FailureKind { what: "a watch fell silent", reason: watch };
             if self.is_first(fault, "") {
                 // Where nothing changes bookmarks can be late: no warning, unless it cannot be begun.
                 tracing::info!(
@@ -310,7 +308,7 @@ impl Watch {
         let error = self.why(error);
         // The first failure of a series is often a server that restarts.
         let what = if failures < 2 { "a watch was cut, tries again" } else { CANNOT_WATCH };
-        if !self.is_first(Fault { what, reason: watch }, &error) {
+        if !self.is_first(FailureKind { what, reason: watch }, &error) {
             tracing::debug!(watch, error, "{what}");
         } else if failures < 2 {
             tracing::info!(watch, error, "{what}");
@@ -319,8 +317,8 @@ impl Watch {
         }
     }
 
-    fn is_first(&self, fault: Fault, error: &str) -> bool {
-        self.means.repeats.is_first(fault, Instant::now(), || error.to_owned())
+    fn is_first(&self, fault: FailureKind, error: &str) -> bool {
+        self.context.repeats.is_first(fault, Instant::now(), || error.to_owned())
     }
 
     /// Why it failed, in the server's words where there are some.
@@ -362,59 +360,59 @@ fn is_no_streaming(error: &watcher::Error) -> bool {
 
 /// The objects that a watch has told of.
 #[derive(Debug, Default)]
-struct Known {
-    places: BTreeSet<Place>,
+struct KnownObjects {
+    places: BTreeSet<ObjectKey>,
     /// Those seen in the list that is being read.
-    listed: BTreeSet<Place>,
+    listed: BTreeSet<ObjectKey>,
     synced: bool,
 }
 
-impl Known {
+impl KnownObjects {
     /// What an event comes to.
     fn take<K>(
         &mut self,
         event: Event<K>,
-        reduce: &impl Fn(K) -> (Place, Option<Object>),
-    ) -> Vec<Sighting> {
+        trim: &impl Fn(K) -> (ObjectKey, Option<WatchedObject>),
+    ) -> Vec<WatchEvent> {
         match event {
             Event::Init => {
                 self.listed.clear();
                 Vec::new()
             }
             Event::InitApply(object) => {
-                let (place, object) = reduce(object);
+                let (key, object) = trim(object);
                 if object.is_some() {
-                    self.listed.insert(place.clone());
+                    self.listed.insert(key.clone());
                 }
-                vec![self.told(place, object)]
+                vec![self.told(key, object)]
             }
             Event::InitDone => {
                 let listed = std::mem::take(&mut self.listed);
                 let before = std::mem::replace(&mut self.places, listed);
-                let gone = before.difference(&self.places).cloned().map(Sighting::Gone);
+                let gone = before.difference(&self.places).cloned().map(WatchEvent::Deleted);
                 let first = !std::mem::replace(&mut self.synced, true);
-                gone.chain(first.then_some(Sighting::Synced)).collect()
+                gone.chain(first.then_some(WatchEvent::Synced)).collect()
             }
             Event::Apply(object) => {
-                let (place, object) = reduce(object);
-                vec![self.told(place, object)]
+                let (key, object) = trim(object);
+                vec![self.told(key, object)]
             }
             Event::Delete(object) => {
-                let (place, _) = reduce(object);
-                vec![self.told(place, None)]
+                let (key, _) = trim(object);
+                vec![self.told(key, None)]
             }
         }
     }
 
-    fn told(&mut self, place: Place, object: Option<Object>) -> Sighting {
+    fn told(&mut self, key: ObjectKey, object: Option<WatchedObject>) -> WatchEvent {
         match object {
             Some(object) => {
-                self.places.insert(place.clone());
-                Sighting::Is(place, object)
+                self.places.insert(key.clone());
+                WatchEvent::Applied(key, object)
             }
             None => {
-                self.places.remove(&place);
-                Sighting::Gone(place)
+                self.places.remove(&key);
+                WatchEvent::Deleted(key)
             }
         }
     }

@@ -1,11 +1,11 @@
 //! Writes: one target at a time, with a [`Leadership`] in hand, exactly as the plan says and onto no
 //! other object than the one that was seen.
 //!
-//! Requests are made by hand: the data of a target is serialised once per content, and answers are
+//! ApiClient are made by hand: the data of a target is serialised once per content, and answers are
 //! asked for as metadata only. Nothing is tried twice here; whoever asked decides what follows.
 
 mod body;
-mod fault;
+mod error;
 mod request;
 
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use serde_json::{Value as Json, json};
 use trustd_api::labels;
 use trustd_api::object;
 use trustd_core::names::DataKey;
-use trustd_core::plan::{Ownership, Seen, TakeOut, Write, is_placeholder};
+use trustd_core::plan::{Ownership, PatchRemovals, Seen, Write, is_placeholder};
 use trustd_core::spec::Spec;
 use trustd_core::world::Observed;
 
 pub(super) use body::Body;
-pub(super) use fault::{Consequence, Fault, Large};
-pub(super) use request::{Answer, Requests};
+pub(super) use error::{Consequence, Large, WriteError};
+pub(super) use request::{ApiClient, ApiResponse};
 
 use super::lease::Leadership;
-use super::queue::Unit;
+use super::queue::TargetRef;
 use super::watch::observed;
 
 #[cfg(test)]
@@ -36,25 +36,29 @@ mod tests;
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     /// The target.
-    pub(super) unit: Unit,
+    pub(super) unit: TargetRef,
     /// What to do with it.
     pub(super) write: Write,
     /// The metadata that an apply of ours carries: of a target that is ours, and of a shared one.
-    pub(super) marks: Option<Marks>,
+    pub(super) metadata: Option<TargetMetadata>,
     /// Its data, serialised.
     pub(super) body: Option<Arc<Body>>,
 }
 
 /// The metadata of a target, for either way in which it may be held.
 #[derive(Clone, Debug)]
-pub(super) struct Marks {
+pub(super) struct TargetMetadata {
     ours: Box<ObjectMeta>,
     shared: Box<ObjectMeta>,
 }
 
-impl Marks {
+impl TargetMetadata {
     /// Those of this target.
-    pub(super) fn new(spec: &Spec, unit: &Unit, rendered: &trustd_core::format::Rendered) -> Self {
+    pub(super) fn new(
+        spec: &Spec,
+        unit: &TargetRef,
+        rendered: &trustd_core::format::Rendered,
+    ) -> Self {
         let of = |ownership| {
             Box::new(object::target_metadata(spec, &unit.namespace, rendered, ownership))
         };
@@ -64,27 +68,27 @@ impl Marks {
 
 /// What came of a write.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Landed {
+pub(super) enum WriteOutcome {
     /// The object is as it was to be, and looks like this.
-    As(Box<Observed>),
+    Applied(Box<Observed>),
     /// There is no object any more.
-    Gone,
+    Absent,
     /// Nothing was to be written: this is what the object holds.
-    Holds(Box<Observed>),
+    Read(Box<Observed>),
     /// Nothing was written: where nothing was expected stands this object.
-    Met(Box<Observed>),
+    Conflicting(Box<Observed>),
 }
 
 /// Carries out writes.
 #[derive(Clone)]
 pub(super) struct Writer {
-    requests: Requests,
+    api: ApiClient,
 }
 
 impl Writer {
     /// A writer that sends its requests here.
-    pub(super) const fn new(requests: Requests) -> Self {
-        Self { requests }
+    pub(super) const fn new(api: ApiClient) -> Self {
+        Self { api }
     }
 
     /// Carries out one write.
@@ -95,13 +99,13 @@ impl Writer {
         &self,
         job: &Job,
         leadership: &Leadership,
-    ) -> Result<Landed, Fault> {
+    ) -> Result<WriteOutcome, WriteError> {
         match &job.write {
             Write::Create(_) => self.create(job, leadership).await,
             Write::Update { seen, ownership, force, by_patch, .. } => {
-                let seen = match self.take_out(job, seen, by_patch, leadership).await? {
-                    TakenOut::Of(seen) => seen,
-                    TakenOut::Not(landed) => return Ok(landed),
+                let seen = match self.remove_by_patch(job, seen, by_patch, leadership).await? {
+                    Removal::Removed(seen) => seen,
+                    Removal::Superseded(succeeded) => return Ok(succeeded),
                 };
                 let apply = Apply { seen: Some(&seen), ownership: *ownership, force: *force };
                 let answer = match self.apply(job, &apply, leadership).await {
@@ -110,38 +114,38 @@ impl Writer {
                     }
                     answered => answered?,
                 };
-                Ok(Landed::As(Box::new(answer.observed())))
+                Ok(WriteOutcome::Applied(Box::new(answer.observed())))
             }
             Write::Delete(seen) => self.delete(job, seen, leadership).await,
             Write::Release { seen, by_patch } => {
                 self.release(job, seen, by_patch, leadership).await
             }
-            Write::Keep | Write::Refuse(_) => Err(Fault::Nothing),
+            Write::Keep | Write::Refuse(_) => Err(WriteError::Nothing),
         }
     }
 
     /// First contact: looks, applies without force, and steps back where it met somebody after all.
-    async fn create(&self, job: &Job, leadership: &Leadership) -> Result<Landed, Fault> {
+    async fn create(&self, job: &Job, leadership: &Leadership) -> Result<WriteOutcome, WriteError> {
         if let Some(met) = self.look(&job.unit).await? {
-            return Ok(Landed::Met(Box::new(met.observed())));
+            return Ok(WriteOutcome::Conflicting(Box::new(met.observed())));
         }
         let apply = Apply { seen: None, ownership: Ownership::Ours, force: false };
         let made = self.apply(job, &apply, leadership).await?;
         let observed = made.observed();
         let others = observed.managed.as_ref().is_some_and(|managed| !managed.others.is_empty());
         if made.status == StatusCode::CREATED && !others {
-            return Ok(Landed::As(Box::new(observed)));
+            return Ok(WriteOutcome::Applied(Box::new(observed)));
         }
         // Somebody was quicker: it is theirs, and our owner reference must not take it down with us.
         let seen = made.seen();
         let apply = Apply { seen: Some(&seen), ownership: Ownership::Shared, force: false };
         let shared = self.apply(job, &apply, leadership).await?;
-        Ok(Landed::As(Box::new(shared.observed())))
+        Ok(WriteOutcome::Applied(Box::new(shared.observed())))
     }
 
     /// The metadata of the target as it is now, if it is there.
-    async fn look(&self, unit: &Unit) -> Result<Option<Answer>, Fault> {
-        match self.requests.get(unit, WRITE_TIMEOUT).await {
+    async fn look(&self, unit: &TargetRef) -> Result<Option<ApiResponse>, WriteError> {
+        match self.api.get(unit, WRITE_TIMEOUT).await {
             Ok(answer) => Ok(Some(answer)),
             Err(fault) if fault.is_not_found() => Ok(None),
             Err(fault) => Err(fault),
@@ -152,7 +156,10 @@ impl Writer {
     ///
     /// # Errors
     /// When that cannot be found out.
-    pub(super) async fn look_again(&self, unit: &Unit) -> Result<Option<Observed>, Fault> {
+    pub(super) async fn look_again(
+        &self,
+        unit: &TargetRef,
+    ) -> Result<Option<Observed>, WriteError> {
         Ok(self.look(unit).await?.map(|answer| answer.observed()))
     }
 
@@ -160,8 +167,8 @@ impl Writer {
     ///
     /// # Errors
     /// When it is not there, or the server does not say.
-    pub(super) async fn read(&self, unit: &Unit) -> Result<Observed, Fault> {
-        self.requests.get_whole(unit, WRITE_TIMEOUT).await
+    pub(super) async fn read(&self, unit: &TargetRef) -> Result<Observed, WriteError> {
+        self.api.get_whole(unit, WRITE_TIMEOUT).await
     }
 
     /// Applies by force where others hold our keys with nothing but placeholders; otherwise the
@@ -170,9 +177,9 @@ impl Writer {
         &self,
         job: &Job,
         apply: &Apply<'_>,
-        conflict: Fault,
+        conflict: WriteError,
         leadership: &Leadership,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<ApiResponse, WriteError> {
         let Write::Update { rendered, .. } = &job.write else { return Err(conflict) };
         let found = self.read(&job.unit).await?;
         let held = |key: &DataKey| found.data.as_ref()?.get(key);
@@ -192,18 +199,20 @@ impl Writer {
         job: &Job,
         apply: &Apply<'_>,
         leadership: &Leadership,
-    ) -> Result<Answer, Fault> {
-        let (Some(marks), Some(body)) = (&job.marks, &job.body) else { return Err(Fault::Nothing) };
+    ) -> Result<ApiResponse, WriteError> {
+        let (Some(metadata), Some(body)) = (&job.metadata, &job.body) else {
+            return Err(WriteError::Nothing);
+        };
         let metadata = match apply.ownership {
-            Ownership::Ours => &marks.ours,
-            Ownership::Shared => &marks.shared,
+            Ownership::Ours => &metadata.ours,
+            Ownership::Shared => &metadata.shared,
         };
         let body = match apply.seen {
             None => body.with(metadata),
             Some(seen) => body.with(&pinned(metadata.as_ref().clone(), seen)),
         };
         let permit = leadership.permit(WRITE_TIMEOUT)?;
-        self.requests.apply(&job.unit, body?, apply.force, &permit).await
+        self.api.apply(&job.unit, body?, apply.force, &permit).await
     }
 
     /// Deletes what a fresh look shows to be empty but for what is ours; takes ours out of the rest.
@@ -212,12 +221,12 @@ impl Writer {
         job: &Job,
         seen: &Seen,
         leadership: &Leadership,
-    ) -> Result<Landed, Fault> {
-        let Some(fresh) = self.look(&job.unit).await? else { return Ok(Landed::Gone) };
+    ) -> Result<WriteOutcome, WriteError> {
+        let Some(fresh) = self.look(&job.unit).await? else { return Ok(WriteOutcome::Absent) };
         let observed = fresh.observed();
         let others = observed.managed.as_ref().is_some_and(|managed| !managed.others.is_empty());
         if observed.uid != seen.uid || observed.shared || others {
-            return Ok(Landed::Met(Box::new(observed)));
+            return Ok(WriteOutcome::Conflicting(Box::new(observed)));
         }
         let permit = leadership.permit(WRITE_TIMEOUT)?;
         let preconditions = json!({
@@ -227,38 +236,38 @@ impl Writer {
                 "resourceVersion": observed.resource_version.as_ref().map(ToString::to_string),
             },
         });
-        match self.requests.delete(&job.unit, &preconditions, &permit).await {
-            Ok(()) => Ok(Landed::Gone),
-            Err(fault) if fault.is_not_found() => Ok(Landed::Gone),
+        match self.api.delete(&job.unit, &preconditions, &permit).await {
+            Ok(()) => Ok(WriteOutcome::Absent),
+            Err(fault) if fault.is_not_found() => Ok(WriteOutcome::Absent),
             Err(fault) => Err(fault),
         }
     }
 
     /// Takes out by a patch what an apply would leave behind, if there is anything.
-    async fn take_out(
+    async fn remove_by_patch(
         &self,
         job: &Job,
         seen: &Seen,
-        by_patch: &TakeOut,
+        by_patch: &PatchRemovals,
         leadership: &Leadership,
-    ) -> Result<TakenOut, Fault> {
+    ) -> Result<Removal, WriteError> {
         if by_patch.is_empty() {
-            return Ok(TakenOut::Of(seen.clone()));
+            return Ok(Removal::Removed(seen.clone()));
         }
         // A fresh look, for the patch must know where each field stands.
         let Some(fresh) = self.look(&job.unit).await? else {
-            return Ok(TakenOut::Not(Landed::Gone));
+            return Ok(Removal::Superseded(WriteOutcome::Absent));
         };
         if fresh.seen().uid != seen.uid {
-            return Ok(TakenOut::Not(Landed::Met(Box::new(fresh.observed()))));
+            return Ok(Removal::Superseded(WriteOutcome::Conflicting(Box::new(fresh.observed()))));
         }
         let stays = match &job.write {
-            Write::Update { ownership: Ownership::Ours, .. } => job.marks.as_ref(),
+            Write::Update { ownership: Ownership::Ours, .. } => job.metadata.as_ref(),
             _ => None,
         };
-        let patch = removal(&fresh.metadata, by_patch, stays.map(|marks| &*marks.ours));
+        let patch = removal(&fresh.metadata, by_patch, stays.map(|metadata| &*metadata.ours));
         let permit = leadership.permit(WRITE_TIMEOUT)?;
-        Ok(TakenOut::Of(self.requests.patch(&job.unit, &patch, &permit).await?.seen()))
+        Ok(Removal::Removed(self.api.patch(&job.unit, &patch, &permit).await?.seen()))
     }
 
     /// Gives up every field of ours, and with a patch those keys that an apply would leave behind.
@@ -266,12 +275,12 @@ impl Writer {
         &self,
         job: &Job,
         seen: &Seen,
-        by_patch: &TakeOut,
+        by_patch: &PatchRemovals,
         leadership: &Leadership,
-    ) -> Result<Landed, Fault> {
-        let version = match self.take_out(job, seen, by_patch, leadership).await? {
-            TakenOut::Of(seen) => seen,
-            TakenOut::Not(landed) => return Ok(landed),
+    ) -> Result<WriteOutcome, WriteError> {
+        let version = match self.remove_by_patch(job, seen, by_patch, leadership).await? {
+            Removal::Removed(seen) => seen,
+            Removal::Superseded(succeeded) => return Ok(succeeded),
         };
         let mut bare = ObjectMeta {
             name: Some(job.unit.bundle.to_string()),
@@ -283,20 +292,20 @@ impl Writer {
         bare.resource_version = version.resource_version.as_ref().map(ToString::to_string);
         let body = Body::empty(job.unit.kind).with(&bare)?;
         let permit = leadership.permit(WRITE_TIMEOUT)?;
-        match self.requests.apply(&job.unit, body, true, &permit).await {
-            Ok(answer) => Ok(Landed::As(Box::new(answer.observed()))),
-            Err(fault) if fault.is_not_found() => Ok(Landed::Gone),
+        match self.api.apply(&job.unit, body, true, &permit).await {
+            Ok(answer) => Ok(WriteOutcome::Applied(Box::new(answer.observed()))),
+            Err(fault) if fault.is_not_found() => Ok(WriteOutcome::Absent),
             Err(fault) => Err(fault),
         }
     }
 }
 
 /// What came of taking keys out.
-enum TakenOut {
+enum Removal {
     /// They are not in the object any more, which is this one now.
-    Of(Seen),
+    Removed(Seen),
     /// The object is not the one that was seen.
-    Not(Landed),
+    Superseded(WriteOutcome),
 }
 
 /// How to apply.
@@ -316,7 +325,7 @@ fn pinned(mut metadata: ObjectMeta, seen: &Seen) -> ObjectMeta {
 
 /// A JSON patch that takes these fields out of an object at this version, but for the owner reference in
 /// `stays`.
-fn removal(metadata: &ObjectMeta, by_patch: &TakeOut, stays: Option<&ObjectMeta>) -> Json {
+fn removal(metadata: &ObjectMeta, by_patch: &PatchRemovals, stays: Option<&ObjectMeta>) -> Json {
     let test = json!({
         "op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version,
     });
@@ -370,7 +379,7 @@ fn owner_removal(metadata: &ObjectMeta, stays: Option<&ObjectMeta>) -> Vec<Json>
         .collect()
 }
 
-impl Answer {
+impl ApiResponse {
     /// The object as the answer shows it.
     pub(super) fn observed(&self) -> Observed {
         observed(self.metadata.clone())

@@ -17,9 +17,9 @@ use trustd_core::certificate::Sha256;
 use super::find::below;
 use super::{FileError, Input, read};
 
-/// How fast a [`Watch`] looks.
+/// How fast a [`FileWatch`] looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub struct WatchTiming {
     /// How long things must be quiet before a look, so that one save is one change.
     pub quiet: Duration,
     /// The longest a look is put off while things are not quiet.
@@ -30,7 +30,7 @@ pub struct Pace {
     pub listen: bool,
 }
 
-impl Default for Pace {
+impl Default for WatchTiming {
     /// A change is seen well within a second.
     fn default() -> Self {
         Self {
@@ -45,9 +45,9 @@ impl Default for Pace {
 /// Watches files, and the manifests below directories, from the moment it is made.
 ///
 /// Make it first and read the files afterwards: then a change is either read or reported.
-pub struct Watch {
+pub struct FileWatch {
     paths: Vec<PathBuf>,
-    pace: Pace,
+    timing: WatchTiming,
     seen: Contents,
     looked: Instant,
     heard: Receiver<()>,
@@ -58,18 +58,18 @@ pub struct Watch {
 /// The digest of each file, or nothing where it cannot be read.
 type Contents = BTreeMap<PathBuf, Option<Sha256>>;
 
-impl std::fmt::Debug for Watch {
+impl std::fmt::Debug for FileWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watch").field("paths", &self.paths).finish_non_exhaustive()
+        f.debug_struct("FileWatch").field("paths", &self.paths).finish_non_exhaustive()
     }
 }
 
-impl Watch {
+impl FileWatch {
     /// Starts to watch. Paths may be missing; they are then watched for. Stdin is not watched.
     ///
     /// # Errors
     /// When the working directory is unknown and a path is relative to it.
-    pub fn new(inputs: &[Input], pace: Pace) -> Result<Self, FileError> {
+    pub fn new(inputs: &[Input], timing: WatchTiming) -> Result<Self, FileError> {
         let mut paths = Vec::new();
         for input in inputs {
             if let Input::Path(path) = input {
@@ -82,7 +82,7 @@ impl Watch {
         let (hear, heard) = sync_channel(1);
         let looked = Instant::now();
         let mut watch =
-            Self { paths, pace, seen: Contents::new(), looked, heard, hear, ears: None };
+            Self { paths, timing, seen: Contents::new(), looked, heard, hear, ears: None };
         watch.seen = watch.look();
         Ok(watch)
     }
@@ -100,7 +100,7 @@ impl Watch {
         let start = Instant::now();
         loop {
             let left = at_most.saturating_sub(start.elapsed());
-            let until_poll = self.pace.poll.saturating_sub(self.looked.elapsed());
+            let until_poll = self.timing.poll.saturating_sub(self.looked.elapsed());
             if self.heard.recv_timeout(left.min(until_poll)).is_ok() {
                 self.settle();
             } else if left <= until_poll {
@@ -117,8 +117,8 @@ impl Watch {
 
     /// Waits until nothing was heard for a while, or patience ends.
     fn settle(&self) {
-        let end = Instant::now() + self.pace.patience;
-        while Instant::now() < end && self.heard.recv_timeout(self.pace.quiet).is_ok() {}
+        let end = Instant::now() + self.timing.patience;
+        while Instant::now() < end && self.heard.recv_timeout(self.timing.quiet).is_ok() {}
     }
 
     /// The contents as they are now, with ears on every directory that they depend on.
@@ -129,7 +129,7 @@ impl Watch {
         // link that leads elsewhere now, has the old name and needs a new ear. What happens between
         // survey and ears is seen by a second survey.
         for _ in 0..SURVEYS_MAX {
-            self.ears = if self.pace.listen { self.listen(&survey.folders) } else { None };
+            self.ears = if self.timing.listen { self.listen(&survey.folders) } else { None };
             let again = Survey::of(&self.paths);
             let settled = again.folders == survey.folders;
             survey = again;
@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     /// So long that no poll helps.
-    const HEARD: Pace = Pace {
+    const HEARD: WatchTiming = WatchTiming {
         quiet: Duration::from_millis(100),
         patience: Duration::from_millis(500),
         poll: Duration::from_secs(600),
@@ -288,10 +288,10 @@ mod tests {
             fs::create_dir_all(self.at(name).parent().unwrap()).unwrap();
             fs::write(self.at(name), text).unwrap();
         }
-        fn watch(&self, name: &str, pace: Pace) -> Watch {
-            Watch::new(&[Input::Path(self.at(name))], pace).unwrap()
+        fn watch(&self, name: &str, timing: WatchTiming) -> FileWatch {
+            FileWatch::new(&[Input::Path(self.at(name))], timing).unwrap()
         }
-        fn expect(&self, watch: &mut Watch, names: &[&str]) {
+        fn expect(&self, watch: &mut FileWatch, names: &[&str]) {
             let wanted: BTreeSet<PathBuf> = names.iter().map(|name| self.at(name)).collect();
             assert_eq!(watch.wait(SOON), wanted);
         }
@@ -400,8 +400,8 @@ mod tests {
     fn the_poll_finds_what_nobody_heard() {
         let stage = Stage::new();
         stage.write("d/a.yaml", "1");
-        let pace = Pace { listen: false, poll: Duration::from_millis(50), ..HEARD };
-        let mut watch = stage.watch("d", pace);
+        let timing = WatchTiming { listen: false, poll: Duration::from_millis(50), ..HEARD };
+        let mut watch = stage.watch("d", timing);
         assert!(!watch.listens());
         stage.write("d/a.yaml", "2");
         stage.expect(&mut watch, &["d/a.yaml"]);

@@ -39,18 +39,18 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<Wrote, FileError> {
 /// # Errors
 /// When the file is there and cannot be removed.
 pub fn remove(path: &Path) -> Result<(), FileError> {
-    let removed = match Place::of(path) {
-        Ok(Place::File { path, there: Some(_) }) => fs::remove_file(path),
-        Ok(Place::File { there: None, .. } | Place::Stream(_)) => Ok(()),
+    let removed = match Destination::of(path) {
+        Ok(Destination::File { path, there: Some(_) }) => fs::remove_file(path),
+        Ok(Destination::File { there: None, .. } | Destination::Stream(_)) => Ok(()),
         Err(error) => Err(error),
     };
     removed.map_err(|source| FileError::Remove { path: path.to_owned(), source })
 }
 
 fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<Wrote> {
-    let (path, there) = match Place::of(path)? {
-        Place::File { path, there } => (path, there),
-        Place::Stream(path) => {
+    let (path, there) = match Destination::of(path)? {
+        Destination::File { path, there } => (path, there),
+        Destination::Stream(path) => {
             // An open file may be a regular one that holds something: behind that.
             OpenOptions::new().append(true).open(path)?.write_all(bytes)?;
             return Ok(Wrote::Changed);
@@ -73,7 +73,7 @@ fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<Wrote> {
 }
 
 /// Where bytes go, with symbolic links followed.
-enum Place {
+enum Destination {
     /// A regular file, or a name that is free.
     File {
         /// The path without symbolic links in its last part.
@@ -85,7 +85,7 @@ enum Place {
     Stream(PathBuf),
 }
 
-impl Place {
+impl Destination {
     fn of(path: &Path) -> io::Result<Self> {
         let mut path = path.to_owned();
         for _ in 0..LINKS_MAX {

@@ -47,8 +47,8 @@ pub fn default_package(path: &Path, bytes: &[u8]) -> Result<DefaultCas, BadPacka
     // Strings read as bytes, below, may hold raw line breaks; a plain pass refuses them as Go does.
     IgnoredAny::deserialize(&mut serde_json::Deserializer::from_str(&text))
         .map_err(BadPackage::Json)?;
-    let package = Option::<Package>::deserialize(&mut reader).map_err(BadPackage::Json)?;
-    let Package { name, version, bundle } = package.unwrap_or_default();
+    let package = Option::<PackageFile>::deserialize(&mut reader).map_err(BadPackage::Json)?;
+    let PackageFile { name, version, bundle } = package.unwrap_or_default();
     for (field, value) in [("name", &name), ("version", &version)] {
         if value.is_empty() {
             return Err(BadPackage::Missing(field));
@@ -71,13 +71,13 @@ pub fn default_package(path: &Path, bytes: &[u8]) -> Result<DefaultCas, BadPacka
 
 /// The fields of a package; letter case of their names does not matter, and the last one counts.
 #[derive(Default)]
-struct Package {
+struct PackageFile {
     name: String,
     version: String,
     bundle: String,
 }
 
-impl<'de> Deserialize<'de> for Package {
+impl<'de> Deserialize<'de> for PackageFile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Fields)
     }
@@ -86,14 +86,14 @@ impl<'de> Deserialize<'de> for Package {
 struct Fields;
 
 impl<'de> Visitor<'de> for Fields {
-    type Value = Package;
+    type Value = PackageFile;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Package, A::Error> {
-        let mut package = Package::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<PackageFile, A::Error> {
+        let mut package = PackageFile::default();
         while let Some(key) = entries.next_key::<String>()? {
             let field = match key.to_lowercase().as_str() {
                 "name" => &mut package.name,

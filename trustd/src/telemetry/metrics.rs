@@ -11,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use trustd_core::outcome::TargetCounts;
 
 /// Labels of a metric: names and values.
 type Labels<const N: usize> = [(&'static str, String); N];
@@ -45,19 +46,6 @@ struct Inner {
 
 /// How long it took from a change that was seen to the last target that it concerned.
 pub type Latency = Duration;
-
-/// Targets of a Bundle by state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TargetCounts {
-    /// How many there should be.
-    pub desired: usize,
-    /// How many are as they should be.
-    pub synced: usize,
-    /// How many could not be written.
-    pub failed: usize,
-    /// How many are not written until something changes.
-    pub refused: usize,
-}
 
 /// Every metric: its name as it is served, its kind, its labels, and what it says. The registry and
 /// docs/metrics.md are held to this list by tests.

@@ -6,6 +6,7 @@
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use trustd_core::outcome::{CertificateCounts, TargetCounts};
 
 /// What trustd reports of a Bundle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -101,4 +102,32 @@ pub struct Certificates {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub earliest_not_after: Option<String>,
+}
+
+impl From<TargetCounts> for Targets {
+    fn from(counts: TargetCounts) -> Self {
+        let TargetCounts { desired, synced, failed, refused } = counts;
+        Self {
+            desired: int(desired),
+            synced: int(synced),
+            failed: int(failed),
+            refused: int(refused),
+        }
+    }
+}
+
+impl From<CertificateCounts> for Certificates {
+    fn from(counts: CertificateCounts) -> Self {
+        let CertificateCounts { total, filtered, skipped, earliest_not_after } = counts;
+        Self {
+            total: int(total),
+            filtered: int(filtered),
+            skipped: int(skipped),
+            earliest_not_after: earliest_not_after.map(|time| time.to_string()),
+        }
+    }
+}
+
+fn int(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use trustd_core::names::Kind;
 use trustd_core::selector::{Condition, Requirement, Selector};
-use trustd_core::spec::{From, Keys, Pick, Profile, Source, Spec, Store, Target, Template};
+use trustd_core::spec::{Keys, Pick, Profile, Source, SourceRef, Spec, Store, Target, Template};
 
 use super::field::{FieldError, Node};
 use super::syntax;
@@ -57,7 +57,7 @@ fn is_synced(bundle: &Value) -> bool {
         })
 }
 
-fn source(item: v1alpha1::Source) -> Option<From> {
+fn source(item: v1alpha1::Source) -> Option<SourceRef> {
     let v1alpha1::Source { config_map, secret, in_line, use_default_cas } = item;
     let objects = |kind, keys: ObjectKeys| {
         let pick = match (keys.name, keys.selector) {
@@ -68,13 +68,13 @@ fn source(item: v1alpha1::Source) -> Option<From> {
             Some(key) => Keys::One(key.into()),
             None => Keys::All,
         };
-        Some(From::Objects { kind, pick, keys })
+        Some(SourceRef::Objects { kind, pick, keys })
     };
     match (config_map, secret, in_line, use_default_cas) {
         (Some(keys), ..) => objects(Kind::ConfigMap, keys),
         (_, Some(keys), ..) => objects(Kind::Secret, keys),
-        (_, _, Some(text), _) => Some(From::InLine(text)),
-        (.., Some(true)) => Some(From::DefaultCas),
+        (_, _, Some(text), _) => Some(SourceRef::InLine(text)),
+        (.., Some(true)) => Some(SourceRef::DefaultCas),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use proptest::prelude::*;
 use serde_json::json;
 use trustd_core::names::Kind;
-use trustd_core::spec::{From, Keys, Pick, Profile, Store};
+use trustd_core::spec::{Keys, Pick, Profile, SourceRef, Store};
 
 use super::*;
 
@@ -205,19 +205,19 @@ fn everything_that_a_bundle_says_reaches_the_plan() {
     assert_eq!((named.index, selected.index, in_line.index), (1, 2, 3));
     assert_eq!(
         named.from,
-        From::Objects {
+        SourceRef::Objects {
             kind: Kind::ConfigMap,
             pick: Pick::Named("c".into()),
             keys: Keys::One("k".into())
         }
     );
-    let From::Objects { kind: Kind::Secret, pick: Pick::Selected(labels), keys: Keys::All } =
+    let SourceRef::Objects { kind: Kind::Secret, pick: Pick::Selected(labels), keys: Keys::All } =
         &selected.from
     else {
         panic!("{selected:?}")
     };
     assert_eq!(labels.to_string(), "a=b");
-    assert_eq!(in_line.from, From::InLine("text".into()));
+    assert_eq!(in_line.from, SourceRef::InLine("text".into()));
     let target = spec.target.unwrap();
     assert_eq!(target.namespaces.to_string(), "!d,e notin (x,y)");
     let template = target.config_map.unwrap();

@@ -6,19 +6,17 @@ use crate::names::Origin;
 fn plan(writes: Vec<(Kind, &str, Write)>) -> Plan {
     Plan {
         bundle: "b".into(),
-        blocked: None,
+        content: BundleContent {
+            rendered: Kind::ALL.map(|kind| (kind, rendered(kind))).into(),
+            ..BundleContent::default()
+        },
         secrets_off: false,
         paused: false,
-        certificates: TrustBundle::default(),
-        default_cas: None,
-        notes: Vec::new(),
-        rendered: Kind::ALL.map(|kind| (kind, rendered(kind))).into(),
         desired: 4,
         steps: writes
             .into_iter()
             .map(|(kind, namespace, write)| Step { kind, namespace: namespace.into(), write })
             .collect(),
-        again_at: None,
     }
 }
 
@@ -30,7 +28,7 @@ fn rendered(kind: Kind) -> Arc<crate::format::Rendered> {
         annotations: BTreeMap::new(),
         hash: String::new(),
         hash_before_v0_25: None,
-        content: String::new(),
+        digest: String::new(),
     })
 }
 
@@ -90,7 +88,7 @@ fn each_target_is_counted_once_by_what_became_of_it() {
 fn what_is_kept_without_being_looked_at_is_not_counted_as_synced() {
     let mut plan = plan(vec![(CM, "a", Write::Keep), (Kind::Secret, "a", Write::Keep)]);
     assert_eq!(conclude(&plan, &Outcome::default()).targets.synced, 2);
-    plan.rendered.remove(&Kind::Secret);
+    plan.content.rendered.remove(&Kind::Secret);
     assert_eq!(conclude(&plan, &Outcome::default()).targets.synced, 1);
     plan.paused = true;
     assert_eq!(conclude(&plan, &Outcome::default()).targets.synced, 0);
@@ -106,10 +104,10 @@ fn the_gravest_reason_is_the_one_that_is_shown() {
         (Kind::Secret, "d", Write::Keep),
     ]);
     let outcome = failed(&[(CM, "c", "quota"), (Kind::Secret, "d", "quota")]);
-    all.blocked = Some(Blocked::Sources(vec![SourceProblem::NoCertificates]));
+    all.content.blocked = Some(Blocked::Sources(vec![SourceProblem::NoCertificates]));
     all.secrets_off = true;
     let mut reasons = vec![conclude(&all, &outcome).reason];
-    all.blocked = None;
+    all.content.blocked = None;
     reasons.push(conclude(&all, &outcome).reason);
     all.secrets_off = false;
     while !all.steps.is_empty() {
@@ -151,7 +149,7 @@ fn contested_targets_are_counted_as_failed_and_named_by_opponent() {
     .map(|(namespace, standing)| (Namespace::from(namespace), standing));
     let standings = standings.iter().map(|(namespace, standing)| (CM, namespace, standing));
     let all = Selector::default();
-    let conclusion = conclude_standings(&Head::from(&plan), standings, &all, false);
+    let conclusion = conclude_standings(&StatusInputs::from(&plan), standings, &all, false);
     assert_eq!(conclusion.reason.as_str(), "TargetContested");
     assert_eq!((conclusion.targets.failed, conclusion.targets.refused), (4, 1));
     assert_eq!(
@@ -223,7 +221,8 @@ fn what_blocks_a_bundle_is_said_in_full_and_without_format_mishaps() {
         line: 3,
         kind: crate::bundle::RejectedKind::NotACertificate("100% KEY".into()),
     };
-    plan.blocked = Some(Blocked::Sources(vec![rejected.into(), SourceProblem::NoCertificates]));
+    plan.content.blocked =
+        Some(Blocked::Sources(vec![rejected.into(), SourceProblem::NoCertificates]));
     assert_eq!(
         said(&plan),
         (
@@ -234,7 +233,7 @@ fn what_blocks_a_bundle_is_said_in_full_and_without_format_mishaps() {
                 .to_owned()
         )
     );
-    plan.blocked = Some(Blocked::Ring(vec!["b".into(), "c".into()]));
+    plan.content.blocked = Some(Blocked::Ring(vec!["b".into(), "c".into()]));
     assert_eq!(
         said(&plan),
         (
@@ -243,7 +242,7 @@ fn what_blocks_a_bundle_is_said_in_full_and_without_format_mishaps() {
                 .to_owned()
         )
     );
-    plan.blocked = Some(Blocked::Stores(vec!["a.jks".into()]));
+    plan.content.blocked = Some(Blocked::Stores(vec!["a.jks".into()]));
     let (reason, message) = said(&plan);
     assert_eq!(reason, "AdditionalFormatsUnsupported");
     assert!(message.contains("additionalFormats (keys a.jks)"), "{message}");

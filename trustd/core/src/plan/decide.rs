@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Owner, Ownership, Prepared, Refusal, Seen, TakeOut, Write, is_placeholder};
+use super::{Owner, Ownership, PatchRemovals, Prepared, Refusal, Seen, Write, is_placeholder};
 use crate::format::{ANNOTATION_BYTES_MAX, DATA_BYTES_MAX, Rendered, Value};
 use crate::names::{BundleName, DataKey, Kind, Namespace};
 use crate::spec::Spec;
@@ -109,7 +109,7 @@ fn wanted(
         rendered: Arc::clone(rendered),
         ownership: if stays_ours { Ownership::Ours } else { Ownership::Shared },
         force: may_overwrite || fills(rendered, observed),
-        by_patch: TakeOut {
+        by_patch: PatchRemovals {
             keys: by_patch(observed, |key| rendered.data.contains_key(key)),
             binary,
             owner: !(stays_ours && owned_by(spec, observed)) && owner_stays(observed),
@@ -185,7 +185,7 @@ fn release(observed: &Observed) -> Option<Write> {
     let held = observed.managed.as_ref().is_none_or(Managed::is_held);
     held.then(|| Write::Release {
         seen: Seen::of(observed),
-        by_patch: TakeOut {
+        by_patch: PatchRemovals {
             keys: ours_alone(observed),
             binary: Vec::new(),
             owner: owner_stays(observed),
@@ -218,13 +218,13 @@ fn is_current(spec: &Spec, rendered: &Rendered, observed: &Observed) -> bool {
 
 fn marks_are_current(spec: &Spec, rendered: &Rendered, observed: &Observed) -> bool {
     let hash = observed.hash.as_deref().is_some_and(|hash| rendered.is_hash(hash));
-    let content = match &observed.content {
-        Some(content) => *content == rendered.content,
+    let digest = match &observed.digest {
+        Some(digest) => *digest == rendered.digest,
         // Written by trust-manager, whose hash does not cover key names and formats: good while
         // its status vouches for it, or where the values themselves are there to be compared.
         None => spec.synced || observed.data.is_some(),
     };
-    hash && content
+    hash && digest
 }
 
 /// Whether the keys under our manager are exactly those that should be.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{BundleName, Kind, Namespace, ObjectName};
 use crate::selector::Labels;
-use crate::spec::{From, Pick, Spec};
+use crate::spec::{Pick, SourceRef, Spec};
 use crate::world::NamespaceState;
 
 /// Something that changed. "Before" and "after" are nothing where the object was not there.
@@ -72,7 +72,7 @@ pub fn reads(spec: &Spec, kind: Kind, name: &ObjectName, labels: &Labels) -> boo
 /// Whether a Bundle reads an object that has, or had, one of these sets of labels.
 fn picks(spec: &Spec, kind: Kind, name: &ObjectName, labels: &[&Labels]) -> bool {
     spec.sources.iter().any(|source| match &source.from {
-        From::Objects { kind: k, pick, .. } if *k == kind => match pick {
+        SourceRef::Objects { kind: k, pick, .. } if *k == kind => match pick {
             Pick::Named(named) => named == name,
             Pick::Selected(selector) => labels.iter().any(|labels| selector.matches(labels)),
         },
@@ -84,7 +84,7 @@ fn work(change: &Change, spec: &Spec) -> Option<Work> {
     match change {
         Change::Bundle(name) => (*name == spec.name).then_some(Work::Everything),
         Change::DefaultCas => {
-            let uses = spec.sources.iter().any(|source| source.from == From::DefaultCas);
+            let uses = spec.sources.iter().any(|source| source.from == SourceRef::DefaultCas);
             uses.then_some(Work::Everything)
         }
         Change::Namespace { name, before, after } => {

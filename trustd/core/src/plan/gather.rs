@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::bundle::{Collector, Nature, Rejected, TrustBundle, nature};
 use crate::names::{BundleName, DataKey, Kind, Namespace, ObjectName, Origin};
-use crate::spec::{From, Keys, Pick, Spec, Target};
+use crate::spec::{Keys, Pick, SourceRef, Spec, Target};
 use crate::time::Timestamp;
 use crate::world::{DefaultCas, SourceObject, World};
 
@@ -121,7 +121,7 @@ pub(super) struct Gathered {
 
 /// Reads every source. All problems are found, not only the first.
 pub(super) fn gather(spec: &Spec, world: &World, now: Timestamp) -> Gathered {
-    let mut run = Run {
+    let mut reader = SourceReader {
         spec,
         world,
         collector: Collector::new(world.settings.filters, now),
@@ -131,24 +131,26 @@ pub(super) fn gather(spec: &Spec, world: &World, now: Timestamp) -> Gathered {
     let mut default_cas = None;
     for source in &spec.sources {
         match &source.from {
-            From::DefaultCas => match &world.settings.default_cas {
-                None => run.problems.push(SourceProblem::NoDefaultCas { index: source.index }),
+            SourceRef::DefaultCas => match &world.settings.default_cas {
+                None => reader.problems.push(SourceProblem::NoDefaultCas { index: source.index }),
                 Some(DefaultCas { identity, pem }) => {
                     default_cas = Some(Arc::clone(identity));
                     let origin = Origin::DefaultCas { package: Arc::clone(identity) };
-                    run.read_any(origin, pem.as_bytes());
+                    reader.read_any(origin, pem.as_bytes());
                 }
             },
-            From::InLine(text) => {
-                run.read_named(&Origin::InLine { index: source.index }, text.as_bytes());
+            SourceRef::InLine(text) => {
+                reader.read_named(&Origin::InLine { index: source.index }, text.as_bytes());
             }
-            From::Objects { kind, pick, keys } => run.objects(source.index, *kind, pick, keys),
+            SourceRef::Objects { kind, pick, keys } => {
+                reader.objects(source.index, *kind, pick, keys)
+            }
         }
     }
-    run.finish(default_cas)
+    reader.finish(default_cas)
 }
 
-struct Run<'w> {
+struct SourceReader<'w> {
     spec: &'w Spec,
     world: &'w World,
     collector: Collector,
@@ -156,7 +158,7 @@ struct Run<'w> {
     notes: Vec<Note>,
 }
 
-impl<'w> Run<'w> {
+impl<'w> SourceReader<'w> {
     fn objects(&mut self, index: usize, kind: Kind, pick: &Pick, keys: &Keys) {
         let world = self.world;
         match pick {
@@ -295,7 +297,7 @@ pub(super) fn reads(
     has_key: &dyn Fn(&DataKey) -> bool,
 ) -> bool {
     spec.sources.iter().any(|source| match &source.from {
-        From::Objects { kind: k, pick, keys } if *k == kind => {
+        SourceRef::Objects { kind: k, pick, keys } if *k == kind => {
             let picked = match pick {
                 Pick::Named(named) => named.as_str() == name.as_str(),
                 Pick::Selected(selector) => selector.matches(labels),

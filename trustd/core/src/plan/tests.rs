@@ -8,7 +8,7 @@ use crate::format::{DATA_BYTES_MAX, Value};
 use crate::names::{BUNDLE_LABEL, ObjectName, Origin};
 use crate::pem;
 use crate::selector::{Condition, Labels, Requirement, Selector};
-use crate::spec::{From, Keys, Pick, Source, Store, Template};
+use crate::spec::{Keys, Pick, Source, SourceRef, Store, Template};
 use crate::world::{DefaultCas, Managed, OwnerReference, SourceObject};
 
 mod again;
@@ -25,7 +25,7 @@ const KEY: &str = "ca-bundle.crt";
 fn named(index: usize, name: &str, key: &str) -> Source {
     Source {
         index,
-        from: From::Objects {
+        from: SourceRef::Objects {
             kind: Kind::ConfigMap,
             pick: Pick::Named(name.into()),
             keys: Keys::One(key.into()),
@@ -35,7 +35,7 @@ fn named(index: usize, name: &str, key: &str) -> Source {
 
 fn selected(index: usize, selector: Selector) -> Source {
     let pick = Pick::Selected(selector);
-    Source { index, from: From::Objects { kind: Kind::ConfigMap, pick, keys: Keys::All } }
+    Source { index, from: SourceRef::Objects { kind: Kind::ConfigMap, pick, keys: Keys::All } }
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -103,7 +103,7 @@ fn written(spec: &Spec, rendered: &Rendered) -> Observed {
         resource_version: Some("7".into()),
         label: Some(spec.name.clone()),
         hash: Some(rendered.hash.clone()),
-        content: Some(rendered.content.clone()),
+        digest: Some(rendered.digest.clone()),
         owner: OwnerReference::Bundle(spec.uid.clone().unwrap_or_else(|| "any".into())),
         labels: all,
         annotations: rendered.annotations.clone(),
@@ -144,7 +144,7 @@ fn is_update(write: Option<&Write>, wanted: Ownership, forced: bool) -> bool {
 #[test]
 fn a_target_is_created_in_selected_namespaces_only() {
     let plan = plan(&spec(), &world(), NOW);
-    assert_eq!(plan.blocked, None);
+    assert_eq!(plan.content.blocked, None);
     assert_eq!(plan.desired, 1);
     let [Step { kind: Kind::ConfigMap, namespace, write: Write::Create(rendered) }] =
         plan.steps.as_slice()
@@ -170,7 +170,7 @@ fn what_was_written_is_kept_and_each_kind_of_drift_is_repaired() {
     let drifts: Vec<(&str, Drift)> = vec![
         ("hash", Box::new(|o| o.hash = Some("x".into()))),
         ("no hash", Box::new(|o| o.hash = None)),
-        ("content", Box::new(|o| o.content = Some("x".into()))),
+        ("content", Box::new(|o| o.digest = Some("x".into()))),
         ("template label edited", Box::new(|o| drop(o.labels.insert("team".into(), "b".into())))),
         ("template label removed", Box::new(|o| drop(o.labels.remove("team")))),
         ("template annotation removed", Box::new(|o| drop(o.annotations.remove("note")))),
@@ -204,7 +204,7 @@ fn what_was_written_is_kept_and_each_kind_of_drift_is_repaired() {
 fn the_peers_hash_decides_for_the_peers_writes_while_its_status_vouches_for_it() {
     let mut spec = spec();
     let mut observed = written(&spec, &rendered(&spec, &world()));
-    observed.content = None;
+    observed.digest = None;
     assert_eq!(step_for(&spec, observed.clone()), Some(Write::Keep));
     spec.synced = false;
     let write = step_for(&spec, observed);
@@ -273,7 +273,7 @@ fn an_object_the_peer_adopted_is_kept_and_becomes_shared_with_the_next_write_due
     let mut world = world();
     put(&mut world, "prod", adopted.clone());
     let note = Note::Adopted { kind: Kind::ConfigMap, namespace: "prod".into() };
-    assert_eq!(plan(&spec, &world, NOW).notes, [note]);
+    assert_eq!(plan(&spec, &world, NOW).content.notes, [note]);
     adopted.hash = Some("old".into());
     let write = step_for(&spec, adopted);
     assert!(is_update(write.as_ref(), Ownership::Shared, true), "{write:?}");
@@ -404,6 +404,6 @@ fn stores_that_cannot_be_written_block_the_bundle_instead_of_being_left_out() {
     spec.target.as_mut().unwrap().stores = vec![store];
     put(&mut world, "prod", old);
     let plan = plan(&spec, &world, NOW);
-    assert_eq!(plan.blocked, Some(Blocked::Stores(vec!["a.jks".into()])));
+    assert_eq!(plan.content.blocked, Some(Blocked::Stores(vec!["a.jks".into()])));
     assert_eq!(writes(&plan), [("prod", &Write::Keep)]);
 }

@@ -9,19 +9,10 @@ use x509_parser::der_parser::asn1_rs::{Oid, oid};
 
 use super::Terms;
 use super::constraints::{Constraints, Name, alternative_names};
+use super::finding::Finding;
 use super::pool::Node;
 use super::walk::{Signed, Step};
 use crate::cli::Purpose;
-
-/// Something wrong with a certificate in its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Finding {
-    /// A fixed word for programs.
-    pub(super) kind: &'static str,
-    pub(super) message: String,
-    /// Whether the chain does not verify for it.
-    pub(super) blocks: bool,
-}
 
 /// The kind of [`Finding`] that leaves the verdict open.
 pub(super) const SIGNATURE_UNSUPPORTED: &str = "signatureUnsupported";

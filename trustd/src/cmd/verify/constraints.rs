@@ -11,14 +11,14 @@ use std::net::IpAddr;
 use x509_parser::extensions::{GeneralName, GeneralSubtree, NameConstraints};
 use x509_parser::x509::AttributeTypeAndValue;
 
-use super::check::Finding;
-use super::pool::{Node, Place};
+use super::finding::Finding;
+use super::pool::{Node, Provenance};
 use crate::cmd::show::printable;
 
 /// What is known of the constraints of each CA: many ways may lead through one.
 #[derive(Default)]
 pub(super) struct Constraints {
-    known: BTreeMap<Place, Vec<Finding>>,
+    known: BTreeMap<Provenance, Vec<Finding>>,
 }
 
 impl Constraints {

@@ -8,9 +8,10 @@ use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage};
 
 use super::Terms;
-use super::check::{Finding, Position, Role, SIGNATURE_UNSUPPORTED, check, words};
+use super::check::{Position, Role, SIGNATURE_UNSUPPORTED, check, words};
 use super::constraints::Constraints;
-use super::pool::{Node, Place, Pool};
+use super::finding::Finding;
+use super::pool::{Node, Pool, Provenance};
 use super::walk::{Differs, End, Lookalike, Route, walk};
 use crate::cli::Purpose;
 use crate::cmd::show::printable;
@@ -202,8 +203,8 @@ fn lookalike(alike: &Lookalike<'_, '_>) -> String {
 /// Where a certificate was found, in words.
 pub(super) fn place(node: &Node<'_>) -> String {
     let (number, of) = match node.place {
-        Place::Bundle(number) => (number, "bundle"),
-        Place::Chain(number) => (number, "chain"),
+        Provenance::Bundle(number) => (number, "bundle"),
+        Provenance::Chain(number) => (number, "chain"),
     };
     let line = node.line.map(|line| format!(", line {line}")).unwrap_or_default();
     format!("certificate {number} of the {of}{line}")

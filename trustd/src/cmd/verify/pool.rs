@@ -25,14 +25,14 @@ pub(super) struct Node<'c> {
     pub(super) certificate: &'c Certificate,
     pub(super) parsed: X509Certificate<'c>,
     pub(super) facts: Facts,
-    pub(super) place: Place,
+    pub(super) place: Provenance,
     /// Line in its file, where there are lines.
     pub(super) line: Option<usize>,
 }
 
 /// Where a certificate comes from, with its number there, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(super) enum Provenance {
     Bundle(usize),
     Chain(usize),
 }
@@ -43,20 +43,20 @@ impl<'c> Pool<'c> {
         let Some((first, rest)) = chain.split_first() else {
             return Err(X509Error::InvalidCertificate);
         };
-        let leaf = Node::new(first, Place::Chain(1))?;
-        let nodes = |found: &'c [Found], place: &dyn Fn(usize) -> Place| -> Vec<Node<'c>> {
+        let leaf = Node::new(first, Provenance::Chain(1))?;
+        let nodes = |found: &'c [Found], place: &dyn Fn(usize) -> Provenance| -> Vec<Node<'c>> {
             let numbered = found.iter().enumerate();
             numbered.filter_map(|(index, found)| Node::new(found, place(index)).ok()).collect()
         };
-        let sent = nodes(rest, &|index| Place::Chain(index + 2));
-        let roots = nodes(bundle, &|index| Place::Bundle(index + 1));
+        let sent = nodes(rest, &|index| Provenance::Chain(index + 2));
+        let roots = nodes(bundle, &|index| Provenance::Bundle(index + 1));
         let unreadable = rest.len() + bundle.len() - sent.len() - roots.len();
         Ok(Self { leaf, sent, roots, unreadable })
     }
 }
 
 impl<'c> Node<'c> {
-    fn new(found: &'c Found, place: Place) -> Result<Self, X509Error> {
+    fn new(found: &'c Found, place: Provenance) -> Result<Self, X509Error> {
         let certificate = &found.certificate;
         let (_, parsed) =
             X509Certificate::from_der(certificate.der()).map_err(|error| match error {

@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::Terms;
-use super::check::{Finding, Role, name_text};
+use super::check::{Role, name_text};
+use super::finding::Finding;
 use super::judge::{Judgement, Link, Verdict, place};
 use crate::cmd::show::{days, printable};
 use crate::files::Input;

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::Leadership;
 use super::record::{self, Seen};
 use crate::controller::clock::Instant;
-use crate::controller::repeat::{Fault, Repeats};
+use crate::controller::repeat::{FailureKind, Repeats};
 
 /// How a campaign is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +144,7 @@ impl Elector {
     }
 
     fn complain(&self, reason: &'static str, error: &str) {
-        let fault = Fault { what: "cannot read or write the Lease", reason };
+        let fault = FailureKind { what: "cannot read or write the Lease", reason };
         if self.repeats.is_first(fault, Instant::now(), || error.to_owned()) {
             tracing::warn!(reason, error, "cannot read or write the Lease");
         } else {

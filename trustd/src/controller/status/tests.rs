@@ -66,67 +66,67 @@ fn what_was_known_of_the_last_content_stays_while_there_is_none() {
 
 #[test]
 fn counts_wait_ten_seconds_turns_do_not_and_nothing_new_is_not_written() {
-    let mut report = Report::default();
+    let mut throttle = StatusThrottle::default();
     let first = after(&BundleStatus::default(), &conclusion(Reason::TargetRefused, 1, 0), 1);
-    assert!(report.begin(&BundleStatus::default(), &first, false, at(100)));
-    assert!(!report.begin(&BundleStatus::default(), &first, false, at(200)), "one at a time");
-    report.end(true);
-    assert!(!report.begin(&first, &first, false, at(300)));
-    assert_eq!(report.due(), None);
+    assert!(throttle.begin(&BundleStatus::default(), &first, false, at(100)));
+    assert!(!throttle.begin(&BundleStatus::default(), &first, false, at(200)), "one at a time");
+    throttle.end(true);
+    assert!(!throttle.begin(&first, &first, false, at(300)));
+    assert_eq!(throttle.due(), None);
     let counts = after(&first, &conclusion(Reason::TargetRefused, 2, 0), 1);
-    assert!(!report.begin(&first, &counts, false, at(105)));
-    assert_eq!(report.due(), Some(at(110)));
+    assert!(!throttle.begin(&first, &counts, false, at(105)));
+    assert_eq!(throttle.due(), Some(at(110)));
     let turn = after(&first, &conclusion(Reason::Synced, 3, 0), 1);
-    assert!(report.begin(&first, &turn, false, at(105)));
-    report.end(true);
-    assert!(!report.begin(&turn, &first, false, at(105)), "two fighting writers get no further");
-    assert_eq!(report.due(), Some(at(106)));
+    assert!(throttle.begin(&first, &turn, false, at(105)));
+    throttle.end(true);
+    assert!(!throttle.begin(&turn, &first, false, at(105)), "two fighting writers get no further");
+    assert_eq!(throttle.due(), Some(at(106)));
 }
 
 #[test]
 fn the_first_counts_of_a_new_bundle_wait_for_its_condition() {
-    let mut report = Report::default();
+    let mut throttle = StatusThrottle::default();
     let none = BundleStatus::default();
     let counts = after(&none, &conclusion(Reason::Synced, 1, 2), 1);
-    assert!(!report.begin(&none, &counts, true, at(100)));
-    assert_eq!(report.due(), Some(at(110)));
+    assert!(!throttle.begin(&none, &counts, true, at(100)));
+    assert_eq!(throttle.due(), Some(at(110)));
     let done = after(&none, &conclusion(Reason::Synced, 3, 0), 1);
-    assert!(report.begin(&none, &done, false, at(101)));
+    assert!(throttle.begin(&none, &done, false, at(101)));
 }
 
 #[test]
 fn counts_wait_for_targets_that_are_pending_but_not_for_ever() {
-    let mut report = Report::default();
+    let mut throttle = StatusThrottle::default();
     let before = after(&BundleStatus::default(), &conclusion(Reason::Synced, 3, 0), 1);
     let mut on_its_way = conclusion(Reason::Synced, 2, 1);
     on_its_way.certificates = Some(CertificateCounts::default());
     let passing = after(&before, &on_its_way, 1);
     // A process that has just started looks at a target, and finds it as it was.
-    assert!(!report.begin(&before, &passing, true, at(100)));
-    assert_eq!(report.due(), Some(at(110)));
-    assert!(!report.begin(&before, &before, false, at(101)));
-    assert_eq!(report.due(), None);
+    assert!(!throttle.begin(&before, &passing, true, at(100)));
+    assert_eq!(throttle.due(), Some(at(110)));
+    assert!(!throttle.begin(&before, &before, false, at(101)));
+    assert_eq!(throttle.due(), None);
     // One write says how it ended, or after a while how far it is.
-    assert!(!report.begin(&before, &passing, true, at(105)));
-    assert_eq!(report.due(), Some(at(115)));
-    assert!(report.begin(&before, &passing, true, at(115)));
-    report.end(true);
+    assert!(!throttle.begin(&before, &passing, true, at(105)));
+    assert_eq!(throttle.due(), Some(at(115)));
+    assert!(throttle.begin(&before, &passing, true, at(115)));
+    throttle.end(true);
     let done = after(&before, &conclusion(Reason::Synced, 3, 0), 1);
-    assert!(report.begin(&passing, &done, false, at(116)), "other certificates are told at once");
+    assert!(throttle.begin(&passing, &done, false, at(116)), "other certificates are told at once");
 }
 
 #[test]
 fn a_status_that_cannot_be_written_is_tried_later_each_time() {
-    let mut report = Report::default();
+    let mut throttle = StatusThrottle::default();
     let wanted = after(&BundleStatus::default(), &conclusion(Reason::Synced, 3, 0), 1);
     let mut waits = Vec::new();
     let mut now = 100;
     for _ in 0..6 {
-        while !report.begin(&BundleStatus::default(), &wanted, false, at(now)) {
+        while !throttle.begin(&BundleStatus::default(), &wanted, false, at(now)) {
             now += 1;
         }
         waits.push(now);
-        report.end(false);
+        throttle.end(false);
     }
     assert_eq!(waits, [100, 101, 102, 104, 108, 116]);
 }

@@ -11,11 +11,11 @@ use trustd_api::validate;
 use trustd_core::names::{BundleName, Kind, ObjectName};
 use trustd_core::plan::reads;
 use trustd_core::selector::Labels;
-use trustd_core::spec::{From, Spec};
+use trustd_core::spec::{SourceRef, Spec};
 use trustd_core::world::SourceObject;
 
-use super::Sighting;
-use super::reduce::{Object, Place};
+use super::WatchEvent;
+use super::trim::{ObjectKey, WatchedObject};
 
 /// What Bundles read.
 #[derive(Debug, Default)]
@@ -42,13 +42,14 @@ impl Interest {
     }
 
     /// Takes in what the watch of Bundles is about to tell; says whether that changed anything.
-    pub(super) fn note(&mut self, sighting: &Sighting) -> bool {
-        match sighting {
-            Sighting::Is(Place::Bundle(name), Object::Bundle { raw, .. }) => {
+    pub(super) fn note(&mut self, watch_event: &WatchEvent) -> bool {
+        match watch_event {
+            WatchEvent::Applied(ObjectKey::Bundle(name), WatchedObject::Bundle { raw, .. }) => {
                 match validate::read(raw) {
                     Ok(mut spec) => {
                         // Inline text can be long, and is no object.
-                        spec.sources.retain(|source| matches!(source.from, From::Objects { .. }));
+                        spec.sources
+                            .retain(|source| matches!(source.from, SourceRef::Objects { .. }));
                         let before = self.specs.insert(name.clone(), spec);
                         let after = self.specs.get(name).map(|spec| &spec.sources);
                         before.as_ref().map(|spec| &spec.sources) != after
@@ -56,9 +57,9 @@ impl Interest {
                     Err(_) => self.specs.remove(name).is_some(),
                 }
             }
-            Sighting::Gone(Place::Bundle(name)) => self.specs.remove(name).is_some(),
-            Sighting::Synced => !std::mem::replace(&mut self.complete, true),
-            Sighting::Is(..) | Sighting::Gone(_) => false,
+            WatchEvent::Deleted(ObjectKey::Bundle(name)) => self.specs.remove(name).is_some(),
+            WatchEvent::Synced => !std::mem::replace(&mut self.complete, true),
+            WatchEvent::Applied(..) | WatchEvent::Deleted(_) => false,
         }
     }
 }
@@ -123,15 +124,16 @@ impl Withheld {
     }
 
     /// Notes what is told of the objects.
-    pub(super) fn note(&mut self, sighting: &Sighting) {
-        match sighting {
-            Sighting::Is(Place::Source(_, name), Object::Withheld(source)) => {
+    pub(super) fn note(&mut self, watch_event: &WatchEvent) {
+        match watch_event {
+            WatchEvent::Applied(ObjectKey::Source(_, name), WatchedObject::Withheld(source)) => {
                 self.labels.insert(name.clone(), source.labels.clone());
             }
-            Sighting::Is(Place::Source(_, name), _) | Sighting::Gone(Place::Source(_, name)) => {
+            WatchEvent::Applied(ObjectKey::Source(_, name), _)
+            | WatchEvent::Deleted(ObjectKey::Source(_, name)) => {
                 self.labels.remove(name);
             }
-            Sighting::Is(..) | Sighting::Gone(_) | Sighting::Synced => {}
+            WatchEvent::Applied(..) | WatchEvent::Deleted(_) | WatchEvent::Synced => {}
         }
     }
 }
@@ -139,14 +141,14 @@ impl Withheld {
 /// A source as it is kept: whole if a Bundle reads it.
 pub(super) fn kept(
     interest: &channel::Receiver<Interest>,
-    (place, object): (Place, Option<Object>),
-) -> (Place, Option<Object>) {
-    match (place, object) {
-        (Place::Source(kind, name), Some(Object::Source(source)))
+    (key, object): (ObjectKey, Option<WatchedObject>),
+) -> (ObjectKey, Option<WatchedObject>) {
+    match (key, object) {
+        (ObjectKey::Source(kind, name), Some(WatchedObject::Source(source)))
             if !interest.borrow().reads(kind, &name, &source.labels) =>
         {
             let source = SourceObject { data: BTreeMap::new(), written: None, ..*source };
-            (Place::Source(kind, name), Some(Object::Withheld(Box::new(source))))
+            (ObjectKey::Source(kind, name), Some(WatchedObject::Withheld(Box::new(source))))
         }
         told => told,
     }

@@ -15,14 +15,14 @@ fn config_map(name: &str) -> ConfigMap {
     serde_json::from_value(json!({ "metadata": { "name": name } })).unwrap()
 }
 
-fn told(known: &mut Known, event: Event<ConfigMap>) -> Vec<String> {
-    let reduce = |object: ConfigMap| reduce::source(&Whole::ConfigMap(&object));
-    let sightings = known.take(event, &reduce).into_iter();
-    sightings
-        .map(|sighting| match sighting {
-            Sighting::Is(Place::Source(_, name), _) => format!("is {name}"),
-            Sighting::Gone(Place::Source(_, name)) => format!("gone {name}"),
-            Sighting::Synced => "synced".to_owned(),
+fn told(known: &mut KnownObjects, event: Event<ConfigMap>) -> Vec<String> {
+    let reduce = |object: ConfigMap| trim::source(&Whole::ConfigMap(&object));
+    let watch_events = known.take(event, &reduce).into_iter();
+    watch_events
+        .map(|watch_event| match watch_event {
+            WatchEvent::Applied(ObjectKey::Source(_, name), _) => format!("is {name}"),
+            WatchEvent::Deleted(ObjectKey::Source(_, name)) => format!("gone {name}"),
+            WatchEvent::Synced => "synced".to_owned(),
             other => format!("{other:?}"),
         })
         .collect()
@@ -30,7 +30,7 @@ fn told(known: &mut Known, event: Event<ConfigMap>) -> Vec<String> {
 
 #[test]
 fn a_new_list_tells_what_vanished_and_says_synced_once() {
-    let mut known = Known::default();
+    let mut known = KnownObjects::default();
     for name in ["a", "b"] {
         assert_eq!(told(&mut known, Event::InitApply(config_map(name))), [format!("is {name}")]);
     }
@@ -57,9 +57,11 @@ fn a_bundle_is_kept_raw_however_odd_it_is() {
         ] },
         "spec": { "sources": "none", "later": 1 }, "status": [],
     });
-    let (place, object) = reduce::bundle(serde_json::from_value(raw).unwrap());
-    assert_eq!(place, Place::Bundle("b".into()));
-    let Some(Object::Bundle { raw: kept, status_writer }) = object else { panic!("{object:?}") };
+    let (key, object) = trim::bundle(serde_json::from_value(raw).unwrap());
+    assert_eq!(key, ObjectKey::Bundle("b".into()));
+    let Some(WatchedObject::Bundle { raw: kept, status_writer }) = object else {
+        panic!("{object:?}")
+    };
     assert_eq!(kept["spec"]["sources"], "none");
     assert_eq!(kept["metadata"].get("managedFields"), None::<&Json>);
     assert_eq!(status_writer, Some("new".into()));
@@ -75,9 +77,9 @@ fn a_target_is_reduced_to_what_ownership_needs() {
                             "fieldsV1": { "f:data": { "f:k": {} } } }],
     }});
     let object: PartialObjectMeta<ConfigMap> = serde_json::from_value(raw).unwrap();
-    let (place, object) = reduce::target(Kind::ConfigMap)(object);
-    assert_eq!(place, Place::Target(Kind::ConfigMap, "n".into(), "b".into()));
-    let Some(Object::Target(observed)) = object else { panic!("{object:?}") };
+    let (key, object) = trim::target(Kind::ConfigMap)(object);
+    assert_eq!(key, ObjectKey::Target(Kind::ConfigMap, "n".into(), "b".into()));
+    let Some(WatchedObject::Target(observed)) = object else { panic!("{object:?}") };
     assert_eq!(observed.annotations.keys().collect::<Vec<_>>(), ["a"]);
     assert_eq!(observed.managed.as_ref().unwrap().applied.len(), 1);
     assert_eq!(observed.owner, OwnerReference::None);
@@ -138,32 +140,32 @@ impl Secrets {
     }
 }
 
-fn reads(bundle: &str, secret: &str) -> Sighting {
+fn reads(bundle: &str, secret: &str) -> WatchEvent {
     let raw = json!({
         "apiVersion": "trust.cert-manager.io/v1alpha1", "kind": "Bundle",
         "metadata": { "name": bundle },
         "spec": { "sources": [{ "secret": { "name": secret, "key": "release" } }],
                   "target": { "configMap": { "key": "k" } } },
     });
-    Sighting::Is(
-        Place::Bundle(bundle.into()),
-        Object::Bundle { raw: Arc::new(raw), status_writer: None },
+    WatchEvent::Applied(
+        ObjectKey::Bundle(bundle.into()),
+        WatchedObject::Bundle { raw: Arc::new(raw), status_writer: None },
     )
 }
 
 /// How the next thing that is told reads.
-async fn next(told: &mut mpsc::Receiver<Sighting>) -> String {
+async fn next(told: &mut mpsc::Receiver<WatchEvent>) -> String {
     let next = tokio::time::timeout(std::time::Duration::from_secs(60), told.recv()).await;
     match next.unwrap().unwrap() {
-        Sighting::Is(Place::Source(_, name), Object::Source(source)) => {
+        WatchEvent::Applied(ObjectKey::Source(_, name), WatchedObject::Source(source)) => {
             format!("{name} with {} keys", source.data.len())
         }
-        Sighting::Is(Place::Source(_, name), Object::Withheld(source)) => {
+        WatchEvent::Applied(ObjectKey::Source(_, name), WatchedObject::Withheld(source)) => {
             assert!(source.data.is_empty() && !source.labels.is_empty());
             format!("{name} without data")
         }
-        Sighting::Gone(Place::Source(_, name)) => format!("gone {name}"),
-        Sighting::Synced => "synced".to_owned(),
+        WatchEvent::Deleted(ObjectKey::Source(_, name)) => format!("gone {name}"),
+        WatchEvent::Synced => "synced".to_owned(),
         other => format!("{other:?}"),
     }
 }
@@ -173,20 +175,20 @@ async fn the_data_of_what_no_bundle_reads_is_dropped_and_fetched_when_one_does()
     let server = Secrets::default();
     let (says, interest) = interest::channel();
     let (tell, mut told) = mpsc::channel(64);
-    let means = Means::default();
-    let pulse = means.pulses.add("source secrets", Instant::now());
+    let context = WatchContext::default();
+    let heartbeat = context.heartbeats.add("source secrets", Instant::now());
     let watch = Watch {
         name: "source secrets",
         selector: None,
-        pulse,
-        means,
+        heartbeat,
+        context,
         says: None,
         withheld: None,
         tell,
     };
     let reduce = {
         let interest = interest.clone();
-        move |object: Secret| interest::kept(&interest, reduce::source(&Whole::Secret(&object)))
+        move |object: Secret| interest::kept(&interest, trim::source(&Whole::Secret(&object)))
     };
     let api = Api::<Secret>::namespaced(server.client(), "trust");
     let task = tokio::spawn(watch.heeding(Kind::Secret, &interest).run(api, reduce));
@@ -194,7 +196,7 @@ async fn the_data_of_what_no_bundle_reads_is_dropped_and_fetched_when_one_does()
     says.send_modify(|interest| assert!(interest.note(&reads("b", "ca"))));
     tokio::task::yield_now().await;
     assert_eq!(server.asked.lock().unwrap().len(), 0);
-    says.send_modify(|interest| assert!(interest.note(&Sighting::Synced)));
+    says.send_modify(|interest| assert!(interest.note(&WatchEvent::Synced)));
     for wanted in ["helm without data", "ca with 1 keys", "synced"] {
         assert_eq!(next(&mut told).await, wanted);
     }
@@ -211,7 +213,7 @@ async fn the_data_of_what_no_bundle_reads_is_dropped_and_fetched_when_one_does()
     assert_eq!(next(&mut told).await, "gone helm");
     // Read no more, it is dropped when next it is told of.
     says.send_modify(|interest| {
-        assert!(interest.note(&Sighting::Gone(Place::Bundle("c".into()))));
+        assert!(interest.note(&WatchEvent::Deleted(ObjectKey::Bundle("c".into()))));
     });
     server.says("ADDED", &Secrets::secret("helm", "11")).await;
     assert_eq!(next(&mut told).await, "helm without data");
@@ -229,8 +231,8 @@ fn a_status_or_a_target_changes_nothing_in_what_is_read() {
     assert!(interest.reads(Kind::Secret, &name, &Default::default()));
     assert!(!interest.reads(Kind::ConfigMap, &name, &Default::default()));
     let invalid = json!({ "metadata": { "name": "b" }, "spec": { "sources": 1 } });
-    let place = Place::Bundle("b".into());
-    let invalid = Object::Bundle { raw: Arc::new(invalid), status_writer: None };
-    assert!(interest.note(&Sighting::Is(place, invalid)));
+    let key = ObjectKey::Bundle("b".into());
+    let invalid = WatchedObject::Bundle { raw: Arc::new(invalid), status_writer: None };
+    assert!(interest.note(&WatchEvent::Applied(key, invalid)));
     assert!(!interest.reads(Kind::Secret, &name, &Default::default()));
 }

@@ -7,7 +7,7 @@ use trustd_api::object::{self, Applied};
 use trustd_core::format::Rendered;
 use trustd_core::names::Kind;
 
-use super::Fault;
+use super::WriteError;
 
 /// What the bodies of all targets of one content have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Body {
     ///
     /// # Errors
     /// Never in practice: maps of text become JSON.
-    pub(in crate::controller) fn new(rendered: &Rendered) -> Result<Self, Fault> {
+    pub(in crate::controller) fn new(rendered: &Rendered) -> Result<Self, WriteError> {
         let mut body = Self::empty(rendered.kind);
         body.tail.clear();
         match object::with_metadata(rendered, ObjectMeta::default()) {
@@ -47,18 +47,18 @@ impl Body {
     ///
     /// # Errors
     /// Never in practice: metadata becomes JSON.
-    pub(in crate::controller) fn with(&self, metadata: &ObjectMeta) -> Result<Vec<u8>, Fault> {
+    pub(in crate::controller) fn with(&self, metadata: &ObjectMeta) -> Result<Vec<u8>, WriteError> {
         let mut bytes = Vec::with_capacity(self.head.len() + self.tail.len() + METADATA_BYTES);
         bytes.extend_from_slice(self.head.as_bytes());
-        serde_json::to_writer(&mut bytes, metadata).map_err(Fault::Serialize)?;
+        serde_json::to_writer(&mut bytes, metadata).map_err(WriteError::Serialize)?;
         bytes.extend_from_slice(&self.tail);
         Ok(bytes)
     }
 
-    fn field(&mut self, name: &str, value: Option<&impl Serialize>) -> Result<(), Fault> {
+    fn field(&mut self, name: &str, value: Option<&impl Serialize>) -> Result<(), WriteError> {
         if let Some(value) = value {
             self.tail.extend_from_slice(format!(",\"{name}\":").as_bytes());
-            serde_json::to_writer(&mut self.tail, value).map_err(Fault::Serialize)?;
+            serde_json::to_writer(&mut self.tail, value).map_err(WriteError::Serialize)?;
         }
         Ok(())
     }

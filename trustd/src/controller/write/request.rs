@@ -1,4 +1,4 @@
-//! Requests to the API server, made by hand and answered with metadata.
+//! ApiClient to the API server, made by hand and answered with metadata.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use trustd_api::object::Object;
 use trustd_core::names::Kind;
 use trustd_core::world::Observed;
 
-use super::Fault;
+use super::WriteError;
 use crate::controller::clock::Instant;
 use crate::controller::lease::Permit;
-use crate::controller::queue::Unit;
+use crate::controller::queue::TargetRef;
 use crate::telemetry::Metrics;
 
 /// What the server answered.
 #[derive(Clone, Debug)]
-pub(in crate::controller) struct Answer {
+pub(in crate::controller) struct ApiResponse {
     /// With which code.
     pub(in crate::controller) status: StatusCode,
     /// The metadata of the object.
@@ -32,7 +32,7 @@ pub(in crate::controller) struct Answer {
 
 /// What a request does, as metrics name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::controller) enum Verb {
+pub(in crate::controller) enum ApiVerb {
     /// Server-side apply.
     Apply,
     /// Apply of a status.
@@ -45,7 +45,7 @@ pub(in crate::controller) enum Verb {
     Patch,
 }
 
-impl Verb {
+impl ApiVerb {
     /// As metrics name it.
     pub(in crate::controller) const fn as_str(self) -> &'static str {
         match self {
@@ -60,13 +60,13 @@ impl Verb {
 
 /// A connection to the API server, for requests made by hand.
 #[derive(Clone)]
-pub(in crate::controller) struct Requests {
+pub(in crate::controller) struct ApiClient {
     client: Client,
     metrics: Metrics,
 }
 
-impl Requests {
-    /// Requests over this client, which must not try again by itself.
+impl ApiClient {
+    /// ApiClient over this client, which must not try again by itself.
     pub(in crate::controller) const fn new(client: Client, metrics: Metrics) -> Self {
         Self { client, metrics }
     }
@@ -75,11 +75,15 @@ impl Requests {
     ///
     /// # Errors
     /// When it is not there, or the server does not say.
-    pub(super) async fn get(&self, unit: &Unit, timeout: Duration) -> Result<Answer, Fault> {
+    pub(super) async fn get(
+        &self,
+        unit: &TargetRef,
+        timeout: Duration,
+    ) -> Result<ApiResponse, WriteError> {
         let request = Request::get(path(unit))
             .header(header::ACCEPT, METADATA)
             .body(Payload::empty())
-            .map_err(Fault::Request)?;
+            .map_err(WriteError::Request)?;
         answer(&self.exchange(request, timeout).await?)
     }
 
@@ -89,21 +93,22 @@ impl Requests {
     /// When it is not there, or the server does not say.
     pub(super) async fn get_whole(
         &self,
-        unit: &Unit,
+        unit: &TargetRef,
         timeout: Duration,
-    ) -> Result<Observed, Fault> {
+    ) -> Result<Observed, WriteError> {
         let request = Request::get(path(unit))
             .header(header::ACCEPT, JSON)
             .body(Payload::empty())
-            .map_err(Fault::Request)?;
+            .map_err(WriteError::Request)?;
         let (_, body) = self.exchange(request, timeout).await?;
         Ok(match unit.kind {
             Kind::ConfigMap => {
-                let object: ConfigMap = serde_json::from_slice(&body).map_err(Fault::Answer)?;
+                let object: ConfigMap =
+                    serde_json::from_slice(&body).map_err(WriteError::Answer)?;
                 Object::ConfigMap(&object).observed()
             }
             Kind::Secret => {
-                let object: Secret = serde_json::from_slice(&body).map_err(Fault::Answer)?;
+                let object: Secret = serde_json::from_slice(&body).map_err(WriteError::Answer)?;
                 Object::Secret(&object).observed()
             }
         })
@@ -115,11 +120,11 @@ impl Requests {
     /// When the server says no, or nothing.
     pub(super) async fn apply(
         &self,
-        unit: &Unit,
+        unit: &TargetRef,
         body: Vec<u8>,
         force: bool,
         permit: &Permit<'_>,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<ApiResponse, WriteError> {
         let uri = format!(
             "{}?fieldManager={}&force={force}&{}",
             path(unit),
@@ -130,8 +135,8 @@ impl Requests {
             .header(header::ACCEPT, METADATA)
             .header(header::CONTENT_TYPE, APPLY)
             .body(Payload::from(body))
-            .map_err(Fault::Request)?;
-        answer(&self.write(Verb::Apply, kind(unit.kind), request, permit).await?)
+            .map_err(WriteError::Request)?;
+        answer(&self.write(ApiVerb::Apply, kind(unit.kind), request, permit).await?)
     }
 
     /// Applies a status to a Bundle; the answer is the whole Bundle.
@@ -143,7 +148,7 @@ impl Requests {
         bundle: &str,
         body: &Json,
         permit: &Permit<'_>,
-    ) -> Result<DynamicObject, Fault> {
+    ) -> Result<DynamicObject, WriteError> {
         let uri = format!(
             "/apis/{}/bundles/{bundle}/status?fieldManager={}&force=true&{}",
             labels::API_VERSION,
@@ -151,8 +156,8 @@ impl Requests {
             timeout(permit)
         );
         let request = with_json(Method::PATCH, &uri, APPLY, body)?;
-        let answer = self.write(Verb::ApplyStatus, labels::KIND, request, permit).await?;
-        serde_json::from_slice(&answer.1).map_err(Fault::Answer)
+        let answer = self.write(ApiVerb::ApplyStatus, labels::KIND, request, permit).await?;
+        serde_json::from_slice(&answer.1).map_err(WriteError::Answer)
     }
 
     /// Creates or patches an event.
@@ -164,7 +169,7 @@ impl Requests {
         patched: Option<&str>,
         body: &Json,
         permit: &Permit<'_>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), WriteError> {
         let request = match patched {
             None => {
                 let uri = format!("{EVENTS}?{}", timeout(permit));
@@ -175,7 +180,7 @@ impl Requests {
                 with_json(Method::PATCH, &uri, MERGE, body)?
             }
         };
-        let verb = if patched.is_some() { Verb::Patch } else { Verb::Create };
+        let verb = if patched.is_some() { ApiVerb::Patch } else { ApiVerb::Create };
         self.write(verb, "Event", request, permit).await.map(drop)
     }
 
@@ -185,15 +190,15 @@ impl Requests {
     /// When the server says no, or nothing.
     pub(super) async fn patch(
         &self,
-        unit: &Unit,
+        unit: &TargetRef,
         patch: &Json,
         permit: &Permit<'_>,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<ApiResponse, WriteError> {
         let manager = labels::FIELD_MANAGER;
         let uri = format!("{}?fieldManager={manager}&{}", path(unit), timeout(permit));
         let mut request = with_json(Method::PATCH, &uri, JSON_PATCH, patch)?;
         request.headers_mut().insert(header::ACCEPT, header::HeaderValue::from_static(METADATA));
-        answer(&self.write(Verb::Patch, kind(unit.kind), request, permit).await?)
+        answer(&self.write(ApiVerb::Patch, kind(unit.kind), request, permit).await?)
     }
 
     /// Deletes a target.
@@ -202,28 +207,28 @@ impl Requests {
     /// When the server says no, or nothing.
     pub(super) async fn delete(
         &self,
-        unit: &Unit,
+        unit: &TargetRef,
         options: &Json,
         permit: &Permit<'_>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), WriteError> {
         let uri = format!("{}?{}", path(unit), timeout(permit));
         let request = with_json(Method::DELETE, &uri, JSON, options)?;
-        self.write(Verb::Delete, kind(unit.kind), request, permit).await.map(drop)
+        self.write(ApiVerb::Delete, kind(unit.kind), request, permit).await.map(drop)
     }
 
     /// Sends a write, if there is still leave to, and counts what came of it.
     async fn write(
         &self,
-        verb: Verb,
+        verb: ApiVerb,
         kind: &'static str,
         request: Request<Payload>,
         permit: &Permit<'_>,
-    ) -> Result<(StatusCode, Vec<u8>), Fault> {
+    ) -> Result<(StatusCode, Vec<u8>), WriteError> {
         let done = match permit.check(Instant::now()) {
             Ok(()) => self.exchange(request, permit.timeout()).await,
             Err(not_leader) => Err(not_leader.into()),
         };
-        let outcome = done.as_ref().map_or_else(Fault::category, |_| "ok");
+        let outcome = done.as_ref().map_or_else(WriteError::category, |_| "ok");
         self.metrics.written(verb.as_str(), kind, outcome);
         done
     }
@@ -232,21 +237,21 @@ impl Requests {
         &self,
         request: Request<Payload>,
         timeout: Duration,
-    ) -> Result<(StatusCode, Vec<u8>), Fault> {
+    ) -> Result<(StatusCode, Vec<u8>), WriteError> {
         match tokio::time::timeout(timeout, self.send(request)).await {
             Ok(answered) => answered,
-            Err(_) => Err(Fault::Timeout(timeout)),
+            Err(_) => Err(WriteError::Timeout(timeout)),
         }
     }
 
-    async fn send(&self, request: Request<Payload>) -> Result<(StatusCode, Vec<u8>), Fault> {
-        let response = self.client.send(request).await.map_err(Fault::Transport)?;
+    async fn send(&self, request: Request<Payload>) -> Result<(StatusCode, Vec<u8>), WriteError> {
+        let response = self.client.send(request).await.map_err(WriteError::Transport)?;
         let status = response.status();
         let retry_after = response
             .headers()
             .get(header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok().map(Duration::from_secs));
-        let body = response.into_body().collect().await.map_err(Fault::Transport)?.to_bytes();
+        let body = response.into_body().collect().await.map_err(WriteError::Transport)?.to_bytes();
         if status.is_success() {
             return Ok((status, body.to_vec()));
         }
@@ -256,7 +261,7 @@ impl Requests {
             Status { message: reason.to_owned(), ..Status::default() }
         });
         let status = Status { code: status.as_u16(), ..said };
-        Err(Fault::Api(Box::new(status), retry_after))
+        Err(WriteError::Api(Box::new(status), retry_after))
     }
 }
 
@@ -265,20 +270,20 @@ fn with_json(
     uri: &str,
     content_type: &'static str,
     body: &Json,
-) -> Result<Request<Payload>, Fault> {
-    let body = serde_json::to_vec(body).map_err(Fault::Serialize)?;
+) -> Result<Request<Payload>, WriteError> {
+    let body = serde_json::to_vec(body).map_err(WriteError::Serialize)?;
     Request::builder()
         .method(method)
         .uri(uri)
         .header(header::ACCEPT, JSON)
         .header(header::CONTENT_TYPE, content_type)
         .body(Payload::from(body))
-        .map_err(Fault::Request)
+        .map_err(WriteError::Request)
 }
 
-fn answer((status, body): &(StatusCode, Vec<u8>)) -> Result<Answer, Fault> {
-    let object: PartialObjectMeta = serde_json::from_slice(body).map_err(Fault::Answer)?;
-    Ok(Answer { status: *status, metadata: object.metadata })
+fn answer((status, body): &(StatusCode, Vec<u8>)) -> Result<ApiResponse, WriteError> {
+    let object: PartialObjectMeta = serde_json::from_slice(body).map_err(WriteError::Answer)?;
+    Ok(ApiResponse { status: *status, metadata: object.metadata })
 }
 
 /// The server gives up when we do, or a leader's last write could land after its lease.
@@ -286,7 +291,7 @@ fn timeout(permit: &Permit<'_>) -> String {
     format!("timeout={}ms", permit.timeout().as_millis())
 }
 
-fn path(unit: &Unit) -> String {
+fn path(unit: &TargetRef) -> String {
     let plural = match unit.kind {
         Kind::ConfigMap => "configmaps",
         Kind::Secret => "secrets",

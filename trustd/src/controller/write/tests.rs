@@ -60,7 +60,7 @@ impl Script {
                 Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
             }
         });
-        Writer::new(Requests::new(Client::new(service, "trust"), Metrics::new()))
+        Writer::new(ApiClient::new(Client::new(service, "trust"), Metrics::new()))
     }
 
     fn asked(&self) -> Vec<Asked> {
@@ -110,16 +110,16 @@ fn rendered(kind: Kind) -> Arc<Rendered> {
         annotations: BTreeMap::new(),
         hash: "h".into(),
         hash_before_v0_25: None,
-        content: "c".into(),
+        digest: "c".into(),
     })
 }
 
 fn job(write: Write) -> Job {
-    let unit = Unit { bundle: "b".into(), kind: Kind::ConfigMap, namespace: "n".into() };
+    let unit = TargetRef { bundle: "b".into(), kind: Kind::ConfigMap, namespace: "n".into() };
     let rendered = rendered(Kind::ConfigMap);
-    let marks = Marks::new(&spec(), &unit, &rendered);
+    let metadata = TargetMetadata::new(&spec(), &unit, &rendered);
     let body = Body::new(&rendered).unwrap();
-    Job { unit, write, marks: Some(marks), body: Some(Arc::new(body)) }
+    Job { unit, write, metadata: Some(metadata), body: Some(Arc::new(body)) }
 }
 
 fn seen() -> Seen {
@@ -127,11 +127,11 @@ fn seen() -> Seen {
 }
 
 fn update(ownership: Ownership, force: bool) -> Write {
-    let (rendered, by_patch) = (rendered(Kind::ConfigMap), TakeOut::default());
+    let (rendered, by_patch) = (rendered(Kind::ConfigMap), PatchRemovals::default());
     Write::Update { seen: seen(), rendered, ownership, force, by_patch }
 }
 
-async fn carry_out(script: &Script, write: Write) -> Result<Landed, Fault> {
+async fn carry_out(script: &Script, write: Write) -> Result<WriteOutcome, WriteError> {
     script.writer().carry_out(&job(write), &Leadership::unelected()).await
 }
 
@@ -159,8 +159,10 @@ fn a_spliced_body_is_what_would_be_serialised_whole() {
 async fn first_contact_looks_and_then_applies_without_force_and_without_a_uid() {
     let made = meta(&json!({ "labels": { labels::BUNDLE_LABEL: "b" } }));
     let script = Script::new([not_found(), (201, made)]);
-    let landed = carry_out(&script, create()).await.unwrap();
-    assert!(matches!(landed, Landed::As(observed) if observed.label == Some("b".into())));
+    let succeeded = carry_out(&script, create()).await.unwrap();
+    assert!(
+        matches!(succeeded, WriteOutcome::Applied(observed) if observed.label == Some("b".into()))
+    );
     let asked = script.asked();
     assert_eq!(
         (asked[0].method.as_str(), asked[0].uri.as_str()),
@@ -180,8 +182,8 @@ async fn first_contact_looks_and_then_applies_without_force_and_without_a_uid() 
 async fn an_object_that_stands_there_is_met_and_not_written() {
     let script =
         Script::new([(200, meta(&json!({ "managedFields": [entry("x", "Update", "k")] })))]);
-    let landed = carry_out(&script, create()).await.unwrap();
-    let Landed::Met(observed) = landed else { panic!("{landed:?}") };
+    let succeeded = carry_out(&script, create()).await.unwrap();
+    let WriteOutcome::Conflicting(observed) = succeeded else { panic!("{succeeded:?}") };
     assert_eq!(observed.managed.unwrap().others.len(), 1);
     assert_eq!(script.asked().len(), 1);
 }
@@ -219,7 +221,7 @@ async fn a_delete_looks_first_and_spares_what_others_use() {
     let ours = meta(&json!({ "resourceVersion": "6",
         "managedFields": [entry("trust-manager", "Apply", "ca.crt")] }));
     let script = Script::new([(200, ours), (200, json!({ "kind": "Status" }))]);
-    assert_eq!(carry_out(&script, Write::Delete(seen())).await.unwrap(), Landed::Gone);
+    assert_eq!(carry_out(&script, Write::Delete(seen())).await.unwrap(), WriteOutcome::Absent);
     let asked = script.asked();
     assert_eq!(asked[1].method, "DELETE");
     let preconditions = json!({ "uid": "u1", "resourceVersion": "6" });
@@ -231,18 +233,18 @@ async fn a_delete_looks_first_and_spares_what_others_use() {
         json!({ "annotations": { labels::SHARED_ANNOTATION: "true" } }),
     ] {
         let script = Script::new([(200, meta(&other))]);
-        let landed = carry_out(&script, Write::Delete(seen())).await.unwrap();
-        assert!(matches!(landed, Landed::Met(_)), "{other}: {landed:?}");
+        let succeeded = carry_out(&script, Write::Delete(seen())).await.unwrap();
+        assert!(matches!(succeeded, WriteOutcome::Conflicting(_)), "{other}: {succeeded:?}");
         assert_eq!(script.asked().len(), 1, "{other}");
     }
     let script = Script::new([not_found()]);
-    assert_eq!(carry_out(&script, Write::Delete(seen())).await.unwrap(), Landed::Gone);
+    assert_eq!(carry_out(&script, Write::Delete(seen())).await.unwrap(), WriteOutcome::Absent);
 }
 
 #[tokio::test]
 async fn a_release_gives_up_every_field_and_patches_out_what_an_apply_would_keep() {
     let script = Script::new([(200, meta(&json!({})))]);
-    carry_out(&script, Write::Release { seen: seen(), by_patch: TakeOut::default() })
+    carry_out(&script, Write::Release { seen: seen(), by_patch: PatchRemovals::default() })
         .await
         .unwrap();
     let bare = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": {
@@ -253,7 +255,7 @@ async fn a_release_gives_up_every_field_and_patches_out_what_an_apply_would_keep
         "managedFields": [entry("trust-manager", "Update", "a/b~c")] }));
     let patched = meta(&json!({ "resourceVersion": "7" }));
     let script = Script::new([(200, fresh), (200, patched), (200, meta(&json!({})))]);
-    let by_patch = TakeOut { keys: vec!["a/b~c".into()], ..TakeOut::default() };
+    let by_patch = PatchRemovals { keys: vec!["a/b~c".into()], ..PatchRemovals::default() };
     carry_out(&script, Write::Release { seen: seen(), by_patch }).await.unwrap();
     let asked = script.asked();
     assert_eq!(
@@ -283,10 +285,13 @@ async fn an_update_patches_out_what_an_apply_would_keep_before_it_applies() {
 
     // Another object stands there now: nothing is written.
     let script = Script::new([(200, meta(&json!({ "uid": "u2" })))]);
-    assert!(matches!(carry_out(&script, write.clone()).await.unwrap(), Landed::Met(_)));
+    assert!(matches!(
+        carry_out(&script, write.clone()).await.unwrap(),
+        WriteOutcome::Conflicting(_)
+    ));
     script.asked();
     let script = Script::new([not_found()]);
-    assert_eq!(carry_out(&script, write).await.unwrap(), Landed::Gone);
+    assert_eq!(carry_out(&script, write).await.unwrap(), WriteOutcome::Absent);
 }
 
 fn owner(uid: &str) -> Json {
@@ -300,7 +305,7 @@ async fn an_owner_reference_that_others_hold_is_patched_out_with_a_test_of_its_u
     let owners = json!({ "resourceVersion": "6",
         "ownerReferences": [owner("old"), landlord, owner("bundle-uid")] });
     let patched = meta(&json!({ "resourceVersion": "7" }));
-    let by_patch = || TakeOut { owner: true, ..TakeOut::default() };
+    let by_patch = || PatchRemovals { owner: true, ..PatchRemovals::default() };
     let remove = |at: u32, uid: &str| {
         let path = format!("/metadata/ownerReferences/{at}");
         vec![
@@ -383,7 +388,7 @@ async fn without_the_lease_nothing_is_written() {
     let deposed = Leadership::until(crate::controller::clock::Instant::default());
     for write in [
         update(Ownership::Ours, true),
-        Write::Release { seen: seen(), by_patch: TakeOut::default() },
+        Write::Release { seen: seen(), by_patch: PatchRemovals::default() },
     ] {
         let fault = script.writer().carry_out(&job(write), &deposed).await.unwrap_err();
         assert_eq!(fault.consequence(), Consequence::NotLeader);
@@ -396,7 +401,7 @@ async fn without_the_lease_nothing_is_written() {
 fn every_refusal_of_the_server_has_its_name() {
     let of = |code: u16, extra: Json| {
         let status: Status = serde_json::from_value(status(code, &extra)).unwrap();
-        Fault::Api(Box::new(status), None).consequence()
+        WriteError::Api(Box::new(status), None).consequence()
     };
     let cause = |reason: &str, field: &str| json!({ "details": { "causes": [{ "reason": reason, "field": field }] } });
     let message = |text: &str| json!({ "message": text });

@@ -11,7 +11,7 @@ fn a_change_is_planned_for_what_it_can_touch_and_no_more() {
     by_label.target.as_mut().unwrap().namespaces = Selector::default();
     let mut packaged = spec();
     packaged.name = "p".into();
-    packaged.sources = vec![Source { index: 0, from: From::DefaultCas }];
+    packaged.sources = vec![Source { index: 0, from: SourceRef::DefaultCas }];
     let specs = [by_name, by_label, packaged];
     let everything = |names: &[&str]| -> BTreeMap<BundleName, Work> {
         names.iter().map(|name| (BundleName::from(*name), Work::Everything)).collect()

@@ -16,7 +16,7 @@ fn what_is_no_longer_wanted_is_deleted_if_ours_alone_and_else_released() {
     used.managed.as_mut().unwrap().others.insert("settings".into());
     used.managed.as_mut().unwrap().updated.insert("edited".into());
     put(&mut world, "dev", used);
-    let taken = |keys: Vec<DataKey>| TakeOut { keys, ..TakeOut::default() };
+    let taken = |keys: Vec<DataKey>| PatchRemovals { keys, ..PatchRemovals::default() };
     let by_patch = taken(vec![KEY.into(), "edited".into()]);
     let release = Write::Release { seen: seen.clone(), by_patch };
     assert_eq!(writes(&plan_of(&world))[0], ("dev", &release));
@@ -78,7 +78,11 @@ fn clean_up_goes_on_while_a_source_is_broken_and_targets_keep_their_content() {
     put(&mut world, "prod", ours);
     world.sources.clear();
     let plan = plan(&spec, &world, NOW);
-    assert!(matches!(plan.blocked, Some(Blocked::Sources(_))), "{:?}", plan.blocked);
+    assert!(
+        matches!(plan.content.blocked, Some(Blocked::Sources(_))),
+        "{:?}",
+        plan.content.blocked
+    );
     let writes = writes(&plan);
     assert!(matches!(writes[0], ("dev", Write::Delete(_))), "{writes:?}");
     assert_eq!(writes[1], ("prod", &Write::Keep));

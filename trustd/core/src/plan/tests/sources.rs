@@ -20,25 +20,25 @@ fn a_bundles_own_keys_are_never_its_source_and_the_other_keys_of_its_target_are(
     world.sources.insert((Kind::ConfigMap, "b".into()), own.clone());
     let plan_of = |spec: &Spec, world: &World| plan(spec, world, NOW);
     let read = plan_of(&spec, &world);
-    assert_eq!(read.certificates.to_pem(), BETA.trim_end());
+    assert_eq!(read.content.certificates.to_pem(), BETA.trim_end());
     let origin = Origin::Object {
         kind: Kind::ConfigMap,
         namespace: "cert-manager".into(),
         name: "b".into(),
         key: KEY.into(),
     };
-    assert_eq!(read.notes, [Note::OwnTarget(origin)]);
+    assert_eq!(read.content.notes, [Note::OwnTarget(origin)]);
 
     // Without managedFields, what the Bundle would write there counts as written.
     let mut silent = own.clone();
     silent.written = None;
     world.sources.insert((Kind::ConfigMap, "b".into()), silent);
-    assert_eq!(plan_of(&spec, &world).certificates.to_pem(), BETA.trim_end());
+    assert_eq!(plan_of(&spec, &world).content.certificates.to_pem(), BETA.trim_end());
 
     // Another Bundle may read it.
     world.sources.insert((Kind::ConfigMap, "b".into()), own);
     spec.name = "other".into();
-    assert_eq!(plan_of(&spec, &world).certificates.members().len(), 2);
+    assert_eq!(plan_of(&spec, &world).content.certificates.members().len(), 2);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn bundles_that_feed_one_another_are_refused_by_name() {
             ("c".into(), ring(["c", "a", "b"])),
         ])
     );
-    assert_eq!(plan(&a, &world, NOW).blocked, Some(Blocked::Ring(ring(["a", "b", "c"]))));
+    assert_eq!(plan(&a, &world, NOW).content.blocked, Some(Blocked::Ring(ring(["a", "b", "c"]))));
 
     // A selector that matches the label of the other's targets closes the ring too.
     let mut by_label = everywhere("b", "");
@@ -83,14 +83,14 @@ fn every_problem_of_the_sources_is_found_in_their_order() {
     spec.sources = vec![
         named(0, "absent", "ca.crt"),
         named(1, "source", "absent.crt"),
-        Source { index: 2, from: From::DefaultCas },
+        Source { index: 2, from: SourceRef::DefaultCas },
         Source {
             index: 3,
-            from: From::InLine("-----BEGIN X-----\nAQID\n-----END X-----\n".into()),
+            from: SourceRef::InLine("-----BEGIN X-----\nAQID\n-----END X-----\n".into()),
         },
         Source {
             index: 4,
-            from: From::Objects {
+            from: SourceRef::Objects {
                 kind: Kind::Secret,
                 pick: Pick::Named("tls".into()),
                 keys: Keys::All,
@@ -100,7 +100,9 @@ fn every_problem_of_the_sources_is_found_in_their_order() {
     let mut world = world();
     let tls = SourceObject { tls: true, ..source(ALPHA) };
     world.sources.insert((Kind::Secret, "tls".into()), tls);
-    let Some(Blocked::Sources(problems)) = plan(&spec, &world, NOW).blocked else { panic!() };
+    let Some(Blocked::Sources(problems)) = plan(&spec, &world, NOW).content.blocked else {
+        panic!()
+    };
     let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
@@ -122,24 +124,29 @@ fn empty_sources_are_noted_and_an_empty_bundle_is_refused() {
     spec.sources = vec![named(0, "source", "ca.crt"), selected(1, equals("no", "body"))];
     let mut world = world();
     let plan_of = |world: &World| plan(&spec, world, NOW);
-    assert_eq!(plan_of(&world).notes, [Note::NothingSelected { index: 1, kind: Kind::ConfigMap }]);
+    assert_eq!(
+        plan_of(&world).content.notes,
+        [Note::NothingSelected { index: 1, kind: Kind::ConfigMap }]
+    );
     world.sources.insert((Kind::ConfigMap, "source".into()), source("nothing here"));
     let empty = plan_of(&world);
-    assert_eq!(empty.blocked, Some(Blocked::Sources(vec![SourceProblem::NoCertificates])));
-    let [lost] = empty.certificates.dropped() else { panic!("{:?}", empty.certificates) };
+    assert_eq!(empty.content.blocked, Some(Blocked::Sources(vec![SourceProblem::NoCertificates])));
+    let [lost] = empty.content.certificates.dropped() else {
+        panic!("{:?}", empty.content.certificates)
+    };
     assert!(lost.to_string().contains("it is text without a"), "{lost}");
 }
 
 #[test]
 fn the_default_package_is_a_source_and_its_identity_is_in_the_plan() {
     let mut spec = spec();
-    spec.sources = vec![Source { index: 0, from: From::DefaultCas }];
+    spec.sources = vec![Source { index: 0, from: SourceRef::DefaultCas }];
     let mut world = world();
     world.settings.default_cas =
         Some(DefaultCas { identity: "package-1-abc".into(), pem: BETA.into() });
     let plan = plan(&spec, &world, NOW);
-    assert_eq!(plan.default_cas.as_deref(), Some("package-1-abc"));
-    assert_eq!(plan.certificates.to_pem(), BETA.trim_end());
+    assert_eq!(plan.content.default_cas.as_deref(), Some("package-1-abc"));
+    assert_eq!(plan.content.certificates.to_pem(), BETA.trim_end());
 }
 
 #[test]
@@ -148,14 +155,18 @@ fn the_expiry_filter_has_a_clock() {
     let both = format!("{ALPHA}{EXPIRED}");
     world.sources.insert((Kind::ConfigMap, "source".into()), source(&both));
     let spec = spec();
-    assert_eq!(plan(&spec, &world, NOW).again_at, None, "without the filter nothing will change");
+    assert_eq!(
+        plan(&spec, &world, NOW).content.again_at,
+        None,
+        "without the filter nothing will change"
+    );
     world.settings.filters = Filters { expired: true, non_ca: false };
     let filtered = plan(&spec, &world, NOW);
-    let again = filtered.again_at.unwrap();
-    assert_eq!(filtered.certificates.members().len(), 1);
+    let again = filtered.content.again_at.unwrap();
+    assert_eq!(filtered.content.certificates.members().len(), 1);
     assert!(again > NOW);
     // At that time, and not a second before, the plan is another one.
-    let count = |now| plan(&spec, &world, now).certificates.members().len();
+    let count = |now| plan(&spec, &world, now).content.certificates.members().len();
     assert_eq!(count(Timestamp::from_unix(again.unix() - 1)), 1);
     assert_eq!(count(again), 0);
 }
@@ -165,8 +176,8 @@ fn beside_alpha(value: &[u8], keys: Keys) -> Plan {
     let mut spec = spec();
     let pick = Pick::Named("source".into());
     spec.sources = vec![
-        Source { index: 0, from: From::InLine(ALPHA.to_owned()) },
-        Source { index: 1, from: From::Objects { kind: Kind::ConfigMap, pick, keys } },
+        Source { index: 0, from: SourceRef::InLine(ALPHA.to_owned()) },
+        Source { index: 1, from: SourceRef::Objects { kind: Kind::ConfigMap, pick, keys } },
     ];
     let mut world = world();
     let data = BTreeMap::from([("ca.crt".into(), value.into())]);
@@ -201,7 +212,7 @@ fn a_named_key_without_a_certificate_is_skipped_and_named_in_the_status() {
     ];
     for (value, why) in cases {
         let named = beside_alpha(value, Keys::One("ca.crt".into()));
-        assert_eq!(named.certificates.to_pem(), ALPHA.trim_end(), "{why}");
+        assert_eq!(named.content.certificates.to_pem(), ALPHA.trim_end(), "{why}");
         let conclusion = concluded(&named);
         let counts = conclusion.certificates.unwrap();
         assert_eq!((conclusion.synced, counts.total, counts.skipped), (true, 1, 1), "{why}");
@@ -215,19 +226,25 @@ fn a_named_key_without_a_certificate_is_skipped_and_named_in_the_status() {
         // Among all keys of an object some are no certificates, and nobody has to be told.
         let any = beside_alpha(value, Keys::All);
         assert_eq!(concluded(&any).certificates.unwrap().skipped, 0, "{why}");
-        assert!(matches!(any.notes.as_slice(), [Note::NoPem(_)]), "{why}: {:?}", any.notes);
+        assert!(
+            matches!(any.content.notes.as_slice(), [Note::NoPem(_)]),
+            "{why}: {:?}",
+            any.content.notes
+        );
     }
 }
 
 #[test]
 fn a_certificate_in_der_is_read_under_a_named_key_and_reported_among_all_keys() {
     let named = beside_alpha(&der(BETA), Keys::One("ca.crt".into()));
-    assert_eq!(named.certificates.members().len(), 2);
-    assert!(named.certificates.dropped().is_empty() && named.notes.is_empty());
+    assert_eq!(named.content.certificates.members().len(), 2);
+    assert!(named.content.certificates.dropped().is_empty() && named.content.notes.is_empty());
     assert_eq!(concluded(&named).message, "Successfully synced Bundle to all namespaces");
     let any = beside_alpha(&der(BETA), Keys::All);
-    assert_eq!(any.certificates.to_pem(), ALPHA.trim_end());
-    let [lost] = any.certificates.dropped() else { panic!("{:?}", any.certificates) };
+    assert_eq!(any.content.certificates.to_pem(), ALPHA.trim_end());
+    let [lost] = any.content.certificates.dropped() else {
+        panic!("{:?}", any.content.certificates)
+    };
     assert!(lost.to_string().ends_with("which is read only where its key is named"), "{lost}");
 }
 
@@ -250,8 +267,12 @@ fn every_certificate_that_a_filter_took_is_named_also_when_none_is_left() {
     world.sources.insert((Kind::ConfigMap, "source".into()), source(&format!("{EXPIRED}{leaf}")));
     world.settings.filters = Filters { expired: true, non_ca: true };
     let plan = plan(&spec(), &world, NOW);
-    assert!(plan.blocked.is_some() && plan.certificates.is_empty() && plan.rendered.is_empty());
-    assert_eq!(plan.certificates.dropped().len(), 2);
+    assert!(
+        plan.content.blocked.is_some()
+            && plan.content.certificates.is_empty()
+            && plan.content.rendered.is_empty()
+    );
+    assert_eq!(plan.content.certificates.dropped().len(), 2);
     let message = concluded(&plan).message;
     let start = "Bundle source was not found: couldn't find any valid certificates in bundle; left \
                  out: ConfigMap cert-manager/source at key \"ca.crt\", line 1: certificate ";
@@ -263,7 +284,7 @@ fn every_certificate_that_a_filter_took_is_named_also_when_none_is_left() {
     let many = EXPIRED.repeat(12);
     world.sources.insert((Kind::ConfigMap, "source".into()), source(&many));
     let plan = super::plan(&spec(), &world, NOW);
-    assert_eq!(plan.certificates.dropped().len(), 12);
+    assert_eq!(plan.content.certificates.dropped().len(), 12);
     assert!(concluded(&plan).message.ends_with("; and 2 more"), "{}", concluded(&plan).message);
 }
 

@@ -5,7 +5,7 @@ use super::*;
 /// Reason and note of every warning since the last time this was asked.
 fn warnings(bench: &mut Bench) -> Vec<(&'static str, String)> {
     let warnings =
-        bench.desk.take_notices().into_iter().filter(|n| n.severity == Severity::Warning);
+        bench.reconciler.take_notices().into_iter().filter(|n| n.severity == Severity::Warning);
     warnings.map(|notice| (notice.reason, notice.note)).collect()
 }
 
@@ -14,8 +14,8 @@ fn a_named_key_that_turns_empty_is_an_event_a_metric_and_in_the_status() {
     let mut bench = Bench::new(&["a"], 8);
     let both = [("k".into(), Arc::from(ALPHA.as_bytes()))].into();
     let source = SourceObject { data: both, ..SourceObject::default() };
-    let place = Place::Source(Kind::ConfigMap, "t".into());
-    bench.desk.see(place, Some(Object::Source(Box::new(source))));
+    let key = ObjectKey::Source(Kind::ConfigMap, "t".into());
+    bench.reconciler.see(key, Some(WatchedObject::Source(Box::new(source))));
     let mut raw = bundle(2, "ca.crt");
     raw["spec"]["sources"] = json!([
         { "configMap": { "name": "s", "key": "k" } }, { "configMap": { "name": "t", "key": "k" } },
@@ -32,8 +32,8 @@ fn a_named_key_that_turns_empty_is_an_event_a_metric_and_in_the_status() {
     let note = "ConfigMap cert-manager/s at key \"k\" holds no certificate: it is empty";
     assert_eq!(warnings(&mut bench), [("SourceHasNoCertificate", note.to_owned())]);
     bench.sync(at(20));
-    bench.desk.settle(at(30));
-    let job = bench.desk.statuses(at(30)).pop().unwrap();
+    bench.reconciler.settle(at(30));
+    let job = bench.reconciler.statuses(at(30)).pop().unwrap();
     let status = &job.body["status"];
     assert_eq!(
         (&status["certificates"]["total"], &status["certificates"]["skipped"]),
@@ -55,7 +55,7 @@ fn a_named_key_that_turns_empty_is_an_event_a_metric_and_in_the_status() {
 #[test]
 fn everything_filtered_is_told_certificate_by_certificate() {
     let mut bench = Bench::new(&["a"], 8);
-    bench.desk.world.settings.filters = Filters { expired: true, non_ca: false };
+    bench.reconciler.world.settings.filters = Filters { expired: true, non_ca: false };
     let _ = warnings(&mut bench);
     let expired = include_str!("../../../../../tests/fixtures/peer/ca/expired.pem");
     bench.source(expired);
@@ -67,22 +67,22 @@ fn everything_filtered_is_told_certificate_by_certificate() {
 #[test]
 fn a_default_package_that_cannot_be_used_is_told_to_the_bundles_that_read_it() {
     let mut bench = Bench::new(&["a"], 8);
-    bench.desk.keep_default_cas("why".to_owned());
+    bench.reconciler.keep_default_cas("why".to_owned());
     assert_eq!(warnings(&mut bench), [], "no Bundle reads it");
     let mut raw = bundle(2, "ca.crt");
     raw["spec"]["sources"] = json!([{ "useDefaultCAs": true }]);
     let package = DefaultCas { identity: "n-1-abc".into(), pem: ALPHA.into() };
-    bench.desk.use_default_cas(package);
+    bench.reconciler.use_default_cas(package);
     bench.bundle(raw);
     let _ = warnings(&mut bench);
-    bench.desk.keep_default_cas("why".to_owned());
+    bench.reconciler.keep_default_cas("why".to_owned());
     let note = "the default CA package cannot be used, so the last good one stays: why";
     let wanted = [("DefaultPackageUnusable", note.to_owned())];
     assert_eq!(warnings(&mut bench), wanted);
     // Whoever leads next says so too.
-    bench.desk.lay_down_work();
-    bench.desk.keep_default_cas("why".to_owned());
+    bench.reconciler.stop_leading();
+    bench.reconciler.keep_default_cas("why".to_owned());
     assert_eq!(warnings(&mut bench), [], "another process leads");
-    bench.desk.take_up_work();
+    bench.reconciler.start_leading();
     assert_eq!(warnings(&mut bench), wanted);
 }

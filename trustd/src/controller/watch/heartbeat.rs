@@ -43,7 +43,7 @@ pub(super) struct Silent(Duration);
 
 /// The signs of life of one watch.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct Heartbeat {
     name: &'static str,
     state: Mutex<State>,
 }
@@ -57,7 +57,7 @@ struct State {
     silent: bool,
 }
 
-impl Pulse {
+impl Heartbeat {
     fn new(name: &'static str, now: Instant) -> Self {
         let state = State { heard: now, unsynced_since: Some(now), silent: false };
         Self { name, state: Mutex::new(state) }
@@ -98,22 +98,22 @@ impl Pulse {
 
 /// The pulses of all watches. Clones are one and the same.
 #[derive(Clone, Debug, Default)]
-pub(in crate::controller) struct Pulses(Arc<Mutex<Vec<Arc<Pulse>>>>);
+pub(in crate::controller) struct Heartbeats(Arc<Mutex<Vec<Arc<Heartbeat>>>>);
 
-impl Pulses {
+impl Heartbeats {
     /// The pulse of one more watch.
-    pub(super) fn add(&self, name: &'static str, now: Instant) -> Arc<Pulse> {
-        let pulse = Arc::new(Pulse::new(name, now));
-        self.all().push(Arc::clone(&pulse));
-        pulse
+    pub(super) fn add(&self, name: &'static str, now: Instant) -> Arc<Heartbeat> {
+        let heartbeat = Arc::new(Heartbeat::new(name, now));
+        self.all().push(Arc::clone(&heartbeat));
+        heartbeat
     }
 
     /// Puts the age of each watch into the metrics: of several of one name that of the oldest.
     pub(in crate::controller) fn tell(&self, metrics: &Metrics, now: Instant) {
         let mut ages: BTreeMap<&'static str, Duration> = BTreeMap::new();
-        for pulse in self.all().iter() {
-            let age = now.since(pulse.state().heard);
-            let oldest = ages.entry(pulse.name).or_default();
+        for heartbeat in self.all().iter() {
+            let age = now.since(heartbeat.state().heard);
+            let oldest = ages.entry(heartbeat.name).or_default();
             *oldest = age.max(*oldest);
         }
         for (name, age) in ages {
@@ -128,28 +128,28 @@ impl Pulses {
         limit: Duration,
     ) -> Option<(&'static str, Duration)> {
         let all = self.all();
-        let out_of_sync = all.iter().filter_map(|pulse| {
-            let since = pulse.state().unsynced_since?;
-            Some((pulse.name, now.since(since)))
+        let out_of_sync = all.iter().filter_map(|heartbeat| {
+            let since = heartbeat.state().unsynced_since?;
+            Some((heartbeat.name, now.since(since)))
         });
         out_of_sync.filter(|(_, span)| *span > limit).max_by_key(|(_, span)| *span)
     }
 
-    fn all(&self) -> MutexGuard<'_, Vec<Arc<Pulse>>> {
+    fn all(&self) -> MutexGuard<'_, Vec<Arc<Heartbeat>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A client whose requests fail with [`Silent`] when an answer, or its next bytes, are awaited for
 /// longer than `limit`. Every sign of life is noted.
-pub(super) fn listening(client: &Client, pulse: &Arc<Pulse>, limit: Duration) -> Client {
-    let (inner, pulse) = (client.clone(), Arc::clone(pulse));
+pub(super) fn listening(client: &Client, heartbeat: &Arc<Heartbeat>, limit: Duration) -> Client {
+    let (inner, heartbeat) = (client.clone(), Arc::clone(heartbeat));
     let service = tower::service_fn(move |request: Request<Payload>| {
-        let (client, pulse) = (inner.clone(), Arc::clone(&pulse));
+        let (client, heartbeat) = (inner.clone(), Arc::clone(&heartbeat));
         async move {
             let resumed = resumes(request.uri());
             let Ok(answered) = tokio::time::timeout(limit, client.send(request)).await else {
-                pulse.fell_silent();
+                heartbeat.fell_silent();
                 return Err(BoxError::from(Silent(limit)));
             };
             let response = answered?;
@@ -157,9 +157,9 @@ pub(super) fn listening(client: &Client, pulse: &Arc<Pulse>, limit: Duration) ->
             if good {
                 // The server answers so at once, whether there is anything to say or not. Should the
                 // version be too old after all, it says so next, and that is a failure of its own.
-                pulse.heard(Instant::now(), resumed);
+                heartbeat.heard(Instant::now(), resumed);
             }
-            Ok(response.map(|body| Listened { body, pulse, good, limit, waiting: None }))
+            Ok(response.map(|body| Listened { body, heartbeat, good, limit, waiting: None }))
         }
     });
     Client::new(service, client.default_namespace())
@@ -174,7 +174,7 @@ fn resumes(uri: &Uri) -> bool {
 /// A body that ends with an error when it is silent for too long.
 struct Listened {
     body: Payload,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
     good: bool,
     limit: Duration,
     /// Runs while bytes are awaited, so that a reader who is slow himself counts for nothing.
@@ -192,7 +192,7 @@ impl Body for Listened {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             self.waiting = None;
             if self.good && matches!(frame, Some(Ok(_))) {
-                self.pulse.heard(Instant::now(), false);
+                self.heartbeat.heard(Instant::now(), false);
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)));
         }
@@ -200,7 +200,7 @@ impl Body for Listened {
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         ready!(waiting.as_mut().poll(context));
         self.waiting = None;
-        self.pulse.fell_silent();
+        self.heartbeat.fell_silent();
         Poll::Ready(Some(Err(Silent(limit).into())))
     }
 
@@ -235,8 +235,8 @@ mod tests {
         Instant::since_boot(Duration::from_secs(seconds))
     }
 
-    fn pulse() -> Arc<Pulse> {
-        Pulses::default().add("w", at(0))
+    fn heartbeat() -> Arc<Heartbeat> {
+        Heartbeats::default().add("w", at(0))
     }
 
     /// A client that is answered once, with this body, and then never again.
@@ -265,8 +265,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_may_be_silent_up_to_the_limit_and_then_fails() {
         let (mut bytes, body) = Channel::<Bytes, Infallible>::new(4);
-        let pulse = pulse();
-        let client = listening(&answered(body), &pulse, LIMIT);
+        let heartbeat = heartbeat();
+        let client = listening(&answered(body), &heartbeat, LIMIT);
         let mut body = client.send(request("watch=true")).await.unwrap().into_body();
         let begun = tokio::time::Instant::now();
         for _ in 0..3 {
@@ -274,17 +274,17 @@ mod tests {
             bytes.send_data(Bytes::from_static(b"bookmark\n")).await.unwrap();
             assert!(body.frame().await.unwrap().is_ok());
         }
-        assert!(!pulse.take_silent());
+        assert!(!heartbeat.take_silent());
         let error = body.frame().await.unwrap().unwrap_err();
         assert_eq!(begun.elapsed(), Duration::from_secs(3 * 89 + 90));
         assert!(crate::exit::chain(&error).contains("nothing was heard for 90 s"), "{error:?}");
-        assert!(pulse.take_silent() && !pulse.take_silent());
+        assert!(heartbeat.take_silent() && !heartbeat.take_silent());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_who_is_slow_himself_is_no_silence() {
         let (mut bytes, body) = Channel::<Bytes, Infallible>::new(4);
-        let client = listening(&answered(body), &pulse(), LIMIT);
+        let client = listening(&answered(body), &heartbeat(), LIMIT);
         let mut body = client.send(request("watch=true")).await.unwrap().into_body();
         let early = tokio::time::timeout(Duration::from_secs(60), body.frame()).await;
         assert!(early.is_err());
@@ -298,13 +298,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_nobody_answers_fails_at_the_limit() {
-        let pulse = pulse();
-        let client = listening(&answered(Full::default()), &pulse, LIMIT);
+        let heartbeat = heartbeat();
+        let client = listening(&answered(Full::default()), &heartbeat, LIMIT);
         client.send(request("watch=true")).await.unwrap();
         let begun = tokio::time::Instant::now();
         assert!(client.send(request("watch=true")).await.is_err());
         assert_eq!(begun.elapsed(), LIMIT);
-        assert!(pulse.take_silent());
+        assert!(heartbeat.take_silent());
     }
 
     #[tokio::test]
@@ -316,47 +316,51 @@ mod tests {
             ("limit=500", 200, false),
         ];
         for (query, status, current) in cases {
-            let pulses = Pulses::default();
-            let pulse = pulses.add("w", at(0));
+            let heartbeats = Heartbeats::default();
+            let heartbeat = heartbeats.add("w", at(0));
             let service = tower::service_fn(move |_: Request<Payload>| async move {
                 let body = Full::from(&b"{}"[..]);
                 Ok::<_, Infallible>(Response::builder().status(status).body(body).unwrap())
             });
-            let client = listening(&Client::new(service, "default"), &pulse, LIMIT);
+            let client = listening(&Client::new(service, "default"), &heartbeat, LIMIT);
             let body = client.send(request(query)).await.unwrap().into_body();
             body.collect().await.unwrap();
             let now = Instant::now().after(Duration::from_secs(1));
-            assert_eq!(pulses.overdue(now, Duration::ZERO).is_none(), current, "{query} {status}");
+            assert_eq!(
+                heartbeats.overdue(now, Duration::ZERO).is_none(),
+                current,
+                "{query} {status}"
+            );
         }
     }
 
     #[test]
     fn out_of_sync_counts_from_the_first_failure_and_ends_when_all_is_told() {
-        let pulses = Pulses::default();
-        let (one, two) = (pulses.add("one", at(0)), pulses.add("two", at(0)));
+        let heartbeats = Heartbeats::default();
+        let (one, two) = (heartbeats.add("one", at(0)), heartbeats.add("two", at(0)));
         one.synced();
         two.synced();
-        assert_eq!(pulses.overdue(at(1000), Duration::ZERO), None);
+        assert_eq!(heartbeats.overdue(at(1000), Duration::ZERO), None);
         one.unsynced(at(1000));
         two.unsynced(at(1050));
         one.unsynced(at(1100));
         let limit = Duration::from_secs(120);
-        assert_eq!(pulses.overdue(at(1120), limit), None);
-        assert_eq!(pulses.overdue(at(1171), limit), Some(("one", Duration::from_secs(171))));
+        assert_eq!(heartbeats.overdue(at(1120), limit), None);
+        assert_eq!(heartbeats.overdue(at(1171), limit), Some(("one", Duration::from_secs(171))));
         one.heard(at(1180), false);
-        assert!(pulses.overdue(at(1181), limit).is_some(), "a list that drips is no list");
+        assert!(heartbeats.overdue(at(1181), limit).is_some(), "a list that drips is no list");
         one.synced();
-        assert_eq!(pulses.overdue(at(1181), limit), Some(("two", Duration::from_secs(131))));
+        assert_eq!(heartbeats.overdue(at(1181), limit), Some(("two", Duration::from_secs(131))));
     }
 
     #[test]
     fn the_age_is_that_of_the_oldest_of_a_name() {
-        let (pulses, metrics) = (Pulses::default(), Metrics::new());
-        let [young, old, other] = ["a", "a", "b"].map(|name| pulses.add(name, at(0)));
+        let (heartbeats, metrics) = (Heartbeats::default(), Metrics::new());
+        let [young, old, other] = ["a", "a", "b"].map(|name| heartbeats.add(name, at(0)));
         young.heard(at(90), false);
         old.heard(at(60), false);
         other.heard(at(95), false);
-        pulses.tell(&metrics, at(100));
+        heartbeats.tell(&metrics, at(100));
         let text = metrics.text();
         assert!(text.contains("trustd_watch_age_seconds{watch=\"a\"} 40"), "{text}");
         assert!(text.contains("trustd_watch_age_seconds{watch=\"b\"} 5"), "{text}");

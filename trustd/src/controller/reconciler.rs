@@ -4,15 +4,15 @@
 //! come out. It plans with the pure planner and never writes, waits or asks for the time.
 
 mod bundle;
+mod cache;
 mod contest;
-mod follow;
-mod land;
+mod fights;
 mod notice;
-mod plan;
+mod outcomes;
+mod planner;
 mod probe;
-mod recall;
-mod see;
-mod tell;
+mod root_changes;
+mod status;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
@@ -24,26 +24,26 @@ use trustd_core::world::{DefaultCas, Settings, World};
 
 pub(super) use bundle::Bundle;
 pub(super) use notice::{Notice, Severity};
-pub(super) use plan::Task;
-pub(super) use tell::StatusJob;
+pub(super) use planner::Task;
+pub(super) use status::StatusJob;
 
 use super::backoff::Jitter;
 use super::clock::Instant;
-use super::queue::{Queue, Unit};
+use super::queue::{Queue, TargetRef};
 use super::repeat::Repeats;
 use crate::telemetry::Metrics;
-use bundle::Target;
+use bundle::TargetState;
 
 #[cfg(test)]
 mod tests;
 
 /// What is known, and what is to be done about it.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct Reconciler {
     world: World,
     bundles: BTreeMap<BundleName, Bundle>,
     /// Targets whose Bundle is gone, as far as they gave trouble.
-    strays: HashMap<Unit, Target>,
+    orphans: HashMap<TargetRef, TargetState>,
     queue: Queue,
     /// Bundles whose content is to be made anew, and why.
     stale: BTreeMap<BundleName, Stale>,
@@ -52,14 +52,14 @@ pub(super) struct Desk {
     /// Bundles that read one of those: they are made anew once it has been fetched.
     awaiting: BTreeMap<BundleName, Stale>,
     /// Targets to be looked at.
-    due: BTreeSet<Unit>,
+    due: BTreeSet<TargetRef>,
     rings_stale: bool,
     /// Whether plans are made and carried out: this process leads, and knows the cluster.
     working: bool,
     /// Writes in a row that did not reach the server.
     unreachable: u32,
     /// When refused targets may be looked at.
-    probes: probe::Pace,
+    probes: probe::ProbeRate,
     /// Why the default CA package, as its file is now, cannot be used.
     package_fault: Option<String>,
     /// Until when statuses are written in the peer's shape, for the CRD lacks our fields.
@@ -88,7 +88,7 @@ pub(super) struct Now {
     pub(super) date: Timestamp,
 }
 
-impl Desk {
+impl Reconciler {
     /// A desk that knows nothing yet.
     pub(super) fn new(
         settings: Settings,
@@ -99,7 +99,7 @@ impl Desk {
         Self {
             world: World { settings, ..World::default() },
             bundles: BTreeMap::new(),
-            strays: HashMap::new(),
+            orphans: HashMap::new(),
             queue: Queue::new(slots),
             stale: BTreeMap::new(),
             withheld: BTreeSet::new(),
@@ -108,7 +108,7 @@ impl Desk {
             rings_stale: true,
             working: false,
             unreachable: 0,
-            probes: probe::Pace::default(),
+            probes: probe::ProbeRate::default(),
             package_fault: None,
             outdated_until: None,
             jitter,
@@ -124,24 +124,24 @@ impl Desk {
     }
 
     /// Begins to plan: this process leads, and everything in the cluster has been seen.
-    pub(super) fn take_up_work(&mut self) {
+    pub(super) fn start_leading(&mut self) {
         self.working = true;
         self.rings_stale = true;
         for (name, bundle) in &mut self.bundles {
             bundle.forget_progress();
             self.stale.insert(name.clone(), Stale::Spec);
         }
-        self.find_strays();
+        self.find_orphans();
         self.tell_package_fault();
     }
 
     /// Plans nothing more: another process leads.
-    pub(super) fn lay_down_work(&mut self) {
+    pub(super) fn stop_leading(&mut self) {
         self.working = false;
         self.queue.clear();
         self.due.clear();
         self.notices.clear();
-        self.strays.clear();
+        self.orphans.clear();
     }
 
     /// Another default CA package is there.

@@ -6,7 +6,7 @@ use trustd_api::validate;
 use trustd_core::bundle::{Dropped, Member, Why};
 use trustd_core::certificate::{Certificate, Sha256};
 use trustd_core::outcome::Conclusion;
-use trustd_core::plan::Content;
+use trustd_core::plan::BundleContent;
 
 use super::bundle::Bundle;
 
@@ -92,11 +92,11 @@ impl Notice {
     /// What is left out of the new content, and was not left out before.
     pub(super) fn of_change(
         bundle: &Bundle,
-        before: Option<&Content>,
-        after: &Content,
+        before: Option<&BundleContent>,
+        after: &BundleContent,
     ) -> Vec<Self> {
         let mut notices = Vec::new();
-        fn left_out(content: &Content) -> impl Iterator<Item = &Dropped> {
+        fn left_out(content: &BundleContent) -> impl Iterator<Item = &Dropped> {
             let dropped = content.certificates.dropped().iter();
             dropped.filter(|d| d.why.is_filter() || d.why.is_skip())
         }

@@ -11,39 +11,39 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::clock::{self, Instant};
-use super::desk::{Desk, Notice, Now, StatusJob, Task};
+use super::latency::LatencyEwma;
 use super::lease::Leadership;
-use super::pace::Pace;
-use super::package::Package;
-use super::queue::Unit;
-use super::watch::Sighting;
-use super::write::{Fault, Landed, Requests, WRITE_TIMEOUT, Writer};
+use super::package::PackageUpdate;
+use super::queue::TargetRef;
+use super::reconciler::{Notice, Now, Reconciler, StatusJob, Task};
+use super::watch::WatchEvent;
+use super::write::{ApiClient, WRITE_TIMEOUT, WriteError, WriteOutcome, Writer};
 use crate::telemetry::Metrics;
 
 /// Something that was done at the side.
 enum Done {
-    Status(Box<StatusJob>, Result<Json, Fault>),
-    Task(Unit, Instant, Result<Landed, Fault>),
+    Status(Box<StatusJob>, Result<Json, WriteError>),
+    Task(TargetRef, Instant, Result<WriteOutcome, WriteError>),
 }
 
 /// What the loop is fed with.
 pub(super) struct Inbox {
     /// What the watches tell.
-    pub(super) sightings: mpsc::Receiver<Sighting>,
+    pub(super) watch_events: mpsc::Receiver<WatchEvent>,
     /// How many watches say that they have told everything.
     pub(super) watches: usize,
     /// By what this process leads.
     pub(super) leading: watch::Receiver<Option<Leadership>>,
     /// What becomes of the default CA package.
-    pub(super) packages: mpsc::Receiver<Package>,
+    pub(super) packages: mpsc::Receiver<PackageUpdate>,
     /// Becomes true when the process is to stop.
     pub(super) stop: watch::Receiver<bool>,
 }
 
 /// The loop.
-pub(super) struct Conductor {
-    desk: Desk,
-    requests: Requests,
+pub(super) struct Runner {
+    reconciler: Reconciler,
+    api: ApiClient,
     writer: Writer,
     notices: mpsc::Sender<Notice>,
     ready: Arc<AtomicBool>,
@@ -51,33 +51,33 @@ pub(super) struct Conductor {
     leadership: Option<Leadership>,
     side: JoinSet<Done>,
     /// How to give up a write that hangs.
-    flights: HashMap<Unit, Arc<Notify>>,
-    pace: Pace,
+    in_flight: HashMap<TargetRef, Arc<Notify>>,
+    latency: LatencyEwma,
     /// When writes in flight were last looked at.
     looked: Instant,
     synced: bool,
 }
 
-impl Conductor {
+impl Runner {
     /// A loop around this desk.
     pub(super) fn new(
-        desk: Desk,
-        requests: Requests,
+        reconciler: Reconciler,
+        api: ApiClient,
         notices: mpsc::Sender<Notice>,
         ready: Arc<AtomicBool>,
         metrics: Metrics,
     ) -> Self {
         Self {
-            desk,
-            writer: Writer::new(requests.clone()),
-            requests,
+            reconciler,
+            writer: Writer::new(api.clone()),
+            api,
             notices,
             ready,
             metrics,
             leadership: None,
             side: JoinSet::new(),
-            flights: HashMap::new(),
-            pace: Pace::default(),
+            in_flight: HashMap::new(),
+            latency: LatencyEwma::default(),
             looked: Instant::now(),
             synced: false,
         }
@@ -102,10 +102,10 @@ impl Conductor {
                 }
                 Some(done) = self.side.join_next() => self.done(done?),
                 Some(news) = inbox.packages.recv() => match news {
-                    Package::Changed(package) => self.desk.use_default_cas(package),
-                    Package::Unusable(error) => self.desk.keep_default_cas(error),
+                    PackageUpdate::Changed(package) => self.reconciler.use_default_cas(package),
+                    PackageUpdate::Unusable(error) => self.reconciler.keep_default_cas(error),
                 },
-                count = inbox.sightings.recv_many(&mut told, BATCH) => {
+                count = inbox.watch_events.recv_many(&mut told, BATCH) => {
                     if count == 0 { break }
                     self.see(told.drain(..), &mut inbox.watches);
                 }
@@ -118,10 +118,10 @@ impl Conductor {
     /// Gather, plan, apply, report.
     fn turn(&mut self) {
         let now = now();
-        self.desk.settle(now);
+        self.reconciler.settle(now);
         self.give_up_what_hangs(now.instant);
         while let Some(leadership) = &self.leadership
-            && let Some(task) = self.desk.next_task(now)
+            && let Some(task) = self.reconciler.next_task(now)
         {
             let leadership = leadership.clone();
             self.start(task, leadership);
@@ -129,19 +129,19 @@ impl Conductor {
         self.report(now);
     }
 
-    fn see(&mut self, told: impl Iterator<Item = Sighting>, watches: &mut usize) {
-        for sighting in told {
-            match sighting {
-                Sighting::Is(place, object) => self.desk.see(place, Some(object)),
-                Sighting::Gone(place) => self.desk.see(place, None),
-                Sighting::Synced => *watches = watches.saturating_sub(1),
+    fn see(&mut self, told: impl Iterator<Item = WatchEvent>, watches: &mut usize) {
+        for watch_event in told {
+            match watch_event {
+                WatchEvent::Applied(key, object) => self.reconciler.see(key, Some(object)),
+                WatchEvent::Deleted(key) => self.reconciler.see(key, None),
+                WatchEvent::Synced => *watches = watches.saturating_sub(1),
             }
         }
         if *watches == 0 && !self.synced {
             self.synced = true;
             self.ready.store(true, Ordering::SeqCst);
             tracing::info!("knows the cluster");
-            self.take_up_work();
+            self.start_leading();
         }
     }
 
@@ -150,39 +150,39 @@ impl Conductor {
         let led = self.leadership.is_some();
         self.leadership = leadership;
         if self.leadership.is_none() {
-            self.desk.lay_down_work();
+            self.reconciler.stop_leading();
         } else if !led {
-            self.take_up_work();
+            self.start_leading();
         }
     }
 
-    fn take_up_work(&mut self) {
+    fn start_leading(&mut self) {
         if self.synced && self.leadership.is_some() {
-            self.desk.take_up_work();
+            self.reconciler.start_leading();
         }
     }
 
     fn start(&mut self, task: Task, leadership: Leadership) {
         let (writer, started) = (self.writer.clone(), Instant::now());
         let give_up = Arc::new(Notify::new());
-        self.flights.insert(task.unit().clone(), Arc::clone(&give_up));
+        self.in_flight.insert(task.unit().clone(), Arc::clone(&give_up));
         self.side.spawn(async move {
             let unit = task.unit().clone();
             let carried_out = async {
                 match &task {
                     Task::Look(unit) => writer.look_again(unit).await.map(|found| match found {
-                        Some(observed) => Landed::Met(Box::new(observed)),
-                        None => Landed::Gone,
+                        Some(observed) => WriteOutcome::Conflicting(Box::new(observed)),
+                        None => WriteOutcome::Absent,
                     }),
                     Task::Read(unit) => {
-                        writer.read(unit).await.map(|found| Landed::Holds(Box::new(found)))
+                        writer.read(unit).await.map(|found| WriteOutcome::Read(Box::new(found)))
                     }
                     Task::Write(job) => writer.carry_out(job, &leadership).await,
                 }
             };
             let outcome = tokio::select! {
                 outcome = carried_out => outcome,
-                () = give_up.notified() => Err(Fault::GivenUp),
+                () = give_up.notified() => Err(WriteError::GivenUp),
             };
             Done::Task(unit, started, outcome)
         });
@@ -190,12 +190,12 @@ impl Conductor {
 
     fn report(&mut self, now: Now) {
         if let Some(leadership) = &self.leadership {
-            for job in self.desk.statuses(now) {
-                let (requests, leadership) = (self.requests.clone(), leadership.clone());
+            for job in self.reconciler.statuses(now) {
+                let (api, leadership) = (self.api.clone(), leadership.clone());
                 self.side.spawn(async move {
                     let outcome = match leadership.permit(WRITE_TIMEOUT) {
                         Ok(permit) => {
-                            requests.apply_status(job.bundle.as_str(), &job.body, &permit).await
+                            api.apply_status(job.bundle.as_str(), &job.body, &permit).await
                         }
                         Err(not_leader) => Err(not_leader.into()),
                     };
@@ -205,7 +205,7 @@ impl Conductor {
                 });
             }
         }
-        for notice in self.desk.take_notices() {
+        for notice in self.reconciler.take_notices() {
             tracing::info!(
                 bundle = notice.bundle,
                 reason = notice.reason,
@@ -221,13 +221,13 @@ impl Conductor {
     fn done(&mut self, done: Done) {
         let now = now();
         match done {
-            Done::Status(job, outcome) => self.desk.reported(&job, outcome, now),
+            Done::Status(job, outcome) => self.reconciler.reported(&job, outcome, now),
             Done::Task(unit, started, outcome) => {
-                self.flights.remove(&unit);
+                self.in_flight.remove(&unit);
                 if outcome.is_ok() {
-                    self.pace.note(now.instant.since(started));
+                    self.latency.note(now.instant.since(started));
                 }
-                self.desk.land(&unit, outcome, now);
+                self.reconciler.finish(&unit, outcome, now);
             }
         }
     }
@@ -238,9 +238,9 @@ impl Conductor {
             return;
         }
         self.looked = now;
-        for unit in self.desk.queue().stalled(now, self.pace.patience()) {
-            if let Some(flight) = self.flights.get(&unit) {
-                flight.notify_one();
+        for unit in self.reconciler.queue().stalled(now, self.latency.patience()) {
+            if let Some(write) = self.in_flight.get(&unit) {
+                write.notify_one();
             }
         }
     }
@@ -248,9 +248,9 @@ impl Conductor {
     /// How long to sleep if nothing happens.
     fn wake(&self) -> Duration {
         let now = now();
-        let mut longest = if self.flights.is_empty() { IDLE } else { LOOK_EVERY };
+        let mut longest = if self.in_flight.is_empty() { IDLE } else { LOOK_EVERY };
         if self.leadership.is_some()
-            && let Some(wake) = self.desk.next(now.date)
+            && let Some(wake) = self.reconciler.next(now.date)
         {
             let instant = wake.instant.map(|at| at.since(now.instant));
             let expiry = wake.seconds.map(Duration::from_secs);
@@ -261,8 +261,8 @@ impl Conductor {
 
     /// Lets writes in flight end; none takes longer than its own limit.
     async fn drain(mut self) -> Result<(), tokio::task::JoinError> {
-        tracing::info!(writes = self.flights.len(), "stopping: finishes the writes in flight");
-        self.desk.lay_down_work();
+        tracing::info!(writes = self.in_flight.len(), "stopping: finishes the writes in write");
+        self.reconciler.stop_leading();
         while let Some(done) = self.side.join_next().await {
             self.done(done?);
         }

@@ -9,15 +9,15 @@ use trustd_api::v1alpha1::BundleStatus;
 use trustd_api::validate::{self, Invalid};
 use trustd_core::names::{FieldManager, Kind, Namespace, Uid};
 use trustd_core::outcome::{Conclusion, Reason, Standing};
-use trustd_core::plan::{Content, Seen};
+use trustd_core::plan::{BundleContent, Seen};
 use trustd_core::spec::Spec;
 use trustd_core::world::Observed;
 
 use super::contest::Contest;
 use super::probe::Probe;
 use crate::controller::clock::Instant;
-use crate::controller::queue::Lane;
-use crate::controller::status::Report;
+use crate::controller::queue::Priority;
+use crate::controller::status::StatusThrottle;
 use crate::controller::write::Body;
 
 /// A Bundle.
@@ -36,17 +36,17 @@ pub(in crate::controller) struct Bundle {
     /// What it asks for, or what is wrong with it.
     pub(super) spec: Result<Spec, Invalid>,
     /// What it comes to, once that has been found out.
-    pub(super) content: Option<Arc<Content>>,
+    pub(super) content: Option<Arc<BundleContent>>,
     /// What it came to when roots that came and went were last told.
-    pub(super) told: Option<Arc<Content>>,
+    pub(super) told: Option<Arc<BundleContent>>,
     /// The target that still holds what an earlier process wrote, to be read before it is written.
     pub(super) recall: Option<(Kind, Namespace)>,
     /// The data of its targets, serialised.
     pub(super) bodies: BTreeMap<Kind, Arc<Body>>,
     /// Its targets, as far as there is something to say of them.
-    pub(super) targets: BTreeMap<(Kind, Namespace), Target>,
+    pub(super) targets: BTreeMap<(Kind, Namespace), TargetState>,
     /// What its status says, and when it may say more.
-    pub(super) report: Report,
+    pub(super) status_throttle: StatusThrottle,
     /// Since when it is being synced to new content.
     pub(super) since: Option<Instant>,
     /// Whether a target was written since the last time it was told that all are well.
@@ -63,7 +63,7 @@ pub(in crate::controller) struct Bundle {
 
 /// One target of a Bundle.
 #[derive(Debug, Default)]
-pub(super) struct Target {
+pub(super) struct TargetState {
     /// Whether it should be there.
     pub(super) wanted: bool,
     /// How it stands, where the status has something to say of it.
@@ -72,22 +72,42 @@ pub(super) struct Target {
     pub(super) failures: u32,
     /// Writes in a row after which it was not as it should be.
     pub(super) unsettled: u32,
-    /// An object that does not bear our label and stands where the target should be.
-    pub(super) met: Option<Box<Observed>>,
-    /// Whether what is known of it is out of date, so that it is to be looked at first.
-    pub(super) look: bool,
-    /// It has been told that others keep data in it.
-    pub(super) adopted: bool,
+    /// Where to learn what the object is like now.
+    pub(super) source: Knowledge,
+    /// The log has said that others keep data in it.
+    pub(super) adoption_logged: bool,
     /// How often somebody undid what we wrote, and what follows from it.
     pub(super) contest: Contest,
-    /// Whether the watch told that it is gone while it was being written.
-    pub(super) vanished: bool,
+    /// The watch reported a deletion while the target was being written.
+    pub(super) deleted_in_flight: bool,
     /// The object that was ours when it was last seen, by its uid.
     pub(super) ours: Option<Uid>,
     /// The object that is being written.
     pub(super) tried: Option<Seen>,
     /// How the object that is refused is looked at again.
     pub(super) probe: Probe,
+}
+
+/// What is known of a target's object.
+#[derive(Debug, Default)]
+pub(super) enum Knowledge {
+    /// A conflict or a deletion showed that the cache is out of date: a GET comes before the next write.
+    Stale,
+    /// This object stands there without our label, so that the watch does not see it.
+    Unlabelled(Box<Observed>),
+    /// The cache, which the watch keeps up to date.
+    #[default]
+    Watched,
+}
+
+impl Knowledge {
+    /// Returns the object that the watch does not see, if there is one.
+    pub(super) fn unlabelled(&self) -> Option<&Observed> {
+        match self {
+            Self::Unlabelled(observed) => Some(observed),
+            Self::Stale | Self::Watched => None,
+        }
+    }
 }
 
 impl Bundle {
@@ -108,7 +128,7 @@ impl Bundle {
             recall: None,
             bodies: BTreeMap::new(),
             targets: BTreeMap::new(),
-            report: Report::default(),
+            status_throttle: StatusThrottle::default(),
             since: None,
             wrote: false,
             said: None,
@@ -146,7 +166,7 @@ impl Bundle {
 
     /// When its status is to be looked at although nothing happens.
     pub(super) fn status_due(&self) -> Option<Instant> {
-        self.report.due().into_iter().chain(self.contested_until).min()
+        self.status_throttle.due().into_iter().chain(self.contested_until).min()
     }
 
     /// Forgets what was tried, as if the process had just started, but for fights that go on.
@@ -154,14 +174,14 @@ impl Bundle {
         self.targets.retain(|_, target| {
             let mut contest = std::mem::take(&mut target.contest);
             contest.let_go();
-            *target = Target { contest, ..Target::default() };
+            *target = TargetState { contest, ..TargetState::default() };
             !target.contest.is_empty()
         });
         self.was_contested = says_contested(&self.status);
         self.contested_until = None;
         // Another process may have led meanwhile.
         (self.told, self.recall) = (None, None);
-        self.report = Report::default();
+        self.status_throttle = StatusThrottle::default();
         self.since = None;
         self.wrote = false;
         self.said = None;
@@ -169,10 +189,10 @@ impl Bundle {
     }
 }
 
-impl Target {
+impl TargetState {
     /// The lane for its next write.
-    pub(super) const fn lane(&self) -> Lane {
-        if self.failures > 0 || self.unsettled > 0 { Lane::Slow } else { Lane::Fast }
+    pub(super) const fn priority(&self) -> Priority {
+        if self.failures > 0 || self.unsettled > 0 { Priority::Low } else { Priority::Normal }
     }
 
     /// There is nothing to write: it is as it should be, or nobody wants it, or writing is no use.
@@ -180,7 +200,7 @@ impl Target {
         self.wanted = wanted;
         self.standing = standing;
         (self.failures, self.unsettled) = (0, 0);
-        (self.met, self.look) = (None, false);
+        self.source = Knowledge::Watched;
     }
 
     /// Its standing in place of `usual`, while it is contested.

@@ -9,8 +9,8 @@ use trustd_core::world::{Managed, NamespaceState, Observed, OwnerReference, Sour
 
 use super::*;
 use crate::controller::lease::NotLeader;
-use crate::controller::watch::{Object, Place};
-use crate::controller::write::{Fault, Job, Landed};
+use crate::controller::watch::{ObjectKey, WatchedObject};
+use crate::controller::write::{Job, WriteError, WriteOutcome};
 use trustd_core::outcome::Category;
 
 mod fights;
@@ -27,8 +27,8 @@ fn at(seconds: u64) -> Now {
     Now { instant: Instant::since_boot(Duration::from_secs(1000 + seconds)), date: DATE }
 }
 
-fn unit(namespace: &str) -> Unit {
-    Unit { bundle: "b".into(), kind: Kind::ConfigMap, namespace: namespace.into() }
+fn unit(namespace: &str) -> TargetRef {
+    TargetRef { bundle: "b".into(), kind: Kind::ConfigMap, namespace: namespace.into() }
 }
 
 fn bundle(generation: i64, key: &str) -> Json {
@@ -45,7 +45,7 @@ fn bundle(generation: i64, key: &str) -> Json {
 
 /// A desk at work, over these namespaces, with one Bundle and its source.
 struct Bench {
-    desk: Desk,
+    reconciler: Reconciler,
     metrics: Metrics,
 }
 
@@ -54,12 +54,13 @@ impl Bench {
         let metrics = Metrics::new();
         let settings = Settings { filters: Filters::default(), ..Settings::default() };
         let slots = NonZeroUsize::new(slots).unwrap();
-        let mut desk = Desk::new(settings, slots, Jitter::from_seed(1), metrics.clone());
+        let mut reconciler =
+            Reconciler::new(settings, slots, Jitter::from_seed(1), metrics.clone());
         for name in namespaces {
-            desk.see(Place::Namespace((*name).into()), Some(namespace("a")));
+            reconciler.see(ObjectKey::Namespace((*name).into()), Some(namespace("a")));
         }
-        desk.take_up_work();
-        let mut bench = Self { desk, metrics };
+        reconciler.start_leading();
+        let mut bench = Self { reconciler, metrics };
         bench.source(ALPHA);
         bench.bundle(bundle(1, "ca.crt"));
         bench
@@ -71,21 +72,23 @@ impl Bench {
 
     /// The Bundle, whose status this field manager wrote last.
     fn bundle_by(&mut self, raw: Json, writer: Option<&str>) {
-        let raw = Object::Bundle { raw: Arc::new(raw), status_writer: writer.map(Into::into) };
-        self.desk.see(Place::Bundle("b".into()), Some(raw));
-        self.desk.settle(at(0));
+        let raw =
+            WatchedObject::Bundle { raw: Arc::new(raw), status_writer: writer.map(Into::into) };
+        self.reconciler.see(ObjectKey::Bundle("b".into()), Some(raw));
+        self.reconciler.settle(at(0));
     }
 
     fn source(&mut self, pem: &str) {
         let data = [("k".into(), Arc::from(pem.as_bytes()))].into();
-        let source = Object::Source(Box::new(SourceObject { data, ..SourceObject::default() }));
-        self.desk.see(Place::Source(Kind::ConfigMap, "s".into()), Some(source));
-        self.desk.settle(at(0));
+        let source =
+            WatchedObject::Source(Box::new(SourceObject { data, ..SourceObject::default() }));
+        self.reconciler.see(ObjectKey::Source(Kind::ConfigMap, "s".into()), Some(source));
+        self.reconciler.settle(at(0));
     }
 
     fn tasks(&mut self, now: Now) -> Vec<Task> {
-        self.desk.settle(now);
-        std::iter::from_fn(|| self.desk.next_task(now)).collect()
+        self.reconciler.settle(now);
+        std::iter::from_fn(|| self.reconciler.next_task(now)).collect()
     }
 
     /// The namespaces that are written now.
@@ -95,14 +98,14 @@ impl Bench {
 
     /// What a write of this content leaves behind.
     fn made(&self, version: u64) -> Box<Observed> {
-        let content = self.desk.bundles["b"].content.as_ref().unwrap();
+        let content = self.reconciler.bundles["b"].content.as_ref().unwrap();
         let rendered = &content.rendered[&Kind::ConfigMap];
         Box::new(Observed {
             uid: Some("u".into()),
             resource_version: Some(version.to_string().into()),
             label: Some("b".into()),
             hash: Some(rendered.hash.clone()),
-            content: Some(rendered.content.clone()),
+            digest: Some(rendered.digest.clone()),
             owner: OwnerReference::Bundle("bundle-uid".into()),
             managed: Some(Managed {
                 any: true,
@@ -127,21 +130,21 @@ impl Bench {
                 count += 1;
                 let made = self.made(count as u64);
                 assert!(matches!(task, Task::Write(_)), "{task:?}");
-                self.desk.land(task.unit(), Ok(Landed::As(made)), now);
+                self.reconciler.finish(task.unit(), Ok(WriteOutcome::Applied(made)), now);
             }
         }
     }
 
     fn standing(&self, namespace: &str) -> Option<&Standing> {
         let key = (Kind::ConfigMap, Namespace::from(namespace));
-        self.desk.bundles["b"].targets.get(&key)?.standing.as_ref()
+        self.reconciler.bundles["b"].targets.get(&key)?.standing.as_ref()
     }
 
     fn status(&mut self, now: Now) -> Option<(String, Json)> {
-        self.desk.settle(now);
-        let job = self.desk.statuses(now).pop()?;
+        self.reconciler.settle(now);
+        let job = self.reconciler.statuses(now).pop()?;
         let status = job.body["status"].clone();
-        self.desk.reported(&job, Ok(status.clone()), now);
+        self.reconciler.reported(&job, Ok(status.clone()), now);
         let reason = status["conditions"][0]["reason"].as_str().unwrap_or("-").to_owned();
         Some((reason, status["targets"].clone()))
     }
@@ -153,18 +156,18 @@ impl Bench {
     }
 }
 
-fn namespace(team: &str) -> Object {
+fn namespace(team: &str) -> WatchedObject {
     let labels = [("team".to_owned(), team.to_owned())].into();
-    Object::Namespace(NamespaceState { labels, terminating: false })
+    WatchedObject::Namespace(NamespaceState { labels, terminating: false })
 }
 
-fn api(code: u16, extra: &Json) -> Fault {
+fn api(code: u16, extra: &Json) -> WriteError {
     let mut status = json!({ "code": code });
     status.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-    Fault::Api(Box::new(serde_json::from_value(status).unwrap()), None)
+    WriteError::Api(Box::new(serde_json::from_value(status).unwrap()), None)
 }
 
-fn quota() -> Fault {
+fn quota() -> WriteError {
     api(403, &json!({ "message": "exceeded quota: q" }))
 }
 
@@ -193,15 +196,15 @@ fn labelling_one_namespace_plans_its_targets_alone() {
     let mut bench = Bench::new(&names, 32);
     bench.sync(at(0));
     let before = bench.planned();
-    bench.desk.see(Place::Namespace("new".into()), Some(namespace("a")));
+    bench.reconciler.see(ObjectKey::Namespace("new".into()), Some(namespace("a")));
     assert_eq!(bench.writes(at(1)), ["new"]);
     assert_eq!(bench.planned() - before, 2, "its ConfigMap and its Secret");
     // Something that no selector reads, and an echo of our own write.
     let labels = [("team".to_owned(), "a".to_owned()), ("x".to_owned(), "y".to_owned())].into();
-    let relabelled = Object::Namespace(NamespaceState { labels, terminating: false });
-    bench.desk.see(Place::Namespace("n7".into()), Some(relabelled));
-    let echo = Object::Target(bench.made(900));
-    bench.desk.see(Place::Target(Kind::ConfigMap, "new".into(), "b".into()), Some(echo));
+    let relabelled = WatchedObject::Namespace(NamespaceState { labels, terminating: false });
+    bench.reconciler.see(ObjectKey::Namespace("n7".into()), Some(relabelled));
+    let echo = WatchedObject::Target(bench.made(900));
+    bench.reconciler.see(ObjectKey::Target(Kind::ConfigMap, "new".into(), "b".into()), Some(echo));
     assert_eq!(bench.writes(at(2)), Vec::<String>::new());
     assert_eq!(bench.planned() - before, 2);
 }
@@ -212,18 +215,18 @@ fn one_failing_namespace_is_told_and_tried_again_and_delays_nobody() {
     for task in bench.tasks(at(0)) {
         let outcome = match task.unit().namespace.as_str() {
             "bad" => Err(quota()),
-            _ => Ok(Landed::As(bench.made(1))),
+            _ => Ok(WriteOutcome::Applied(bench.made(1))),
         };
-        bench.desk.land(task.unit(), outcome, at(0));
+        bench.reconciler.finish(task.unit(), outcome, at(0));
     }
     let (reason, targets) = bench.status(at(0)).unwrap();
     assert_eq!(reason, "SyncConfigMapTargetFailed");
     assert_eq!(targets, json!({ "desired": 3, "synced": 2, "failed": 1, "refused": 0 }));
     assert_eq!(bench.writes(at(1)), ["bad"], "tried again within a second");
-    bench.desk.land(&unit("bad"), Err(quota()), at(1));
-    assert!(bench.desk.next(DATE).unwrap().instant.is_some());
+    bench.reconciler.finish(&unit("bad"), Err(quota()), at(1));
+    assert!(bench.reconciler.next(DATE).unwrap().instant.is_some());
     assert_eq!(bench.writes(at(2)), ["bad"]);
-    bench.desk.land(&unit("bad"), Ok(Landed::As(bench.made(2))), at(2));
+    bench.reconciler.finish(&unit("bad"), Ok(WriteOutcome::Applied(bench.made(2))), at(2));
     assert_eq!(bench.status(at(3)).unwrap().0, "Synced");
 }
 
@@ -233,7 +236,7 @@ fn a_category_that_the_status_tells_goes_with_the_next_answer() {
     let failed = |why| Some(Standing::Failed { why: Category(why), wanted: true });
     let conflict = || api(409, &json!({ "message": "the object has been modified" }));
     assert_eq!(bench.writes(at(0)), ["n"]);
-    bench.desk.land(&unit("n"), Err(quota()), at(0));
+    bench.reconciler.finish(&unit("n"), Err(quota()), at(0));
     assert_eq!(bench.standing("n").cloned(), failed("quota"));
     let answers = [
         (conflict(), "conflict"),
@@ -243,7 +246,7 @@ fn a_category_that_the_status_tells_goes_with_the_next_answer() {
     for (second, (fault, category)) in (0..).zip(answers) {
         let now = at(100 * (second + 1));
         assert_eq!(bench.tasks(now).len(), 1, "{category}");
-        bench.desk.land(&unit("n"), Err(fault), now);
+        bench.reconciler.finish(&unit("n"), Err(fault), now);
         assert_eq!(bench.standing("n").cloned(), failed(category));
     }
 }
@@ -256,7 +259,7 @@ fn what_others_keep_in_an_object_counts_when_the_server_says_too_large() {
         api(422, &json!({ "details": { "causes": [cause] } }))
     };
     let bytes = |bench: &Bench| {
-        let content = bench.desk.bundles["b"].content.as_ref().unwrap();
+        let content = bench.reconciler.bundles["b"].content.as_ref().unwrap();
         let rendered = &content.rendered[&Kind::ConfigMap];
         (rendered.data_bytes(), rendered.annotation_bytes())
     };
@@ -273,7 +276,7 @@ fn what_others_keep_in_an_object_counts_when_the_server_says_too_large() {
         // Each is looked at again within five minutes.
         let now = at(400 * turn);
         assert_eq!(bench.tasks(now).len(), 1);
-        bench.desk.land(&unit("n"), Err(fault), now);
+        bench.reconciler.finish(&unit("n"), Err(fault), now);
         assert_eq!(bench.standing("n"), Some(&Standing::Refused(refusal)));
     }
     let (reason, _) = bench.status(at(2000)).unwrap();
@@ -288,14 +291,14 @@ fn a_fault_of_many_targets_is_one_line_and_one_a_minute() {
     let mut tries = 0;
     for second in 0..60 {
         for task in bench.tasks(at(second)) {
-            bench.desk.land(task.unit(), Err(quota()), at(second));
+            bench.reconciler.finish(task.unit(), Err(quota()), at(second));
             tries += 1;
         }
-        assert_eq!(bench.desk.repeats.due(at(second).instant), []);
+        assert_eq!(bench.reconciler.repeats.due(at(second).instant), []);
     }
     // Each at once, and then 0.5 to 1, 2, 4, 8, 16 and 32 s later.
     assert!(tries > 500, "{tries}");
-    let due = bench.desk.repeats.due(at(60).instant);
+    let due = bench.reconciler.repeats.due(at(60).instant);
     let [summary] = due.as_slice() else { panic!("{due:?}") };
     assert_eq!(summary.count, tries - 1, "all but the first, which was told at once");
     assert!(summary.example.starts_with("Bundle b, ConfigMap in n"), "{}", summary.example);
@@ -306,23 +309,23 @@ fn a_bundle_waits_for_a_source_that_was_dropped_and_says_nothing_false_meanwhile
     let mut bench = Bench::new(&["n"], 1);
     bench.sync(at(0));
     bench.status(at(0)).unwrap();
-    bench.desk.take_notices();
-    let place = Place::Source(Kind::ConfigMap, "late".into());
-    let held = Object::Withheld(Box::default());
-    bench.desk.see(place.clone(), Some(held));
+    bench.reconciler.take_notices();
+    let key = ObjectKey::Source(Kind::ConfigMap, "late".into());
+    let held = WatchedObject::Withheld(Box::default());
+    bench.reconciler.see(key.clone(), Some(held));
     let mut raw = bundle(2, "ca.crt");
     raw["spec"]["sources"][0]["configMap"]["name"] = "late".into();
     bench.bundle(raw);
     assert_eq!(bench.writes(at(2)), Vec::<String>::new());
     assert_eq!(bench.status(at(2)).map(|(reason, _)| reason).as_deref(), None);
-    assert_eq!(bench.desk.take_notices(), []);
+    assert_eq!(bench.reconciler.take_notices(), []);
     // It is there, and empty: only now is something missing.
     let mut empty = bench;
-    empty.desk.see(place.clone(), Some(Object::Source(Box::default())));
+    empty.reconciler.see(key.clone(), Some(WatchedObject::Source(Box::default())));
     assert_eq!(empty.status(at(3)).map(|(reason, _)| reason).as_deref(), Some("SourceNotFound"));
     let data = [("k".into(), Arc::from(BETA.as_bytes()))].into();
     let source = SourceObject { data, ..SourceObject::default() };
-    empty.desk.see(place, Some(Object::Source(Box::new(source))));
+    empty.reconciler.see(key, Some(WatchedObject::Source(Box::new(source))));
     assert_eq!(empty.writes(at(20)), ["n"]);
 }
 
@@ -330,12 +333,12 @@ fn a_bundle_waits_for_a_source_that_was_dropped_and_says_nothing_false_meanwhile
 fn a_source_that_was_dropped_and_goes_is_missing() {
     let mut bench = Bench::new(&["n"], 1);
     bench.sync(at(0));
-    let place = Place::Source(Kind::ConfigMap, "late".into());
-    bench.desk.see(place.clone(), Some(Object::Withheld(Box::default())));
+    let key = ObjectKey::Source(Kind::ConfigMap, "late".into());
+    bench.reconciler.see(key.clone(), Some(WatchedObject::Withheld(Box::default())));
     let mut raw = bundle(2, "ca.crt");
     raw["spec"]["sources"][0]["configMap"]["name"] = "late".into();
     bench.bundle(raw);
-    bench.desk.see(place, None);
+    bench.reconciler.see(key, None);
     assert_eq!(bench.status(at(20)).map(|(reason, _)| reason).as_deref(), Some("SourceNotFound"));
 }
 
@@ -346,7 +349,7 @@ fn a_rotation_in_mid_write_is_written_after_it_and_never_gets_lost() {
     let stale = bench.made(1);
     bench.source(BETA);
     assert_eq!(bench.writes(at(0)), Vec::<String>::new(), "one write at a time");
-    bench.desk.land(old.unit(), Ok(Landed::As(stale)), at(0));
+    bench.reconciler.finish(old.unit(), Ok(WriteOutcome::Applied(stale)), at(0));
     let next = bench.tasks(at(0)).pop().expect("the new content is due");
     let Write::Update { rendered, force: true, ownership: Ownership::Ours, .. } = write_of(&next)
     else {
@@ -361,7 +364,7 @@ fn the_failure_of_an_older_content_is_no_failure_of_the_new_one() {
     let mut bench = Bench::new(&["n"], 1);
     bench.tasks(at(0));
     bench.source(BETA);
-    bench.desk.land(&unit("n"), Err(quota()), at(0));
+    bench.reconciler.finish(&unit("n"), Err(quota()), at(0));
     assert_eq!(bench.writes(at(0)), ["n"], "the new content is tried at once");
 }
 
@@ -394,12 +397,12 @@ fn an_invalid_bundle_keeps_its_targets_and_says_so() {
 fn a_conflict_makes_it_look_before_it_writes_again() {
     let mut bench = Bench::new(&["n"], 1);
     bench.tasks(at(0));
-    bench.desk.land(&unit("n"), Err(api(409, &json!({ "message": "modified" }))), at(0));
+    bench.reconciler.finish(&unit("n"), Err(api(409, &json!({ "message": "modified" }))), at(0));
     assert_eq!(bench.standing("n"), Some(&Standing::Pending), "routine, and not told");
     let task = bench.tasks(at(0)).pop().unwrap();
     assert!(matches!(task, Task::Look(_)), "{task:?}");
     let made = bench.made(7);
-    bench.desk.land(&unit("n"), Ok(Landed::Met(made)), at(0));
+    bench.reconciler.finish(&unit("n"), Ok(WriteOutcome::Conflicting(made)), at(0));
     assert_eq!(bench.standing("n"), Some(&Standing::Synced));
 }
 
@@ -408,11 +411,11 @@ fn an_older_version_from_a_watch_undoes_nothing() {
     let mut bench = Bench::new(&["n"], 1);
     let task = bench.tasks(at(0)).pop().unwrap();
     let made = bench.made(20);
-    bench.desk.land(task.unit(), Ok(Landed::As(made)), at(0));
+    bench.reconciler.finish(task.unit(), Ok(WriteOutcome::Applied(made)), at(0));
     let mut older = *bench.made(19);
     older.hash = Some("older".into());
-    let place = Place::Target(Kind::ConfigMap, "n".into(), "b".into());
-    bench.desk.see(place, Some(Object::Target(Box::new(older))));
+    let key = ObjectKey::Target(Kind::ConfigMap, "n".into(), "b".into());
+    bench.reconciler.see(key, Some(WatchedObject::Target(Box::new(older))));
     assert_eq!(bench.writes(at(1)), Vec::<String>::new());
 }
 
@@ -424,8 +427,12 @@ fn what_something_in_the_cluster_changes_is_written_later_each_time() {
         for task in bench.tasks(at(second)) {
             written_at.push(second);
             let mut mutated = *bench.made(second + 1);
-            mutated.content = Some("mutated".into());
-            bench.desk.land(task.unit(), Ok(Landed::As(Box::new(mutated))), at(second));
+            mutated.digest = Some("mutated".into());
+            bench.reconciler.finish(
+                task.unit(),
+                Ok(WriteOutcome::Applied(Box::new(mutated))),
+                at(second),
+            );
         }
     }
     assert!((5..10).contains(&written_at.len()), "{written_at:?}");
@@ -437,12 +444,12 @@ fn a_namespace_on_its_way_out_is_no_failure() {
     let mut bench = Bench::new(&["n", "m"], 2);
     bench.tasks(at(0));
     let cause = json!({ "details": { "causes": [{ "reason": "NamespaceTerminating" }] } });
-    bench.desk.land(&unit("n"), Err(api(403, &cause)), at(0));
+    bench.reconciler.finish(&unit("n"), Err(api(403, &cause)), at(0));
     let made = bench.made(1);
-    bench.desk.land(&unit("m"), Ok(Landed::As(made)), at(0));
+    bench.reconciler.finish(&unit("m"), Ok(WriteOutcome::Applied(made)), at(0));
     let (reason, targets) = bench.status(at(1)).unwrap();
     assert_eq!((reason.as_str(), &targets["desired"]), ("Synced", &json!(1)));
-    assert_eq!(bench.desk.next(DATE), None, "and nothing waits for it");
+    assert_eq!(bench.reconciler.next(DATE), None, "and nothing waits for it");
 }
 
 #[test]
@@ -450,8 +457,8 @@ fn a_busy_server_is_given_the_pause_it_asks_for() {
     let mut bench = Bench::new(&["n1", "n2", "n3"], 1);
     let task = bench.tasks(at(0)).pop().unwrap();
     let status = serde_json::from_value(json!({ "code": 429 })).unwrap();
-    let busy = Fault::Api(Box::new(status), Some(Duration::from_secs(7)));
-    bench.desk.land(task.unit(), Err(busy), at(0));
+    let busy = WriteError::Api(Box::new(status), Some(Duration::from_secs(7)));
+    bench.reconciler.finish(task.unit(), Err(busy), at(0));
     assert_eq!(bench.writes(at(6)), Vec::<String>::new(), "nor for any other target");
     assert_eq!(bench.writes(at(7)).len(), 1);
 }
@@ -460,10 +467,10 @@ fn a_busy_server_is_given_the_pause_it_asks_for() {
 fn a_write_that_the_lease_had_no_time_for_waits_for_its_renewal() {
     let mut bench = Bench::new(&["n"], 1);
     bench.tasks(at(0));
-    bench.desk.land(&unit("n"), Err(Fault::NotLeader(NotLeader)), at(0));
+    bench.reconciler.finish(&unit("n"), Err(WriteError::NotLeader(NotLeader)), at(0));
     assert_eq!(bench.writes(at(0)), Vec::<String>::new());
     assert_eq!(bench.standing("n"), Some(&Standing::Pending), "nothing failed");
-    assert!(bench.desk.next(DATE).unwrap().instant.is_some(), "it wakes up for it");
+    assert!(bench.reconciler.next(DATE).unwrap().instant.is_some(), "it wakes up for it");
     assert_eq!(bench.writes(at(1)), ["n"]);
 }
 
@@ -472,11 +479,11 @@ fn where_nothing_reaches_the_server_all_wait() {
     let names: Vec<String> = (0..20).map(|n| format!("n{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut bench = Bench::new(&names, 20);
-    let down = || Fault::Transport(kube::Error::LinesCodecMaxLineLengthExceeded);
+    let down = || WriteError::Transport(kube::Error::LinesCodecMaxLineLengthExceeded);
     for task in bench.tasks(at(0)).iter().take(10) {
-        bench.desk.land(task.unit(), Err(down()), at(0));
+        bench.reconciler.finish(task.unit(), Err(down()), at(0));
     }
-    bench.desk.see(Place::Namespace("new".into()), Some(namespace("a")));
+    bench.reconciler.see(ObjectKey::Namespace("new".into()), Some(namespace("a")));
     assert_eq!(bench.writes(at(0)), Vec::<String>::new());
     assert!(!bench.writes(at(1)).is_empty());
 }
@@ -487,16 +494,16 @@ fn a_deleted_bundle_leaves_what_is_its_own_and_releases_what_is_shared() {
     bench.sync(at(0));
     let mut shared = *bench.made(50);
     (shared.shared, shared.owner) = (true, OwnerReference::None);
-    let place = Place::Target(Kind::ConfigMap, "m".into(), "b".into());
-    bench.desk.see(place, Some(Object::Target(Box::new(shared))));
-    bench.desk.settle(at(1));
-    bench.desk.see(Place::Bundle("b".into()), None);
+    let key = ObjectKey::Target(Kind::ConfigMap, "m".into(), "b".into());
+    bench.reconciler.see(key, Some(WatchedObject::Target(Box::new(shared))));
+    bench.reconciler.settle(at(1));
+    bench.reconciler.see(ObjectKey::Bundle("b".into()), None);
     let tasks = bench.tasks(at(1));
     assert_eq!(tasks.len(), 1);
     assert!(matches!(write_of(&tasks[0]), Write::Release { .. }));
     assert!(!bench.metrics.text().contains("bundle=\"b\""));
     let bare = Observed { uid: Some("u".into()), ..Observed::default() };
-    bench.desk.land(tasks[0].unit(), Ok(Landed::As(Box::new(bare))), at(1));
+    bench.reconciler.finish(tasks[0].unit(), Ok(WriteOutcome::Applied(Box::new(bare))), at(1));
     assert_eq!(bench.writes(at(2)), Vec::<String>::new());
 }
 
@@ -504,14 +511,14 @@ fn a_deleted_bundle_leaves_what_is_its_own_and_releases_what_is_shared() {
 fn who_lays_down_work_plans_nothing_and_takes_it_up_from_what_is_known() {
     let mut bench = Bench::new(&["n", "m"], 2);
     let tasks = bench.tasks(at(0));
-    bench.desk.lay_down_work();
+    bench.reconciler.stop_leading();
     for task in &tasks {
-        bench.desk.land(task.unit(), Err(quota()), at(0));
+        bench.reconciler.finish(task.unit(), Err(quota()), at(0));
     }
     bench.source(BETA);
     assert_eq!(bench.writes(at(1)), Vec::<String>::new());
-    assert!(bench.desk.statuses(at(1)).is_empty());
-    bench.desk.take_up_work();
+    assert!(bench.reconciler.statuses(at(1)).is_empty());
+    bench.reconciler.start_leading();
     assert_eq!(bench.writes(at(2)).len(), 2);
 }
 
@@ -532,9 +539,9 @@ fn an_edit_of_the_status_alone_plans_nothing() {
 fn roots_that_come_and_go_are_told_once_each() {
     let mut bench = Bench::new(&["n"], 1);
     bench.sync(at(0));
-    bench.desk.take_notices();
+    bench.reconciler.take_notices();
     bench.source(BETA);
-    let notices = bench.desk.take_notices();
+    let notices = bench.reconciler.take_notices();
     let told: Vec<&str> = notices.iter().map(|notice| notice.reason).collect();
     assert_eq!(told, ["RootAdded", "RootRemoved"]);
     assert!(notices.iter().all(|n| n.note.starts_with("SHA-256 ") && n.note.contains("subject ")));
@@ -543,7 +550,7 @@ fn roots_that_come_and_go_are_told_once_each() {
 #[test]
 fn an_empty_selector_is_told_with_each_change_of_the_spec() {
     let told = |bench: &mut Bench| -> Vec<String> {
-        let notices = bench.desk.take_notices().into_iter();
+        let notices = bench.reconciler.take_notices().into_iter();
         notices.filter(|n| n.reason == "SelectsEverything").map(|n| n.note).collect()
     };
     let mut bench = Bench::new(&["n"], 1);
@@ -574,16 +581,16 @@ fn an_empty_selector_is_told_with_each_change_of_the_spec() {
 fn an_outdated_schema_gets_the_peers_status_and_is_tried_in_full_again() {
     let mut bench = Bench::new(&["n"], 1);
     bench.sync(at(0));
-    bench.desk.settle(at(0));
-    let job = bench.desk.statuses(at(0)).pop().unwrap();
+    bench.reconciler.settle(at(0));
+    let job = bench.reconciler.statuses(at(0)).pop().unwrap();
     let pruned = json!({ "conditions": job.body["status"]["conditions"] });
-    bench.desk.reported(&job, Ok(pruned), at(0));
+    bench.reconciler.reported(&job, Ok(pruned), at(0));
     assert!(bench.metrics.text().contains("trustd_schema_outdated 1"));
-    assert_eq!(bench.desk.statuses(at(2)).len(), 0, "what could be said has been said");
-    assert!(bench.desk.take_notices().iter().any(|n| n.reason == "SchemaOutdated"));
-    bench.desk.bundles.get_mut("b").unwrap().touched = true;
-    let job = bench.desk.statuses(at(301)).pop().expect("after five minutes");
-    bench.desk.reported(&job, Ok(job.body["status"].clone()), at(301));
+    assert_eq!(bench.reconciler.statuses(at(2)).len(), 0, "what could be said has been said");
+    assert!(bench.reconciler.take_notices().iter().any(|n| n.reason == "SchemaOutdated"));
+    bench.reconciler.bundles.get_mut("b").unwrap().touched = true;
+    let job = bench.reconciler.statuses(at(301)).pop().expect("after five minutes");
+    bench.reconciler.reported(&job, Ok(job.body["status"].clone()), at(301));
     assert!(bench.metrics.text().contains("trustd_schema_outdated 0"));
 }
 
@@ -592,5 +599,5 @@ fn a_job_carries_what_its_write_needs() {
     let mut bench = Bench::new(&["n"], 1);
     let task = bench.tasks(at(0)).pop().unwrap();
     let Task::Write(job) = task else { panic!() };
-    let Job { marks: Some(_), body: Some(_), .. } = *job else { panic!("{job:?}") };
+    let Job { metadata: Some(_), body: Some(_), .. } = *job else { panic!("{job:?}") };
 }

@@ -9,39 +9,39 @@ use trustd_core::spec::Spec;
 use trustd_core::world::{NamespaceState, Observed, SourceObject};
 
 use super::bundle::Bundle;
-use super::{Desk, Stale};
-use crate::controller::queue::Unit;
-use crate::controller::watch::{Object, Place};
+use super::{Reconciler, Stale};
+use crate::controller::queue::TargetRef;
+use crate::controller::watch::{ObjectKey, WatchedObject};
 
-impl Desk {
+impl Reconciler {
     /// Something was seen: an object in this form, or that it is gone.
-    pub(in crate::controller) fn see(&mut self, place: Place, object: Option<Object>) {
-        match (place, object) {
-            (Place::Bundle(name), Some(Object::Bundle { raw, status_writer })) => {
+    pub(in crate::controller) fn see(&mut self, key: ObjectKey, object: Option<WatchedObject>) {
+        match (key, object) {
+            (ObjectKey::Bundle(name), Some(WatchedObject::Bundle { raw, status_writer })) => {
                 self.see_bundle(name, raw, status_writer);
             }
-            (Place::Bundle(name), _) => self.lose_bundle(&name),
-            (Place::Namespace(name), Some(Object::Namespace(state))) => {
+            (ObjectKey::Bundle(name), _) => self.lose_bundle(&name),
+            (ObjectKey::Namespace(name), Some(WatchedObject::Namespace(state))) => {
                 self.see_namespace(name, Some(state));
             }
-            (Place::Namespace(name), _) => self.see_namespace(name, None),
-            (Place::Source(kind, name), Some(Object::Source(source))) => {
+            (ObjectKey::Namespace(name), _) => self.see_namespace(name, None),
+            (ObjectKey::Source(kind, name), Some(WatchedObject::Source(source))) => {
                 self.arrived(kind, &name);
                 self.see_source(kind, name, Some(*source));
             }
-            (Place::Source(kind, name), Some(Object::Withheld(source))) => {
+            (ObjectKey::Source(kind, name), Some(WatchedObject::Withheld(source))) => {
                 self.withheld.insert((kind, name.clone()));
                 self.see_source(kind, name, Some(*source));
             }
-            (Place::Source(kind, name), _) => {
+            (ObjectKey::Source(kind, name), _) => {
                 self.arrived(kind, &name);
                 self.see_source(kind, name, None);
             }
-            (Place::Target(kind, namespace, bundle), Some(Object::Target(observed))) => {
-                self.see_target(&Unit { bundle, kind, namespace }, Some(*observed));
+            (ObjectKey::Target(kind, namespace, bundle), Some(WatchedObject::Target(observed))) => {
+                self.see_target(&TargetRef { bundle, kind, namespace }, Some(*observed));
             }
-            (Place::Target(kind, namespace, bundle), _) => {
-                self.see_target(&Unit { bundle, kind, namespace }, None);
+            (ObjectKey::Target(kind, namespace, bundle), _) => {
+                self.see_target(&TargetRef { bundle, kind, namespace }, None);
             }
         }
     }
@@ -74,14 +74,14 @@ impl Desk {
     fn lose_bundle(&mut self, name: &BundleName) {
         if let Some(bundle) = self.bundles.remove(name) {
             for (kind, namespace) in bundle.targets.into_keys() {
-                self.queue.forget(&Unit { bundle: name.clone(), kind, namespace });
+                self.queue.forget(&TargetRef { bundle: name.clone(), kind, namespace });
             }
         }
         self.metrics.forget(name.as_str());
         self.stale.remove(name);
         self.awaiting.remove(name);
         self.rings_stale = true;
-        self.find_strays_of(name);
+        self.find_orphans_of(name);
     }
 
     fn see_namespace(&mut self, name: Namespace, after: Option<NamespaceState>) {
@@ -129,7 +129,7 @@ impl Desk {
         self.changed(&Change::Source { kind, name, before: labels(before), after: labels(after) });
     }
 
-    pub(super) fn see_target(&mut self, unit: &Unit, after: Option<Observed>) {
+    pub(super) fn see_target(&mut self, unit: &TargetRef, after: Option<Observed>) {
         let key = (unit.kind, unit.namespace.clone());
         let after = after.map(|after| self.recognised(unit, after));
         let targets = self.world.targets.entry(unit.bundle.clone()).or_default();
@@ -148,12 +148,12 @@ impl Desk {
             self.world.targets.remove(&unit.bundle);
         }
         if self.queue.is_in_flight(unit) {
-            self.target(unit).vanished |= gone;
+            self.target(unit).deleted_in_flight |= gone;
             // Most likely the echo of our own write; the target is planned when that has landed.
             return;
         }
         if self.bundles.contains_key(&unit.bundle) {
-            let Unit { bundle, kind, namespace } = unit.clone();
+            let TargetRef { bundle, kind, namespace } = unit.clone();
             self.changed(&Change::Target { bundle, kind, namespace });
         } else if self.working {
             self.due.insert(unit.clone());
@@ -161,7 +161,7 @@ impl Desk {
     }
 
     /// The object, with the note that it is the one that was ours, where it does not say so itself.
-    pub(super) fn recognised(&self, unit: &Unit, observed: Observed) -> Observed {
+    pub(super) fn recognised(&self, unit: &TargetRef, observed: Observed) -> Observed {
         let key = (unit.kind, unit.namespace.clone());
         let known = self.bundles.get(&unit.bundle).is_some_and(|bundle| {
             let ours = bundle.targets.get(&key).and_then(|target| target.ours.as_ref());
@@ -183,7 +183,7 @@ impl Desk {
             match work {
                 Work::Everything => drop(self.stale.entry(bundle).or_insert(Stale::Content)),
                 Work::Targets(targets) => {
-                    self.due.extend(targets.into_iter().map(|(kind, namespace)| Unit {
+                    self.due.extend(targets.into_iter().map(|(kind, namespace)| TargetRef {
                         bundle: bundle.clone(),
                         kind,
                         namespace,
@@ -211,7 +211,7 @@ impl Desk {
     }
 
     /// Finds the targets of Bundles that are not there.
-    pub(super) fn find_strays(&mut self) {
+    pub(super) fn find_orphans(&mut self) {
         let gone: Vec<BundleName> = self
             .world
             .targets
@@ -220,16 +220,16 @@ impl Desk {
             .cloned()
             .collect();
         for name in gone {
-            self.find_strays_of(&name);
+            self.find_orphans_of(&name);
         }
     }
 
-    fn find_strays_of(&mut self, name: &BundleName) {
+    fn find_orphans_of(&mut self, name: &BundleName) {
         if !self.working {
             return;
         }
         for (kind, namespace) in self.world.targets.get(name).into_iter().flat_map(|t| t.keys()) {
-            self.due.insert(Unit {
+            self.due.insert(TargetRef {
                 bundle: name.clone(),
                 kind: *kind,
                 namespace: namespace.clone(),

@@ -8,53 +8,54 @@ use trustd_core::outcome::{Category, Standing};
 use trustd_core::plan::{Refusal, Seen};
 use trustd_core::world::Observed;
 
-use super::{Desk, Now};
+use super::bundle::Knowledge;
+use super::{Now, Reconciler};
 use crate::controller::backoff;
-use crate::controller::queue::{Lane, Unit};
+use crate::controller::queue::{Priority, TargetRef};
 use crate::controller::repeat;
-use crate::controller::write::{Consequence, Fault, Landed, Large};
+use crate::controller::write::{Consequence, Large, WriteError, WriteOutcome};
 
-impl Desk {
+impl Reconciler {
     /// A task has ended.
-    pub(in crate::controller) fn land(
+    pub(in crate::controller) fn finish(
         &mut self,
-        unit: &Unit,
-        outcome: Result<Landed, Fault>,
+        unit: &TargetRef,
+        outcome: Result<WriteOutcome, WriteError>,
         now: Now,
     ) {
-        let again = self.queue.land(unit);
+        let again = self.queue.finish(unit);
         if !self.working {
             return;
         }
         match outcome {
-            Ok(landed) => {
+            Ok(succeeded) => {
                 self.unreachable = 0;
                 self.queue.relax();
-                self.landed(unit, landed, again, now);
+                self.succeeded(unit, succeeded, again, now);
             }
             Err(fault) if self.is_recalled(unit) => self.not_recalled(unit, &fault, now),
             Err(fault) => self.failed(unit, &fault, again, now),
         }
     }
 
-    fn landed(&mut self, unit: &Unit, landed: Landed, again: bool, now: Now) {
-        match landed {
-            Landed::As(observed) => {
+    fn succeeded(&mut self, unit: &TargetRef, succeeded: WriteOutcome, again: bool, now: Now) {
+        match succeeded {
+            WriteOutcome::Applied(observed) => {
                 tracing::debug!(
                     bundle = %unit.bundle, namespace = %unit.namespace, kind = %unit.kind,
                     "wrote a target"
                 );
                 self.wrote(unit, *observed, again, now);
             }
-            Landed::Gone => {
+            WriteOutcome::Absent => {
                 self.learn(unit, None);
                 self.plan(unit, now);
             }
-            Landed::Holds(observed) => {
+            WriteOutcome::Read(observed) => {
                 self.recalled(unit, Some(&observed), now);
                 self.plan(unit, now);
             }
-            Landed::Met(observed) => {
+            WriteOutcome::Conflicting(observed) => {
                 let target = self.target(unit);
                 let refused = matches!(target.standing, Some(Standing::Refused(_)));
                 if refused && target.probe.refused.as_ref() == Some(&Seen::of(&observed)) {
@@ -68,7 +69,7 @@ impl Desk {
                 } else {
                     self.learn(unit, None);
                     let met = self.recognised(unit, *observed);
-                    self.target(unit).met = Some(Box::new(met));
+                    self.target(unit).source = Knowledge::Unlabelled(Box::new(met));
                 }
                 self.plan(unit, now);
             }
@@ -76,18 +77,18 @@ impl Desk {
     }
 
     /// A write was carried out, and this is what the server made of it.
-    fn wrote(&mut self, unit: &Unit, observed: Observed, again: bool, now: Now) {
+    fn wrote(&mut self, unit: &TargetRef, observed: Observed, again: bool, now: Now) {
         let as_wanted = self.judge_as(unit, Some(&observed)).is_as_wanted();
         if as_wanted {
             // Even where somebody undid it before the answer was here.
             self.target(unit).contest.hold(now.instant);
         }
-        if observed.label.is_some() && self.target(unit).vanished {
+        if observed.label.is_some() && self.target(unit).deleted_in_flight {
             // Deleted since, or before: the answer and the watch do not say which came first.
             let target = self.target(unit);
-            target.look = true;
-            let lane = target.lane();
-            self.queue.push(unit, lane);
+            target.source = Knowledge::Stale;
+            let priority = target.priority();
+            self.queue.push(unit, priority);
             return;
         }
         self.learn(unit, Some(observed));
@@ -102,7 +103,7 @@ impl Desk {
 
     /// Takes the answer to a request as a sighting that the watch will only repeat. An object
     /// without our label is not one that is kept in mind.
-    fn learn(&mut self, unit: &Unit, observed: Option<Observed>) {
+    fn learn(&mut self, unit: &TargetRef, observed: Option<Observed>) {
         let observed = observed.filter(|observed| observed.label.is_some());
         self.see_target(unit, observed);
         self.due.remove(unit);
@@ -110,7 +111,7 @@ impl Desk {
 
     /// After a write a target is as it should be, or something in the cluster changes what we write:
     /// then it is written again, but later each time.
-    fn plan_after_write(&mut self, unit: &Unit, now: Now) {
+    fn plan_after_write(&mut self, unit: &TargetRef, now: Now) {
         let target = self.target(unit);
         target.failures = 0;
         let unsettled = target.unsettled + 1;
@@ -126,18 +127,18 @@ impl Desk {
             target.standing = Some(target.contested_or(Standing::Failed { why: CHANGED, wanted }));
         }
         let pause = self.jitter.upper_half_of(backoff::after_failures(unsettled));
-        self.try_again(unit, pause, Lane::Slow, now);
+        self.try_again(unit, pause, Priority::Low, now);
     }
 
     /// Queues a target for another try, after a pause and not before its brake allows it.
-    fn try_again(&mut self, unit: &Unit, pause: Duration, lane: Lane, now: Now) {
+    fn try_again(&mut self, unit: &TargetRef, pause: Duration, priority: Priority, now: Now) {
         let at = now.instant.after(pause);
         let free_at = self.target(unit).free_at(now.instant);
-        self.queue.delay(unit, free_at.map_or(at, |free| free.max(at)), lane);
+        self.queue.delay(unit, free_at.map_or(at, |free| free.max(at)), priority);
     }
 
     /// A target that nobody wants and nothing is said of needs no note.
-    fn drop_empty(&mut self, unit: &Unit) {
+    fn drop_empty(&mut self, unit: &TargetRef) {
         let key = (unit.kind, unit.namespace.clone());
         if let Some(bundle) = self.bundles.get_mut(&unit.bundle)
             && bundle.targets.get(&key).is_some_and(|t| !t.wanted && t.standing.is_none())
@@ -145,11 +146,11 @@ impl Desk {
             bundle.targets.remove(&key);
         }
         if !self.bundles.contains_key(&unit.bundle) {
-            self.strays.remove(unit);
+            self.orphans.remove(unit);
         }
     }
 
-    fn failed(&mut self, unit: &Unit, fault: &Fault, again: bool, now: Now) {
+    fn failed(&mut self, unit: &TargetRef, fault: &WriteError, again: bool, now: Now) {
         let consequence = fault.consequence();
         self.notice_outage(fault, now);
         self.log(unit, fault, &consequence, now);
@@ -164,15 +165,15 @@ impl Desk {
         target.failures = failures;
         let failed = |why| Some(Standing::Failed { why, wanted });
         let mut pause = backoff::after_failures(failures);
-        let mut lane = Lane::Slow;
+        let mut priority = Priority::Low;
         match consequence {
             Consequence::NotLeader => {
                 // Nothing was tried. Either the lease is lost, and then all work is laid down, or its
                 // next renewal is late and makes room for writes again.
                 target.failures = failures - 1;
-                let lane = target.lane();
+                let priority = target.priority();
                 self.queue.hold_until(now.instant.after(RENEWAL_PAUSE));
-                self.queue.push(unit, lane);
+                self.queue.push(unit, priority);
                 return;
             }
             Consequence::NamespaceGone => {
@@ -184,10 +185,10 @@ impl Desk {
                 return;
             }
             Consequence::LookAgain => {
-                target.look = true;
+                target.source = Knowledge::Stale;
                 if failures == 1 {
                     // Most often the watch lags behind by a moment.
-                    (pause, lane) = (Duration::ZERO, Lane::Fast);
+                    (pause, priority) = (Duration::ZERO, Priority::Normal);
                 }
                 if told || failures > QUIET_TRIES {
                     target.standing = failed(Category("conflict"));
@@ -214,18 +215,18 @@ impl Desk {
                 }
                 self.queue.throttle(now.instant, now.instant.after(asked));
                 // Nothing is wrong with the target itself.
-                (pause, lane) = (asked, Lane::Fast);
+                (pause, priority) = (asked, Priority::Normal);
             }
         }
         if !again {
             let pause = self.jitter.upper_half_of(pause);
-            self.try_again(unit, pause, lane, now);
+            self.try_again(unit, pause, priority, now);
         }
     }
 
     /// Where no write reaches the server, it is not the targets' fault: a pause for all.
-    fn notice_outage(&mut self, fault: &Fault, now: Now) {
-        if !matches!(fault, Fault::Transport(_)) {
+    fn notice_outage(&mut self, fault: &WriteError, now: Now) {
+        if !matches!(fault, WriteError::Transport(_)) {
             self.unreachable = 0;
             return;
         }
@@ -240,7 +241,7 @@ impl Desk {
     }
 
     /// The server found that another manager holds a field of ours with another value.
-    fn refuse(&mut self, unit: &Unit, why: impl FnOnce(DataKey) -> Refusal, now: Now) {
+    fn refuse(&mut self, unit: &TargetRef, why: impl FnOnce(DataKey) -> Refusal, now: Now) {
         let content = self.bundles.get(&unit.bundle).and_then(|bundle| bundle.content.as_ref());
         let rendered = content.and_then(|content| content.rendered.get(&unit.kind));
         let key = rendered.and_then(|rendered| rendered.data.keys().next());
@@ -253,7 +254,7 @@ impl Desk {
 
     /// What the server's word that something is too large means for this target. What others keep in
     /// the object counts, and only the server knows how much that is.
-    fn too_large(&self, unit: &Unit, large: Large) -> Refusal {
+    fn too_large(&self, unit: &TargetRef, large: Large) -> Refusal {
         let content = self.bundles.get(&unit.bundle).and_then(|bundle| bundle.content.as_ref());
         let rendered = content.and_then(|content| content.rendered.get(&unit.kind));
         let data = rendered.map_or(0, |rendered| rendered.data_bytes());
@@ -274,7 +275,7 @@ impl Desk {
         }
     }
 
-    fn log(&self, unit: &Unit, fault: &Fault, consequence: &Consequence, now: Now) {
+    fn log(&self, unit: &TargetRef, fault: &WriteError, consequence: &Consequence, now: Now) {
         let (bundle, namespace, kind) = (&unit.bundle, &unit.namespace, unit.kind);
         let (reason, error) = (fault.category(), crate::exit::chain(fault));
         let routine = matches!(
@@ -286,7 +287,7 @@ impl Desk {
             return;
         }
         let example = || format!("Bundle {bundle}, {kind} in {namespace}: {error}");
-        let kind_of_fault = repeat::Fault { what: "cannot write a target", reason };
+        let kind_of_fault = repeat::FailureKind { what: "cannot write a target", reason };
         if self.repeats.is_first(kind_of_fault, now.instant, example) {
             tracing::warn!(%bundle, %namespace, %kind, reason, error, "cannot write a target");
         } else {
@@ -296,7 +297,7 @@ impl Desk {
 }
 
 /// The fields that a conflict is about, as far as the server names them; else it is about the key.
-fn conflict(fault: &Fault, key: DataKey) -> Refusal {
+fn conflict(fault: &WriteError, key: DataKey) -> Refusal {
     let fields = fault.conflicts();
     let data = format!(".data.{key}");
     if fields.iter().all(|field| field.is_empty() || *field == data) {

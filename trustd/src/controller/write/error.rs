@@ -11,7 +11,7 @@ use crate::controller::lease::NotLeader;
 
 /// Why a write was not carried out, or why nobody knows whether it was.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::controller) enum Fault {
+pub(in crate::controller) enum WriteError {
     /// The answer is not what the API server answers.
     #[error("the API server's answer cannot be read")]
     Answer(#[source] serde_json::Error),
@@ -73,7 +73,7 @@ pub(in crate::controller) enum Large {
     Request,
 }
 
-impl Fault {
+impl WriteError {
     /// Whether there is no such object (or no such namespace).
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, Self::Api(status, _) if status.is_not_found())

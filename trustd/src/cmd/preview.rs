@@ -1,6 +1,7 @@
 //! What a run would do, for people and for programs: shared by `render` and `diff`.
 
 use serde::Serialize;
+use trustd_api::v1alpha1::{Certificates, Targets};
 use trustd_core::outcome::{Conclusion, Outcome, conclude};
 use trustd_core::plan::{Ownership, Plan, Step, Write, plan};
 use trustd_core::selector::Selector;
@@ -9,9 +10,10 @@ use trustd_core::time::Timestamp;
 
 use super::offline::Loaded;
 use super::show::count;
+use crate::exit::{self, Exit};
 
 /// A Bundle, what would be done for it, and what its status would say.
-pub(super) struct Outlook<'l> {
+pub(super) struct Preview<'l> {
     pub(super) spec: &'l Spec,
     pub(super) plan: Plan,
     pub(super) conclusion: Conclusion,
@@ -22,7 +24,7 @@ pub(super) struct Outlook<'l> {
 }
 
 /// Plans every valid Bundle, by name.
-pub(super) fn of(loaded: &Loaded, now: Timestamp) -> Vec<Outlook<'_>> {
+pub(super) fn of(loaded: &Loaded, now: Timestamp) -> Vec<Preview<'_>> {
     let everything = Selector::default();
     let limited = !loaded.world.settings.target_namespaces.is_empty();
     loaded
@@ -34,15 +36,15 @@ pub(super) fn of(loaded: &Loaded, now: Timestamp) -> Vec<Outlook<'_>> {
             let conclusion = conclude(&plan, &Outcome::default(), selector, limited);
             let input_warnings = loaded.warnings.of_bundle(spec.name.as_str());
             let surprises = loaded.surprises.get(&spec.name).map_or(&[][..], Vec::as_slice);
-            Outlook { spec, plan, conclusion, input_warnings, surprises }
+            Preview { spec, plan, conclusion, input_warnings, surprises }
         })
         .collect()
 }
 
-impl Outlook<'_> {
+impl Preview<'_> {
     /// What is no fault and may surprise.
     pub(super) fn notes(&self) -> Vec<String> {
-        let notes = self.plan.notes.iter().map(ToString::to_string);
+        let notes = self.plan.content.notes.iter().map(ToString::to_string);
         let notes = self.surprises.iter().cloned().chain(notes);
         notes.map(|note| format!("Bundle {}: {note}", self.spec.name)).collect()
     }
@@ -55,7 +57,7 @@ impl Outlook<'_> {
             let (reason, message) = (self.conclusion.reason.as_str(), &self.conclusion.message);
             warnings.push(format!("Bundle {name}: {reason}: {message}"));
         }
-        let dropped = self.plan.certificates.dropped().iter();
+        let dropped = self.plan.content.certificates.dropped().iter();
         let told = dropped.filter(|dropped| dropped.why.is_filter() || dropped.why.is_skip());
         warnings.extend(told.map(|dropped| format!("Bundle {name}: {dropped}")));
         warnings
@@ -63,13 +65,47 @@ impl Outlook<'_> {
 
     /// `2 certificates, earliest expiry 2030-01-01T00:00:00Z`.
     pub(super) fn certificates(&self) -> String {
-        let bundle = &self.plan.certificates;
+        let bundle = &self.plan.content.certificates;
         let certificates = count(bundle.members().len(), "certificate");
         match bundle.earliest_not_after() {
             Some(time) => format!("{certificates}, earliest expiry {time}"),
             None => certificates,
         }
     }
+}
+
+/// Tells on stderr what is wrong, left out or odd, and how the verb ends for it: 2 when the API
+/// server would not take a Bundle, 1 when trustd would not sync one or, if `strict`, when there is
+/// any warning, else 0.
+pub(super) fn tell(loaded: &Loaded, previews: &[Preview<'_>], strict: bool) -> Exit {
+    let mut exit = Exit::Fine;
+    for note in &loaded.notes {
+        exit::note(note);
+    }
+    let mut warnings = loaded.warnings.of_objects().to_vec();
+    for (place, invalid) in &loaded.invalid {
+        exit = exit.and(Exit::Failed);
+        let name = &invalid.name;
+        warnings.extend(loaded.warnings.of_bundle(name));
+        let errors: Vec<String> = invalid.errors.iter().map(ToString::to_string).collect();
+        exit::error(&format!("{place}: Bundle {name} is invalid"), &errors);
+    }
+    for preview in previews {
+        if !preview.conclusion.synced {
+            exit = exit.and(Exit::Negative);
+        }
+        warnings.extend(preview.warnings());
+    }
+    for warning in &warnings {
+        exit::warn(warning);
+    }
+    for note in previews.iter().flat_map(Preview::notes) {
+        exit::note(&note);
+    }
+    if strict && !warnings.is_empty() {
+        exit = exit.and(Exit::Negative);
+    }
+    exit
 }
 
 /// What a step is called.
@@ -119,57 +155,29 @@ pub(super) struct BundleJson {
     synced: bool,
     reason: &'static str,
     message: String,
-    targets: TargetsJson,
+    targets: Targets,
     #[serde(skip_serializing_if = "Option::is_none")]
-    certificates: Option<CertificatesJson>,
+    certificates: Option<Certificates>,
     #[serde(skip_serializing_if = "Option::is_none")]
     default_ca_version: Option<String>,
     warnings: Vec<String>,
     notes: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct TargetsJson {
-    desired: usize,
-    synced: usize,
-    failed: usize,
-    refused: usize,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct CertificatesJson {
-    total: usize,
-    filtered: usize,
-    skipped: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    earliest_not_after: Option<String>,
-}
-
 impl BundleJson {
-    pub(super) fn of(outlook: &Outlook<'_>) -> Self {
+    pub(super) fn of(preview: &Preview<'_>) -> Self {
         let Conclusion { synced, reason, message, targets, certificates, default_cas, pending: _ } =
-            &outlook.conclusion;
+            &preview.conclusion;
         Self {
-            name: outlook.spec.name.to_string(),
+            name: preview.spec.name.to_string(),
             synced: *synced,
             reason: reason.as_str(),
             message: message.clone(),
-            targets: TargetsJson {
-                desired: targets.desired,
-                synced: targets.synced,
-                failed: targets.failed,
-                refused: targets.refused,
-            },
-            certificates: certificates.map(|counts| CertificatesJson {
-                total: counts.total,
-                filtered: counts.filtered,
-                skipped: counts.skipped,
-                earliest_not_after: counts.earliest_not_after.map(|time| time.to_string()),
-            }),
+            targets: (*targets).into(),
+            certificates: certificates.map(Into::into),
             default_ca_version: default_cas.as_ref().map(ToString::to_string),
-            warnings: outlook.warnings(),
-            notes: outlook.notes(),
+            warnings: preview.warnings(),
+            notes: preview.notes(),
         }
     }
 }
@@ -187,12 +195,12 @@ pub(super) struct TargetJson {
 }
 
 impl TargetJson {
-    pub(super) fn of(outlook: &Outlook<'_>, step: &Step, why: Option<String>) -> Self {
+    pub(super) fn of(preview: &Preview<'_>, step: &Step, why: Option<String>) -> Self {
         Self {
             action: Action::of(step),
             kind: step.kind.to_string(),
             namespace: step.namespace.to_string(),
-            name: outlook.spec.name.to_string(),
+            name: preview.spec.name.to_string(),
             why,
         }
     }

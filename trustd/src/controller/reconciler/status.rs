@@ -5,18 +5,17 @@ use trustd_api::labels;
 use trustd_api::v1alpha1::BundleStatus;
 use trustd_core::bundle::Why;
 use trustd_core::names::BundleName;
-use trustd_core::outcome::{Conclusion, Head, Reason, conclude_standings};
+use trustd_core::outcome::{Conclusion, Reason, StatusInputs, TargetCounts, conclude_standings};
 use trustd_core::plan::Prepared;
 use trustd_core::selector::Selector;
-use trustd_core::spec::From;
+use trustd_core::spec::SourceRef;
 
 use super::bundle::{self, Bundle};
 use super::notice::Notice;
-use super::{Desk, Now};
+use super::{Now, Reconciler};
 use crate::controller::repeat;
 use crate::controller::status;
-use crate::controller::write::Fault;
-use crate::telemetry::TargetCounts;
+use crate::controller::write::WriteError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ pub(in crate::controller) struct StatusJob {
     sent: BundleStatus,
 }
 
-impl Desk {
+impl Reconciler {
     /// The statuses that are due.
     pub(in crate::controller) fn statuses(&mut self, now: Now) -> Vec<StatusJob> {
         if !self.working {
@@ -74,12 +73,12 @@ impl Desk {
             self.notices.push(notice);
         }
         let pending = conclusion.pending > 0;
-        if !bundle.report.begin(&bundle.status, &wanted, pending, now.instant) {
+        if !bundle.status_throttle.begin(&bundle.status, &wanted, pending, now.instant) {
             return None;
         }
-        if let Some(pause) = bundle.report.repair(&mut self.jitter) {
+        if let Some(pause) = bundle.status_throttle.repair(&mut self.jitter) {
             let example = || format!("Bundle {name}");
-            let fault = repeat::Fault { what: OVERWRITTEN, reason: "StatusContested" };
+            let fault = repeat::FailureKind { what: OVERWRITTEN, reason: "StatusContested" };
             if self.repeats.is_first(fault, now.instant, example) {
                 let by = bundle.status_writer.as_ref().map(ToString::to_string);
                 let manager = by.as_deref().unwrap_or("one that managedFields do not name");
@@ -103,17 +102,17 @@ impl Desk {
     pub(in crate::controller) fn reported(
         &mut self,
         job: &StatusJob,
-        outcome: Result<Json, Fault>,
+        outcome: Result<Json, WriteError>,
         now: Now,
     ) {
         let Some(bundle) = self.bundles.get_mut(&job.bundle) else { return };
-        bundle.report.end(outcome.is_ok());
+        bundle.status_throttle.end(outcome.is_ok());
         bundle.touched = true;
         let outdated = match outcome {
             Ok(answer) => {
                 let got = bundle::status(answer);
                 let pruned = job.sent.targets.is_some() && got.targets.is_none();
-                bundle.report.hold(got.clone());
+                bundle.status_throttle.hold(got.clone());
                 bundle.status = got;
                 pruned
             }
@@ -122,7 +121,7 @@ impl Desk {
                 let unknown = error.contains("field not declared in schema");
                 if !unknown && fault.category() != "not-leader" {
                     let reason = fault.category();
-                    let kind = repeat::Fault { what: "cannot write a status", reason };
+                    let kind = repeat::FailureKind { what: "cannot write a status", reason };
                     let example = || format!("Bundle {}: {error}", job.bundle);
                     if self.repeats.is_first(kind, now.instant, example) {
                         tracing::warn!(bundle = %job.bundle, reason, error, "cannot write a status");
@@ -157,26 +156,19 @@ impl Desk {
         let Some(error) = self.package_fault.as_ref().filter(|_| self.working) else { return };
         let reads = |bundle: &&Bundle| {
             let sources = bundle.spec.iter().flat_map(|spec| &spec.sources);
-            sources.into_iter().any(|source| source.from == From::DefaultCas)
+            sources.into_iter().any(|source| source.from == SourceRef::DefaultCas)
         };
         let concerned = self.bundles.values().filter(reads);
         self.notices.extend(concerned.map(|bundle| Notice::package_unusable(bundle, error)));
     }
 
     fn metrics_of(&mut self, name: &BundleName, conclusion: &Conclusion, now: Now) {
-        let targets = conclusion.targets;
-        let counts = TargetCounts {
-            desired: targets.desired,
-            synced: targets.synced,
-            failed: targets.failed,
-            refused: targets.refused,
-        };
         let content = self.bundles.get(name).and_then(|bundle| bundle.content.as_ref());
         let dropped = content.into_iter().flat_map(|content| content.certificates.dropped());
         let without = dropped.filter(|d| matches!(d.why, Why::NoCertificate(_))).count();
         self.metrics.sources_without_certificates(name.as_str(), without);
         let done = conclusion.synced && conclusion.pending == 0;
-        self.metrics.targets(name.as_str(), counts, done);
+        self.metrics.targets(name.as_str(), conclusion.targets, done);
         if let Some(certificates) = conclusion.certificates {
             self.metrics.certificates(
                 name.as_str(),
@@ -209,7 +201,7 @@ fn conclude(bundle: &Bundle, settings: &trustd_core::world::Settings) -> Option<
     let everything = Selector::default();
     let selector = spec.target.as_ref().map_or(&everything, |target| &target.namespaces);
     let limited = !settings.target_namespaces.is_empty();
-    Some(conclude_standings(&Head::of(&prepared, desired), standings, selector, limited))
+    Some(conclude_standings(&StatusInputs::of(&prepared, desired), standings, selector, limited))
 }
 
 /// Of a Bundle that cannot be planned: its targets stay as they are.
@@ -220,10 +212,7 @@ fn invalid_conclusion(bundle: &Bundle, message: &str) -> Conclusion {
         synced: false,
         reason: Reason::InvalidSpec,
         message: format!("{message}; targets stay as they are until it is mended"),
-        targets: trustd_core::outcome::TargetCounts {
-            desired: count(before.desired),
-            ..trustd_core::outcome::TargetCounts::default()
-        },
+        targets: TargetCounts { desired: count(before.desired), ..TargetCounts::default() },
         pending: 0,
         certificates: None,
         default_cas: None,

@@ -6,7 +6,7 @@ const GAMMA: &str = include_str!("../../../../../tests/fixtures/peer/ca/gamma.pe
 
 /// What happened to roots, and to which, by the first letters of the note.
 fn told(bench: &mut Bench) -> Vec<(&'static str, String)> {
-    let notices = bench.desk.take_notices().into_iter();
+    let notices = bench.reconciler.take_notices().into_iter();
     let roots = notices.filter(|notice| notice.reason.starts_with("Root"));
     roots.map(|notice| (notice.reason, notice.note.chars().take(20).collect())).collect()
 }
@@ -20,9 +20,9 @@ fn note(pem: &str) -> String {
 }
 
 /// A target as a look at the whole object shows it.
-fn whole(observed: &Observed, pem: &str) -> Landed {
+fn whole(observed: &Observed, pem: &str) -> WriteOutcome {
     let data = Some([("ca.crt".into(), Arc::from(pem.as_bytes()))].into());
-    Landed::Holds(Box::new(Observed { data, ..observed.clone() }))
+    WriteOutcome::Read(Box::new(Observed { data, ..observed.clone() }))
 }
 
 /// A process that starts where another one left targets of this content, and its source is BETA now.
@@ -30,10 +30,10 @@ fn restarted(namespaces: &[&str]) -> (Bench, Box<Observed>) {
     let mut bench = Bench::new(namespaces, 4);
     bench.sync(at(0));
     let old = bench.made(90);
-    bench.desk.lay_down_work();
+    bench.reconciler.stop_leading();
     bench.source(BETA);
-    bench.desk.take_notices();
-    bench.desk.take_up_work();
+    bench.reconciler.take_notices();
+    bench.reconciler.start_leading();
     (bench, old)
 }
 
@@ -45,7 +45,7 @@ fn roots_that_changed_while_nobody_led_are_told_before_they_are_overwritten() {
         tasks.iter().partition(|task| matches!(task, Task::Read(_)));
     assert_eq!((reads.len(), writes.len()), (1, 2), "one is read first, the others do not wait");
     assert_eq!(told(&mut bench), []);
-    bench.desk.land(reads[0].unit(), Ok(whole(&old, ALPHA)), at(1));
+    bench.reconciler.finish(reads[0].unit(), Ok(whole(&old, ALPHA)), at(1));
     assert_eq!(told(&mut bench), [("RootAdded", note(BETA)), ("RootRemoved", note(ALPHA))]);
     let next = bench.tasks(at(1));
     assert_eq!(next.len(), 1, "and is written then: {next:?}");
@@ -57,16 +57,16 @@ fn roots_that_stayed_are_not_told() {
     let (mut bench, old) = restarted(&["n"]);
     bench.source(&format!("{BETA}{ALPHA}"));
     let read = bench.tasks(at(1)).pop().unwrap();
-    bench.desk.land(read.unit(), Ok(whole(&old, ALPHA)), at(1));
+    bench.reconciler.finish(read.unit(), Ok(whole(&old, ALPHA)), at(1));
     assert_eq!(told(&mut bench), [("RootAdded", note(BETA))]);
 
     // One target that is up to date: whoever wrote it told it.
     let (mut bench, _) = restarted(&["n1", "n2"]);
-    bench.desk.settle(at(1));
+    bench.reconciler.settle(at(1));
     let made = bench.made(95);
     let (mut bench2, _) = restarted(&["n1", "n2"]);
-    let place = Place::Target(Kind::ConfigMap, "n1".into(), "b".into());
-    bench2.desk.see(place, Some(Object::Target(made)));
+    let key = ObjectKey::Target(Kind::ConfigMap, "n1".into(), "b".into());
+    bench2.reconciler.see(key, Some(WatchedObject::Target(made)));
     let tasks = bench2.tasks(at(1));
     assert!(tasks.iter().all(|task| matches!(task, Task::Write(_))), "{tasks:?}");
     assert_eq!(told(&mut bench2), []);
@@ -77,7 +77,7 @@ fn a_target_that_cannot_be_read_is_written_all_the_same() {
     let (mut bench, _) = restarted(&["n"]);
     let read = bench.tasks(at(1)).pop().unwrap();
     assert!(matches!(read, Task::Read(_)));
-    bench.desk.land(read.unit(), Err(quota()), at(1));
+    bench.reconciler.finish(read.unit(), Err(quota()), at(1));
     assert_eq!(bench.sync(at(1)), 1);
     assert_eq!(told(&mut bench), []);
     // From now on this process knows.
@@ -89,7 +89,7 @@ fn a_target_that_cannot_be_read_is_written_all_the_same() {
 fn roots_that_changed_while_a_source_was_broken_are_told_when_it_is_mended() {
     let mut bench = Bench::new(&["n"], 1);
     bench.sync(at(0));
-    bench.desk.take_notices();
+    bench.reconciler.take_notices();
     bench.source("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
     bench.sync(at(1));
     bench.source(GAMMA);

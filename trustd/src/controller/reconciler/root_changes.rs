@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 
 use trustd_core::bundle::{Collector, Filters, Member};
 use trustd_core::names::{BundleName, Kind, Namespace, Origin};
-use trustd_core::plan::{Content, Owner, Write, owner};
+use trustd_core::plan::{BundleContent, Owner, Write, owner};
 use trustd_core::world::Observed;
 
 use super::notice::Notice;
-use super::{Desk, Now};
-use crate::controller::queue::Unit;
-use crate::controller::write::Fault;
+use super::{Now, Reconciler};
+use crate::controller::queue::TargetRef;
+use crate::controller::write::WriteError;
 
-impl Desk {
+impl Reconciler {
     /// Tells which roots came and went since they were last told. Where this process never told any,
     /// chooses the target that is read first; where there is none, or one holds the new content
     /// already, there is nothing to tell.
@@ -40,7 +40,7 @@ impl Desk {
 
     /// A target that is about to be written and holds what most of them hold; `None` if one holds the
     /// content already, which was told by whoever wrote it.
-    fn remembered(&self, name: &BundleName, content: &Content) -> Option<(Kind, Namespace)> {
+    fn remembered(&self, name: &BundleName, content: &BundleContent) -> Option<(Kind, Namespace)> {
         let spec = self.bundles.get(name)?.spec.as_ref().ok()?;
         let mut by_hash: BTreeMap<&str, Vec<&(Kind, Namespace)>> = BTreeMap::new();
         for (key, observed) in self.world.targets.get(name)? {
@@ -62,18 +62,18 @@ impl Desk {
     }
 
     fn is_about_to_be_written(&self, name: &BundleName, key: &(Kind, Namespace)) -> bool {
-        let unit = Unit { bundle: name.clone(), kind: key.0, namespace: key.1.clone() };
+        let unit = TargetRef { bundle: name.clone(), kind: key.0, namespace: key.1.clone() };
         matches!(self.judge(&unit).write, Some(Write::Update { .. }))
     }
 
     /// Whether this target is to be read before it is written.
-    pub(super) fn is_recalled(&self, unit: &Unit) -> bool {
+    pub(super) fn is_recalled(&self, unit: &TargetRef) -> bool {
         let recall = self.bundles.get(&unit.bundle).and_then(|bundle| bundle.recall.as_ref());
         recall.is_some_and(|(kind, namespace)| *kind == unit.kind && *namespace == unit.namespace)
     }
 
     /// The target could not be read: it is written all the same, and nobody learns what it held.
-    pub(super) fn not_recalled(&mut self, unit: &Unit, fault: &Fault, now: Now) {
+    pub(super) fn not_recalled(&mut self, unit: &TargetRef, fault: &WriteError, now: Now) {
         let error = crate::exit::chain(fault);
         tracing::info!(
             bundle = %unit.bundle, namespace = %unit.namespace, kind = %unit.kind, error,
@@ -84,7 +84,7 @@ impl Desk {
     }
 
     /// The target was read, or could not be.
-    pub(super) fn recalled(&mut self, unit: &Unit, held: Option<&Observed>, now: Now) {
+    pub(super) fn recalled(&mut self, unit: &TargetRef, held: Option<&Observed>, now: Now) {
         let Some(bundle) = self.bundles.get_mut(&unit.bundle) else { return };
         bundle.recall = None;
         let unblocked = bundle.content.clone().filter(|content| content.blocked.is_none());
@@ -98,7 +98,7 @@ impl Desk {
 }
 
 /// The certificates under the keys of a target that are ours.
-fn roots_in(unit: &Unit, held: &Observed, now: Now) -> Vec<Member> {
+fn roots_in(unit: &TargetRef, held: &Observed, now: Now) -> Vec<Member> {
     let mut collector = Collector::new(Filters::default(), now.date);
     let ours = held.ours();
     let values = held.data.iter().flatten().filter(|(key, _)| ours.contains(key));

@@ -6,30 +6,30 @@ use std::sync::Arc;
 use trustd_core::format::Rendered;
 use trustd_core::names::{BundleName, Kind, Namespace};
 use trustd_core::outcome::Standing;
-use trustd_core::plan::{Content, Prepared, Seen, Write, orphaned};
+use trustd_core::plan::{BundleContent, Prepared, Seen, Write, orphaned};
 use trustd_core::world::Observed;
 
-use super::bundle::{Bundle, Target};
+use super::bundle::{Bundle, Knowledge, TargetState};
 use super::notice::Notice;
-use super::{Desk, Now, Stale};
+use super::{Now, Reconciler, Stale};
 use crate::controller::backoff;
-use crate::controller::queue::Unit;
-use crate::controller::write::{Body, Job, Marks};
+use crate::controller::queue::TargetRef;
+use crate::controller::write::{Body, Job, TargetMetadata};
 
 /// The next thing to do for a target.
 #[derive(Debug)]
 pub(in crate::controller) enum Task {
     /// Look what is there.
-    Look(Unit),
+    Look(TargetRef),
     /// Look what is there, with its values.
-    Read(Unit),
+    Read(TargetRef),
     /// Write.
     Write(Box<Job>),
 }
 
 impl Task {
     /// The target.
-    pub(in crate::controller) const fn unit(&self) -> &Unit {
+    pub(in crate::controller) const fn unit(&self) -> &TargetRef {
         match self {
             Self::Look(unit) | Self::Read(unit) => unit,
             Self::Write(job) => &job.unit,
@@ -39,7 +39,7 @@ impl Task {
 
 /// What the planner says of one target.
 #[derive(Debug)]
-pub(super) struct Verdict {
+pub(super) struct Assessment {
     pub(super) wanted: bool,
     pub(super) judged: bool,
     /// It is ours, and others keep data in it.
@@ -47,7 +47,7 @@ pub(super) struct Verdict {
     pub(super) write: Option<Write>,
 }
 
-impl Verdict {
+impl Assessment {
     /// Whether the target is as it should be, as far as can be seen.
     pub(super) fn is_as_wanted(&self) -> bool {
         self.wanted && self.judged && self.write == Some(Write::Keep)
@@ -61,7 +61,7 @@ impl Verdict {
     }
 }
 
-impl Desk {
+impl Reconciler {
     /// Plans whatever changed.
     pub(in crate::controller) fn settle(&mut self, now: Now) {
         if !self.working {
@@ -102,12 +102,12 @@ impl Desk {
         let Ok(spec) = &bundle.spec else {
             // What a Bundle asks for that cannot be read is not known: its targets stay as they are.
             for (kind, namespace) in std::mem::take(&mut bundle.targets).into_keys() {
-                self.queue.forget(&Unit { bundle: name.clone(), kind, namespace });
+                self.queue.forget(&TargetRef { bundle: name.clone(), kind, namespace });
             }
             bundle.content = None;
             return;
         };
-        let content = Arc::new(Content::new(spec, &self.world, now.date));
+        let content = Arc::new(BundleContent::new(spec, &self.world, now.date));
         let before = bundle.content.replace(Arc::clone(&content));
         let changed = before.as_ref() != Some(&content);
         if changed {
@@ -163,15 +163,17 @@ impl Desk {
         }
         places.extend(self.world.targets.get(name).into_iter().flat_map(|t| t.keys().cloned()));
         if let Some(bundle) = self.bundles.get_mut(name) {
-            for (place, target) in &mut bundle.targets {
+            for (key, target) in &mut bundle.targets {
                 // Another content is another chance.
-                target.look = false;
-                places.insert(place.clone());
+                if matches!(target.source, Knowledge::Stale) {
+                    target.source = Knowledge::Watched;
+                }
+                places.insert(key.clone());
             }
         }
         self.metrics.planned(u64::try_from(places.len()).unwrap_or(u64::MAX));
         for (kind, namespace) in places {
-            self.plan(&Unit { bundle: name.clone(), kind, namespace }, now);
+            self.plan(&TargetRef { bundle: name.clone(), kind, namespace }, now);
         }
     }
 
@@ -184,16 +186,16 @@ impl Desk {
     }
 
     /// Plans one target: what is to be written is queued.
-    pub(super) fn plan(&mut self, unit: &Unit, now: Now) {
-        let verdict = self.judge(unit);
+    pub(super) fn plan(&mut self, unit: &TargetRef, now: Now) {
+        let assessment = self.judge(unit);
         if let Some(bundle) = self.bundles.get_mut(&unit.bundle) {
             bundle.touched = true;
         }
-        self.follow(unit, &verdict, now);
-        match verdict.write {
+        self.follow(unit, &assessment, now);
+        match assessment.write {
             None => {
                 self.queue.forget(unit);
-                if verdict.wanted {
+                if assessment.wanted {
                     self.target(unit).settle(true, None);
                 } else {
                     self.drop_target(unit);
@@ -203,16 +205,16 @@ impl Desk {
                 self.queue.forget(unit);
                 let target = self.target(unit);
                 let synced = target.contested_or(Standing::Synced);
-                let standing = if verdict.judged { synced } else { Standing::Held };
+                let standing = if assessment.judged { synced } else { Standing::Held };
                 target.settle(true, Some(standing));
                 target.probe.forget();
-                let (over_at, lane) = (target.contest.over_at(), target.lane());
-                if let Some(over) = over_at.filter(|_| verdict.judged) {
+                let (over_at, priority) = (target.contest.over_at(), target.priority());
+                if let Some(over) = over_at.filter(|_| assessment.judged) {
                     // Looked at again then, to say that the fight is over.
-                    self.queue.delay(unit, over, lane);
+                    self.queue.delay(unit, over, priority);
                 }
                 let target = self.target(unit);
-                if verdict.adopted && !std::mem::replace(&mut target.adopted, true) {
+                if assessment.adopted && !std::mem::replace(&mut target.adoption_logged, true) {
                     tracing::info!(
                         bundle = %unit.bundle, namespace = %unit.namespace, kind = %unit.kind,
                         reason = "Adopted",
@@ -223,18 +225,18 @@ impl Desk {
             Some(Write::Refuse(refusal)) => {
                 self.queue.forget(unit);
                 let target = self.target(unit);
-                let met = target.met.as_deref().map(Seen::of);
+                let met = target.source.unlabelled().map(Seen::of);
                 target.settle(true, Some(Standing::Refused(refusal)));
                 if met.is_some() {
                     self.probe_later(unit, met, now);
                 }
             }
-            Some(_) => self.enqueue(unit, verdict.wanted, now),
+            Some(_) => self.enqueue(unit, assessment.wanted, now),
         }
         self.note_owner(unit);
     }
 
-    fn enqueue(&mut self, unit: &Unit, wanted: bool, now: Now) {
+    fn enqueue(&mut self, unit: &TargetRef, wanted: bool, now: Now) {
         let target = self.target(unit);
         target.wanted = wanted;
         // What failed stays failed in the status until it has been written.
@@ -243,28 +245,28 @@ impl Desk {
             target.standing = wanted.then(|| target.contested_or(Standing::Pending));
         }
         target.probe.hurry();
-        let (lane, free_at) = (target.lane(), target.free_at(now.instant));
+        let (priority, free_at) = (target.priority(), target.free_at(now.instant));
         match free_at {
-            Some(until) => self.queue.delay(unit, until, lane),
-            None => self.queue.push(unit, lane),
+            Some(until) => self.queue.delay(unit, until, priority),
+            None => self.queue.push(unit, priority),
         }
     }
 
     /// A refused target is looked at again some time later: nobody tells when it is let go.
-    pub(super) fn probe_later(&mut self, unit: &Unit, refused: Option<Seen>, now: Now) {
+    pub(super) fn probe_later(&mut self, unit: &TargetRef, refused: Option<Seen>, now: Now) {
         let mut probe = std::mem::take(&mut self.target(unit).probe);
         let pause = probe.refuse(refused, &mut self.jitter);
         let target = self.target(unit);
         target.probe = probe;
-        let lane = target.lane();
-        self.queue.delay(unit, now.instant.after(pause), lane);
+        let priority = target.priority();
+        self.queue.delay(unit, now.instant.after(pause), priority);
     }
 
     /// A target that is refused for its size is tried again some time later.
-    pub(super) fn try_size_later(&mut self, unit: &Unit, now: Now) {
+    pub(super) fn try_size_later(&mut self, unit: &TargetRef, now: Now) {
         let pause = self.jitter.upper_half_of(backoff::LONGEST);
-        let lane = self.target(unit).lane();
-        self.queue.delay(unit, now.instant.after(pause), lane);
+        let priority = self.target(unit).priority();
+        self.queue.delay(unit, now.instant.after(pause), priority);
     }
 
     /// The next thing to do, if a slot is free.
@@ -282,19 +284,21 @@ impl Desk {
                 let wait = probe.call(&mut self.probes, now.instant);
                 let target = self.target(&unit);
                 target.probe = probe;
-                let lane = target.lane();
+                let priority = target.priority();
                 let Some(at) = wait else { return Some(Task::Look(unit)) };
-                self.queue.land(&unit);
-                self.queue.delay(&unit, at, lane);
+                self.queue.finish(&unit);
+                self.queue.delay(&unit, at, priority);
                 continue;
             }
-            if std::mem::take(&mut self.target(&unit).look) {
+            let source = &mut self.target(&unit).source;
+            if matches!(source, Knowledge::Stale) {
+                *source = Knowledge::Watched;
                 return Some(Task::Look(unit));
             }
             match self.job(&unit) {
                 Some(job) => {
                     let target = self.target(&unit);
-                    target.vanished = false;
+                    target.deleted_in_flight = false;
                     let repair = target.contest.is_undone();
                     if let Some(bundle) = self.bundles.get_mut(&unit.bundle) {
                         // The repair of what others undo is not told, or each turn would be.
@@ -303,7 +307,7 @@ impl Desk {
                     return Some(Task::Write(Box::new(job)));
                 }
                 None => {
-                    self.queue.land(&unit);
+                    self.queue.finish(&unit);
                     self.plan(&unit, now);
                 }
             }
@@ -311,7 +315,7 @@ impl Desk {
     }
 
     /// The write that a target needs now.
-    fn job(&mut self, unit: &Unit) -> Option<Job> {
+    fn job(&mut self, unit: &TargetRef) -> Option<Job> {
         let write = self.judge(unit).write?;
         let rendered = match &write {
             Write::Create(rendered) | Write::Update { rendered, .. } => Some(rendered),
@@ -320,7 +324,8 @@ impl Desk {
         };
         let bundle = self.bundles.get(&unit.bundle);
         let spec = bundle.and_then(|bundle| bundle.spec.as_ref().ok());
-        let marks = rendered.zip(spec).map(|(rendered, spec)| Marks::new(spec, unit, rendered));
+        let metadata =
+            rendered.zip(spec).map(|(rendered, spec)| TargetMetadata::new(spec, unit, rendered));
         let body = rendered.and(bundle).and_then(|b| b.bodies.get(&unit.kind).cloned());
         let seen = match &write {
             Write::Update { seen, .. } => Some(seen.clone()),
@@ -328,24 +333,24 @@ impl Desk {
         };
         // An object that was met is judged once; the next look tells what became of it.
         let target = self.target(unit);
-        (target.met, target.tried) = (None, seen);
-        Some(Job { unit: unit.clone(), write, marks, body })
+        (target.source, target.tried) = (Knowledge::Watched, seen);
+        Some(Job { unit: unit.clone(), write, metadata, body })
     }
 
     /// Asks the planner.
-    pub(super) fn judge(&self, unit: &Unit) -> Verdict {
+    pub(super) fn judge(&self, unit: &TargetRef) -> Assessment {
         let key = (unit.kind, unit.namespace.clone());
         let observed = self.world.targets.get(&unit.bundle).and_then(|t| t.get(&key));
         let bundle = self.bundles.get(&unit.bundle);
-        let met = || bundle?.targets.get(&key)?.met.as_deref();
+        let met = || bundle?.targets.get(&key)?.source.unlabelled();
         self.judge_as(unit, observed.or_else(met))
     }
 
     /// Asks the planner about a target that looks like this.
-    pub(super) fn judge_as(&self, unit: &Unit, observed: Option<&Observed>) -> Verdict {
-        let leave = Verdict { wanted: false, judged: false, adopted: false, write: None };
+    pub(super) fn judge_as(&self, unit: &TargetRef, observed: Option<&Observed>) -> Assessment {
+        let leave = Assessment { wanted: false, judged: false, adopted: false, write: None };
         let Some(bundle) = self.bundles.get(&unit.bundle) else {
-            return Verdict {
+            return Assessment {
                 write: observed.and_then(|observed| orphaned(&unit.bundle, observed)),
                 ..leave
             };
@@ -353,7 +358,7 @@ impl Desk {
         let (Ok(spec), Some(content)) = (&bundle.spec, &bundle.content) else { return leave };
         let Some(state) = self.world.namespaces.get(&unit.namespace) else { return leave };
         let prepared = Prepared::of(spec, &self.world.settings, Arc::clone(content));
-        Verdict {
+        Assessment {
             wanted: prepared.wants(unit.kind, &unit.namespace, state),
             judged: prepared.is_judged(unit.kind),
             adopted: observed.is_some_and(|observed| prepared.is_adopted(unit.kind, observed)),
@@ -362,17 +367,17 @@ impl Desk {
     }
 
     /// What is noted of a target.
-    pub(super) fn target(&mut self, unit: &Unit) -> &mut Target {
+    pub(super) fn target(&mut self, unit: &TargetRef) -> &mut TargetState {
         match self.bundles.get_mut(&unit.bundle) {
             Some(Bundle { targets, .. }) => {
                 targets.entry((unit.kind, unit.namespace.clone())).or_default()
             }
-            None => self.strays.entry(unit.clone()).or_default(),
+            None => self.orphans.entry(unit.clone()).or_default(),
         }
     }
 
-    fn drop_target(&mut self, unit: &Unit) {
-        self.strays.remove(unit);
+    fn drop_target(&mut self, unit: &TargetRef) {
+        self.orphans.remove(unit);
         if let Some(bundle) = self.bundles.get_mut(&unit.bundle) {
             bundle.targets.remove(&(unit.kind, unit.namespace.clone()));
         }
@@ -380,7 +385,7 @@ impl Desk {
 }
 
 /// Logs what the author of a Bundle may want to know, and what was not known before.
-fn tell_notes(bundle: &BundleName, before: Option<&Content>, after: &Content) {
+fn tell_notes(bundle: &BundleName, before: Option<&BundleContent>, after: &BundleContent) {
     // Notes are sorted; there may be one for each of a hundred thousand keys.
     let told = |note| before.is_some_and(|before| before.notes.binary_search(note).is_ok());
     for note in after.notes.iter().filter(|note| !told(note)) {

@@ -14,7 +14,7 @@ use trustd_core::world::{NamespaceState, Observed, SourceObject};
 
 /// Which object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::controller) enum Place {
+pub(in crate::controller) enum ObjectKey {
     /// A Bundle.
     Bundle(BundleName),
     /// A namespace.
@@ -27,7 +27,7 @@ pub(in crate::controller) enum Place {
 
 /// What is kept of an object.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::controller) enum Object {
+pub(in crate::controller) enum WatchedObject {
     /// A Bundle.
     Bundle {
         /// The object as it is, without managedFields.
@@ -46,12 +46,12 @@ pub(in crate::controller) enum Object {
 }
 
 /// A Bundle is kept raw: whether it is valid is not for a watch to say.
-pub(super) fn bundle(mut bundle: DynamicObject) -> (Place, Option<Object>) {
+pub(super) fn bundle(mut bundle: DynamicObject) -> (ObjectKey, Option<WatchedObject>) {
     let status_writer = status_writer(bundle.metadata.managed_fields.take());
     let name = BundleName::from(bundle.metadata.name.as_deref().unwrap_or_default());
     // An object that came out of JSON goes back into it.
     let raw = serde_json::to_value(&bundle).ok().map(Arc::new);
-    (Place::Bundle(name), raw.map(|raw| Object::Bundle { raw, status_writer }))
+    (ObjectKey::Bundle(name), raw.map(|raw| WatchedObject::Bundle { raw, status_writer }))
 }
 
 /// The newest entry for the status of an object that is not ours.
@@ -66,27 +66,30 @@ fn status_writer(entries: Option<Vec<ManagedFieldsEntry>>) -> Option<FieldManage
 
 pub(super) fn namespace(
     PartialObjectMeta { metadata, .. }: PartialObjectMeta<Namespace>,
-) -> (Place, Option<Object>) {
+) -> (ObjectKey, Option<WatchedObject>) {
     // The phase is not in the metadata; a namespace on its way out has a deletionTimestamp as well.
     let (name, state) = object::namespace(&Namespace { metadata, ..Namespace::default() });
-    (Place::Namespace(name), Some(Object::Namespace(state)))
+    (ObjectKey::Namespace(name), Some(WatchedObject::Namespace(state)))
 }
 
-pub(super) fn source(object: &Whole<'_>) -> (Place, Option<Object>) {
+pub(super) fn source(object: &Whole<'_>) -> (ObjectKey, Option<WatchedObject>) {
     let (name, source) = object.source();
-    (Place::Source(object.kind(), name), Some(Object::Source(Box::new(source))))
+    (ObjectKey::Source(object.kind(), name), Some(WatchedObject::Source(Box::new(source))))
 }
 
 /// Targets of one kind.
 pub(super) fn target<K>(
     kind: Kind,
-) -> impl Fn(PartialObjectMeta<K>) -> (Place, Option<Object>) + Send + 'static {
+) -> impl Fn(PartialObjectMeta<K>) -> (ObjectKey, Option<WatchedObject>) + Send + 'static {
     move |object| {
         let metadata = object.metadata;
         let namespace = metadata.namespace.as_deref().unwrap_or_default().into();
         let bundle = metadata.name.as_deref().unwrap_or_default().into();
         let observed = observed(metadata);
-        (Place::Target(kind, namespace, bundle), Some(Object::Target(Box::new(observed))))
+        (
+            ObjectKey::Target(kind, namespace, bundle),
+            Some(WatchedObject::Target(Box::new(observed))),
+        )
     }
 }
 

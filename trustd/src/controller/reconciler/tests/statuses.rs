@@ -43,10 +43,10 @@ fn two_writers_of_a_status_are_slowed_down_to_one_write_in_ten_minutes() {
     let late = &waits[10..];
     assert!(late.iter().all(|wait| (600..=1200).contains(wait)), "{waits:?}");
     assert!(late.windows(2).any(|pair| pair[0] != pair[1]), "no jitter: {waits:?}");
-    let due = bench.desk.repeats.due(at(7200).instant);
+    let due = bench.reconciler.repeats.due(at(7200).instant);
     let [summary] = due.as_slice() else { panic!("{due:?}") };
     assert_eq!(summary.example, "Bundle b", "one line, and then a count");
-    let writer = bench.desk.bundles["b"].status_writer.as_ref();
+    let writer = bench.reconciler.bundles["b"].status_writer.as_ref();
     assert_eq!(writer.map(ToString::to_string).as_deref(), Some("dashboard"));
 }
 
@@ -78,7 +78,7 @@ fn a_status_that_is_changed_now_and_then_is_mended_at_once() {
 fn conditions_of_others_are_theirs() {
     let mut bench = synced();
     let mut raw = bundle(1, "ca.crt");
-    raw["status"] = serde_json::to_value(&bench.desk.bundles["b"].status).unwrap();
+    raw["status"] = serde_json::to_value(&bench.reconciler.bundles["b"].status).unwrap();
     let other = json!({ "type": "Ready", "status": "True", "reason": "R", "message": "m",
         "lastTransitionTime": "2026-01-01T00:00:00Z" });
     raw["status"]["conditions"].as_array_mut().unwrap().push(other);

@@ -6,26 +6,26 @@ use trustd_core::plan::{Owner, owner};
 use trustd_core::world::Observed;
 
 use super::contest::{WINDOW, is_outdated, opponent};
-use super::plan::Verdict;
-use super::{Desk, Now};
-use crate::controller::queue::Unit;
+use super::planner::Assessment;
+use super::{Now, Reconciler};
+use crate::controller::queue::TargetRef;
 use crate::controller::repeat;
 
-impl Desk {
+impl Reconciler {
     /// Follows what becomes of a target: it is as it should be, or it was and somebody undid it.
-    pub(super) fn follow(&mut self, unit: &Unit, verdict: &Verdict, now: Now) {
-        if verdict.is_as_wanted() {
+    pub(super) fn follow(&mut self, unit: &TargetRef, assessment: &Assessment, now: Now) {
+        if assessment.is_as_wanted() {
             self.target(unit).contest.hold(now.instant);
             return;
         }
         let Some(bundle) = self.bundles.get_mut(&unit.bundle) else { return };
         let key = (unit.kind, unit.namespace.clone());
         let Some(target) = bundle.targets.get_mut(&key) else { return };
-        if !(verdict.wanted && verdict.judged) {
+        if !(assessment.wanted && assessment.judged) {
             target.contest.let_go();
             return;
         }
-        if !verdict.is_undone() || !(target.contest.is_held() || target.contest.is_undone()) {
+        if !assessment.is_undone() || !(target.contest.is_held() || target.contest.is_undone()) {
             return;
         }
         let observed = self.world.targets.get(&unit.bundle).and_then(|targets| targets.get(&key));
@@ -46,8 +46,9 @@ impl Desk {
         if target.contest.turn(opponent, now.instant, &mut self.jitter) {
             self.metrics.contested(unit.bundle.as_str());
             let opponent = target.contest.opponent().map(ToString::to_string);
-            let fault = repeat::Fault { what: "a target is undone", reason: "TargetContested" };
-            let Unit { bundle, kind, namespace } = unit;
+            let fault =
+                repeat::FailureKind { what: "a target is undone", reason: "TargetContested" };
+            let TargetRef { bundle, kind, namespace } = unit;
             let example = || format!("Bundle {bundle}, {kind} in {namespace}");
             // One per target would be a line for each namespace of the cluster.
             if self.repeats.is_first(fault, now.instant, example) {
@@ -60,7 +61,7 @@ impl Desk {
     }
 
     /// Keeps in mind which object is ours, so that it stays ours when others replace it whole.
-    pub(super) fn note_owner(&mut self, unit: &Unit) {
+    pub(super) fn note_owner(&mut self, unit: &TargetRef) {
         let key = (unit.kind, unit.namespace.clone());
         let observed = self.world.targets.get(&unit.bundle).and_then(|targets| targets.get(&key));
         let Some(bundle) = self.bundles.get_mut(&unit.bundle) else { return };
@@ -100,7 +101,7 @@ impl Desk {
     }
 
     /// Takes note of who replaced a target that was undone, where the watch could not tell.
-    pub(super) fn name_opponent(&mut self, unit: &Unit, observed: &Observed) {
+    pub(super) fn name_opponent(&mut self, unit: &TargetRef, observed: &Observed) {
         let Some(bundle) = self.bundles.get_mut(&unit.bundle) else { return };
         let Some(content) = bundle.content.as_ref() else { return };
         let opponent = opponent(content, unit.kind, Some(observed));

@@ -12,16 +12,16 @@ fn theirs(version: &str) -> Box<Observed> {
     })
 }
 
-fn conflict() -> Fault {
+fn conflict() -> WriteError {
     api(409, &json!({ "details": { "causes": [{ "reason": "FieldManagerConflict" }] } }))
 }
 
 /// Meets the object and is refused by the server.
 fn refuse(bench: &mut Bench, namespace: &str, now: Now) {
-    bench.desk.land(&unit(namespace), Ok(Landed::Met(theirs("1"))), now);
+    bench.reconciler.finish(&unit(namespace), Ok(WriteOutcome::Conflicting(theirs("1"))), now);
     for task in bench.tasks(now) {
         assert!(matches!(write_of(&task), Write::Update { force: false, .. }));
-        bench.desk.land(task.unit(), Err(conflict()), now);
+        bench.reconciler.finish(task.unit(), Err(conflict()), now);
     }
 }
 
@@ -32,8 +32,8 @@ fn looks(bench: &mut Bench, found: &Observed, seconds: std::ops::Range<u64>) -> 
         for task in bench.tasks(at(second)) {
             assert!(matches!(task, Task::Look(_)), "{task:?}");
             looked.push(second);
-            let met = Landed::Met(Box::new(found.clone()));
-            bench.desk.land(task.unit(), Ok(met), at(second));
+            let met = WriteOutcome::Conflicting(Box::new(found.clone()));
+            bench.reconciler.finish(task.unit(), Ok(met), at(second));
         }
     }
     looked
@@ -53,7 +53,7 @@ fn a_met_object_is_shared_and_one_with_our_key_is_refused_and_looked_at_again() 
     let waits: Vec<u64> = looked.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!((20..=41).contains(&waits[0]) && waits[3] >= 149, "{waits:?}");
     assert_eq!(bench.standing("n"), Some(&refused), "nothing was written meanwhile");
-    assert!(bench.desk.next(DATE).unwrap().instant.is_some());
+    assert!(bench.reconciler.next(DATE).unwrap().instant.is_some());
 }
 
 #[test]
@@ -67,13 +67,13 @@ fn a_refused_target_is_written_soon_after_the_obstacle_went_or_changed() {
         bench
     };
     let mut bench = refused();
-    bench.desk.land(&unit("n"), Ok(Landed::Gone), at(20));
+    bench.reconciler.finish(&unit("n"), Ok(WriteOutcome::Absent), at(20));
     let task = bench.tasks(at(20)).pop().unwrap();
     assert!(matches!(write_of(&task), Write::Create(_)));
 
     let mut bench = refused();
     let allowed = Observed { allow_overwrite: true, ..*theirs("2") };
-    bench.desk.land(&unit("n"), Ok(Landed::Met(Box::new(allowed))), at(20));
+    bench.reconciler.finish(&unit("n"), Ok(WriteOutcome::Conflicting(Box::new(allowed))), at(20));
     let task = bench.tasks(at(20)).pop().unwrap();
     let Write::Update { ownership: Ownership::Shared, force: true, seen, .. } = write_of(&task)
     else {
@@ -83,7 +83,7 @@ fn a_refused_target_is_written_soon_after_the_obstacle_went_or_changed() {
 
     // Other content is another chance at once.
     let mut bench = refused();
-    bench.desk.land(&unit("n"), Ok(Landed::Met(theirs("1"))), at(20));
+    bench.reconciler.finish(&unit("n"), Ok(WriteOutcome::Conflicting(theirs("1"))), at(20));
     bench.source(BETA);
     let task = bench.tasks(at(21)).pop().unwrap();
     assert!(matches!(write_of(&task), Write::Create(_)), "first contact once more");
@@ -96,10 +96,10 @@ fn refused_targets_are_looked_at_ten_a_second_at_most() {
     let mut bench = Bench::new(&names, 300);
     for task in bench.tasks(at(0)) {
         let namespace = task.unit().namespace.clone();
-        bench.desk.land(task.unit(), Ok(Landed::Met(theirs("1"))), at(0));
+        bench.reconciler.finish(task.unit(), Ok(WriteOutcome::Conflicting(theirs("1"))), at(0));
         let update = bench.tasks(at(0)).pop().unwrap();
         assert_eq!(update.unit().namespace, namespace);
-        bench.desk.land(update.unit(), Err(conflict()), at(0));
+        bench.reconciler.finish(update.unit(), Err(conflict()), at(0));
     }
     let looked = looks(&mut bench, &theirs("1"), 1..41);
     let in_second = |second| looked.iter().filter(|at| **at == second).count();
@@ -114,16 +114,20 @@ fn a_binary_value_under_our_key_is_refused_with_its_reason() {
     let mut bench = Bench::new(&["n"], 1);
     bench.tasks(at(0));
     let binary = Observed { binary: ["ca.crt".into()].into(), ..*theirs("1") };
-    bench.desk.land(&unit("n"), Ok(Landed::Met(Box::new(binary.clone()))), at(0));
+    bench.reconciler.finish(
+        &unit("n"),
+        Ok(WriteOutcome::Conflicting(Box::new(binary.clone()))),
+        at(0),
+    );
     let refused = Standing::Refused(Refusal::Binary("ca.crt".into()));
     assert_eq!(bench.standing("n"), Some(&refused));
     let looked = looks(&mut bench, &binary, 1..30);
     assert_eq!(looked.len(), 1, "{looked:?}");
     // Where managedFields do not say so, the server does.
-    bench.desk.land(&unit("n"), Ok(Landed::Met(theirs("2"))), at(30));
+    bench.reconciler.finish(&unit("n"), Ok(WriteOutcome::Conflicting(theirs("2"))), at(30));
     bench.tasks(at(30));
     let message = "data[ca.crt]: Invalid value: duplicate of key present in binaryData";
-    bench.desk.land(&unit("n"), Err(api(422, &json!({ "message": message }))), at(30));
+    bench.reconciler.finish(&unit("n"), Err(api(422, &json!({ "message": message }))), at(30));
     assert_eq!(bench.standing("n"), Some(&refused));
 }
 
@@ -142,18 +146,18 @@ fn a_conflict_over_a_label_names_the_label_and_not_the_key() {
     ] {
         let mut bench = Bench::new(&["n"], 1);
         bench.tasks(at(0));
-        bench.desk.land(&unit("n"), Ok(Landed::Met(theirs("1"))), at(0));
+        bench.reconciler.finish(&unit("n"), Ok(WriteOutcome::Conflicting(theirs("1"))), at(0));
         bench.tasks(at(0));
-        bench.desk.land(&unit("n"), Err(conflict_over(fields)), at(0));
+        bench.reconciler.finish(&unit("n"), Err(conflict_over(fields)), at(0));
         let refused = Standing::Refused(Refusal::Held(named.to_owned()));
         assert_eq!(bench.standing("n"), Some(&refused), "{fields:?}");
     }
     // The key alone has words of its own.
     let mut bench = Bench::new(&["n"], 1);
     bench.tasks(at(0));
-    bench.desk.land(&unit("n"), Ok(Landed::Met(theirs("1"))), at(0));
+    bench.reconciler.finish(&unit("n"), Ok(WriteOutcome::Conflicting(theirs("1"))), at(0));
     bench.tasks(at(0));
-    bench.desk.land(&unit("n"), Err(conflict_over(&[".data.ca.crt"])), at(0));
+    bench.reconciler.finish(&unit("n"), Err(conflict_over(&[".data.ca.crt"])), at(0));
     let refused = Standing::Refused(Refusal::Conflict("ca.crt".into()));
     assert_eq!(bench.standing("n"), Some(&refused));
 }
@@ -164,7 +168,7 @@ fn a_target_that_others_replace_whole_is_taken_back() {
     bench.sync(at(0));
     let uid = bench.made(1).uid;
     // Without the label the watch takes it for deleted; a look finds it.
-    bench.desk.see(Place::Target(Kind::ConfigMap, "n".into(), "b".into()), None);
+    bench.reconciler.see(ObjectKey::Target(Kind::ConfigMap, "n".into(), "b".into()), None);
     let task = bench.tasks(at(1)).pop().unwrap();
     assert!(matches!(write_of(&task), Write::Create(_)));
     let others = Managed { others: ["ca.crt".into()].into(), ..Managed::default() };
@@ -174,7 +178,11 @@ fn a_target_that_others_replace_whole_is_taken_back() {
         managed: Some(others),
         ..Observed::default()
     };
-    bench.desk.land(task.unit(), Ok(Landed::Met(Box::new(bare.clone()))), at(1));
+    bench.reconciler.finish(
+        task.unit(),
+        Ok(WriteOutcome::Conflicting(Box::new(bare.clone()))),
+        at(1),
+    );
     let task = bench.tasks(at(1)).pop().unwrap();
     let Write::Update { ownership: Ownership::Ours, force: true, seen, .. } = write_of(&task)
     else {
@@ -183,15 +191,15 @@ fn a_target_that_others_replace_whole_is_taken_back() {
     assert_eq!(seen.uid, uid);
     // With the label left on, likewise.
     let labelled = Observed { label: Some("b".into()), ..bare.clone() };
-    bench.desk.land(task.unit(), Err(api(409, &json!({}))), at(1));
-    bench.desk.see(
-        Place::Target(Kind::ConfigMap, "n".into(), "b".into()),
-        Some(Object::Target(Box::new(labelled.clone()))),
+    bench.reconciler.finish(task.unit(), Err(api(409, &json!({}))), at(1));
+    bench.reconciler.see(
+        ObjectKey::Target(Kind::ConfigMap, "n".into(), "b".into()),
+        Some(WatchedObject::Target(Box::new(labelled.clone()))),
     );
     for task in bench.tasks(at(2)) {
         if matches!(task, Task::Look(_)) {
-            let met = Landed::Met(Box::new(labelled.clone()));
-            bench.desk.land(task.unit(), Ok(met), at(2));
+            let met = WriteOutcome::Conflicting(Box::new(labelled.clone()));
+            bench.reconciler.finish(task.unit(), Ok(met), at(2));
         }
     }
     let task = bench.tasks(at(3)).pop().unwrap();
@@ -200,10 +208,10 @@ fn a_target_that_others_replace_whole_is_taken_back() {
     // Another object of that name was never ours.
     let mut bench = Bench::new(&["n"], 1);
     bench.sync(at(0));
-    bench.desk.see(Place::Target(Kind::ConfigMap, "n".into(), "b".into()), None);
+    bench.reconciler.see(ObjectKey::Target(Kind::ConfigMap, "n".into(), "b".into()), None);
     bench.tasks(at(1));
     let another = Observed { uid: Some("another".into()), ..bare };
-    bench.desk.land(&unit("n"), Ok(Landed::Met(Box::new(another))), at(1));
+    bench.reconciler.finish(&unit("n"), Ok(WriteOutcome::Conflicting(Box::new(another))), at(1));
     let task = bench.tasks(at(1)).pop().unwrap();
     let write = write_of(&task);
     assert!(matches!(write, Write::Update { ownership: Ownership::Shared, force: false, .. }));

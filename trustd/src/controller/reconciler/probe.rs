@@ -42,11 +42,11 @@ impl Probe {
 
     /// Asks for the turn of a target that is due. Returns until when it must wait; `None` if it may be
     /// looked at now.
-    pub(super) fn call(&mut self, pace: &mut Pace, now: Instant) -> Option<Instant> {
+    pub(super) fn call(&mut self, rate: &mut ProbeRate, now: Instant) -> Option<Instant> {
         if !self.called {
             self.called = true;
-            let at = pace.free_at.max(now);
-            pace.free_at = at.after(EVERY);
+            let at = rate.free_at.max(now);
+            rate.free_at = at.after(EVERY);
             if at > now {
                 return Some(at);
             }
@@ -68,7 +68,7 @@ impl Probe {
 
 /// The pace of looks at all refused targets together.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct ProbeRate {
     /// When the next one may go.
     free_at: Instant,
 }
@@ -104,20 +104,20 @@ mod tests {
     #[test]
     fn many_refused_targets_are_looked_at_one_after_the_other() {
         let at = |millis: u64| Instant::since_boot(Duration::from_millis(1_000_000 + millis));
-        let mut pace = Pace::default();
+        let mut rate = ProbeRate::default();
         let mut jitter = Jitter::from_seed(3);
         let mut probes = vec![Probe::default(); 25];
         for probe in &mut probes {
             probe.refuse(None, &mut jitter);
         }
-        let waits: Vec<_> = probes.iter_mut().map(|probe| probe.call(&mut pace, at(0))).collect();
+        let waits: Vec<_> = probes.iter_mut().map(|probe| probe.call(&mut rate, at(0))).collect();
         assert_eq!(waits[..3], [None, Some(at(100)), Some(at(200))]);
         assert_eq!(waits[24], Some(at(2400)));
         assert!(probes[24].is_due());
-        assert_eq!(probes[24].call(&mut pace, at(2400)), None, "its turn has come");
+        assert_eq!(probes[24].call(&mut rate, at(2400)), None, "its turn has come");
         assert!(!probes[24].is_due());
         let mut late = Probe::default();
         late.refuse(None, &mut jitter);
-        assert_eq!(late.call(&mut pace, at(60_000)), None, "an idle minute is not saved up");
+        assert_eq!(late.call(&mut rate, at(60_000)), None, "an idle minute is not saved up");
     }
 }

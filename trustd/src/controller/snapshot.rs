@@ -18,14 +18,14 @@ use trustd_core::world::{Observed, Settings, Targets, World};
 
 use super::backoff::Jitter;
 use super::clock;
-use super::desk::Desk;
-use super::queue::Unit;
-use super::watch::{self, Means, Sighting};
+use super::queue::TargetRef;
+use super::reconciler::Reconciler;
+use super::watch::{self, WatchContext, WatchEvent};
 use crate::telemetry::Metrics;
 
 /// A cluster as a run would find it.
 #[derive(Debug, Default)]
-pub struct Preview {
+pub struct ClusterSnapshot {
     /// What plans are made from, as in a run: of targets only the metadata.
     pub world: World,
     /// The targets that would change, whole, so that it can be said how.
@@ -38,7 +38,7 @@ pub struct Preview {
 
 /// The cluster cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum PreviewError {
+pub enum SnapshotError {
     /// An object cannot be read.
     #[error("cannot read {kind} {namespace}/{name}")]
     Get {
@@ -60,49 +60,52 @@ pub enum PreviewError {
 ///
 /// # Errors
 /// When it cannot be read.
-pub async fn preview(client: Client, settings: Settings) -> Result<Preview, PreviewError> {
+pub async fn snapshot(
+    client: Client,
+    settings: Settings,
+) -> Result<ClusterSnapshot, SnapshotError> {
     let reading = read(&client, settings);
     let (world, raw) =
-        tokio::time::timeout(PATIENCE, reading).await.map_err(|_| PreviewError::Late(PATIENCE))?;
-    let mut preview = Preview { world, ..Preview::default() };
+        tokio::time::timeout(PATIENCE, reading).await.map_err(|_| SnapshotError::Late(PATIENCE))?;
+    let mut snapshot = ClusterSnapshot { world, ..ClusterSnapshot::default() };
     for raw in raw {
         match validate::read(&raw) {
-            Ok(spec) => drop(preview.specs.insert(spec.name.clone(), spec)),
-            Err(invalid) => preview.invalid.push(invalid),
+            Ok(spec) => drop(snapshot.specs.insert(spec.name.clone(), spec)),
+            Err(invalid) => snapshot.invalid.push(invalid),
         }
     }
     // Where a run would look before it makes something, look.
     let planned = |write: &Write| matches!(write, Write::Create(_));
-    for (unit, found) in preview.fetch(&client, planned).await? {
-        let targets = preview.world.targets.entry(unit.bundle).or_default();
+    for (unit, found) in snapshot.fetch(&client, planned).await? {
+        let targets = snapshot.world.targets.entry(unit.bundle).or_default();
         targets.insert((unit.kind, unit.namespace), found);
     }
     let planned = |write: &Write| matches!(write, Write::Update { .. });
-    for (unit, found) in preview.fetch(&client, planned).await? {
-        let targets = preview.shown.entry(unit.bundle).or_default();
+    for (unit, found) in snapshot.fetch(&client, planned).await? {
+        let targets = snapshot.shown.entry(unit.bundle).or_default();
         targets.insert((unit.kind, unit.namespace), found);
     }
-    Ok(preview)
+    Ok(snapshot)
 }
 
-impl Preview {
+impl ClusterSnapshot {
     /// The objects, whole, at the places of those targets whose write is of this sort.
     async fn fetch(
         &self,
         client: &Client,
         is: impl Fn(&Write) -> bool,
-    ) -> Result<Vec<(Unit, Observed)>, PreviewError> {
+    ) -> Result<Vec<(TargetRef, Observed)>, SnapshotError> {
         let now = clock::date();
         let steps = self.specs.values().flat_map(|spec| {
             let plan = plan(spec, &self.world, now);
             let bundle = plan.bundle;
-            plan.steps.into_iter().filter(|step| is(&step.write)).map(move |step| Unit {
+            plan.steps.into_iter().filter(|step| is(&step.write)).map(move |step| TargetRef {
                 bundle: bundle.clone(),
                 kind: step.kind,
                 namespace: step.namespace,
             })
         });
-        let units: Vec<Unit> = steps.collect();
+        let units: Vec<TargetRef> = steps.collect();
         let found = stream::iter(units).map(|unit| whole(client, unit)).buffered(READS);
         let found: Vec<_> = found.collect().await;
         found.into_iter().filter_map(Result::transpose).collect()
@@ -114,24 +117,28 @@ async fn read(
     settings: Settings,
 ) -> (World, Vec<std::sync::Arc<serde_json::Value>>) {
     let mut tasks = JoinSet::new();
-    let (tell, mut sightings) = mpsc::channel(super::SIGHTINGS_MAX);
-    let mut waiting = watch::start(&mut tasks, client, &settings, &Means::default(), &tell);
+    let (tell, mut watch_events) = mpsc::channel(super::WATCH_EVENTS_MAX);
+    let mut waiting = watch::start(&mut tasks, client, &settings, &WatchContext::default(), &tell);
     drop(tell);
-    let mut desk = Desk::new(settings, NonZeroUsize::MIN, Jitter::new(), Metrics::new());
+    let mut reconciler =
+        Reconciler::new(settings, NonZeroUsize::MIN, Jitter::new(), Metrics::new());
     while waiting > 0
-        && let Some(sighting) = sightings.recv().await
+        && let Some(watch_event) = watch_events.recv().await
     {
-        match sighting {
-            Sighting::Is(place, object) => desk.see(place, Some(object)),
-            Sighting::Gone(place) => desk.see(place, None),
-            Sighting::Synced => waiting -= 1,
+        match watch_event {
+            WatchEvent::Applied(key, object) => reconciler.see(key, Some(object)),
+            WatchEvent::Deleted(key) => reconciler.see(key, None),
+            WatchEvent::Synced => waiting -= 1,
         }
     }
-    desk.into_world()
+    reconciler.into_world()
 }
 
 /// The object at the place of a target, if there is one.
-async fn whole(client: &Client, unit: Unit) -> Result<Option<(Unit, Observed)>, PreviewError> {
+async fn whole(
+    client: &Client,
+    unit: TargetRef,
+) -> Result<Option<(TargetRef, Observed)>, SnapshotError> {
     let (namespace, name) = (unit.namespace.as_str(), unit.bundle.as_str());
     let found = match unit.kind {
         Kind::ConfigMap => Api::<ConfigMap>::namespaced(client.clone(), namespace)
@@ -145,7 +152,7 @@ async fn whole(client: &Client, unit: Unit) -> Result<Option<(Unit, Observed)>, 
     };
     match found {
         Ok(found) => Ok(found.map(|observed| (unit, observed))),
-        Err(source) => Err(PreviewError::Get {
+        Err(source) => Err(SnapshotError::Get {
             kind: unit.kind,
             namespace: namespace.to_owned(),
             name: name.to_owned(),

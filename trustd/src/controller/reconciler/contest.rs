@@ -9,7 +9,7 @@ use std::time::Duration;
 use trustd_api::labels;
 use trustd_core::names::Kind;
 use trustd_core::outcome::Opponent;
-use trustd_core::plan::Content;
+use trustd_core::plan::BundleContent;
 use trustd_core::world::Observed;
 
 use crate::controller::backoff::Jitter;
@@ -162,7 +162,11 @@ impl Contest {
 }
 
 /// The client that left the target like this, as far as managedFields tell.
-pub(super) fn opponent(content: &Content, kind: Kind, observed: Option<&Observed>) -> Opponent {
+pub(super) fn opponent(
+    content: &BundleContent,
+    kind: Kind,
+    observed: Option<&Observed>,
+) -> Opponent {
     let Some(observed) = observed else { return Opponent::Deletion };
     let Some(managed) = &observed.managed else { return Opponent::Unknown };
     let named = || managed.other.clone().map_or(Opponent::Unknown, Opponent::Manager);
@@ -172,7 +176,7 @@ pub(super) fn opponent(content: &Content, kind: Kind, observed: Option<&Observed
     let rendered = content.rendered.get(&kind);
     // A namesake leaves marks of its own. Marks that are gone may have been taken out by anybody.
     let marks_are_theirs = rendered.is_some_and(|rendered| {
-        observed.content.as_ref() != Some(&rendered.content)
+        observed.digest.as_ref() != Some(&rendered.digest)
             && observed.hash.as_deref().is_some_and(|hash| !rendered.is_hash(hash))
     });
     let edited = !managed.updated.is_empty() || !managed.applied.is_empty() && marks_are_theirs;
@@ -185,7 +189,7 @@ pub(super) fn opponent(content: &Content, kind: Kind, observed: Option<&Observed
 
 /// Whether a target is whole and ours, and holds another content: the one before this, or a namesake's.
 /// The object alone does not say which of the two.
-pub(super) fn is_outdated(content: &Content, kind: Kind, observed: &Observed) -> bool {
+pub(super) fn is_outdated(content: &BundleContent, kind: Kind, observed: &Observed) -> bool {
     let Some(rendered) = content.rendered.get(&kind) else { return false };
     let Some(managed) = &observed.managed else { return false };
     observed.hash.as_deref().is_some_and(|hash| !rendered.is_hash(hash))

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 /// A moving average of the time that good writes take.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct LatencyEwma {
     average: Duration,
 }
 
-impl Pace {
+impl LatencyEwma {
     /// A write was carried out in this time.
     pub(super) fn note(&mut self, took: Duration) {
         self.average = if self.average.is_zero() {
@@ -40,15 +40,15 @@ mod tests {
 
     #[test]
     fn patience_grows_with_a_slow_server_and_never_falls_below_a_second() {
-        let mut pace = Pace::default();
-        assert_eq!(pace.patience(), LEAST);
+        let mut latency = LatencyEwma::default();
+        assert_eq!(latency.patience(), LEAST);
         for _ in 0..100 {
-            pace.note(Duration::from_millis(5));
+            latency.note(Duration::from_millis(5));
         }
-        assert_eq!(pace.patience(), LEAST);
+        assert_eq!(latency.patience(), LEAST);
         for _ in 0..100 {
-            pace.note(Duration::from_secs(2));
+            latency.note(Duration::from_secs(2));
         }
-        assert!(pace.patience() > Duration::from_secs(15), "{:?}", pace.patience());
+        assert!(latency.patience() > Duration::from_secs(15), "{:?}", latency.patience());
     }
 }
