@@ -245,7 +245,7 @@ fn json(differences: &[Difference<'_>]) -> anyhow::Result<String> {
         certificates_removed: Vec<CertificateJson<'d>>,
     }
     #[derive(Serialize)]
-    struct Document<'d> {
+    struct DiffJson<'d> {
         bundles: Vec<DifferenceJson<'d>>,
     }
     fn list(certificates: &BTreeMap<Sha256, String>) -> Vec<CertificateJson<'_>> {
@@ -267,6 +267,6 @@ fn json(differences: &[Difference<'_>]) -> anyhow::Result<String> {
             certificates_removed: list(removed),
         })
         .collect();
-    let text = serde_json::to_string_pretty(&Document { bundles }).context("cannot write JSON")?;
+    let text = serde_json::to_string_pretty(&DiffJson { bundles }).context("cannot write JSON")?;
     Ok(text + "\n")
 }

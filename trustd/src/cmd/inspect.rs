@@ -33,8 +33,8 @@ pub(super) fn answer(arguments: &Inspect, env: &Env) -> anyhow::Result<Answer> {
     }
     let text = match arguments.output {
         Output::Json => {
-            let mut text =
-                serde_json::to_string_pretty(&Document { files }).context("cannot write JSON")?;
+            let mut text = serde_json::to_string_pretty(&InspectJson { files })
+                .context("cannot write JSON")?;
             text.push('\n');
             text
         }
@@ -45,7 +45,7 @@ pub(super) fn answer(arguments: &Inspect, env: &Env) -> anyhow::Result<Answer> {
 
 /// What `-o json` prints.
 #[derive(Serialize)]
-struct Document {
+struct InspectJson {
     /// One for each PATH, in their order.
     files: Vec<File>,
 }

@@ -231,12 +231,12 @@ fn summary(
 ) -> anyhow::Result<String> {
     if output == RenderOutput::Json {
         #[derive(Serialize)]
-        struct Document<'f> {
+        struct RenderJson<'f> {
             bundles: Vec<BundleJson>,
             files: &'f [FileJson],
         }
         let bundles = previews.iter().map(BundleJson::of).collect();
-        let text = serde_json::to_string_pretty(&Document { bundles, files });
+        let text = serde_json::to_string_pretty(&RenderJson { bundles, files });
         return Ok(text.context("cannot write JSON")? + "\n");
     }
     let mut text = String::new();

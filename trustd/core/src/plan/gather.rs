@@ -143,7 +143,7 @@ pub(super) fn gather(spec: &Spec, world: &World, now: Timestamp) -> Gathered {
                 reader.read_named(&Origin::InLine { index: source.index }, text.as_bytes());
             }
             SourceRef::Objects { kind, pick, keys } => {
-                reader.objects(source.index, *kind, pick, keys)
+                reader.objects(source.index, *kind, pick, keys);
             }
         }
     }

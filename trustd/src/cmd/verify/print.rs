@@ -60,7 +60,7 @@ pub(super) fn json(judgement: &Judgement<'_, '_>, terms: &Terms) -> anyhow::Resu
         Verdict::Undecided(reason) => ("undecided", Some(reason.as_str())),
         Verdict::Verified => ("verified", None),
     };
-    let document = Document {
+    let document = VerifyJson {
         verdict,
         reason,
         name: terms.name.as_ref().map(name_text),
@@ -78,7 +78,7 @@ pub(super) fn json(judgement: &Judgement<'_, '_>, terms: &Terms) -> anyhow::Resu
 /// What `-o json` prints.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'j> {
+struct VerifyJson<'j> {
     /// `verified`, `notVerified` or `undecided`.
     verdict: &'static str,
     /// The first reason against it.
