@@ -30,39 +30,40 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum VerbArgs {
-    /// Measure placements against themselves: how far words of this machine can be trusted.
+    /// Measure placements against themselves, to see how far verdicts on this machine can be trusted.
     ///
-    /// Each placement is measured twice in every round, under two names. What is said of their
-    /// difference is wrong.
+    /// Each placement is measured twice in every round, under two names, so that every difference
+    /// that is found between the two is a false positive.
     #[command(after_help = aa::NOTES)]
     Aa(aa::AaArgs),
-    /// Say what placements cost for your traffic, and which to take.
+    /// Estimate what placements cost for your traffic, and recommend one.
     ///
-    /// From recorded runs only. Money is told only of costs that were checked, on a machine that is
-    /// known.
+    /// Reads recorded runs only. Amounts of money are given only for costs that passed the hold-out
+    /// check, on a machine that was calibrated.
     #[command(after_help = advise::NOTES)]
     Advise(advise::AdviseArgs),
-    /// Measure what single operations of cryptography and of the kernel take on this machine.
+    /// Measure the cost of single cryptographic and kernel operations on this machine.
     ///
-    /// Takes up to ten seconds of one core. Exit code 1 says that a figure is not steady.
+    /// Takes up to ten seconds of one core. Exit code 1 means that a figure is not steady.
     Calibrate {
         /// The form of the result.
         #[arg(short, long, value_enum, default_value_t = OutputArg::Table)]
         output: OutputArg,
 
-        /// A file for the JSON document (docs/calibration.md), beside what is printed.
+        /// Also write the JSON document (docs/calibration.md) to this file.
         #[arg(long, value_name = "FILE.json")]
         out: Option<PathBuf>,
     },
-    /// Say what changed between two sides of recorded runs, and whether it is too much.
+    /// Compare two sets of recorded runs, and check limits of change.
     ///
-    /// Each record counts once. Records that did not measure the same are refused.
+    /// The record is the unit: five a side are needed for a verdict. Records that did not measure the
+    /// same are refused.
     #[command(after_help = compare::NOTES)]
     Compare(compare::CompareArgs),
-    /// Say whether this machine is fit to measure, and what to change.
+    /// Check whether this machine is fit to measure, and say what to change.
     ///
-    /// Looks at cores, clocks, other load, kernel limits and proxies for about four seconds, one of
-    /// them computing and half of one sending requests to itself. Changes nothing.
+    /// Looks at cores, clocks, other load, kernel limits and proxies for about four seconds, and
+    /// computes and sends requests to itself for part of them. Changes nothing.
     Doctor {
         /// The form of the result.
         #[arg(short, long, value_enum, default_value_t = OutputArg::Table)]
@@ -75,7 +76,7 @@ enum VerbArgs {
         #[arg(long, num_args = 1.., value_name = "PROGRAM", allow_hyphen_values = true)]
         exec: Vec<OsString>,
     },
-    /// Add the records of several generators that measured the same at the same time.
+    /// Add the records of several generators that ran the same scenario at the same time.
     Merge {
         /// Records of `tlsbench run`.
         #[arg(required = true, num_args = 1.., value_name = "RECORD.json")]
@@ -87,14 +88,14 @@ enum VerbArgs {
     },
     /// Make certificates for a lab: a root, servers and clients with each kind of key.
     ///
-    /// Writes PEM files, and the same as Secrets for Kubernetes. Keys are readable by their owner
-    /// only; the authority's own keys are not kept.
+    /// Writes PEM files, and Kubernetes Secrets with the same certificates. Keys are readable by their
+    /// owner only; the authority's own keys are not kept.
     Pki {
-        /// A directory that has none yet.
+        /// The directory to write to, which has no certificates yet.
         #[arg(value_name = "DIR")]
         folder: PathBuf,
 
-        /// A further DNS name or address of the servers; can be given several times.
+        /// Another DNS name or address of the servers; can be given several times.
         #[arg(long = "name", value_name = "NAME", value_parser = server_name)]
         names: Vec<String>,
 
@@ -106,13 +107,13 @@ enum VerbArgs {
         #[arg(long, default_value = "cert-manager", value_parser = namespace)]
         namespace: String,
     },
-    /// Make documents from recorded runs: no network, nothing is measured.
+    /// Write reports from recorded runs; measures nothing and needs no network.
     #[command(after_help = report::NOTES)]
     Report(report::ReportArgs),
-    /// Measure endpoints with real handshakes and requests, and leave a record.
+    /// Measure placements on this machine, or endpoints that already run, and leave a record.
     #[command(after_help = RUN_NOTES)]
     Run(Box<run::RunArgs>),
-    /// Search the highest rate that meets a goal, of endpoints or of placements on this machine.
+    /// Find the highest rate at which endpoints, or placements on this machine, meet a goal.
     #[command(after_help = search::NOTES)]
     Search(Box<search::SearchArgs>),
 }
@@ -210,11 +211,10 @@ fn namespace(text: &str) -> Result<String, String> {
 }
 
 const RUN_NOTES: &str = "\
-Everything that flags say can stand in a scenario file; --print-scenario prints one. Endpoints that \
-are not on this machine or in a private network get a low load unless --rate or --connections says \
-otherwise.
+What flags say of a run can stand in a scenario file too; --print-scenario prints one. Endpoints outside of this \
+machine and private networks get a low load unless --rate or --connections says otherwise.
 
-Exit codes: 0 measured and valid, 1 measured and a gate is shut, or nothing succeeded, 2 not measured.
+Exit codes: 0 measured and valid, 1 measured and a gate failed, or nothing succeeded, 2 not measured.
 
 Example: tlsbench run --target shop=https://shop.example/ --rate 50 --ca-bundle ca-bundle.crt";
 

@@ -28,7 +28,7 @@ pub(super) struct AaArgs {
 
 #[derive(Debug, Args)]
 struct MeasuredArgs {
-    /// Placements to measure against themselves [default: all eight and their twins].
+    /// Placements to measure against themselves [default: all eight and their baselines].
     #[arg(
         long = "placement",
         value_name = "NAME,…",
@@ -115,7 +115,7 @@ impl AaArgs {
 }
 
 pub(super) const NOTES: &str = "\
-Exit codes: 0 passed, 1 more words are wrong than chance explains, 2 fewer than 20 comparisons came to a \
-verdict, or nothing was measured. What to make of it: docs/aa.md.
+Exit codes: 0 passed, 1 more verdicts are wrong than chance explains, 2 fewer than 20 comparisons came to a \
+verdict, or nothing was measured. How to read the result: docs/aa.md.
 
 Example: tlsbench aa --engine nginx";

@@ -60,8 +60,8 @@ impl AdviseArgs {
 }
 
 pub(super) const NOTES: &str = "\
-Exit codes: 0 a placement is recommended, 1 none is left or can be told, 2 it could not be judged. What the \
-figures are and when money is withheld: docs/advise.md.
+Exit codes: 0 a placement is recommended, 1 none can be, 2 could not judge. What the figures mean and when \
+money is withheld: docs/advise.md.
 
 Example: tlsbench advise runs/thorough.json --profile deploy/lab/shop.toml --prices deploy/lab/prices.toml \
 --same-machine";

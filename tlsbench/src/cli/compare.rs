@@ -52,6 +52,6 @@ impl CompareArgs {
 
 pub(super) const NOTES: &str = "\
 Exit codes: 0 compared, and with --fail-if: every condition holds; 1 the whole interval of some subject \
-is past a limit; 2 it cannot be told, or not compared. Metrics and grammar: docs/compare.md.
+is past a limit; 2 cannot tell, or could not compare. Metrics and grammar: docs/compare.md.
 
 Example: tlsbench compare new-*.json --against old-*.json --fail-if 'handshake_cpu > +5%'";

@@ -108,7 +108,7 @@ fn text(trust: &AaReport, records: &[(String, LabRecord)]) -> String {
     text.push_str(&format!("{all} comparisons, {judged} with a verdict, {wrong} of them wrong\n"));
     text.push_str(&match trust.answer {
         AaAnswer::Fails => format!(
-            "fails: chance explains at most {wrong_max}; words of this machine cannot be trusted. \
+            "fails: chance explains at most {wrong_max}; verdicts on this machine cannot be trusted. \
              Look with `tlsbench doctor`, give each slice more time, and stop what else runs\n"
         ),
         AaAnswer::Passes => format!("passes: chance explains up to {wrong_max}\n"),

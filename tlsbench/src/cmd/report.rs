@@ -152,9 +152,9 @@ compared in pairs within rounds: the mean difference and the geometric mean of r
 Student's t, from 20 rounds on of the studentised bootstrap. Words follow a rule that was fixed before the run. \
 Costs more and costs less need a chance below 5 %, all comparisons of the run taken together (Holm), and an effect \
 of at least 2 %; equal within 5 % needs the whole interval there; else it is cannot tell, with the smallest effect \
-that would have been seen. Nothing is said where a gate is shut or where neighbouring rounds are alike. Loops are \
-closed, so CPU time per operation is that of hops under full load; it is higher under little. Figures of builtin \
-hops do not carry over to other proxies.";
+that would have been seen. There is no verdict where a gate fails or where neighbouring rounds are correlated. \
+Loops are closed, so CPU time per operation is that of hops under full load; it is higher under light load. Figures \
+of built-in hops do not carry over to other proxies.";
 const PROGRAM: &str = concat!("tlsbench ", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]

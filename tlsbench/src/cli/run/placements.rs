@@ -13,7 +13,7 @@ use crate::settings;
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct PlacementArgs {
-    /// Placements to measure, with their twins: known ones, and those of the scenario file
+    /// Placements to measure, with their baselines: known ones, and those of the scenario file
     /// [default: all eight; --show draws them].
     #[arg(long = "placement", value_name = "NAME,…", value_delimiter = ',')]
     placements: Vec<String>,

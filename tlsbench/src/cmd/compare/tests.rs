@@ -21,7 +21,7 @@ fn sides(factor: f64, change: impl Fn(&str, &mut Json)) -> TempDir {
             let mut record = recorded.clone();
             record["started"] = format!("2026-01-0{}T00:00:0{}Z", index + 1, side.len() % 2).into();
             record["ended"] = name.clone().into();
-            // A target that succeeds in nothing, and one that drifts, shut gates of their own.
+            // A target that succeeds in nothing, and one that drifts, fail gates of their own.
             record["targets"].as_array_mut().unwrap().retain(|target| target["name"] == "shop|tls");
             for round in record["targets"][0]["rounds"].as_array_mut().unwrap() {
                 let cpu = round["cpu"]["total_ns"].as_f64().unwrap();

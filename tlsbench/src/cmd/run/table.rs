@@ -164,8 +164,8 @@ fn summary(targets: &[TargetReport], columns: u16) -> Table {
 
 /// The summary for programs.
 pub(super) fn json(record: &RunRecord, gates: &[Gate], path: &Path) -> anyhow::Result<String> {
-    let shut: Vec<GateReport> = gates.iter().map(GateReport::from).collect();
-    let document = json!({ "valid": gates.is_empty(), "gates": shut, "recordPath": path,
+    let failed: Vec<GateReport> = gates.iter().map(GateReport::from).collect();
+    let document = json!({ "valid": gates.is_empty(), "gates": failed, "recordPath": path,
         "record": serde_json::to_value(record).context("cannot write the record")? });
     Ok(format!("{document:#}\n"))
 }

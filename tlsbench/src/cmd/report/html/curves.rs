@@ -146,7 +146,7 @@ fn says(panel: &CurvePanel<'_>) -> String {
     let own = [("corrected", Phase::Corrected), ("uncorrected", Phase::Uncorrected)];
     let own = own.into_iter().filter_map(|(name, phase)| series(name, panel.of, phase));
     let twin = panel.twin.and_then(|twin| {
-        [Phase::Corrected, Phase::Uncorrected].into_iter().find_map(|p| series("twin", twin, p))
+        [Phase::Corrected, Phase::Uncorrected].into_iter().find_map(|p| series("baseline", twin, p))
     });
     own.chain(twin).collect()
 }
