@@ -40,7 +40,7 @@ pub const ORDERS: [Order; 6] = [
     },
     Order {
         package: "tlsbench-engine",
-        modules: "clock affinity netns shard tls http1 wire session load hop probe process topology calibrate testserver run trial fuzzing",
+        modules: "clock affinity netns shard tls http1 http2 wire session load hop probe process topology calibrate testserver run trial fuzzing",
     },
     Order {
         package: "tlsbench",

@@ -12,6 +12,7 @@ pub mod netns;
 mod shard;
 pub mod tls;
 mod http1;
+mod http2;
 pub mod wire;
 mod session;
 mod load;

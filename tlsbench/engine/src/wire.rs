@@ -7,11 +7,14 @@
 use tlsbench_core::scenario::{Protocol, Request, Scheme, Target};
 use tlsbench_core::tally::{Failed, Failure, Reason};
 
-pub(crate) mod http2;
+mod request_template;
 mod response;
+#[cfg(test)]
+pub(crate) mod doubling;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 
+pub(crate) use request_template::{Dictionary, RequestTemplate};
 pub use response::{Malformed, ResponseReader, ResponseSummary};
 
 /// A request as bytes, ready to be sent any number of times.
@@ -36,7 +39,7 @@ pub(crate) enum RequestBytes {
         last: Box<[u8]>,
     },
     Http2 {
-        form: Box<http2::RequestTemplate>,
+        form: Box<RequestTemplate>,
         /// Requests at a time on a connection, as the scenario has it.
         streams: u32,
     },
@@ -70,7 +73,7 @@ impl Rendered {
                 last: render(request, target, true),
             },
             Protocol::Http2 { streams } => RequestBytes::Http2 {
-                form: Box::new(http2::RequestTemplate::new(request, target, &host(target), AGENT)),
+                form: Box::new(RequestTemplate::new(request, target, &host(target), AGENT)),
                 streams: streams.get(),
             },
         };

@@ -11,8 +11,7 @@ use super::streams::{ConnectionEnd, Lost, Streams};
 use super::transport::{Received, Transport};
 use super::{Connection as _, NEVER, Session, Step, StepContext};
 use crate::clock::Clock;
-use crate::wire::RequestBytes;
-use crate::wire::http2::RequestTemplate;
+use crate::wire::{RequestBytes, RequestTemplate};
 
 impl Session {
     /// Makes a request, in a connection that was in this state; it goes out with the next step.
@@ -156,7 +155,7 @@ impl Session {
         if let (Some(streams), Some(transport)) = (&mut self.streams, &mut self.transport)
             && matches!(self.state, State::Http2 { .. })
         {
-            streams.say_goodbye(crate::wire::http2::frame::NO_ERROR);
+            streams.say_goodbye(crate::http2::frame::NO_ERROR);
             // A server that is gone needs no goodbye.
             let _ = flush(streams, transport, &[], context.tally);
         }

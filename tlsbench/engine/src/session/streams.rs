@@ -10,11 +10,10 @@ use tlsbench_core::tally::{ErrorCode, Failed, Failure, Reason};
 use tlsbench_core::units::Nanos;
 
 use super::transport::Sink;
-use crate::wire::ResponseSummary;
-use crate::wire::http2::{
-    BYTES_PER_FRAME, Dictionary, Fault, Frames, HEADER_LIST_MAX, HpackDecoder, PER_REQUEST,
-    PER_SECOND, RequestTemplate, frame,
+use crate::http2::{
+    BYTES_PER_FRAME, Fault, Frames, HEADER_LIST_MAX, HpackDecoder, PER_REQUEST, PER_SECOND, frame,
 };
+use crate::wire::{Dictionary, RequestTemplate, ResponseSummary};
 
 mod receive;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::counters::{ServerCounters, count};
 use super::ending::Ending;
-use crate::wire::http2::frame::{self, Header};
+use crate::http2::frame::{self, Header};
 
 /// The script of a test server for HTTP/2: it sends `hello`, and `each` for each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 #![allow(clippy::panic, reason = "a property that does not hold is a panic")]
 
-use super::http2::fuzzing::frames;
-pub use super::http2::fuzzing::{hpack, huffman};
 use super::response::{Malformed, ResponseReader, ResponseSummary};
+use crate::http2::fuzzing::frames;
+pub use crate::http2::fuzzing::{hpack, huffman};
 
 /// Responses by HTTP/1.1: read whole and in pieces they give the same answer, or are refused both
 /// ways. The first byte is the size of the pieces, and whether the response is to HEAD.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::scan::{FrameScanner, ScanItem};
 use crate::hop::stream::Stream;
-use crate::wire::http2::{HpackDecoder, frame};
+use crate::http2::{HpackDecoder, frame};
 
 /// A connection whose frames are counted on their way to and from `h2`.
 pub(in crate::hop) struct Guard {

@@ -1,7 +1,7 @@
 //! Frames of one direction of an HTTP/2 connection, in pieces of any size: their headers, and their
 //! payloads as they come.
 
-use crate::wire::http2::frame;
+use crate::http2::frame;
 
 /// The position of the next byte within the frames of one direction.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use tlsbench_core::scenario::ProtocolName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
+use crate::http2::frame;
 use crate::tls::Alpn;
-use crate::wire::http2::frame;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";

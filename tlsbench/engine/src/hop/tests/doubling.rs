@@ -1,10 +1,10 @@
 //! The readers of what clients and backends send to a hop, on inputs that double, as
-//! `wire::http2::doubling` has it.
+//! `wire::doubling` has it.
 
 use super::super::http1::head;
 use super::super::{client_hello, proxy_protocol};
 use crate::http1::{BodyDecoder, BodyPiece, ChunkRules, Framing};
-use crate::wire::http2::doubling::grows_linearly;
+use crate::wire::doubling::grows_linearly;
 
 /// Looks at what has come so far, with each piece of it, until it is whole or refused.
 fn in_pieces(each: usize, more: impl Fn(&[u8]) -> bool) -> impl Fn(&[u8]) {

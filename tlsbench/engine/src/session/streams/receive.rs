@@ -3,9 +3,9 @@
 use tlsbench_core::tally::{Detail, ErrorCode, Failed, Failure, Reason};
 
 use super::{CONNECTION_WINDOW, ConnectionStreams, Lost, STREAM_WINDOW, StreamSlot};
+use crate::http2::frame::{self, Header};
+use crate::http2::{Fault, FramePiece};
 use crate::wire::ResponseSummary;
-use crate::wire::http2::frame::{self, Header};
-use crate::wire::http2::{Fault, FramePiece};
 
 impl ConnectionStreams {
     pub(super) fn receive(&mut self, piece: FramePiece<'_>) -> Result<(), Fault> {

@@ -5,8 +5,7 @@
 
 use tlsbench_core::scenario::{Request, Scheme, Target};
 
-use super::frame;
-use super::hpack::{Indexing, dynamic, put_field, put_indexed, put_table_size};
+use crate::http2::{Indexing, dynamic, frame, put_field, put_indexed, put_table_size};
 
 /// A request as it is sent over HTTP/2, any number of times.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,8 +174,8 @@ const FIELD_OVERHEAD: usize = 32;
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FramePiece, Frames, HpackDecoder};
     use super::*;
+    use crate::http2::{FramePiece, Frames, HpackDecoder};
 
     fn fields(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()

@@ -11,7 +11,7 @@ mod put;
 #[cfg(feature = "fuzzing")]
 pub(super) mod fuzzing;
 
-pub(super) use put::{Indexing, dynamic, put_field, put_indexed, put_table_size};
+pub(crate) use put::{Indexing, dynamic, put_field, put_indexed, put_table_size};
 
 /// The head that a block of a response decodes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

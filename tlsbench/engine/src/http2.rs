@@ -1,6 +1,6 @@
-//! The client's side of HTTP/2 as bytes: frames, header compression, requests rendered once.
+//! HTTP/2 as bytes: frames, and header compression as a client needs it.
 //!
-//! Nothing here knows sockets, time, or which stream is whose. What the engine does not need of a
+//! Nothing here knows scenarios, sockets, time, or which stream is whose. What the engine does not need of a
 //! response (every text but two) is passed over and not kept, but what is wrong is found.
 
 use thiserror::Error;
@@ -10,16 +10,12 @@ mod budget;
 pub(crate) mod frame;
 mod frames;
 mod hpack;
-mod request;
-#[cfg(test)]
-pub(crate) mod doubling;
 #[cfg(feature = "fuzzing")]
-pub(super) mod fuzzing;
+pub(crate) mod fuzzing;
 
 pub(crate) use budget::{BYTES_PER_FRAME, PER_REQUEST, PER_SECOND};
 pub(crate) use frames::{FramePiece, Frames};
-pub(crate) use hpack::HpackDecoder;
-pub(crate) use request::{Dictionary, RequestTemplate};
+pub(crate) use hpack::{HpackDecoder, Indexing, dynamic, put_field, put_indexed, put_table_size};
 
 /// A violation of the protocol by the server, after which the connection cannot go on (RFC 9113,
 /// section 5.4.1).

@@ -4,7 +4,7 @@ use super::{OVERHEAD, fixed, huffman};
 
 /// The treatment of a field in the server's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Indexing {
+pub(crate) enum Indexing {
     /// The field is put there, if it is not in the static one.
     Kept,
     /// Nobody on the way may keep it (RFC 7541, section 7.1.3).
@@ -14,7 +14,7 @@ pub(in super::super) enum Indexing {
 }
 
 /// Writes a field; what it takes of the server's table when it is put there.
-pub(in super::super) fn put_field(
+pub(crate) fn put_field(
     name: &str,
     value: &str,
     indexing: Indexing,
@@ -42,17 +42,17 @@ pub(in super::super) fn put_field(
 }
 
 /// Writes a field that is in a table.
-pub(in super::super) fn put_indexed(index: usize, out: &mut Vec<u8>) {
+pub(crate) fn put_indexed(index: usize, out: &mut Vec<u8>) {
     put_integer(index, 0x80, 7, out);
 }
 
 /// Says that the server's table shall be no larger than this.
-pub(in super::super) fn put_table_size(size: usize, out: &mut Vec<u8>) {
+pub(crate) fn put_table_size(size: usize, out: &mut Vec<u8>) {
     put_integer(size, 0x20, 5, out);
 }
 
 /// The index of the field that was put into the table so many fields before the last.
-pub(in super::super) const fn dynamic(back: usize) -> usize {
+pub(crate) const fn dynamic(back: usize) -> usize {
     fixed::FIELDS + 1 + back
 }
 

@@ -6,7 +6,7 @@ pub use super::hpack::fuzzing::huffman;
 use super::{FramePiece, Frames, HpackDecoder};
 
 /// Reads frames in pieces of `size` bytes: a line for each, data of one frame added up.
-pub(in crate::wire) fn frames(input: &[u8], size: usize) -> (Vec<String>, bool) {
+pub(crate) fn frames(input: &[u8], size: usize) -> (Vec<String>, bool) {
     let mut frames = Frames::new();
     let mut seen = Vec::new();
     let mut data = Vec::new();

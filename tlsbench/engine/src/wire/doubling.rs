@@ -8,10 +8,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::super::response::ResponseReader;
-use super::frame;
-use super::frames::{FramePiece, Frames};
-use super::hpack::HpackDecoder;
+use super::response::ResponseReader;
+use crate::http2::{FramePiece, Frames, HpackDecoder, frame};
 
 fn work(f: impl FnOnce()) -> Duration {
     let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
