@@ -5,6 +5,8 @@ use tlsbench_core::tally::Detail;
 
 use super::*;
 
+mod beside_h2;
+
 fn form(body: usize) -> RequestTemplate {
     let request = Request {
         protocol: Protocol::Http1,
