@@ -1,7 +1,7 @@
-//! The planner: what to write where, so that the world becomes what a Bundle asks for.
+//! The planner: which targets to write, and how, so that the cluster matches a Bundle's spec.
 //!
 //! Pure: the same spec, world and time give the same plan, in the same order. The unit is one
-//! target, (Bundle, kind, namespace); what one target gets never depends on another, so a failing
+//! target, (Bundle, kind, namespace). Targets are planned independently of each other, so a failing
 //! namespace cannot hold up the rest, and a change in one namespace is planned alone
 //! ([`Prepared::decide`]).
 
@@ -27,143 +27,138 @@ pub use rings::rings;
 #[cfg(test)]
 mod tests;
 
-/// What to do for one Bundle.
+/// The writes for one Bundle, and everything that its status reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The Bundle.
     pub bundle: BundleName,
     /// The content of its targets. While that is blocked, targets keep what they have.
     pub content: BundleContent,
-    /// Whether the Bundle wants Secrets and they are switched off.
+    /// True if the Bundle asks for Secret targets and they are disabled.
     pub secrets_off: bool,
-    /// Whether the Bundle's writes are paused.
     pub paused: bool,
-    /// How many targets there should be.
+    /// Number of targets that should exist.
     pub desired: usize,
-    /// What to do, sorted by kind and namespace. A target that is not listed is left alone.
+    /// Steps, sorted by kind and namespace. A target without a step is left alone.
     pub steps: Vec<Step>,
 }
 
-/// Why a Bundle has no content.
+/// The reason for which a Bundle has no content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Blocked {
-    /// It reads what it helps to write: the Bundles on the ring, beginning with itself.
+    /// A cycle: the Bundle reads, directly or through others, its own output. The Bundles on the
+    /// cycle, beginning with itself.
     Ring(Vec<BundleName>),
-    /// Its sources, in their order.
+    /// Problems of its sources, in the order of `spec.sources`.
     Sources(Vec<SourceProblem>),
-    /// It asks for stores that trustd cannot write yet, under these keys.
+    /// Trust stores that trustd cannot write yet, by their keys.
     Stores(Vec<DataKey>),
 }
 
-/// What to do with one target.
+/// The decision for one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The target's kind.
     pub kind: Kind,
-    /// The target's namespace; its name is the Bundle's.
+    /// The target's namespace; the target's name is the Bundle's.
     pub namespace: Namespace,
-    /// What to do.
     pub write: Write,
 }
 
-/// What to do with a target.
+/// A decision about a target, before it is carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// There is none: make one. What a look at the server finds instead is [`Owner::Foreign`].
+    /// Creates the missing object. An object that the API server turns out to hold nevertheless is
+    /// [`Owner::Foreign`].
     Create(Arc<Rendered>),
-    /// It is ours and no longer wanted, and holds nothing of others.
+    /// Deletes an object of ours that is no longer wanted and in which others keep no data.
     Delete(Seen),
-    /// It is as it should be, or its content is not known at present.
+    /// Leaves the object as it is: it is up to date, or the desired content is not known now.
     Keep,
-    /// It cannot be written, and trying would not help.
+    /// Rejects the write, because a retry would not help.
     Refuse(Refusal),
-    /// It is no longer wanted and others use it too: take out what is ours.
+    /// Removes our fields from an object that is no longer wanted and that others use too.
     Release {
-        /// What was seen.
         seen: Seen,
-        /// The keys that are ours alone, and perhaps the owner reference. An apply without the keys
-        /// would leave those behind that were written by an update under our name, and with the last
-        /// of them take along what nobody is on record for.
+        /// Keys that only we manage, and the owner reference if it is ours. An apply without these
+        /// keys would leave behind those that an Update under our field manager wrote, and with the
+        /// last applied key it would remove fields that no manager is on record for.
         by_patch: PatchRemovals,
     },
-    /// It is there and not as it should be.
+    /// Applies the desired content over an object that differs from it.
     Update {
-        /// What was seen.
         seen: Seen,
-        /// What it should hold.
         rendered: Arc<Rendered>,
-        /// Whose it is after the write.
         ownership: Ownership,
-        /// Whether fields of other managers are overwritten.
+        /// Forces the apply, so that conflicting fields of other managers are overwritten.
         force: bool,
-        /// What it should not hold and an apply would leave behind.
+        /// Fields to remove that an apply would leave behind.
         by_patch: PatchRemovals,
     },
 }
 
-/// What a JSON patch takes out of an object because server-side apply leaves it there: fields that
-/// another entry of managedFields holds than that of our applies.
+/// Fields to remove by JSON patch (RFC 6902): server-side apply removes only fields that its own
+/// entry in managedFields holds, not those that an Update under our field manager wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatchRemovals {
-    /// Keys of ours that were written by an update under our name.
+    /// Keys that an Update under our field manager wrote.
     pub keys: Vec<DataKey>,
-    /// Keys of ours below `binaryData`. The API server takes no text under such a key.
+    /// Keys of ours below `binaryData`. The API server rejects the same key below `data`.
     pub binary: Vec<DataKey>,
-    /// Whether owner references to the Bundle, or to a namesake from before a restore, go.
+    /// Removes owner references to the Bundle, or to a namesake from before a restore.
     pub owner: bool,
 }
 
 impl PatchRemovals {
-    /// Whether there is nothing to take out.
+    /// Returns true if there is nothing to remove.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.binary.is_empty() && !self.owner
     }
 }
 
-/// The object that a decision is about, so that no other one is hit.
+/// The version of an object that a decision was based on; writes carry it as preconditions, so that
+/// a newer version, or another object of the same name, is not hit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Its identity, where a server gave it one.
+    /// `metadata.uid`; `None` if the object was read from a file.
     pub uid: Option<Uid>,
-    /// Its version, likewise.
+    /// `metadata.resourceVersion`; `None` if the object was read from a file.
     pub resource_version: Option<ResourceVersion>,
 }
 
 impl Seen {
-    /// The version that was seen.
+    /// Returns the version of `observed`.
     #[must_use]
     pub fn of(observed: &Observed) -> Self {
         Self { uid: observed.uid.clone(), resource_version: observed.resource_version.clone() }
     }
 }
 
-/// Whose a target is after a write.
+/// The ownership of a target after a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ownership {
-    /// The Bundle's: it goes when the Bundle goes.
+    /// Owned by the Bundle, and garbage collected with it.
     Ours,
-    /// Somebody else's, with keys of ours in it; marked as shared and never deleted by us.
+    /// Owned by somebody else, with keys of ours in it; marked as shared and never deleted by us.
     Shared,
 }
 
-/// Whose an object is.
+/// The ownership of an object, as observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Owner {
-    /// There is no object.
+    /// No such object exists.
     Absent,
-    /// Somebody else's, and we have not been there.
+    /// Owned by somebody else, and never written by us.
     Foreign,
-    /// The Bundle's.
+    /// Owned by the Bundle.
     Ours,
-    /// Somebody else's, with keys of ours in it.
+    /// Owned by somebody else, with keys of ours in it.
     Shared,
 }
 
-/// Why a target is not written.
+/// The reason for which a target is not written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Another manager holds our key as a binary value, in whose place no text can be applied.
+    /// Another manager holds our key below `binaryData`, where no text can be applied over it.
     #[error(
         "key \"{0}\" holds another manager's binary value (binaryData); remove it there, or allow \
          it to be overwritten with the annotation trust.cert-manager.io/allow-overwrite: \"true\""
@@ -184,54 +179,44 @@ pub enum Refusal {
     Held(String),
     /// More annotations than the API server takes.
     #[error("its annotations are {bytes} bytes, and the API server takes {max}")]
-    AnnotationsTooLarge {
-        /// How many bytes it would be.
-        bytes: usize,
-        /// How many there may be.
-        max: usize,
-    },
-    /// More annotations than the API server takes, with those that others keep in the object.
+    AnnotationsTooLarge { bytes: usize, max: usize },
+    /// Annotations that, together with those of other managers, exceed the API server's limit.
     #[error(
         "its annotations, {ours} bytes of the Bundle and those that others keep in the object, are \
          more than the {max} that the API server takes"
     )]
     AnnotationsTooLargeTogether {
-        /// How many bytes are the Bundle's.
+        /// Bytes of the Bundle's own annotations.
         ours: usize,
-        /// How many there may be in all.
+        /// The limit on all annotations of the object.
         max: usize,
     },
-    /// The server takes no request, or stores no object, of this size.
+    /// The API server takes no request, or stores no object, of this size.
     #[error(
         "the API server does not take it, with {data} bytes of data and all that others keep in it"
     )]
     RequestTooLarge {
-        /// How many bytes of data are the Bundle's.
+        /// Bytes of the Bundle's own data.
         data: usize,
     },
     /// More data than the API server takes.
     #[error("its data is {bytes} bytes, and the API server takes {max}")]
-    TooLarge {
-        /// How many bytes it would be.
-        bytes: usize,
-        /// How many there may be.
-        max: usize,
-    },
-    /// More data than the API server takes, with that which others keep in the object.
+    TooLarge { bytes: usize, max: usize },
+    /// Data that, together with that of other managers, exceeds the API server's limit.
     #[error(
         "its data, {ours} bytes of the Bundle and what others keep in the object, is more than the \
          {max} bytes that the API server takes"
     )]
     TooLargeTogether {
-        /// How many bytes are the Bundle's.
+        /// Bytes of the Bundle's own data.
         ours: usize,
-        /// How many there may be in all.
+        /// The limit on all data of the object.
         max: usize,
     },
 }
 
 impl Refusal {
-    /// Whether the content is too large, which no retry cures.
+    /// Returns true if the content is too large, which no retry cures.
     #[must_use]
     pub const fn is_size(&self) -> bool {
         match self {
@@ -245,7 +230,7 @@ impl Refusal {
     }
 }
 
-/// Plans one Bundle over the whole world.
+/// Plans one Bundle over all namespaces.
 #[must_use]
 pub fn plan(spec: &Spec, world: &World, now: Timestamp) -> Plan {
     let prepared = Prepared::new(spec, world, now);
@@ -271,23 +256,23 @@ pub fn plan(spec: &Spec, world: &World, now: Timestamp) -> Plan {
     plan
 }
 
-/// What to do with an object that bears the label of a Bundle which is not there any more. What the
-/// Bundle owned is left to the cluster's garbage collector.
+/// Decides about an object with the label of a Bundle that no longer exists. Objects that the
+/// Bundle owned are left to the cluster's garbage collector.
 #[must_use]
 pub fn orphaned(bundle: &BundleName, observed: &Observed) -> Option<Write> {
     decide::orphaned(bundle, observed)
 }
 
-/// Whose an object of a Bundle's name is.
+/// Returns the ownership of an object that has the Bundle's name.
 #[must_use]
 pub fn owner(spec: &Spec, observed: &Observed) -> Owner {
     decide::owner(spec, Some(observed))
 }
 
-/// Whether a value under our key waits to be filled, as one that a GitOps tool keeps in its place:
-/// nothing but blanks and comments.
+/// Returns true if a value under our key is a placeholder, such as GitOps tools commit for a value
+/// that is filled in later: only whitespace and comments.
 ///
-/// Any other text is somebody's data, a password perhaps under a key that was chosen by mistake, and so
+/// Any other text is somebody's data, perhaps a password under a key that was chosen by mistake. So
 /// is a certificate that was commented out.
 #[must_use]
 pub fn is_placeholder(value: &[u8]) -> bool {
@@ -296,21 +281,21 @@ pub fn is_placeholder(value: &[u8]) -> bool {
     text.lines().all(is_empty) && !text.to_ascii_uppercase().contains("BEGIN")
 }
 
-/// The content of a Bundle's targets, the same for all of them. It is computed once and kept for as long
-/// as its inputs stay the same.
+/// The content of a Bundle's targets, the same for all of them. It is built once, and kept until
+/// one of its inputs changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BundleContent {
-    /// Why no content could be made, if so.
+    /// The reason for which no content could be built, if any.
     pub blocked: Option<Blocked>,
-    /// The certificates, and what was left out of them.
+    /// The certificates, and those that were left out.
     pub certificates: TrustBundle,
-    /// Identity of the default CA package, where the Bundle uses it.
+    /// Identity of the default CA package, if the Bundle uses it.
     pub default_cas: Option<Arc<str>>,
-    /// What its author may want to know.
+    /// Hints for the author of the Bundle.
     pub notes: Vec<Note>,
-    /// What targets of each kind should hold, as far as that is known and may be written.
+    /// The desired content per kind, for kinds whose content is known and may be written.
     pub rendered: BTreeMap<Kind, Arc<Rendered>>,
-    /// When to make it again although nothing changed: a certificate expires and will be filtered.
+    /// Time of the next build without a watch event: a certificate expires and will be filtered.
     pub again_at: Option<Timestamp>,
 }
 
@@ -328,7 +313,7 @@ impl BundleContent {
         content.notes = gathered.notes;
         content.default_cas = gathered.default_cas;
         if !gathered.problems.is_empty() {
-            // What was left out may be why nothing is left.
+            // The status names what filters dropped: that may be the reason for an empty bundle.
             content.certificates = gathered.certificates.without_members();
             content.blocked = Some(Blocked::Sources(gathered.problems));
             return content;
@@ -359,7 +344,7 @@ impl BundleContent {
     }
 }
 
-/// A Bundle with its content, ready for its targets to be planned one by one.
+/// A Bundle with its content, from which single targets are planned.
 #[derive(Debug)]
 pub struct Prepared<'w> {
     spec: &'w Spec,
@@ -368,45 +353,44 @@ pub struct Prepared<'w> {
 }
 
 impl<'w> Prepared<'w> {
-    /// Makes the content of a Bundle.
+    /// Builds the content of a Bundle.
     #[must_use]
     pub fn new(spec: &'w Spec, world: &'w World, now: Timestamp) -> Self {
         Self::of(spec, &world.settings, Arc::new(BundleContent::new(spec, world, now)))
     }
 
-    /// Takes content that was made before, of the same spec and settings.
+    /// Reuses content that was built before from the same spec and settings.
     #[must_use]
     pub const fn of(spec: &'w Spec, settings: &'w Settings, content: Arc<BundleContent>) -> Self {
         Self { spec, settings, content }
     }
 
-    /// The content.
     #[must_use]
     pub const fn content(&self) -> &Arc<BundleContent> {
         &self.content
     }
 
-    /// Whether the Bundle's writes are paused.
+    /// Returns true if the Bundle's writes are paused by annotation.
     #[must_use]
     pub const fn is_paused(&self) -> bool {
         self.spec.paused
     }
 
-    /// What targets of `kind` should hold, where the Bundle wants them, may have them, and its
-    /// content is known.
+    /// Returns the desired content of targets of `kind`; `None` if the Bundle does not ask for
+    /// them, must not write them, or has no content.
     #[must_use]
     pub fn rendered(&self, kind: Kind) -> Option<&Arc<Rendered>> {
         self.content.rendered.get(&kind)
     }
 
-    /// Whether a target of `kind` that is to be kept can be compared with what it should hold: the
-    /// content is known, and writes are not paused.
+    /// Returns true if a kept target of `kind` counts as synced: the desired content is known, and
+    /// writes are not paused.
     #[must_use]
     pub fn is_judged(&self, kind: Kind) -> bool {
         !self.spec.paused && self.content.rendered.contains_key(&kind)
     }
 
-    /// Whether there should be a target of `kind` in this namespace.
+    /// Returns true if a target of `kind` should exist in this namespace.
     #[must_use]
     pub fn wants(&self, kind: Kind, namespace: &Namespace, state: &NamespaceState) -> bool {
         let allowed = &self.settings.target_namespaces;
@@ -418,7 +402,7 @@ impl<'w> Prepared<'w> {
             })
     }
 
-    /// Plans one target. Nothing means: leave it alone.
+    /// Plans one target; `None` leaves it alone.
     #[must_use]
     pub fn decide(
         &self,
@@ -430,14 +414,14 @@ impl<'w> Prepared<'w> {
         decide::decide(self, kind, namespace, state, observed)
     }
 
-    /// Whether a target is ours and others keep data in it: it would go with the Bundle, and takes
-    /// the mark of a shared object with the next write that is due anyway.
+    /// Returns true if a target is ours and others keep data in it: their data would be garbage
+    /// collected with the Bundle. The next write that is due anyway marks the target as shared.
     #[must_use]
     pub fn is_adopted(&self, kind: Kind, observed: &Observed) -> bool {
         decide::is_adopted(self, kind, observed)
     }
 
-    /// The plan with these steps.
+    /// Returns the plan with these steps.
     #[must_use]
     pub fn into_plan(self, steps: Vec<Step>, desired: usize) -> Plan {
         let secrets_off = self.secrets_off();
@@ -451,7 +435,7 @@ impl<'w> Prepared<'w> {
         }
     }
 
-    /// Whether the Bundle wants Secrets and they are switched off.
+    /// Returns true if the Bundle asks for Secret targets and they are disabled.
     #[must_use]
     pub fn secrets_off(&self) -> bool {
         let wants_secrets = self.spec.target.as_ref().is_some_and(|t| t.secret.is_some());

@@ -1,4 +1,4 @@
-//! One target: whose is it, is it as it should be, and what follows.
+//! The decision for one target: ownership, comparison with the desired content, and the write.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::names::{BundleName, DataKey, Kind, Namespace};
 use crate::spec::Spec;
 use crate::world::{Managed, NamespaceState, Observed, OwnerReference};
 
-/// What to do with one target; nothing means: leave it alone.
+/// Decides about one target; `None` leaves it alone.
 pub(super) fn decide(
     prepared: &Prepared<'_>,
     kind: Kind,
@@ -17,7 +17,9 @@ pub(super) fn decide(
     observed: Option<&Observed>,
 ) -> Option<Write> {
     let spec = prepared.spec;
-    // A namespace or an object on its way out is nobody's to write; when it is gone, it is absent.
+    // The API server rejects creates in a terminating namespace (admission plugin
+    // NamespaceLifecycle), and an apply to an object that is being deleted would be lost. The watch
+    // event of the deletion plans the target again.
     if state.terminating || observed.is_some_and(|o| o.deleting) {
         return None;
     }
@@ -35,9 +37,11 @@ pub(super) fn decide(
     }
 }
 
-/// Whose the object is, for this Bundle, whose name it bears.
+/// Returns the ownership of an object that has the name of this Bundle.
 pub(super) fn owner(spec: &Spec, observed: Option<&Observed>) -> Owner {
     let Some(observed) = observed else { return Owner::Absent };
+    // A label alone proves nothing: people copy objects with `kubectl get -o yaml`, label and all.
+    // A copy has no Apply entry of ours in its managedFields.
     let labelled = observed.label.as_ref() == Some(&spec.name);
     let owned = matches!(observed.owner, OwnerReference::Bundle(_));
     let applied = observed.managed.as_ref().is_none_or(|managed| !managed.applied.is_empty());
@@ -50,10 +54,11 @@ pub(super) fn owner(spec: &Spec, observed: Option<&Observed>) -> Owner {
     }
 }
 
-/// Whether managedFields still say that an object is ours, whose label and owner reference are gone: our
-/// applies hold its key, or at least the hash, and others hold no key that we would not write.
+/// Returns true if managedFields still show that an object without label and owner reference is
+/// ours: our applies hold its key, or at least the hash, and others hold no key that we would not
+/// write.
 ///
-/// Where they hold our key beside us it may be a shared object whose owner took the marks out.
+/// If others co-own our key, it may be a shared object whose owner removed the marks.
 fn is_on_record(spec: &Spec, observed: &Observed) -> bool {
     let Some(managed) = observed.managed.as_ref().filter(|managed| managed.any_applied) else {
         return false;
@@ -66,7 +71,7 @@ fn is_on_record(spec: &Spec, observed: &Observed) -> bool {
             && managed.others.iter().all(is_ours)
 }
 
-/// Whether a Bundle writes this key to targets of either kind.
+/// Returns true if a Bundle writes this key to targets of either kind.
 fn writes(spec: &Spec, key: &DataKey) -> bool {
     spec.target.as_ref().is_some_and(|target| {
         Kind::ALL.into_iter().any(|kind| super::gather::writes(target, kind, key))
@@ -79,7 +84,8 @@ fn wanted(
     owner: Owner,
     observed: Option<&Observed>,
 ) -> Write {
-    // What others keep in a shared object counts too; there the server's answer decides.
+    // In a shared object the data of others counts towards the limit too, and metadata does not
+    // show its size. There the API server's answer decides.
     let refusal = too_large(rendered).filter(|_| matches!(owner, Owner::Absent | Owner::Ours));
     if let Some(refusal) = refusal {
         return Write::Refuse(refusal);
@@ -99,6 +105,7 @@ fn wanted(
     }
     let ours = owner == Owner::Ours;
     let may_overwrite = ours || observed.allow_overwrite;
+    // A binary value or a conflict is found before the write, so that the status can name the key.
     let binary = binary(rendered, observed);
     if let Some(refusal) = taken(rendered, observed, &binary).filter(|_| !may_overwrite) {
         return Write::Refuse(refusal);
@@ -117,7 +124,7 @@ fn wanted(
     }
 }
 
-/// Keys of ours that should hold text, and where a binary value stands that no apply replaces.
+/// Returns our text keys that exist below `binaryData`, where no apply replaces them.
 fn binary(rendered: &Rendered, observed: &Observed) -> Vec<DataKey> {
     let is_text =
         |value: &Value| matches!(value, Value::Text(_)) && rendered.kind == Kind::ConfigMap;
@@ -125,20 +132,20 @@ fn binary(rendered: &Rendered, observed: &Observed) -> Vec<DataKey> {
     texts.map(|(key, _)| key).filter(|key| observed.binary.contains(*key)).cloned().collect()
 }
 
-/// Whether the object has an owner reference to the Bundle, or to a namesake of it, that an apply
-/// without it would leave there.
+/// Returns true if the object has an owner reference to the Bundle, or to a namesake of it, that an
+/// apply without it would leave behind.
 fn owner_stays(observed: &Observed) -> bool {
     (matches!(observed.owner, OwnerReference::Bundle(_)) || observed.co_owned)
         && !observed.managed.as_ref().is_some_and(|managed| managed.owner_applied)
 }
 
-/// Why our keys are not to be had without the leave of whoever holds them.
+/// Returns the refusal if another manager holds one of our keys.
 fn taken(rendered: &Rendered, observed: &Observed, binary: &[DataKey]) -> Option<Refusal> {
     let binary = binary.first().cloned().map(Refusal::Binary);
     binary.or_else(|| conflict(rendered, observed).cloned().map(Refusal::Conflict))
 }
 
-/// Whether one of our keys holds nothing but a placeholder, as far as is known.
+/// Returns true if one of our keys is known to hold only a placeholder.
 fn fills(rendered: &Rendered, observed: &Observed) -> bool {
     observed.data.as_ref().is_some_and(|data| {
         let held = rendered.data.keys().filter_map(|key| data.get(key));
@@ -146,25 +153,26 @@ fn fills(rendered: &Rendered, observed: &Observed) -> bool {
     })
 }
 
-/// Whether others keep data in an object under keys that are not ours to write.
+/// Returns true if others keep data in an object under keys that are not ours.
 fn others_use(rendered: &Rendered, observed: &Observed) -> bool {
     let is_ours = |key: &DataKey| rendered.data.contains_key(key);
     observed.foreign_keys(&is_ours).into_iter().any(|key| !is_ours(key))
 }
 
-/// Whether a target is ours and others keep data in it.
+/// Returns true if a target is ours and others keep data in it.
 pub(super) fn is_adopted(prepared: &Prepared<'_>, kind: Kind, observed: &Observed) -> bool {
     owner(prepared.spec, Some(observed)) == Owner::Ours
         && prepared.rendered(kind).is_some_and(|rendered| others_use(rendered, observed))
 }
 
-/// What follows for an object that should not be there.
+/// Decides about an object that should not exist.
 fn unwanted(spec: &Spec, owner: Owner, observed: &Observed) -> Option<Write> {
     let was_ours = |key: &DataKey| writes(spec, key);
     match owner {
         Owner::Absent | Owner::Foreign => None,
         Owner::Shared => release(observed),
-        // What the Bundle owned goes with it, by the cluster's garbage collector.
+        // The garbage collector deletes it by its owner reference. Deleting it here as well would
+        // break `kubectl delete --cascade=orphan`, which keeps targets on purpose.
         Owner::Ours if spec.deleting => None,
         Owner::Ours if observed.foreign_keys(&was_ours).is_empty() => {
             Some(Write::Delete(Seen::of(observed)))
@@ -173,14 +181,13 @@ fn unwanted(spec: &Spec, owner: Owner, observed: &Observed) -> Option<Write> {
     }
 }
 
-/// What to do with what a Bundle left behind: no more than taking ours out of what others own.
+/// Decides about a target whose Bundle is gone: removes our fields from objects that others own.
 pub(super) fn orphaned(bundle: &BundleName, observed: &Observed) -> Option<Write> {
     let ours = observed.shared && observed.label.as_ref() == Some(bundle) && !observed.deleting;
     ours.then(|| release(observed)).flatten()
 }
 
-/// Gives up what is ours. There is nothing to give up in a copy that somebody made of a target, marks
-/// and all.
+/// Releases our fields. A copy that somebody made of a target, marks included, has none.
 fn release(observed: &Observed) -> Option<Write> {
     let held = observed.managed.as_ref().is_none_or(Managed::is_held);
     held.then(|| Write::Release {
@@ -193,17 +200,18 @@ fn release(observed: &Observed) -> Option<Write> {
     })
 }
 
-/// Whether the Bundle itself, and not a namesake from before a restore, is the controlling owner.
+/// Returns true if the Bundle itself, and not a namesake from before a restore, is the controller
+/// (`ownerReferences[].controller`).
 fn owned_by(spec: &Spec, observed: &Observed) -> bool {
     match (&observed.owner, &spec.uid) {
         (OwnerReference::Bundle(uid), Some(own)) => uid == own,
-        // Read from files, a Bundle has no identity to compare.
+        // A Bundle that was read from a file has no uid to compare.
         (OwnerReference::Bundle(_) | OwnerReference::None, None) => true,
         _ => false,
     }
 }
 
-/// Whether keys, values, marks and metadata are what they should be.
+/// Returns true if keys, values, marks and metadata match the desired content.
 fn is_current(spec: &Spec, rendered: &Rendered, observed: &Observed) -> bool {
     observed.label.as_ref() == Some(&spec.name)
         && marks_are_current(spec, rendered, observed)
@@ -220,19 +228,19 @@ fn marks_are_current(spec: &Spec, rendered: &Rendered, observed: &Observed) -> b
     let hash = observed.hash.as_deref().is_some_and(|hash| rendered.is_hash(hash));
     let digest = match &observed.digest {
         Some(digest) => *digest == rendered.digest,
-        // Written by trust-manager, whose hash does not cover key names and formats: good while
-        // its status vouches for it, or where the values themselves are there to be compared.
+        // trust-manager wrote it, whose hash does not cover key names and formats. It is accepted
+        // if trust-manager's status says synced, or if the values themselves can be compared.
         None => spec.synced || observed.data.is_some(),
     };
     hash && digest
 }
 
-/// Whether the keys under our manager are exactly those that should be.
+/// Returns true if the keys under our field manager are exactly the desired ones.
 fn keys_are_current(rendered: &Rendered, observed: &Observed) -> bool {
     match (&observed.managed, &observed.data) {
         (Some(managed), _) => {
             let ours = |key| managed.applied.contains(key) || managed.updated.contains(key);
-            // What came by an update and is held by others too, they keep.
+            // A key that an Update wrote and that others hold too stays theirs.
             let ours_alone = managed.updated.difference(&managed.others);
             let mut held = managed.applied.iter().chain(ours_alone);
             rendered.data.keys().all(ours) && held.all(|key| rendered.data.contains_key(key))
@@ -243,16 +251,17 @@ fn keys_are_current(rendered: &Rendered, observed: &Observed) -> bool {
 }
 
 fn values_are_current(rendered: &Rendered, observed: &Observed) -> bool {
+    // Watches of targets fetch metadata only; there the hash annotation stands for the values.
     observed.data.as_ref().is_none_or(|data| {
         let same = |key, value: &Value| data.get(key).is_some_and(|held| **held == *value.bytes());
         rendered.data.iter().all(|(key, value)| same(key, value))
     })
 }
 
-/// A key of ours that another manager alone holds, with another value as far as is known.
+/// Returns a key of ours that only another manager holds, with a different value.
 ///
-/// Where only metadata was seen, the value is not known: then the server is asked, by an apply
-/// without force.
+/// `None` if only metadata was seen. Then an apply without force asks the API server, which answers
+/// with a conflict (409) if another manager holds the field with a different value.
 fn conflict<'r>(rendered: &'r Rendered, observed: &Observed) -> Option<&'r DataKey> {
     let data = observed.data.as_ref()?;
     rendered.data.iter().find_map(|(key, value)| {
@@ -277,14 +286,14 @@ fn too_large(rendered: &Rendered) -> Option<Refusal> {
     }
 }
 
-/// Keys of ours that came by an update, but for those that stay.
+/// Returns the keys that only an Update of ours holds, except those that stay.
 fn by_patch(observed: &Observed, stays: impl Fn(&DataKey) -> bool) -> Vec<DataKey> {
     let managed = observed.managed.iter();
     let updated = managed.flat_map(|managed| managed.updated.difference(&managed.others));
     updated.filter(|key| !stays(key)).cloned().collect()
 }
 
-/// All keys that we hold and nobody else does.
+/// Returns the keys that only we manage.
 fn ours_alone(observed: &Observed) -> Vec<DataKey> {
     let others = |key: &&DataKey| observed.managed.iter().any(|m| m.others.contains(*key));
     observed.ours().into_iter().filter(|key| !others(key)).cloned().collect()

@@ -1,4 +1,4 @@
-//! What must be planned again when something changes: no more than what the change can touch.
+//! The Bundles and targets to plan again after a change: no more than the change can affect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,54 +7,43 @@ use crate::selector::Labels;
 use crate::spec::{Pick, SourceRef, Spec};
 use crate::world::NamespaceState;
 
-/// Something that changed. "Before" and "after" are nothing where the object was not there.
+/// A change in the cluster. `before` and `after` are `None` if the object did not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A Bundle was made or edited (not its status).
+    /// A Bundle was created or edited (not its status).
     Bundle(BundleName),
-    /// Another default CA package was loaded.
+    /// A new default CA package was loaded.
     DefaultCas,
-    /// A namespace came, went, or was edited.
-    Namespace {
-        /// Its name.
-        name: Namespace,
-        /// What it was.
-        before: Option<NamespaceState>,
-        /// What it is.
-        after: Option<NamespaceState>,
-    },
-    /// An object of the trust namespace came, went, or was edited.
+    /// A namespace was created, edited or deleted.
+    Namespace { name: Namespace, before: Option<NamespaceState>, after: Option<NamespaceState> },
+    /// An object of the trust namespace was created, edited or deleted.
     Source {
-        /// Its kind.
         kind: Kind,
-        /// Its name.
         name: ObjectName,
-        /// The labels it had.
+        /// Its labels before the change.
         before: Option<Labels>,
-        /// The labels it has.
+        /// The labels after the change.
         after: Option<Labels>,
     },
-    /// A target came, went, or was edited.
+    /// A target was created, edited or deleted.
     Target {
-        /// The Bundle of its name.
+        /// The Bundle with the target's name.
         bundle: BundleName,
-        /// Its kind.
         kind: Kind,
-        /// Its namespace.
         namespace: Namespace,
     },
 }
 
-/// How much of a Bundle must be planned again.
+/// The part of a Bundle that must be planned again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Its content, and every target.
+    /// The content, and every target.
     Everything,
     /// These targets; the content is as it was.
     Targets(BTreeSet<(Kind, Namespace)>),
 }
 
-/// What must be planned again for each Bundle that `change` can touch.
+/// Returns the work for each Bundle that `change` can affect.
 #[must_use]
 pub fn dependents<'s>(
     change: &Change,
@@ -63,13 +52,13 @@ pub fn dependents<'s>(
     specs.into_iter().filter_map(|spec| Some((spec.name.clone(), work(change, spec)?))).collect()
 }
 
-/// Whether a Bundle reads an object of the trust namespace that has these labels.
+/// Returns true if a Bundle reads an object of the trust namespace that has these labels.
 #[must_use]
 pub fn reads(spec: &Spec, kind: Kind, name: &ObjectName, labels: &Labels) -> bool {
     picks(spec, kind, name, &[labels])
 }
 
-/// Whether a Bundle reads an object that has, or had, one of these sets of labels.
+/// Returns true if a Bundle reads an object that has, or had, one of these sets of labels.
 fn picks(spec: &Spec, kind: Kind, name: &ObjectName, labels: &[&Labels]) -> bool {
     spec.sources.iter().any(|source| match &source.from {
         SourceRef::Objects { kind: k, pick, .. } if *k == kind => match pick {
@@ -93,12 +82,15 @@ fn work(change: &Change, spec: &Spec) -> Option<Work> {
                 let state = state.as_ref()?;
                 Some(!state.terminating && target.namespaces.matches(&state.labels))
             };
-            // Annotations and the like change nothing; only coming, going and relabelling do.
+            // Only creation, deletion and label changes matter: every controller that annotates
+            // namespaces would otherwise plan every Bundle again.
             let moved = selected(before).unwrap_or(false) != selected(after).unwrap_or(false);
             let targets = Kind::ALL.map(|kind| (kind, name.clone()));
             moved.then(|| Work::Targets(targets.into()))
         }
         Change::Source { kind, name, before, after } => {
+            // Labels from before and after: an object that no longer matches a selector was a
+            // source until now, and its certificates must leave the bundle.
             let labels: Vec<&Labels> = [before, after].into_iter().flatten().collect();
             picks(spec, *kind, name, &labels).then_some(Work::Everything)
         }

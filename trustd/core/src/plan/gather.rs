@@ -1,4 +1,4 @@
-//! From the sources of a Bundle to its certificates, or to everything that is wrong with them.
+//! Collects the certificates of a Bundle from its sources, or everything that is wrong with them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,73 +9,47 @@ use crate::spec::{Keys, Pick, SourceRef, Spec, Target};
 use crate::time::Timestamp;
 use crate::world::{DefaultCas, SourceObject, World};
 
-/// What is wrong with the sources of a Bundle.
+/// A problem with a source of a Bundle.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceProblem {
-    /// `includeAllKeys` on a Secret that holds a private key by its type.
+    /// `includeAllKeys` on a Secret whose type says that it holds a private key.
     #[error(
         "includeAllKeys is not supported for TLS Secrets such as {namespace}/{name}; name a key"
     )]
-    AllKeysOfTls {
-        /// The trust namespace.
-        namespace: Namespace,
-        /// The Secret.
-        name: ObjectName,
-    },
-    /// A key that is not there.
+    AllKeysOfTls { namespace: Namespace, name: ObjectName },
+    /// A missing key.
     #[error("no data found in {kind} {namespace}/{name} at key \"{key}\"")]
-    KeyNotFound {
-        /// The object's kind.
-        kind: Kind,
-        /// The trust namespace.
-        namespace: Namespace,
-        /// The object.
-        name: ObjectName,
-        /// The key.
-        key: DataKey,
-    },
-    /// Everything resolved, and no certificate came out of it.
+    KeyNotFound { kind: Kind, namespace: Namespace, name: ObjectName, key: DataKey },
+    /// Every source was found, and none holds a certificate.
     #[error("couldn't find any valid certificates in bundle")]
     NoCertificates,
-    /// The default CAs are asked for, and there are none.
+    /// The Bundle uses default CAs, and no package is loaded.
     #[error("spec.sources[{index}]: no default CA package is loaded; default CAs not available")]
     NoDefaultCas {
         /// Position in `spec.sources`.
         index: usize,
     },
-    /// An object that is not there.
+    /// A missing object.
     #[error("{kind} {namespace}/{name} not found")]
-    ObjectNotFound {
-        /// The object's kind.
-        kind: Kind,
-        /// The trust namespace.
-        namespace: Namespace,
-        /// The object.
-        name: ObjectName,
-    },
+    ObjectNotFound { kind: Kind, namespace: Namespace, name: ObjectName },
     /// A text that must not be distributed.
     #[error(transparent)]
     Rejected(#[from] Rejected),
 }
 
 impl SourceProblem {
-    /// Whether something is missing, rather than wrong.
+    /// Returns true if something is missing rather than wrong.
     #[must_use]
     pub const fn is_not_found(&self) -> bool {
         !matches!(self, Self::AllKeysOfTls { .. } | Self::Rejected(_))
     }
 }
 
-/// Something that is no fault and that a Bundle's author may want to know.
+/// A hint for a Bundle's author: no fault, but probably not intended.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
-    /// A target of ours in which others keep data, as trust-manager leaves objects that it adopted.
-    Adopted {
-        /// The target's kind.
-        kind: Kind,
-        /// The target's namespace.
-        namespace: Namespace,
-    },
+    /// A target of ours in which others keep data, such as an object that trust-manager adopted.
+    Adopted { kind: Kind, namespace: Namespace },
     /// A value without a PEM block among all the keys of an object (`includeAllKeys`), or an empty
     /// default CA package.
     NoPem(Origin),
@@ -83,10 +57,10 @@ pub enum Note {
     NothingSelected {
         /// Position in `spec.sources`.
         index: usize,
-        /// The kind it selects.
         kind: Kind,
     },
-    /// A key that this Bundle itself wrote: not a source, or removed CAs would live for ever.
+    /// A key that this Bundle itself wrote. It is no source, because a CA that was removed at its
+    /// origin would then stay in the bundle for ever.
     OwnTarget(Origin),
 }
 
@@ -109,17 +83,17 @@ impl fmt::Display for Note {
     }
 }
 
-/// What came out of the sources.
+/// The result of reading the sources.
 pub(super) struct Gathered {
-    /// The certificates, and what was left out of them.
+    /// The certificates, and those that were left out.
     pub(super) certificates: TrustBundle,
-    /// Why the certificates are not all that the Bundle asks for; they are not used then.
+    /// Problems; if there are any, the certificates are incomplete and not used.
     pub(super) problems: Vec<SourceProblem>,
     pub(super) default_cas: Option<Arc<str>>,
     pub(super) notes: Vec<Note>,
 }
 
-/// Reads every source. All problems are found, not only the first.
+/// Reads every source, and collects all problems instead of only the first.
 pub(super) fn gather(spec: &Spec, world: &World, now: Timestamp) -> Gathered {
     let mut reader = SourceReader {
         spec,
@@ -195,6 +169,7 @@ impl<'w> SourceReader<'w> {
             key: key.clone(),
         };
         match keys {
+            // `tls.key` is a private key, which no bundle may hold. trust-manager refuses this too.
             Keys::All if object.tls => {
                 let name = name.clone();
                 self.problems.push(SourceProblem::AllKeysOfTls { namespace, name });
@@ -222,7 +197,7 @@ impl<'w> SourceReader<'w> {
         }
     }
 
-    /// The origin of a key's value, unless this Bundle itself wrote it.
+    /// Returns the origin of a key's value; `None` if this Bundle itself wrote it.
     fn key(
         &mut self,
         origin: Origin,
@@ -244,8 +219,8 @@ impl<'w> SourceReader<'w> {
         }
     }
 
-    /// Reads a value in which there may be certificates. One in DER is reported: trust-manager
-    /// passes over it, and reading it would change bundles that both of them make.
+    /// Reads a value that may hold certificates. A certificate in DER is only reported:
+    /// trust-manager ignores it, so reading it would make the bundles of the two differ.
     fn read_any(&mut self, origin: Origin, text: &[u8]) {
         match self.collector.add(&origin, text) {
             Ok(0) if nature(text) == Nature::DerCertificate => {
@@ -270,25 +245,26 @@ impl<'w> SourceReader<'w> {
     }
 }
 
-/// Whether this Bundle wrote that key of that object: then it is no source of it.
+/// Returns true if this Bundle wrote that key of that object, which is then no source of it.
 fn wrote(spec: &Spec, kind: Kind, object: &SourceObject, key: &DataKey) -> bool {
     object.target_of.as_ref() == Some(&spec.name)
         && match &object.written {
             Some(written) => written.contains(key),
-            // A file without managedFields: what the Bundle would write there, it did write.
+            // A manifest in a file has no managedFields. A key that the Bundle writes counts as
+            // written by it.
             None => spec.target.as_ref().is_some_and(|target| writes(target, kind, key)),
         }
 }
 
-/// Whether targets of `kind` have `key`.
+/// Returns true if targets of `kind` have `key`.
 pub(super) fn writes(target: &Target, kind: Kind, key: &DataKey) -> bool {
     target.template(kind).is_some_and(|template| {
         template.key == *key || target.stores.iter().any(|store| store.key() == key)
     })
 }
 
-/// Whether `spec` reads `key` of an object of this kind, name and labels; no key stands for "any of
-/// `keys`".
+/// Returns true if `spec` reads an object of this kind, name and labels; a source that names a key
+/// reads it if `has_key` returns true for the key.
 pub(super) fn reads(
     spec: &Spec,
     kind: Kind,

@@ -1,4 +1,5 @@
-//! Bundles that feed one another: a CA removed at its origin would go round for ever.
+//! Cycles of Bundles that read each other's targets, in which a CA that was removed at its origin
+//! would circulate for ever.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,12 +9,12 @@ use crate::selector::Labels;
 use crate::spec::Spec;
 use crate::world::World;
 
-/// For each Bundle that reads, over others, what it writes itself: the ring, beginning with it.
+/// Returns, for each Bundle that reads its own output through others, the cycle, beginning with it.
 ///
-/// A Bundle that reads its own target is not on a ring; its own keys are no source of it.
+/// A Bundle that reads its own target is no cycle, because its own keys are no source of it.
 #[must_use]
 pub fn rings(specs: &[&Spec], world: &World) -> BTreeMap<BundleName, Vec<BundleName>> {
-    // edges[a] = those that a reads.
+    // `edges[a]` holds the indices of the Bundles that `a` reads.
     let edges: Vec<Vec<usize>> = specs
         .iter()
         .map(|reader| {
@@ -34,7 +35,7 @@ pub fn rings(specs: &[&Spec], world: &World) -> BTreeMap<BundleName, Vec<BundleN
         .collect()
 }
 
-/// Whether `writer` has a target in the trust namespace that `reader` reads.
+/// Returns true if `writer` has a target in the trust namespace that `reader` reads.
 fn feeds(writer: &Spec, reader: &Spec, world: &World) -> bool {
     let trust = &world.settings.trust_namespace;
     let allowed = &world.settings.target_namespaces;
@@ -48,6 +49,8 @@ fn feeds(writer: &Spec, reader: &Spec, world: &World) -> bool {
     Kind::ALL.into_iter().any(|kind| {
         let Some(template) = target.template(kind) else { return false };
         let key = (kind, ObjectName::from(writer.name.as_str()));
+        // The target may not exist yet. Its labels are then those of the template, so that a
+        // cycle is found before the first write and not after it.
         let mut labels: Labels =
             world.sources.get(&key).map(|object| object.labels.clone()).unwrap_or_default();
         labels.extend(template.labels.clone());
@@ -56,7 +59,7 @@ fn feeds(writer: &Spec, reader: &Spec, world: &World) -> bool {
     })
 }
 
-/// The shortest ring through `start`, if there is one.
+/// Returns the shortest cycle through `start`, by breadth-first search.
 fn shortest_way_back(start: usize, edges: &[Vec<usize>]) -> Option<Vec<usize>> {
     let mut came_from: BTreeMap<usize, usize> = BTreeMap::new();
     let mut queue = VecDeque::from([start]);
