@@ -30,7 +30,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum VerbArgs {
-    /// Measure placements against themselves, to see how far verdicts on this machine can be trusted.
+    /// Measure placements against themselves, to see how far verdicts on this machine can be
+    /// trusted.
     ///
     /// Each placement is measured twice in every round, under two names, so that every difference
     /// that is found between the two is a false positive.
@@ -50,14 +51,14 @@ enum VerbArgs {
         #[arg(short, long, value_enum, default_value_t = OutputArg::Table)]
         output: OutputArg,
 
-        /// Also write the JSON document (docs/calibration.md) to this file.
+        /// The file for the JSON document (docs/calibration.md), beside what is printed.
         #[arg(long, value_name = "FILE.json")]
         out: Option<PathBuf>,
     },
     /// Compare two sets of recorded runs, and check limits of change.
     ///
-    /// The record is the unit: five a side are needed for a verdict. Records that did not measure the
-    /// same are refused.
+    /// The record is the unit: five a side are needed for a verdict. Records that did not measure
+    /// the same are refused.
     #[command(after_help = compare::NOTES)]
     Compare(compare::CompareArgs),
     /// Check whether this machine is fit to measure, and say what to change.
@@ -88,8 +89,8 @@ enum VerbArgs {
     },
     /// Make certificates for a lab: a root, servers and clients with each kind of key.
     ///
-    /// Writes PEM files, and Kubernetes Secrets with the same certificates. Keys are readable by their
-    /// owner only; the authority's own keys are not kept.
+    /// Writes PEM files, and Kubernetes Secrets with the same certificates. Keys are readable by
+    /// their owner only; the authority's own keys are not kept.
     Pki {
         /// The directory to write to, which has no certificates yet.
         #[arg(value_name = "DIR")]
