@@ -65,7 +65,7 @@ pub(crate) fn open_scenario(
         draft.timing =
             TimingDraft { round: Some(trial), warm_up: Some(Nanos(0)), ..TimingDraft::default() };
         // What takes so much longer has missed the goal, and a trial waits for all that it began.
-        draft.timeout.operation.get_or_insert(patience(p99).operation);
+        draft.timeout.operation.get_or_insert(trial_timeouts(p99).operation);
     })?;
     // A trial is one round.
     scenario.timing.rounds = NonZeroU32::MIN;
@@ -73,8 +73,8 @@ pub(crate) fn open_scenario(
 }
 
 /// Returns the time limits of a search's operations for this p99, where none are given.
-pub(crate) fn patience(p99: Nanos) -> Timeout {
-    let operation = Nanos(p99.0.saturating_mul(PATIENCE)).clamp(PATIENCE_MIN, PATIENCE_MAX);
+pub(crate) fn trial_timeouts(p99: Nanos) -> Timeout {
+    let operation = Nanos(p99.0.saturating_mul(TIMEOUT_FACTOR)).clamp(TIMEOUT_MIN, TIMEOUT_MAX);
     let Timeout { connect, handshake, .. } = Timeout::DEFAULT;
     Timeout {
         operation,
@@ -87,8 +87,8 @@ pub(crate) fn patience(p99: Nanos) -> Timeout {
 }
 
 /// The longest time of an operation of a search, in multiples of the goal's p99.
-const PATIENCE: u64 = 10;
+const TIMEOUT_FACTOR: u64 = 10;
 /// One lost SYN (1 s) and a retransmission more say nothing of a server.
-const PATIENCE_MIN: Nanos = Nanos::from_millis(5_000);
+const TIMEOUT_MIN: Nanos = Nanos::from_millis(5_000);
 /// The longest that an operation may take at all.
-const PATIENCE_MAX: Nanos = Nanos::from_millis(300_000);
+const TIMEOUT_MAX: Nanos = Nanos::from_millis(300_000);

@@ -19,7 +19,7 @@ use tlsbench_engine::trial::Trial;
 use super::engines::EngineSet;
 use super::request::asked;
 use super::testbed::Testbed;
-use crate::scenario::{patience, refused};
+use crate::scenario::{refused, trial_timeouts};
 use crate::settings::RunSettings;
 
 /// The outcome of a trial at a rate.
@@ -86,7 +86,7 @@ impl<'a> RateTrials<'a> {
         let pass = LatencyPass { rounds: 1, slice_ns: length, warm_up_ns: warm_up, share: 1.0 };
         let mut scenario = self.lab.latency_scenario(placement, rate, &pass, &self.testbed.files);
         if let Ok(scenario) = &mut scenario {
-            scenario.timeout = Timeout { run: Some(left), ..patience(goal.p99) };
+            scenario.timeout = Timeout { run: Some(left), ..trial_timeouts(goal.p99) };
             // Without it, each operation that hangs would hold the trial for the whole timeout.
             scenario.futility = goal.futility(&scenario.load, length);
         }

@@ -173,3 +173,69 @@ pub(super) fn json(record: &RunRecord, gates: &[Gate], path: &Path) -> anyhow::R
 /// The least age of an unanswered operation that is reported: a younger one had no time to be
 /// answered.
 const UNANSWERED_MIN: Nanos = Nanos::from_millis(1_000);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tlsbench_core::scenario::Draft;
+    use tlsbench_core::warning::judge;
+
+    use super::*;
+
+    /// A record that is committed, and its summary.
+    fn said(change: impl FnOnce(&mut RunRecord), has_file: bool) -> String {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/report");
+        let text = fs::read_to_string(Path::new(folder).join("closed.json")).unwrap();
+        let mut record = RunRecord::from_json(&text).unwrap();
+        change(&mut record);
+        let scenario = Draft::from_toml(&record.scenario).unwrap().finish().unwrap();
+        text_of(&scenario, &record, has_file)
+    }
+
+    fn text_of(scenario: &Scenario, record: &RunRecord, has_file: bool) -> String {
+        text(scenario, record, &judge(record), Path::new("run.json"), 120, has_file)
+    }
+
+    #[test]
+    fn each_target_has_a_row_and_the_record_is_named_last() {
+        let text = said(|_| {}, false);
+        let rows = text.lines().skip(1).take(2).collect::<Vec<_>>();
+        assert!(rows[0].contains("shop|tls") || rows[1].contains("shop|tls"), "{text}");
+        assert!(text.ends_with("record: run.json\n"), "{text}");
+        assert!(!text.contains("ended before its time"), "{text}");
+        let text = said(|record| record.interrupted = Some("it was asked to stop".into()), false);
+        assert!(text.contains("ended before its time: it was asked to stop; what"), "{text}");
+    }
+
+    #[test]
+    fn unanswered_operations_are_told_from_a_second_on() {
+        let unanswered = |operations, millis| {
+            let oldest_ns = Nanos::from_millis(millis);
+            said(|record| record.targets[0].unanswered = UnderWay { operations, oldest_ns }, false)
+        };
+        assert!(!unanswered(3, 999).contains("had no answer"));
+        let text = unanswered(3, 1_000);
+        assert!(
+            text.contains("3 operations had no answer when the run ended, the oldest"),
+            "{text}"
+        );
+        let text = unanswered(1, 2_000);
+        assert!(text.contains("1 operation had no answer when the run ended"), "{text}");
+    }
+
+    #[test]
+    fn gates_name_the_families_and_flags_or_keys() {
+        let failed = |record: &mut RunRecord| {
+            for round in &mut record.targets[0].rounds {
+                round.failed.insert("certificate_unknown_ca".to_owned(), round.succeeded);
+            }
+        };
+        let text = said(failed, false);
+        let gate = text.lines().find(|line| line.contains("(errors;")).unwrap();
+        assert!(gate.starts_with("invalid of ") && gate.contains("no verdict on "), "{gate}");
+        assert!(text.contains("`--ca-bundle`") && !text.contains("`tls.ca_bundle`"), "{text}");
+        let text = said(failed, true);
+        assert!(text.contains("`tls.ca_bundle`") && !text.contains("`--ca-bundle`"), "{text}");
+    }
+}
