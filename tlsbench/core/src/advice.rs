@@ -33,7 +33,7 @@ use crate::placement::{Placement, Role};
 use crate::record::lab::{LabRecord, TrialRecord};
 use crate::stats::{Estimate, mean};
 use crate::tally::{Phase, Quantile};
-use crate::units::Nanos;
+use crate::units::{MICROS_PER_SECOND, Nanos};
 use crate::verdicts::{is_spoiled, verdicts};
 use crate::warning::{Family, Gate};
 
@@ -373,4 +373,3 @@ fn sum(all: &[Vec<f64>]) -> Vec<f64> {
 
 /// The version of the format that is written here.
 pub const SCHEMA: u32 = 1;
-const MICROS_PER_SECOND: f64 = 1e6;

@@ -107,6 +107,8 @@ impl std::error::Error for NoSpan {}
 
 /// Nanoseconds in a microsecond, the unit of every figure of CPU time per operation.
 pub const NANOS_PER_MICRO: f64 = 1e3;
+/// Microseconds in a second.
+pub const MICROS_PER_SECOND: f64 = 1e6;
 /// Nanoseconds in a second.
 pub const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const UNITS: [(u64, &str); 6] = [

@@ -2,6 +2,7 @@
 //!
 //! A value without a limit, or a complaint without a cure, cannot be written down here.
 
+mod limits;
 mod gate;
 mod note;
 mod reason;
@@ -13,6 +14,7 @@ use serde::{Serialize, Serializer};
 
 pub(crate) use gate::drift;
 pub use gate::{Family, Gate, cure, generator_busy, judge, judge_target};
+pub use limits::{ACHIEVED_MIN_PERCENT, ERRORS_MAX, GENERATOR_BUSY_MAX, OTHERS_MAX, STEAL_MAX};
 pub use note::remarks;
 
 /// Something that spoils a measurement.

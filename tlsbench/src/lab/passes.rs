@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use tlsbench_core::lab::{Lab, LatencyPass, Pass, Workload};
 use tlsbench_core::record::lab::PilotRecord;
 use tlsbench_core::units::{Nanos, Rate};
+use tlsbench_core::warning::GENERATOR_BUSY_MAX;
 use tlsbench_engine::hop::raise_descriptor_limit;
 use tlsbench_engine::probe::Others;
 use tlsbench_engine::run::{CutShort, Stop};
@@ -98,7 +99,7 @@ impl LabPasses<'_> {
                 return Ok(trial.cut_short);
             }
         }
-        let busy = writer.pilot().iter().filter(|seen| seen.generator_share > GENERATOR_MAX);
+        let busy = writer.pilot().iter().filter(|seen| seen.generator_share > GENERATOR_BUSY_MAX);
         let busy: Vec<String> = busy.map(|seen| format!("`{}`", seen.placement)).collect();
         if !busy.is_empty() {
             writer.note_now(&format!(
@@ -265,9 +266,6 @@ fn pilot(placement: &str, trial: &Trial) -> PilotRecord {
         hops_ns: hops.map(|hop| of(hop.usage.cpu.total.0 as f64, succeeded as f64)).collect(),
     }
 }
-
-/// Beyond, a rate says more of the generator than of what it loads.
-const GENERATOR_MAX: f64 = 0.85;
 
 #[cfg(test)]
 mod tests {

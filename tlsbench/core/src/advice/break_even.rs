@@ -82,7 +82,7 @@ fn over_resumed(
         .collect();
     let steps = match steps {
         Ok(steps) => steps,
-        Err(why) => return says(None, format!("`{name}` beside `{against}`: {why}")),
+        Err(why) => return says(None, format!("`{name}` compared with `{against}`: {why}")),
     };
     let (Some((_, first)), Some((_, last))) = (steps.first(), steps.last()) else {
         return says(None, String::new());
@@ -92,7 +92,9 @@ fn over_resumed(
     if !is_certain(first) && !is_certain(last) {
         return says(
             None,
-            format!("`{name}` beside `{against}`: cannot tell which costs less, at any resumption"),
+            format!(
+                "`{name}` compared with `{against}`: cannot tell which costs less, at any resumption"
+            ),
         );
     }
     let word = |all: &Estimate| if all.value < 0.0 { "less" } else { "more" };
@@ -139,7 +141,7 @@ fn over_pooling(
     };
     let kept = match extra(None) {
         Ok(kept) => kept,
-        Err(why) => return says(None, format!("`{name}` beside `{against}`: {why}")),
+        Err(why) => return says(None, format!("`{name}` compared with `{against}`: {why}")),
     };
     let percent = kept * 100.0;
     if kept > SMALL {
@@ -158,7 +160,7 @@ fn over_pooling(
         Err(why) => says(
             None,
             format!(
-                "`{name}` costs {percent:+.0} % beside `{against}` where upstream connections are \
+                "`{name}` costs {percent:+.0} % compared with `{against}` where upstream connections are \
                  kept; where they are not, nobody can tell: {why}"
             ),
         ),

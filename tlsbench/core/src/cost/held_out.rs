@@ -17,7 +17,7 @@ use crate::placement::Role;
 use crate::random::SplitMix64;
 use crate::record::lab::{HeldOut, LabRecord, TrialRecord};
 use crate::stats::{Estimate, mean};
-use crate::units::NANOS_PER_MICRO;
+use crate::units::{MICROS_PER_SECOND, NANOS_PER_MICRO};
 
 /// Predicted beside measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -205,12 +205,12 @@ impl fmt::Display for UncheckedReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotMeasured => f.write_str(
-                "the costs were not held against a mix that they have not seen; measure with \
+                "the costs were not checked against a held-out mix; measure with \
                  `tlsbench run --thorough`",
             ),
-            Self::TooFewRounds => f.write_str(
-                "the mix that costs are held against was measured in one round; measure in four or more",
-            ),
+            Self::TooFewRounds => {
+                f.write_str("the held-out mix was measured in one round; measure in four or more")
+            }
             Self::OtherFit => f.write_str(
                 "the mix was chosen by other costs than these, so that the record was edited, or \
                  another version of tlsbench measured it; measure again",
@@ -224,7 +224,6 @@ impl fmt::Display for UncheckedReason {
     }
 }
 
-const MICROS_PER_SECOND: f64 = 1e6;
 /// Each step leaves at most half of what it was off: being woken up is less than half of all work.
 const BUSY_STEPS: u32 = 20;
 /// Largest relative error that a prediction may have.

@@ -77,7 +77,7 @@ fn check_listen(kind: HopKind, listen: &Listen, problems: &mut Problems) {
     problems.when(!speaks && !tls.alpn.is_empty(), "listen.tls.alpn", &why, "remove it");
     let distinct: BTreeSet<&str> = tls.alpn.iter().map(|alpn| alpn.as_str()).collect();
     let twice = distinct.len() < tls.alpn.len();
-    problems.when(twice, "listen.tls.alpn", "a protocol stands there twice", "name each once");
+    problems.when(twice, "listen.tls.alpn", "a protocol is named twice", "name each once");
 }
 
 fn check_dial(hop: &Hop, dial: &Dial, problems: &mut Problems) {
@@ -94,7 +94,7 @@ fn check_dial(hop: &Hop, dial: &Dial, problems: &mut Problems) {
 
 fn check_next(hop: &Hop, key: &str, next: std::net::SocketAddr, problems: &mut Problems) {
     // Port 0 means "any" when listening and nothing when dialling.
-    problems.when(next.port() == 0, key, "port 0 is nobody's", "write the next hop's port");
+    problems.when(next.port() == 0, key, "port 0 cannot be dialled", "write the next hop's port");
     // A hop that dials itself would multiply each connection until no port is left.
     let itself = next == hop.listen.address && next.port() != 0;
     problems.when(itself, key, "the hop would dial itself", "write the next hop's address");

@@ -78,7 +78,7 @@ fn check_kind(hop: &PlacementHop, key: &dyn Fn(&str) -> String, problems: &mut P
     if hop.kind == HopKind::Backend && (hop.dial != LinkSecurity::Plain || hop.proxy_protocol) {
         problems.add(
             key("dial"),
-            "a backend dials nobody",
+            "a backend has no next hop",
             "leave out `dial` and `proxy_protocol`",
         );
     }

@@ -56,7 +56,7 @@ pub(super) fn check(request: &Request, problems: &mut Problems) {
     }
     let bytes: usize = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     let over = bytes > HEADERS_BYTES_MAX;
-    let cure = "servers refuse so many; send a body";
+    let cure = "servers refuse that many; send a body";
     problems.when(over, "request.headers", "more than 64 KiB of headers", cure);
     let over = request.body.len() > BODY_BYTES_MAX;
     let cure = "a body of this size measures the network alike";

@@ -8,6 +8,7 @@ use crate::record::TargetRecord;
 use crate::scenario::{Arrivals, Futility, Load};
 use crate::tally::{Phase, Quantile};
 use crate::units::Nanos;
+use crate::warning::{ACHIEVED_MIN_PERCENT, ERRORS_MAX, GENERATOR_BUSY_MAX};
 
 /// The goal that a rate has to meet.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,7 +73,7 @@ impl Goal {
             return Some(Failing::Errors { share: errors });
         }
         let share = seen.succeeded as f64 / seen.scheduled.max(1) as f64;
-        if seen.scheduled == 0 || share < ACHIEVED_MIN {
+        if seen.scheduled == 0 || share < f64::from(ACHIEVED_MIN_PERCENT) / 100.0 {
             return Some(Failing::Achieved { share });
         }
         // No quantile means that nothing was timed, which is as slow as can be.
@@ -134,7 +135,7 @@ impl TrialResult {
     /// little of what it was asked of.
     #[must_use]
     pub fn is_generator_busy(&self) -> bool {
-        self.generator_busy > GENERATOR_MAX
+        self.generator_busy > GENERATOR_BUSY_MAX
     }
 }
 
@@ -142,7 +143,7 @@ impl fmt::Display for Failing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Achieved { share } => {
-                write!(f, "{:.1} % of what should have begun came to a good end", share * 100.0)
+                write!(f, "{:.1} % of the scheduled operations succeeded", share * 100.0)
             }
             Self::Errors { share } => write!(f, "{:.2} % failed", share * 100.0),
             Self::Slow { p99_ns } => write!(f, "p99 {p99_ns}"),
@@ -153,11 +154,5 @@ impl fmt::Display for Failing {
     }
 }
 
-/// One in a thousand.
-const ERRORS_MAX: f64 = 0.001;
 /// Share of operations beyond a 99th percentile.
 const LATE_MAX: f64 = 0.01;
-/// Lowest achieved share, as for the gate of open loops.
-const ACHIEVED_MIN: f64 = 0.99;
-/// Highest utilisation, as for the gate of generators in open loops.
-const GENERATOR_MAX: f64 = 0.85;

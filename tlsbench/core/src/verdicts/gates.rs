@@ -4,7 +4,7 @@ use super::counts;
 use crate::lab::{Pass, Workload};
 use crate::record::lab::{LabRecord, TrialRecord};
 use crate::scenario::Draft;
-use crate::warning::{Family, Gate, Warning, drift, judge_target};
+use crate::warning::{Family, Gate, OTHERS_MAX, Warning, drift, judge_target};
 
 /// All of them.
 pub(super) fn gates(record: &LabRecord) -> Vec<Gate> {
@@ -23,7 +23,8 @@ pub(super) fn gates(record: &LabRecord) -> Vec<Gate> {
         );
     }
     gates.extend(machine(record));
-    if let Some(others) = record.others.as_ref().filter(|others| others.share > OTHERS_MAX) {
+    if let Some(others) = record.others.as_ref().filter(|others| others.share > OTHERS_MAX.as_f64())
+    {
         gates.push(Gate {
             name: "others",
             target: None,
@@ -86,7 +87,5 @@ fn speeds(trial: &TrialRecord, rounds: u32) -> Option<Vec<f64>> {
     Some(logs.iter().map(|log| log - mean).collect())
 }
 
-/// Highest share of the machine that other processes may use.
-const OTHERS_MAX: f64 = 0.05;
 const CURE_OF_LATENCY: &str = "stop what else runs, lower `latency.share` in a scenario file, or leave the \
                                pass out with `--pass cpu`";

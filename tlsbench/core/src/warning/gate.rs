@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Warning;
+use super::limits::{ACHIEVED_MIN_PERCENT, ERRORS_MAX, GENERATOR_BUSY_MAX};
 use crate::record::{RoundRecord, RunRecord, TargetRecord};
 use crate::scenario::{Group, Load, Protocol, Scenario, Scheme, Target};
 use crate::stats::{Estimate, binomial_bounds, steadiness};
@@ -259,7 +260,8 @@ fn achieved(target: &TargetRecord) -> Option<Warning> {
     let ended = target.sum(|round| round.succeeded.saturating_add(round.failures()));
     let missed = target.sum(|round| round.missed);
     // In whole numbers, so that 99 % exactly is enough.
-    let is_short = u128::from(ended) * 100 < u128::from(scheduled) * ACHIEVED_MIN_PERCENT;
+    let is_short =
+        u128::from(ended) * 100 < u128::from(scheduled) * u128::from(ACHIEVED_MIN_PERCENT);
     is_short.then(|| Warning {
         seen: format!("{ended} of {scheduled} scheduled operations ended, {missed} were missed"),
         cause: "the rate is above what the target or the generator can do".into(),
@@ -279,7 +281,7 @@ pub fn generator_busy(target: &TargetRecord) -> Option<Warning> {
     }
     let busy = by_generator.into_values().filter_map(|(used, wall)| Share::of(used.0, wall.0));
     let busiest = busy.max_by(|a, b| a.as_f64().total_cmp(&b.as_f64()))?;
-    (busiest.as_f64() > BUSY_MAX).then(|| Warning {
+    (busiest.as_f64() > GENERATOR_BUSY_MAX).then(|| Warning {
         seen: format!("a thread of the generator was {busiest} busy"),
         cause: "it has no time to spare, so operations wait for it".into(),
         cure: "raise `threads`, lower `load.rate`, or use several machines".into(),
@@ -418,9 +420,6 @@ const CURE_OF_ERRORS: &str =
     "look into the server's log, or lower the load until it serves everything";
 /// Number of failures that says nothing, whatever their share.
 const ERRORS_FEW: u64 = 3;
-const ERRORS_MAX: f64 = 0.001;
-const ACHIEVED_MIN_PERCENT: u128 = 99;
-const BUSY_MAX: f64 = 0.85;
 const LAG_MAX: Nanos = Nanos::from_millis(1);
 /// A twentieth is 5 %.
 const LAG_PART_OF_MEDIAN: u64 = 20;

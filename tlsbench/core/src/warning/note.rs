@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::gate::few_errors;
+use super::limits::ERRORS_MAX;
 use crate::record::{AddressRecord, RunRecord, TargetRecord};
 
 /// Remarks on what was measured: failures too few to spoil a verdict, redirects, several TLS
@@ -84,7 +85,8 @@ fn addresses(target: &TargetRecord) -> Option<String> {
     let share = |of: &AddressRecord| of.failures() as f64 / of.ended() as f64;
     all.sort_by(|(_, one), (_, other)| share(other).total_cmp(&share(one)));
     let (Some((_, worst)), Some((_, best))) = (all.first(), all.last()) else { return None };
-    if share(worst) - share(best) < SHARE_MIN {
+    // Shares that differ by less than the limit of gate `errors` do so by chance.
+    if share(worst) - share(best) < ERRORS_MAX {
         return None;
     }
     let told = |(address, of): &(&SocketAddr, &AddressRecord)| {
@@ -100,8 +102,6 @@ fn addresses(target: &TargetRecord) -> Option<String> {
     Some(format!("{}: addresses failed differently: {}", target.name, listed.join("; ")))
 }
 
-/// Shares of failures that differ by less do so by chance: the share at which gate `errors` shuts.
-const SHARE_MIN: f64 = 0.001;
 /// Addresses that are listed; the record has all of them.
 const ADDRESSES_MAX: usize = 8;
 

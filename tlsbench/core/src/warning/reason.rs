@@ -116,7 +116,7 @@ fn cure_of_error_code(code: &str) -> Option<&'static str> {
 const fn cure_of_detail(detail: Detail) -> &'static str {
     match detail {
         Detail::BadSignature => {
-            "the certificate was not signed by the CA that it names: issue it anew, or let the server \
+            "the certificate was not signed by the CA that it names: issue it again, or let the server \
              send the chain that belongs to it"
         }
         Detail::CaAsServer => {
@@ -158,7 +158,7 @@ const fn cure_of_detail(detail: Detail) -> &'static str {
         }
         Detail::SignatureAlgorithm => "issue it with RSA or ECDSA over SHA-256, or Ed25519",
         Detail::Unreadable => {
-            "look at the chain with `openssl s_client -showcerts`, and issue it anew"
+            "look at the chain with `openssl s_client -showcerts`, and issue it again"
         }
         Detail::Version => {
             "the server speaks none of the versions that were offered: offer both, which is the \

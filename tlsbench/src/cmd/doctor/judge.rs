@@ -1,7 +1,7 @@
 //! Facts against limits: each fact becomes a line, each line beyond its limit a warning.
 
 use tlsbench_core::units::{Nanos, Share};
-use tlsbench_core::warning::{CheckLine, Fitness, Warning};
+use tlsbench_core::warning::{CheckLine, Fitness, OTHERS_MAX, STEAL_MAX, Warning};
 use tlsbench_engine::clock::{Lateness, Quality};
 use tlsbench_engine::probe::{
     CpuTicks, Drift, Feature, Frequency, InstalledProxy, Load, Machine, NginxStream, Power, Quota,
@@ -364,10 +364,6 @@ fn at_most(max: impl std::fmt::Display) -> String {
 const CORES_MIN: usize = 2;
 /// The governor that keeps the speed of the CPU.
 const GOVERNOR: &str = "performance";
-/// The share of time taken by other guests above which a run is spoiled.
-const STEAL_MAX: Share = Share::from_percent(1);
-/// The share of CPU time of other processes above which the CPU figures of a run are spoiled.
-const OTHERS_MAX: Share = Share::from_percent(5);
 /// Five readings for a request of 50 µs: at 100 ns they are 1 % of it.
 const READING_MAX: Nanos = Nanos(100);
 /// 2 % of a request of 50 µs.

@@ -3,6 +3,7 @@
 use super::{ALL, Gate};
 use crate::record::Environment;
 use crate::units::{Nanos, Share};
+use crate::warning::limits::{OTHERS_MAX, STEAL_MAX};
 use crate::warning::{Family, Warning};
 
 /// Judges the machine of each generator; what could not be read is not held against it.
@@ -57,17 +58,14 @@ pub(super) fn judge(environments: &[Environment]) -> Vec<Gate> {
     gates
 }
 
-fn above(part: Nanos, whole: Nanos, limit: f64) -> Option<Share> {
+fn above(part: Nanos, whole: Nanos, limit: Share) -> Option<Share> {
     // Clocks are read one after the other, so a part may come out larger than the whole.
-    Share::of(part.0.min(whole.0), whole.0).filter(|share| share.as_f64() > limit)
+    Share::of(part.0.min(whole.0), whole.0).filter(|share| *share > limit)
 }
 
-/// Highest steal, as `doctor` and the lab judge it.
-const STEAL_MAX: f64 = 0.01;
-const OTHERS_MAX: f64 = 0.05;
 /// A period that was cut short stops every thread for up to its length: 1 % of the run is enough to
 /// move a 99th percentile.
-const THROTTLED_MAX: f64 = 0.01;
+const THROTTLED_MAX: Share = Share::from_percent(1);
 /// The kernel's default, `cpu.cfs_period_us`.
 const PERIOD: Nanos = Nanos::from_millis(100);
 
