@@ -98,7 +98,7 @@ pub fn cpu_of_process(pid: u32) -> io::Result<Nanos> {
 pub struct Quality {
     /// The time that one reading takes: the best of several batches, free of interruptions.
     pub cost: Nanos,
-    /// The smallest advance seen between two readings; nothing when it stood still.
+    /// The smallest advance seen between two readings; `None` if it stood still.
     pub step: Option<Nanos>,
 }
 

@@ -1,4 +1,4 @@
-//! The builtin hops: relays, HTTP proxies and backends, each a few threads that share nothing but
+//! The built-in hops: relays, HTTP proxies and backends, each a few threads that share nothing but
 //! their counts.
 //!
 //! A hop is started from one value and reads no files. Processes, pipes and signals are the

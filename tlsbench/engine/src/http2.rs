@@ -1,7 +1,7 @@
 //! HTTP/2 as bytes: frames, and header compression as a client needs it.
 //!
-//! Nothing here knows scenarios, sockets, time, or which stream is whose. What the engine does not need of a
-//! response (every text but two) is passed over and not kept, but what is wrong is found.
+//! Nothing here knows scenarios, sockets, time, or which stream is whose. What the engine does not
+//! need of a response (every text but two) is passed over and not kept, but what is wrong is found.
 
 use thiserror::Error;
 use tlsbench_core::tally::Detail;

@@ -116,7 +116,7 @@ pub struct Load {
 
 /// The load between two readings, where `wall` passed and this process used `own` CPU time.
 ///
-/// Nothing where no tick passed.
+/// `None` if no tick passed.
 #[must_use]
 pub fn load(before: &CpuTicks, after: &CpuTicks, wall: Nanos, own: Nanos) -> Option<Load> {
     let total = after.total.saturating_sub(before.total);

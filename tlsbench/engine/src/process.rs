@@ -1,7 +1,7 @@
 //! Hops as processes: started in a folder of their own, awaited until they answer, and ended for
 //! sure.
 //!
-//! A builtin hop is this program started again; a proxy runs under a supervisor, which is this
+//! A built-in hop is this program started again; a proxy runs under a supervisor, which is this
 //! program as well. Both end when their standard input closes, so that no kill of the run leaves
 //! one behind.
 
@@ -50,7 +50,7 @@ pub struct Proxy {
     /// The arguments; paths among them are relative to the hop's folder.
     pub arguments: Vec<String>,
     /// Variables that it finds in its environment besides what this program has there; paths
-    /// likewise.
+    /// are relative as well.
     pub environment: Vec<(&'static str, String)>,
 }
 
@@ -63,7 +63,7 @@ impl Proxy {
         Self { program, arguments, environment: Vec::new() }
     }
 
-    /// A Caddy, to be started with [`tlsbench_core::proxyconf::CADDY_JSON`] on so many threads.
+    /// A Caddy, to be started with [`tlsbench_core::proxyconf::CADDY_JSON`] on this many threads.
     #[must_use]
     pub fn caddy(program: PathBuf, workers: NonZeroU32) -> Self {
         let arguments = ["run", "--config", tlsbench_core::proxyconf::CADDY_JSON];
@@ -157,7 +157,7 @@ pub enum ProcessError {
 }
 
 impl HopProcess {
-    /// Starts a builtin hop: `tlsbench` is this program.
+    /// Starts a built-in hop: `tlsbench` is this program.
     ///
     /// # Errors
     /// When it cannot be started, or ends or stays silent instead of being ready.
@@ -167,6 +167,8 @@ impl HopProcess {
             Self::spawn(Command::new(tlsbench).arg("hop"), hop.listen.address, folder)?;
         // What is left unsaid by a hop that has ended is asked for below.
         let configuration = serde_json::to_string(hop).unwrap_or_default();
+        // Over standard input, because the configuration holds private keys, which would otherwise
+        // lie in a file.
         process.say(&configuration);
         let line = process.hear(READY_WITHIN)?;
         let address = line.strip_prefix("ready ").and_then(|address| address.parse().ok());
@@ -228,12 +230,16 @@ impl HopProcess {
             fs::File::create(&path).map_err(|source| ProcessError::Write { path, source })?;
         // In a group of its own: Ctrl-C is for the run, which ends its hops itself.
         command.current_dir(folder).process_group(0);
+        // The pipe is also how a hop learns that the run is gone: it closes with this process,
+        // however that ends.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn().map_err(|source| {
             let program = command.get_program().into();
             ProcessError::Spawn { program, source }
         })?;
         let (sender, lines) = mpsc::channel();
+        // A thread reads the output, so that a hop never stands still because its pipe is full, and
+        // waiting for a line can have a limit.
         if let Some(output) = child.stdout.take() {
             std::thread::spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
@@ -262,7 +268,7 @@ impl HopProcess {
     /// Returns the counters of a built-in hop.
     ///
     /// # Errors
-    /// When it has ended, stays silent, or is no builtin hop.
+    /// When it has ended, stays silent, or is no built-in hop.
     pub fn counters(&mut self) -> Result<HopCounters, ProcessError> {
         self.say("counters");
         let line = self.hear(ANSWER_WITHIN)?;

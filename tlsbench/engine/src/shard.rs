@@ -52,7 +52,7 @@ pub(crate) struct Live {
 /// Reads the CPU time of the thread that made it.
 #[derive(Debug)]
 pub(crate) struct ThreadMeter {
-    /// Held open, so that a reading allocates nothing; nothing where `/proc` is not there.
+    /// Held open, so that a reading allocates nothing; `None` if `/proc` is not there.
     stat: Option<File>,
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn split(stat: &str) -> (Nanos, Nanos) {
     (next(), next())
 }
 
-/// Cores for so many shards: the last ones, since interrupts mostly come to the first. Nothing when
+/// Cores for this many shards: the last ones, since interrupts mostly come to the first. `None` if
 /// there are not enough with those that are to stay free.
 #[must_use]
 pub(crate) fn cores(shards: usize, free: usize) -> Option<Vec<usize>> {

@@ -73,6 +73,8 @@ impl Topology {
         // Started from the backend on, so that each finds its next hop listening; kept from the
         // client on.
         standing.reverse();
+        // Receiving for clients is work of the kernel on behalf of the generator; no hop must be
+        // charged for it.
         let client = Tree::of_threads(network.receivers_of_clients())
             .map_err(|source| TopologyError::Read { role: Role::Lb, source })?;
         Ok(Self { hops: standing, client, network })

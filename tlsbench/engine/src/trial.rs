@@ -51,7 +51,7 @@ pub struct HopUse {
     pub counted: Option<EngineCounters>,
 }
 
-/// The reason why there is nothing to tell.
+/// The reason why a trial has no result.
 #[derive(Debug, Error)]
 pub enum TrialError {
     /// The load could not be made.
@@ -88,7 +88,7 @@ pub fn measure(
     })?
 }
 
-/// The first attempt that was read, or what became of the last.
+/// The first attempt that was read, or the result of the last one.
 fn until_read<T>(
     attempts: u32,
     mut measure: impl FnMut() -> Result<T, TrialError>,

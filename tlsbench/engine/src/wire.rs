@@ -86,7 +86,7 @@ impl Rendered {
         }
     }
 
-    /// Requests at a time on a connection, by HTTP/2; nothing by HTTP/1.1.
+    /// Requests at a time on a connection, by HTTP/2; `None` by HTTP/1.1.
     #[must_use]
     pub(crate) fn streams(&self) -> Option<u32> {
         match self.bytes {

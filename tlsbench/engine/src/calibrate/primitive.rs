@@ -47,7 +47,7 @@ impl Primitive {
         Self { most, ..self }
     }
 
-    /// Does it so many times.
+    /// Does it this many times.
     ///
     /// # Errors
     /// When it fails even once.

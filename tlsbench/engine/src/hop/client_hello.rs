@@ -106,7 +106,7 @@ fn is_settled(message: &[u8]) -> bool {
     kind != CLIENT_HELLO || length > HELLO_MAX || body.len() >= length
 }
 
-/// The server name of a hello's body; nothing at all when the body is malformed.
+/// The server name of a hello's body; `None` at all when the body is malformed.
 fn server_name(body: &[u8]) -> Option<Option<String>> {
     let mut body = ByteReader(body);
     // Version and random, session id, cipher suites, compression methods (RFC 8446, section 4.1.2).
@@ -160,12 +160,12 @@ impl<'b> ByteReader<'b> {
         Some(taken)
     }
 
-    /// A number of so many bytes.
+    /// A number of this many bytes.
     fn number<const BYTES: usize>(&mut self) -> Option<usize> {
         Some(self.take(BYTES)?.iter().fold(0, |number, &byte| number << 8 | usize::from(byte)))
     }
 
-    /// Bytes whose length stands before them, in so many bytes.
+    /// Bytes whose length stands before them, in this many bytes.
     fn with_length<const BYTES: usize>(&mut self) -> Option<&'b [u8]> {
         let length = self.number::<BYTES>()?;
         self.take(length)

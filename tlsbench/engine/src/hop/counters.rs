@@ -134,7 +134,7 @@ macro_rules! reasons {
 }
 
 reasons!(
-    /// The reason why a connection or a request came to nothing.
+    /// The reason why a connection or a request was not served.
     Refusal {
         /// The kernel gave no connection, for want of descriptors mostly.
         Accept = "accept",

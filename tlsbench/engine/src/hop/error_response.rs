@@ -3,7 +3,7 @@
 use super::counters::Refusal;
 use super::http1::head::BadHead;
 
-/// The reason why a request comes to nothing.
+/// The reason why a request is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ErrorResponse {
     /// The next hop's response is malformed, or cut short before it began.

@@ -53,7 +53,7 @@ pub fn forwarded_request(input: &[u8]) {
     said_once(&out, facts.framing);
 }
 
-/// Responses: likewise.
+/// Responses: the same properties.
 pub fn forwarded_response(input: &[u8]) {
     let Some((options, cut, input)) = options(input) else { return };
     let to_head = options & 1 != 0;
@@ -151,7 +151,7 @@ pub fn client_hello(input: &[u8]) {
     }
 }
 
-/// Headers of the PROXY protocol: likewise, and what is written of one is read back equal.
+/// Headers of the PROXY protocol: the same, and what is written of one is read back equal.
 pub fn proxy_protocol(input: &[u8]) {
     let Some((_, cut, input)) = options(input) else { return };
     let whole = proxy_protocol::read(input);

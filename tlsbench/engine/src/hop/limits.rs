@@ -203,7 +203,7 @@ mod tests {
             assert_eq!(idle.due(at(seconds), 0), Some(at(60)));
         }
         assert_eq!(idle.due(at(60), 0), None);
-        // Bytes that moved since the last look begin it anew, as often as there are any.
+        // Bytes that moved since the last look begin it again, as often as there are any.
         assert_eq!(idle.due(at(60), 1), Some(at(120)));
         assert_eq!(idle.due(at(120), 2), Some(at(180)));
         assert_eq!(idle.due(at(179), 2), Some(at(180)));

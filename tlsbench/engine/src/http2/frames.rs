@@ -93,12 +93,12 @@ impl Frames {
         self.block.clear();
     }
 
-    /// Lets the server send so many more frames that carry no response.
+    /// Lets the server send this many more frames that carry no response.
     pub(crate) fn earn(&mut self, frames: u32) {
         self.budget.earn(frames);
     }
 
-    /// The next that the input holds, which is consumed as far as it was needed; nothing when there
+    /// The next that the input holds, which is consumed as far as it was needed; `None` if there
     /// is no more in it.
     pub(crate) fn next<'p, 'i: 'p>(
         &'p mut self,

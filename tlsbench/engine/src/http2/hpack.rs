@@ -275,7 +275,7 @@ impl Text {
     }
 }
 
-/// Reads an integer with a prefix of so many bits (section 5.1).
+/// Reads an integer with a prefix of this many bits (section 5.1).
 fn integer(input: &mut &[u8], prefix: u32) -> Result<usize, Fault> {
     let (&first, mut rest) = input.split_first().ok_or(Fault::Compression)?;
     let mask = (1_usize << prefix) - 1;

@@ -1,7 +1,7 @@
 //! The event loop of one shard.
 //!
-//! One thread, no locks, no channels, and no allocation per request. It hears from connections what
-//! became of them and decides what each does next.
+//! One thread, no locks, no channels, and no allocation per request. Connections report the
+//! outcome of each step, and the loop decides what each does next.
 
 use std::collections::VecDeque;
 use std::io;
@@ -71,7 +71,7 @@ impl<'d, O: Io> LoadLoop<'d, O> {
         }
     }
 
-    /// Runs the course to its end, or until it is told to stop.
+    /// Runs the plan to its end, or until the monitor asks to stop.
     pub(crate) fn run(&mut self, watch: &mut impl Monitor) -> io::Result<()> {
         let mut drain_until = None;
         self.sweep();
@@ -112,7 +112,7 @@ impl<'d, O: Io> LoadLoop<'d, O> {
         (self.context.unmeasured(), unanswered)
     }
 
-    /// Looks around; whether to go on.
+    /// Handles a tick; returns whether to go on.
     fn on_tick(&mut self, watch: &mut impl Monitor) -> bool {
         self.io.heard_tick();
         self.context.refresh(self.now);

@@ -40,7 +40,7 @@ pub(super) enum StartOn {
 }
 
 impl OpenLoop {
-    /// The open loop of a course; nothing when it is a closed one.
+    /// The open loop of a plan; `None` if it is a closed one.
     pub(super) fn of(plan: &ShardPlan) -> Option<Self> {
         let Work::Open { arrivals: of, rate, spread, pool, wait_max } = plan.work else {
             return None;

@@ -48,7 +48,7 @@ impl Rounds {
         (round <= self.rounds).then_some(round)
     }
 
-    /// Returns when the next round begins after a moment, or the last one ends; nothing where only
+    /// Returns when the next round begins after a moment, or the last one ends; `None` if only
     /// what is done can tell.
     pub(crate) fn edge_after(&self, now: Nanos) -> Option<Nanos> {
         if now < self.from {

@@ -86,7 +86,7 @@ impl<'k> ShardContext<'k> {
         }
     }
 
-    /// Returns where the next connection goes; nothing when there is no address.
+    /// Returns where the next connection goes; `None` if there is no address.
     pub(crate) fn route(&mut self) -> Option<Route> {
         let addresses = &self.addresses;
         let to = *addresses.get(self.turn % addresses.len().max(1))?;

@@ -69,7 +69,7 @@ pub(crate) struct ShardPlan {
     pub(crate) late_after: Option<Nanos>,
     /// The share of handshakes that resume.
     pub(crate) resume: Share,
-    /// The time when things begin.
+    /// The schedule of operations.
     pub(crate) work: Work,
     /// The number of this shard, and of all.
     pub(crate) shard: Shard,
@@ -92,7 +92,7 @@ pub(crate) enum Work {
     Closed {
         /// Connections over all shards.
         connections: NonZeroU32,
-        /// Requests on each; nothing means that it is kept.
+        /// Requests on each; `None` means that it is kept.
         requests: Option<NonZeroU64>,
     },
     /// Arrivals at a rate.
@@ -121,7 +121,7 @@ impl ShardPlan {
         }
     }
 
-    /// Operations on each connection; nothing means any number.
+    /// Operations on each connection; `None` means any number.
     pub(crate) fn per_connection(&self) -> Option<u64> {
         if self.request.is_none() {
             return Some(1);

@@ -41,8 +41,8 @@ pub fn charged() -> Result<(Receiving, Option<NetnsError>), NetnsError> {
 }
 
 impl Chain {
-    /// Namespaces for clients and so many hops. Threads that receive for clients keep to the first
-    /// `cores`, and those that do so for hops to the second; none means all.
+    /// Namespaces for clients and this many hops. Threads that receive for clients keep to the
+    /// first `cores`, and those that do so for hops to the second; none means all.
     ///
     /// # Errors
     /// When there can be none, or a thread is not seen that is to receive.
@@ -53,6 +53,8 @@ impl Chain {
             let [client, hop] = pair else { continue };
             chain.links.push(Link::join(number, &client.netns, &hop.netns, receiving)?);
         }
+        // The kernel starts these threads when an interface begins to receive by NAPI, so they are
+        // looked for once all interfaces are up.
         if receiving == Receiving::Receiver {
             chain.find_receivers(cores)?;
         }
@@ -75,6 +77,8 @@ impl Chain {
         let found = receivers::find(&names).map_err(|source| missing(PROC, Some(source)))?;
         for ((place, interface), pid) in named.into_iter().zip(found) {
             let pid = pid.ok_or_else(|| missing(&interface, None))?;
+            // A receiver of clients on a core of the hops would take CPU time from them, and the
+            // other way round.
             let cores = if place == 0 { of_clients } else { of_hops };
             receivers::settle(pid, cores).map_err(|source| missing(&interface, Some(source)))?;
             if let Some(place) = self.places.get_mut(place) {

@@ -111,7 +111,7 @@ fn fresh_name() -> String {
     format!("{}{}", names_of(std::process::id()), base_36(number, NUMBER_DIGITS))
 }
 
-/// A number in digits of 0-9 and a-z, with at least so many of them.
+/// A number in digits of 0-9 and a-z, with at least this many of them.
 fn base_36(mut number: u32, digits: usize) -> String {
     let mut text = Vec::new();
     while number > 0 || text.len() < digits {

@@ -32,7 +32,7 @@ pub(super) fn set_threaded(interface: &str, is_on: bool) -> io::Result<()> {
 }
 
 /// The threads that receive for interfaces: of each the only one, whose CPU time can be read.
-/// Nothing where it is not seen, as from within another PID namespace.
+/// `None` if it is not seen, as from within another PID namespace.
 pub(super) fn find(interfaces: &[String]) -> io::Result<Vec<Option<u32>>> {
     let named: Vec<(u32, String)> = all_processes()
         .map_err(io::Error::other)?

@@ -16,7 +16,7 @@ use super::netlink::{End, Netlink};
 use super::*;
 use crate::clock::{Clock, cpu_of_process};
 
-/// A fresh one; nothing where they are not allowed.
+/// A fresh one; `None` if they are not allowed.
 fn fresh() -> Option<Netns> {
     match Netns::new() {
         Ok(netns) => Some(netns),
@@ -28,7 +28,7 @@ fn fresh() -> Option<Netns> {
     }
 }
 
-/// Namespaces for clients and two hops; nothing where there can be none.
+/// Namespaces for clients and two hops; `None` if there can be none.
 fn chain(receiving: Receiving) -> Option<Chain> {
     fresh()?;
     if receiving == Receiving::Receiver && !has_receivers() {

@@ -8,7 +8,7 @@ use super::files::text;
 /// The CPU quota of this process's control groups.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quota {
-    /// CPUs' worth of time; nothing where there is no quota.
+    /// CPUs' worth of time; `None` if there is no quota.
     pub cpus: Option<f64>,
     /// The number of times that the groups were throttled since they were made.
     pub throttled: u64,

@@ -1,4 +1,4 @@
-//! True if the CPU keeps its speed: one fixed computation, over and over.
+//! A check that the CPU keeps its speed: one fixed computation, over and over.
 
 use tlsbench_core::units::Nanos;
 
@@ -29,7 +29,7 @@ impl Drift {
     }
 }
 
-/// Computes for about a second. Nothing when the clock of the thread stood still.
+/// Computes for about a second. `None` if the clock of the thread stood still.
 #[must_use]
 pub fn drift() -> Option<Drift> {
     let parts: Vec<Nanos> = (0..PARTS).map(|_| best_of_part()).collect();

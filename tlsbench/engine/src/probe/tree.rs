@@ -1,7 +1,7 @@
 //! Resources that a process and its descendants use: CPU time by the CPU clocks, the rest from
 //! `/proc`.
 //!
-//! The processes are found anew with each reading. What a process used after the last reading
+//! The processes are found again with each reading. What a process used after the last reading
 //! before its end is not known; a reading says how many ended.
 
 use std::collections::BTreeMap;
@@ -160,6 +160,8 @@ impl Tree {
         found.extend(self.threads.iter().filter_map(|pid| Some((*pid, all.0.get(pid)?))));
         self.let_go(&found);
         for (pid, stat) in found {
+            // Its clock was read together with all others: another reading now would make its span
+            // longer than theirs.
             if self.members.contains_key(&pid) {
                 continue;
             }

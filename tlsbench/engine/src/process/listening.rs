@@ -1,4 +1,5 @@
-//! True if it is really the hop that listens at an address, and not somebody who was there before.
+//! A check that it is really the hop that listens at an address, and not somebody who was there
+//! before.
 //!
 //! Looked at is the network namespace of the hop, which may be another than this process's.
 
@@ -57,7 +58,7 @@ fn sockets(address: SocketAddr, pid: u32) -> Vec<u64> {
     all.filter(|(at, _)| is_it(at)).map(|(_, inode)| inode).collect()
 }
 
-/// The address and inode of a line of `/proc/net/tcp`; nothing where it does not listen.
+/// The address and inode of a line of `/proc/net/tcp`; `None` if it does not listen.
 fn listening(line: &str) -> Option<(SocketAddr, u64)> {
     let mut words = line.split_ascii_whitespace();
     let (ip, port) = words.nth(1)?.split_once(':')?;

@@ -15,7 +15,7 @@ use rustix::process::{
 };
 
 /// Runs a program until it ends, or until standard input does or SIGTERM comes: then it is ended,
-/// and all that it started with it. How it ended; nothing when it was ended.
+/// and all that it started with it. How it ended; `None` if it was ended.
 ///
 /// While nothing happens it uses no CPU time, for that would be counted as the program's.
 ///
@@ -94,7 +94,7 @@ impl ProxyProcess {
     }
 }
 
-/// Waits until one of them is readable or closed; nothing when a signal came in between.
+/// Waits until one of them is readable or closed; `None` if a signal came in between.
 fn first_of<const N: usize>(files: [BorrowedFd<'_>; N]) -> io::Result<Option<usize>> {
     let mut polled = files.each_ref().map(|file| PollFd::from_borrowed_fd(*file, PollFlags::IN));
     match poll(&mut polled, None::<&Timespec>) {

@@ -27,7 +27,7 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    /// Collects from so many shards.
+    /// Collects from this many shards.
     pub(super) fn new(stage: Stage, shards: usize) -> Self {
         let (to, from) = channel();
         Self { stage, shards, to, from, waiting: BTreeMap::new() }

@@ -55,7 +55,7 @@ pub enum CutShort {
 pub enum Progress {
     /// Something that whoever reads the numbers should know, such as a CA bundle that was replaced.
     Note(String),
-    /// A round was measured. This is the only time that it is told, so that a run of any length
+    /// A round was measured. It is reported only here, so that a run of any length
     /// keeps only what goes on.
     Slice(Box<Slice>),
     /// A measured round begins: whoever meters hops reads their clocks.

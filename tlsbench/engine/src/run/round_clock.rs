@@ -73,7 +73,7 @@ impl RoundClock {
     }
 }
 
-/// The number of times that progress is told at least.
+/// The longest interval between two reports of progress.
 const LOOK: Nanos = Nanos::from_millis(50);
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub(super) fn stages(scenario: &Scenario) -> Vec<Stage> {
     stages
 }
 
-/// One shard's part of a stage that begins at a moment. Nothing when nothing is left for it: there
+/// One shard's part of a stage that begins at a moment. `None` if nothing is left for it: there
 /// are fewer connections, or operations, than shards.
 pub(super) fn shard_plan(
     scenario: &Scenario,

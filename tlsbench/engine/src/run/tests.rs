@@ -106,7 +106,7 @@ fn open(arrivals: Arrivals, rate: f64, pool: u32, wait_max: u64) -> Load {
     }
 }
 
-/// A run and what it told of its rounds.
+/// A run and its reports of rounds.
 struct Ran {
     outcome: Outcome,
     slices: Vec<Slice>,
@@ -470,7 +470,7 @@ fn on_a_shard(
     begin
 }
 
-/// Allocations of a shard's thread that runs so many requests, everything included.
+/// Allocations of a shard's thread that runs this many requests, everything included.
 fn allocations(scenario: &Scenario, lab: Option<&Lab>, requests: u64) -> u64 {
     let mut scenario = scenario.clone();
     scenario.timing.round = Length::Count(NonZeroU64::new(requests).unwrap());

@@ -26,7 +26,7 @@ pub(crate) trait Connection {
     /// Returns whether another request may be made after the response that ended.
     fn is_reusable(&self) -> bool;
 
-    /// Returns where a request can be made now; nothing when it would have to wait.
+    /// Returns where a request can be made now; `None` if it would have to wait.
     fn free_slot(&self) -> Option<u32>;
 
     /// The place of the request whose outcome the next step tells, where there may be several.

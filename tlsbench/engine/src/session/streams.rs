@@ -21,7 +21,7 @@ mod receive;
 #[derive(Debug)]
 pub(super) struct Streams {
     frames: Frames,
-    /// The time when time last let the server send more frames.
+    /// The time of the last frames that the server earned by time.
     earned: Nanos,
     state: ConnectionStreams,
 }
@@ -129,13 +129,13 @@ impl Streams {
         Self { frames: Frames::new(), earned: Nanos(0), state: ConnectionStreams::new() }
     }
 
-    /// Begins with a new connection, on which so many requests at a time are wanted.
+    /// Begins with a new connection, on which this many requests at a time are wanted.
     pub(super) fn begin(&mut self, wanted: u32, head_only: bool) {
         self.frames.reset();
         self.state.begin(wanted, head_only);
     }
 
-    /// Returns where another request could be made now; nothing when the server would not take it.
+    /// Returns where another request could be made now; `None` if the server would not take it.
     pub(super) fn free_slot(&self) -> Option<u32> {
         self.state.free().map(|id| self.state.slot_of(id))
     }
@@ -424,7 +424,7 @@ impl ConnectionStreams {
         next
     }
 
-    /// A stream ends without a response, and the server is told if it has to be.
+    /// Ends a stream without a response, and tells the server if it has to know.
     fn fail(&mut self, slot: u32, lost: impl Into<Lost>, code: Option<u32>) {
         let Some(stream) = self.table.get_mut(slot as usize) else { return };
         if let Some(code) = code {
@@ -455,7 +455,7 @@ impl StreamSlot {
     };
 }
 
-/// Places of a connection with so many requests at a time: twice as many, so that one that takes
+/// Places of a connection with this many requests at a time: twice as many, so that one that takes
 /// long is rarely in the way of a number.
 pub(crate) fn slot_count(wanted: u32) -> usize {
     (wanted as usize).saturating_mul(2).next_power_of_two()

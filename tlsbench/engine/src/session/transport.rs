@@ -51,8 +51,8 @@ impl Transport {
     }
 
     /// Notes whether a reading of this length emptied the socket, and returns it. Readiness comes
-    /// by edges, so what was left there has to be read without being told, and so has an end that
-    /// was announced already.
+    /// by edges, so what was left there has to be read without another wake-up, and so has an end
+    /// that was announced already.
     pub(super) fn is_drained(&mut self, length: usize, room: usize) -> bool {
         self.drained = length < room && !self.hung_up;
         self.drained

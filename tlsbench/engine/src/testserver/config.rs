@@ -14,7 +14,7 @@ use crate::tls::{Alpn, Identity, Roots, crypto_provider};
 /// The configuration of a test server.
 #[derive(Clone, Debug)]
 pub struct TestServerConfig {
-    /// The half of TLS; nothing means plain HTTP.
+    /// The half of TLS; `None` means plain HTTP.
     pub tls: Option<TestServerTls>,
     /// The treatment of handshakes.
     pub handshake: Handshake,
@@ -23,7 +23,7 @@ pub struct TestServerConfig {
 }
 
 impl TestServerConfig {
-    /// A server without TLS that answers with so many bytes.
+    /// A server without TLS that answers with this many bytes.
     #[must_use]
     pub fn plain(bytes: usize) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl TestServerConfig {
         }
     }
 
-    /// A server with TLS as it comes, which answers with so many bytes.
+    /// A server with TLS as it comes, which answers with this many bytes.
     #[must_use]
     pub fn tls(identity: Identity, bytes: usize) -> Self {
         Self { tls: Some(TestServerTls::new(identity)), ..Self::plain(bytes) }
@@ -64,7 +64,7 @@ pub struct TestServerTls {
     pub resumes: bool,
     /// Early data that it takes, in bytes.
     pub early_data: u32,
-    /// Roots that client certificates must lead to; nothing means it asks for none.
+    /// Roots that client certificates must lead to; `None` means it asks for none.
     pub client_roots: Option<Arc<Roots>>,
     /// Protocols that it agrees to. It answers in HTTP/1.1 all the same.
     pub alpn: Vec<Alpn>,
@@ -158,18 +158,18 @@ pub enum Answer {
     Garbage,
     /// The answer of a script, by HTTP/2.
     Http2(Script),
-    /// A body of 10 bytes, and the end of the connection so many milliseconds later, whatever the
+    /// A body of 10 bytes, and the end of the connection this many milliseconds later, whatever the
     /// client does meanwhile.
     LateClose(u64),
     /// A reset.
     Reset,
     /// No answer, while the connection stays open.
     Stall,
-    /// A body of 10 bytes, but for each of so many requests to the server nothing.
+    /// A body of 10 bytes, but for one in this many requests to the server nothing.
     StallEvery(u64),
     /// A head that promises a megabyte, and then a byte of it now and then, for ever.
     Drip,
-    /// A head that promises a length, so many bytes of body, and an orderly close.
+    /// A head that promises a length, this many bytes of body, and an orderly close.
     Truncated {
         /// The length that is promised.
         promised: usize,

@@ -109,7 +109,7 @@ struct RequestReader {
 }
 
 impl RequestReader {
-    /// Reads a request and its body; nothing when the client ended the connection orderly.
+    /// Reads a request and its body; `None` if the client ended the connection orderly.
     fn request(
         &mut self,
         stream: &mut impl Read,

@@ -20,7 +20,7 @@ pub struct Script {
     pub each: &'static [u8],
     /// Requests after which it closes the connection; 0 for never.
     pub close_after: u32,
-    /// Each of so many requests to the server is not answered; 0 for none.
+    /// One in this many requests to the server is not answered; 0 for none.
     pub silent_every: u64,
     /// True if DATA of a request is answered by larger windows, as much as came.
     pub gives_back: bool,

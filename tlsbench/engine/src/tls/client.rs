@@ -89,7 +89,7 @@ impl TlsClient {
         Ok((connection, wanted))
     }
 
-    /// Returns where early data is written before the handshake; nothing unless early data was
+    /// Returns where early data is written before the handshake; `None` unless early data was
     /// asked for and the session that is being resumed allows it.
     pub fn early_data<'c>(
         &self,

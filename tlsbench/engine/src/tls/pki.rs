@@ -99,7 +99,7 @@ pub struct Subject {
     pub names: Vec<String>,
     /// The key.
     pub key: KeyKind,
-    /// The time when it is valid.
+    /// The validity of the certificate.
     pub validity: Validity,
     /// The issuer that signs it.
     pub issuer: Issuer,

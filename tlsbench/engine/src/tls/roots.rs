@@ -264,7 +264,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The number of times that a file is looked at, at most: a swap is seen well within the minute or
+/// The shortest interval between two looks at a file: a swap is seen well within the minute or
 /// so that a kubelet takes to bring it.
 const LOOK_EVERY: Nanos = Nanos::from_millis(1_000);
 

@@ -90,7 +90,7 @@ impl Verifier {
             self.algorithms.all,
         )
         .map_err(|error| match error {
-            // A trusted root has the issuer's name, and another key: a CA that was made anew.
+            // A trusted root has the issuer's name, and another key: a CA that was made again.
             Error::InvalidCertificate(CertificateError::BadSignature)
                 if !refusal::has_weak_keys(chain.leaf, chain.intermediates) =>
             {
@@ -327,7 +327,7 @@ mod tests {
             self.pki.issue(subject).unwrap().identity.chain().to_vec()
         }
 
-        /// Returns whether the chain was verified anew, and what came of it.
+        /// Returns whether the chain was verified again, and the result.
         fn check(
             &self,
             chain: &[CertificateDer<'static>],

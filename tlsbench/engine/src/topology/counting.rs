@@ -29,7 +29,7 @@ pub(super) enum CounterSource {
     Unknown,
 }
 
-/// The reason why it is not known what a hop counted.
+/// The reason why a hop's counters are not known.
 #[derive(Debug, Error)]
 pub enum CountError {
     /// One of ours does not answer.
@@ -100,7 +100,7 @@ impl CounterSource {
 }
 
 /// Takes nginx's log away, lets it begin another, and counts what the first one holds: nginx writes
-/// all that it has of a file before it opens that anew.
+/// all that it has of a file before it opens that again.
 fn taken_away(
     folder: &Path,
     is_ours: impl FnOnce(u32) -> bool,

@@ -33,7 +33,7 @@ pub(super) enum NetworkLayout {
 }
 
 impl NetworkLayout {
-    /// Makes it for so many hops, which keep to these cores.
+    /// Creates it for this many hops, which keep to these cores.
     pub(super) fn new(
         network: Network<'_>,
         hops: usize,
@@ -75,7 +75,7 @@ impl NetworkLayout {
         }
     }
 
-    /// Returns where clients are; nothing where that is where everybody is.
+    /// Returns where clients are; `None` if that is where everybody is.
     pub(super) fn client(&self) -> Option<Arc<Netns>> {
         match self {
             Self::Loopback(_) => None,

@@ -35,7 +35,7 @@ pub(super) fn is_one_taken(addresses: &[SocketAddr]) -> bool {
     addresses.iter().any(is_taken)
 }
 
-/// A prime: processes whose numbers follow each other begin so many ports apart.
+/// A prime: processes whose numbers follow each other begin this many ports apart.
 const STRIDE: u32 = 4_877;
 /// The number of ports were tried so far.
 static NEXT: AtomicU32 = AtomicU32::new(0);

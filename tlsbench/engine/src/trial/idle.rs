@@ -31,7 +31,7 @@ pub struct IdleUse {
     pub before: Memory,
     /// While they stood.
     pub after: Memory,
-    /// While they stood and nothing was asked; nothing where a process of it ended meanwhile, or it
+    /// While they stood and nothing was asked; `None` if a process of it ended meanwhile, or it
     /// was stopped.
     pub rest: Option<Rest>,
 }
@@ -45,7 +45,7 @@ pub struct Hold {
     pub left_alone: Duration,
 }
 
-/// The reason why they cannot be held.
+/// The reason why connections cannot be held.
 #[derive(Debug, Error)]
 pub enum IdleError {
     /// A connection did not come about, or its request was not answered.

@@ -190,7 +190,7 @@ mod tests {
         ("authorization", "secret"),
     ];
 
-    /// The blocks that so many requests are sent with, read back.
+    /// The blocks that this many requests are sent with, read back.
     fn sent(form: &RequestTemplate, dictionary: &mut Dictionary, requests: u32) -> Vec<Vec<u8>> {
         let (mut out, mut frames) = (Vec::new(), Frames::new());
         frame::put_settings(&[], &mut out);

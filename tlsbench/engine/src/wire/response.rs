@@ -256,7 +256,7 @@ fn has_end(bytes: &[u8]) -> bool {
     })
 }
 
-/// Parses a head; nothing while it is not whole. Most have few headers, which need no memory.
+/// Parses a head; `None` while it is not whole. Most have few headers, which need no memory.
 fn parse(input: &[u8]) -> Result<Option<ResponseHead>, Malformed> {
     match parse_with(input, &mut [const { MaybeUninit::uninit() }; HEADERS_FEW]) {
         // The large array is allocated only for the rare response that needs it.

@@ -82,7 +82,7 @@ enum AfterExchange {
     Keep,
     /// The connection ends.
     End,
-    /// The client is told why there is no response, and let go.
+    /// The client gets an error response, and its connection ends.
     Refuse(ErrorResponse),
     /// The connection is reset, so that nobody takes half a message for a whole one.
     Reset(Refusal),

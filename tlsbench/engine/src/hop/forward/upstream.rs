@@ -107,7 +107,7 @@ pub(super) async fn begin(
     .await
 }
 
-/// Reads until something is to be told to the client.
+/// Reads until there is something to pass on to the client.
 fn poll_head(
     cx: &mut Context<'_>,
     upstream: &mut Conn,

@@ -42,7 +42,7 @@ impl Conn {
         }
     }
 
-    /// Reads more, with room for so many bytes; how many came, 0 at the end.
+    /// Reads more, with room for this many bytes; returns the number of bytes read, 0 at the end.
     pub(in crate::hop) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,

@@ -59,7 +59,7 @@ pub(in crate::hop) enum BadHead {
     Version,
 }
 
-/// Reads a request's head and hands its fields on; nothing while it is not whole.
+/// Reads a request's head and hands its fields on; `None` while it is not whole.
 ///
 /// # Errors
 /// Fails when it is refused.
@@ -85,7 +85,7 @@ pub(in crate::hop) fn request<T>(
     Ok(Some((facts, then)))
 }
 
-/// Reads a response's head and hands its fields on; nothing while it is not whole.
+/// Reads a response's head and hands its fields on; `None` while it is not whole.
 ///
 /// # Errors
 /// Fails when it is refused.
@@ -148,7 +148,7 @@ fn newer(
     Ok(Some(NewerVersion::As1(bytes)))
 }
 
-/// Returns where the version of a request line stands: at its end, behind a blank.
+/// Returns the position of the version in a request line: at its end, behind a blank.
 fn request_version(line: &[u8]) -> Option<usize> {
     let at = line.len().checked_sub(VERSION)?;
     line.get(..at).is_some_and(|rest| rest.ends_with(b" ")).then_some(at)

@@ -16,7 +16,7 @@ pub(in crate::hop) enum NextRequest<T> {
     End,
     /// A head, which was taken from the buffer.
     Request(RequestFacts, T),
-    /// None that can be served; the client is to be told and let go.
+    /// A request that cannot be served; the client gets an error response, and its connection ends.
     Refuse(ErrorResponse),
 }
 
@@ -72,7 +72,7 @@ fn empty_lines(data: &[u8]) -> usize {
     data.chunks(LINE.len()).take_while(|line| *line == LINE).count() * LINE.len()
 }
 
-/// Takes a head, or finds that there is none to come; nothing while it is not whole.
+/// Takes a head, or finds that there is none to come; `None` while it is not whole.
 fn parse<T>(
     client: &mut Conn,
     then: impl FnOnce(&httparse::Request<'_, '_>, &RequestFacts) -> Result<T, BadHead>,

@@ -49,7 +49,7 @@ pub(in crate::hop) trait RequestSource {
     /// Bytes that have left so far.
     fn moved(&self) -> u64;
 
-    /// Returns whether it is the client's turn: all that came of the request has left.
+    /// Returns whether it is the client's turn: all of the request that has arrived has left.
     fn is_starved(&self) -> bool;
 
     /// Ready once the client has given the request up. `sends` says that the request still goes on,
@@ -143,7 +143,7 @@ impl Transfer {
         self.moved
     }
 
-    /// Returns whether all that came of it has left.
+    /// Returns whether all of it that has arrived has left.
     fn is_empty(&self) -> bool {
         self.out.is_empty() && self.direct == 0
     }

@@ -22,7 +22,7 @@ use crate::http1::{BodyDecoder, BodyPiece, ChunkRules, Framing, put_chunk, put_l
 pub(in crate::hop) struct Upload<'u> {
     body: RecvStream,
     chunks: bool,
-    /// Bytes that are to be written: the head, then what came of the body.
+    /// Bytes that are to be written: the head, then what has arrived of the body.
     out: Vec<u8>,
     written: usize,
     /// Bytes of the client's window that are given back when `out` has left.

@@ -119,7 +119,7 @@ pub(in crate::hop) fn of_response(fields: &[Header<'_>], keeps_length: bool) -> 
     map
 }
 
-/// Trailers that were kept as lines; nothing where there are none.
+/// Trailers that were kept as lines; `None` if there are none.
 pub(in crate::hop) fn trailers(lines: &[u8]) -> Option<HeaderMap> {
     let mut map = HeaderMap::new();
     for line in lines.split(|&byte| byte == b'\n') {

@@ -36,7 +36,7 @@ pub(in crate::hop) struct StreamMonitor {
     malformed: Mutex<Vec<u32>>,
 }
 
-/// A request that is under way until this goes, whatever became of its stream.
+/// A guard that keeps a request counted as under way until it is dropped, whatever its stream does.
 #[derive(Debug)]
 pub(in crate::hop) struct RequestGuard(Arc<StreamMonitor>);
 
@@ -208,8 +208,8 @@ impl HeaderBlocks {
         !self.is_trailers
     }
 
-    /// Takes a piece of a frame, of which so many bytes are still to come. The stream, if what has
-    /// now come are trailers that may not be.
+    /// Takes a piece of a frame, of which this many bytes are still to come. The stream, if what
+    /// has now come are trailers that may not be.
     fn take(&mut self, seen: ScanItem<'_>, rest: usize) -> Option<u32> {
         if !matches!(self.header.kind, frame::HEADERS | frame::CONTINUATION) {
             return None;

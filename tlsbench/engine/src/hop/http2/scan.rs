@@ -10,7 +10,7 @@ pub(super) struct FrameScanner {
     have: usize,
     /// Bytes of the payload that are still to come.
     left: usize,
-    /// True if they are a frame's.
+    /// True if these bytes are a frame's.
     is_frame: bool,
 }
 
@@ -24,7 +24,7 @@ pub(super) enum ScanItem<'b> {
 }
 
 impl FrameScanner {
-    /// Begins behind so many bytes that are no frame.
+    /// Begins behind this many bytes that are no frame.
     pub(super) const fn after(bytes: usize) -> Self {
         Self { header: [0; frame::HEADER], have: 0, left: bytes, is_frame: false }
     }

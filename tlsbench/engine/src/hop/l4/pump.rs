@@ -52,7 +52,7 @@ enum PumpState {
     /// The source is open.
     #[default]
     Open,
-    /// The source has ended, and the sink is to be told.
+    /// The source has ended, and the sink is still to be shut down.
     Ending,
     /// Both have ended.
     Ended,

@@ -5,7 +5,7 @@ use tokio::join;
 use super::endless::{BYTES, Endless, Random};
 use super::*;
 
-/// Writes a message of so many bytes, in chunks or after its length, with pauses.
+/// Writes a message of this many bytes, in chunks or after its length, with pauses.
 async fn send(to: &mut WriteHalf<Peer>, head: &str, seed: u64, bytes: u64, chunks: bool) {
     let framing = match chunks {
         true => "Transfer-Encoding: chunked".to_owned(),

@@ -14,7 +14,7 @@ impl Endless {
         Self { block: (0..BLOCK).map(|_| random.next() as u8).collect(), at: 0 }
     }
 
-    /// The next bytes, at most so many.
+    /// The next bytes, at most this many.
     pub(super) fn next(&mut self, max: usize) -> &[u8] {
         let begin = self.at;
         let end = self.block.len().min(begin + max);

@@ -51,7 +51,7 @@ pub(crate) fn put_table_size(size: usize, out: &mut Vec<u8>) {
     put_integer(size, 0x20, 5, out);
 }
 
-/// The index of the field that was put into the table so many fields before the last.
+/// The index of the field that was put into the table this many fields before the last.
 pub(crate) const fn dynamic(back: usize) -> usize {
     fixed::FIELDS + 1 + back
 }

@@ -282,7 +282,7 @@ impl<O: Io> LoadLoop<'_, O> {
         self.connect_for(index, op, operations, false);
     }
 
-    /// Begins a connection for so many operations, of which this is the first.
+    /// Begins a connection for this many operations, of which this is the first.
     fn connect_for(&mut self, index: usize, op: Operation, operations: u64, is_again: bool) {
         if let Some(slot) = self.slots.get_mut(index) {
             slot.number = slot.number.wrapping_add(1);

@@ -25,7 +25,7 @@ pub(super) struct Script {
     pub(super) serve: Box<dyn FnMut(Nanos) -> Served>,
     /// The time from the end of a connection's last response until the server has closed it.
     pub(super) close: Nanos,
-    /// The time when the generator's process does not run, though something happens.
+    /// The span in which the generator's process does not run, though something happens.
     pub(super) suspended: std::ops::Range<Nanos>,
 }
 

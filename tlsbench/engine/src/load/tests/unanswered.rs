@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A server that answers after a millisecond, but not each request of so many.
+/// A server that answers after a millisecond, but not one in this many requests.
 fn mute_now_and_then(every: u32) -> Script {
     let mut index = 0;
     Script::of(move |asked| {

@@ -53,7 +53,7 @@ impl Started {
         self.0.id()
     }
 
-    /// Lets it burn so many times; what it has burnt by then, by the clocks of its own threads.
+    /// Lets it burn this many times; what it has burnt by then, by the clocks of its own threads.
     fn burn(&mut self, times: u64) -> Nanos {
         let mut word = String::new();
         for _ in 0..times {

@@ -27,7 +27,7 @@ impl ConnectionStreams {
         }
     }
 
-    /// The place of a stream that is under way; nothing when it is over.
+    /// The place of a stream that is under way; `None` if it is over.
     fn find(&self, id: u32) -> Result<Option<u32>, Fault> {
         if id.is_multiple_of(2) || id >= self.next {
             return Err(Fault::Protocol);
