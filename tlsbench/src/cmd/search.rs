@@ -279,3 +279,85 @@ const WARM_UP_PART: u64 = 4;
 const BESIDE_TRIAL: Nanos = Nanos::from_millis(1_100);
 /// Among fewer operations than this, none that succeeded says little.
 const DEAD_MIN: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use std::num::{NonZeroU32, NonZeroU64};
+
+    use tlsbench_core::scenario::{Arrivals, Spread};
+    use tlsbench_core::tally::Tally;
+    use tlsbench_core::usage::Lap;
+
+    use super::*;
+
+    const GOAL: Goal = Goal { p99: Nanos::from_millis(100) };
+
+    /// Judges a trial at 100 per second that scheduled and succeeded so often.
+    fn judged_after(
+        scheduled: u64,
+        succeeded: u64,
+        cut_short: Option<CutShort>,
+    ) -> (JudgedTrial, bool) {
+        let rate = Rate::per_second(100.0).unwrap();
+        let mut tally = Tally::new();
+        (tally.scheduled, tally.succeeded) = (scheduled, succeeded);
+        let mut target = TargetRecord::new("shop");
+        let (lap, wait_max) = (Lap::default(), Nanos(0));
+        target.push(&Measured { round: 0, tally: &tally, lap: &lap, wait_max });
+        let load = Load::Open {
+            arrivals: Arrivals::Connections { requests: NonZeroU64::MIN },
+            rate,
+            spread: Spread::Even,
+            pool: NonZeroU32::MIN,
+            wait_max,
+        };
+        let (early, unanswered) = (BTreeMap::new(), UnderWay::default());
+        let made = TrialOutcome { target, load, cut_short, early, unanswered };
+        let length = Nanos::from_millis(1_000);
+        let plan = RateTrial { rate, warm_up: Nanos(0), length, left: length, goal: GOAL };
+        judged(GOAL, plan, false, &made)
+    }
+
+    #[test]
+    fn a_trial_that_was_ended_for_late_operations_missed_the_goal_by_them() {
+        let (trial, is_dead) = judged_after(100, 95, Some(CutShort::Futile { late: 5 }));
+        let wanted = Failing::Unanswered { operations: 5, longer_than_ns: GOAL.p99 };
+        assert_eq!((trial.failing, is_dead), (Some(wanted), false));
+        assert_eq!(trial.failures, BTreeMap::from([("timeout".to_owned(), 5)]));
+    }
+
+    #[test]
+    fn a_server_is_dead_if_nothing_succeeded_of_enough_or_of_a_whole_trial() {
+        let is_dead = |scheduled, cut_short| judged_after(scheduled, 0, cut_short).1;
+        let futile = Some(CutShort::Futile { late: 2 });
+        assert!(is_dead(20, futile) && !is_dead(2, futile), "two operations are few");
+        assert!(is_dead(2, None), "a trial at a low rate has no more");
+        assert!(!judged_after(20, 1, futile).1);
+    }
+
+    #[test]
+    fn the_time_of_a_search_counts_warm_ups_and_what_is_waited_for() {
+        let time = |millis| Nanos::from_millis(millis);
+        let bounds = RateBounds {
+            start: Rate::per_second(1.0).unwrap(),
+            most: Rate::per_second(1.0).unwrap(),
+            resolution: 1.0,
+        };
+        let settings = settings(time(400), time(800));
+        // A quarter for the warm-up, the goal's limit, and what lies beside a trial.
+        let (short, long) = (time(400 + 100 + 100 + 1_100), time(800 + 200 + 100 + 1_100));
+        let limits = limits(&settings, bounds, None);
+        assert_eq!(limits.time, bounds.time_max(short, long));
+        assert!(!limits.is_asked);
+        let asked = super::limits(&settings, bounds, Some(time(7)));
+        assert_eq!((asked.time, asked.is_asked), (time(7), true));
+    }
+
+    fn settings(trial: Nanos, confirm: Nanos) -> SearchSettings {
+        use clap::Parser as _;
+        let words = ["tlsbench", "search", "--p99", "100ms"];
+        let settings = crate::cli::Cli::try_parse_from(words).unwrap().settings();
+        let crate::settings::Settings::Search(settings) = settings else { panic!() };
+        SearchSettings { trial, confirm, ..*settings }
+    }
+}

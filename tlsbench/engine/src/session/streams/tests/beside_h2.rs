@@ -147,7 +147,9 @@ impl Crate {
     fn new() -> Self {
         let socket = MemorySocket::default();
         let mut builder = h2::client::Builder::new();
-        builder.initial_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
+        builder
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
         let handshake = pin!(builder.handshake(socket.clone()));
         let Poll::Ready(done) = handshake.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("the preface is written at once")
@@ -220,7 +222,11 @@ fn measure(mut client: impl Client) -> (f64, f64, u64) {
     });
     // Vectors of `drive` grow once each; against 20,000 requests they do not show.
     let allocations = counted.count_total as f64 / requests;
-    (took.as_nanos() as f64 / requests, allocations, counted.bytes_total / u64::from(BATCHES * STREAMS))
+    (
+        took.as_nanos() as f64 / requests,
+        allocations,
+        counted.bytes_total / u64::from(BATCHES * STREAMS),
+    )
 }
 
 #[test]
