@@ -1,7 +1,7 @@
-//! From texts to one set of certificates: unique, filtered, in a fixed order.
+//! A set of certificates, collected from texts: unique, filtered, in a fixed order.
 //!
-//! What does not make it into the set is reported with its place, so that nothing vanishes
-//! silently. Bytes of the output are those of trust-manager for the same certificates.
+//! Everything that is left out is reported with its place. The output is byte for byte that of
+//! trust-manager for the same certificates.
 
 mod nature;
 
@@ -20,73 +20,69 @@ use crate::time::Timestamp;
 
 pub use nature::{Nature, nature};
 
-/// Which sound certificates are left out of every bundle. Process-wide, off by default.
+/// Filters that leave sound certificates out of every bundle. Process-wide, off by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Filters {
-    /// Leave out what is past its notAfter (`--filter-expired-certificates`).
+    /// `--filter-expired-certificates`: leaves out certificates that are past their notAfter.
     pub expired: bool,
-    /// Leave out what basicConstraints does not call a CA (`--filter-non-ca-certs`).
+    /// `--filter-non-ca-certs`: leaves out certificates whose basicConstraints do not say CA.
     pub non_ca: bool,
 }
 
-/// A certificate of a bundle, and the first place (in the order of places) it was found in.
+/// A certificate of a bundle, and the first place (in the order of places) that holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The certificate.
     pub certificate: Certificate,
-    /// Where it comes from.
     pub origin: Origin,
-    /// Line of its BEGIN marker there, from 1; 0 if the value is the certificate itself, in DER.
+    /// Line of the BEGIN marker, from 1; 0 if the value is the certificate itself, in DER.
     pub line: usize,
 }
 
-/// Something that was found and did not get into the bundle.
+/// A finding that is not in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dropped {
-    /// Where it was found.
     pub origin: Origin,
-    /// Line of its BEGIN marker there, from 1; 0 if it is the whole value.
+    /// Line of the BEGIN marker, from 1; 0 for the whole value.
     pub line: usize,
-    /// Its SHA-256, where it is a certificate.
+    /// SHA-256, if it is a certificate.
     pub sha256: Option<Sha256>,
-    /// Its subject, where it is a certificate that nobody else in the bundle stands for.
+    /// Subject, if it is a certificate that is not in the bundle already.
     pub subject: Option<String>,
-    /// Why it was dropped.
     pub why: Why,
 }
 
-/// Why something found is not in the bundle.
+/// The reason for which a finding is not in the bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {
-    /// It is in the bundle already.
+    /// A certificate that the bundle holds already.
     Duplicate,
-    /// It is past its notAfter, and the expiry filter is on.
+    /// A certificate past its notAfter, and the expiry filter is on.
     Expired,
-    /// The value of a key that the Bundle names, or its own text, holds nothing that could be a
-    /// certificate.
+    /// A value under a key that the Bundle names, or its inline text, without any certificate.
     NoCertificate(Nature),
-    /// Not a CA, and the CA filter is on.
+    /// A certificate that is not a CA, and the CA filter is on.
     NotCa,
-    /// The one certificate that trust-manager leaves out by name, so that bytes stay the same.
+    /// The one certificate that trust-manager leaves out by its digest, so that bytes stay the
+    /// same.
     Skipped,
-    /// Not a readable PEM block.
+    /// Text that is no readable PEM block.
     Unreadable(pem::Fault),
 }
 
 impl Why {
-    /// Whether a filter that the operator switched on dropped it.
+    /// Returns true if a filter that the operator enabled dropped it.
     #[must_use]
     pub const fn is_filter(self) -> bool {
         matches!(self, Self::Expired | Self::NotCa)
     }
 
-    /// Whether a source is not what its author takes it for. EC-ACC is left out of sound sources.
+    /// Returns true if the source is faulty. The skipped EC-ACC root is no fault of its source.
     #[must_use]
     pub const fn is_fault(self) -> bool {
         matches!(self, Self::NoCertificate(_) | Self::Unreadable(_))
     }
 
-    /// Whether it is missing from the bundle although nobody asked for that.
+    /// Returns true if it is missing from the bundle although no filter asked for that.
     #[must_use]
     pub const fn is_skip(self) -> bool {
         matches!(self, Self::NoCertificate(_) | Self::Skipped | Self::Unreadable(_))
@@ -133,28 +129,27 @@ impl fmt::Display for Dropped {
     }
 }
 
-/// A text that must not be distributed. Its content is never quoted.
+/// A text that must not be distributed. The message never quotes it, because it may be a private
+/// key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("{origin}, line {line}: {kind}")]
 pub struct Rejected {
-    /// Where the text is.
     pub origin: Origin,
-    /// Line of the BEGIN marker, from 1.
+    /// Line of the BEGIN marker, counted from 1.
     pub line: usize,
-    /// What is wrong with it.
     pub kind: RejectedKind,
 }
 
-/// Why a text must not be distributed.
+/// The reason for which a text must not be distributed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum RejectedKind {
-    /// RFC 1421 headers, which certificates do not have.
+    /// RFC 1421 headers, which certificates do not have (RFC 7468, 2).
     #[error("a PEM block with headers; remove them")]
     Headers,
     /// Something other than a certificate, perhaps a private key.
     #[error("only CERTIFICATE blocks may be distributed, and this is a `{0}` block; remove it")]
     NotACertificate(String),
-    /// The content of a CERTIFICATE block is no certificate.
+    /// A CERTIFICATE block whose content is no certificate.
     #[error("a CERTIFICATE block whose content is {0}")]
     Unsound(#[from] Unsound),
 }
@@ -169,13 +164,13 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// An empty collector; `now` is what the expiry filter compares with.
+    /// Creates an empty collector; the expiry filter compares with `now`.
     #[must_use]
     pub const fn new(filters: Filters, now: Timestamp) -> Self {
         Self { filters, now, members: BTreeMap::new(), dropped: Vec::new() }
     }
 
-    /// Reads every PEM block of `text`; says how many things were found in it, good or bad.
+    /// Reads every PEM block of `text`, and returns the number of items found, readable or not.
     ///
     /// # Errors
     /// Everything in the text that must not be distributed. Then nothing of it is collected.
@@ -201,6 +196,7 @@ impl Collector {
                 }),
             }
         }
+        // All or nothing: half of a file that also holds a private key is not what anybody meant.
         if !rejected.is_empty() {
             return Err(rejected);
         }
@@ -210,8 +206,8 @@ impl Collector {
         Ok(found)
     }
 
-    /// Reads a value that the Bundle names by its key, or holds itself: a certificate is expected in
-    /// it, so none is reported, and a certificate in DER is read as well.
+    /// Reads a value whose key the Bundle names, or its inline text. A certificate is expected in
+    /// it, so an empty result is reported, and DER is accepted too.
     ///
     /// # Errors
     /// As [`Self::add`].
@@ -224,7 +220,7 @@ impl Collector {
         Ok(())
     }
 
-    /// Reports a value in which a certificate is expected and none is read.
+    /// Reports a value in which a certificate is expected and none was read.
     pub fn report_none(&mut self, origin: &Origin, nature: Nature) {
         self.dropped.push(Dropped {
             origin: origin.clone(),
@@ -237,6 +233,7 @@ impl Collector {
 
     fn add_certificate(&mut self, member: Member) {
         let sha256 = member.certificate.sha256();
+        // trust-manager skips this root unconditionally; a bundle with it would have another hash.
         let why = if *sha256.bytes() == EC_ACC {
             Why::Skipped
         } else if self.filters.expired && member.certificate.is_expired(self.now) {
@@ -244,7 +241,8 @@ impl Collector {
         } else if self.filters.non_ca && !member.certificate.is_ca() {
             Why::NotCa
         } else {
-            // The place that comes first stays, so that the order of sources does not matter.
+            // The first place in the order of places stays, so that the order of sources in the
+            // spec does not matter.
             let later = match self.members.entry(sha256) {
                 Entry::Vacant(free) => {
                     free.insert(member);
@@ -267,12 +265,12 @@ impl Collector {
     fn drop(&mut self, member: Member, why: Why) {
         let Member { certificate, origin, line } = member;
         let sha256 = Some(certificate.sha256());
-        // A duplicate is named by the member that stays; reading its subject would cost time.
+        // A duplicate is identified by the member that stays, so its subject need not be parsed.
         let subject = (why != Why::Duplicate).then(|| certificate.facts().subject);
         self.dropped.push(Dropped { origin, line, sha256, subject, why });
     }
 
-    /// What was collected.
+    /// Returns the collected bundle.
     #[must_use]
     pub fn finish(mut self) -> TrustBundle {
         self.dropped.sort();
@@ -280,7 +278,7 @@ impl Collector {
     }
 }
 
-/// The certificate in a block, or why the block must not be distributed.
+/// Returns the certificate in a block, or the reason for which it must not be distributed.
 fn certificate(block: &pem::Block<'_>) -> Result<Certificate, RejectedKind> {
     if block.label != CERTIFICATE {
         let label = pem::printable_label(&block.label);
@@ -292,7 +290,7 @@ fn certificate(block: &pem::Block<'_>) -> Result<Certificate, RejectedKind> {
     Ok(Certificate::from_der(&block.content)?)
 }
 
-/// Certificates in ascending order of their SHA-256, each once.
+/// Unique certificates in ascending order of their SHA-256, which is trust-manager's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustBundle {
     members: Vec<Member>,
@@ -306,31 +304,31 @@ impl TrustBundle {
         &self.members
     }
 
-    /// What was found and left out, sorted by place.
+    /// Findings that were left out, sorted by place.
     #[must_use]
     pub fn dropped(&self) -> &[Dropped] {
         &self.dropped
     }
 
-    /// The same without its certificates: what was left out of a bundle that cannot be made.
+    /// Removes the certificates, but keeps what was left out, for a bundle that cannot be built.
     #[must_use]
     pub fn without_members(self) -> Self {
         Self { members: Vec::new(), dropped: self.dropped }
     }
 
-    /// Whether there is no certificate at all.
+    /// Returns true if there is no certificate.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// When the first certificate expires.
+    /// Returns the time at which the first certificate expires.
     #[must_use]
     pub fn earliest_not_after(&self) -> Option<Timestamp> {
         self.members.iter().map(|member| member.certificate.not_after()).min()
     }
 
-    /// When the first certificate that is still valid at `now` expires.
+    /// Returns the time at which the first certificate that is still valid at `now` expires.
     #[must_use]
     pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
         let valid = |member: &&Member| !member.certificate.is_expired(now);
@@ -358,13 +356,13 @@ impl TrustBundle {
     }
 }
 
-/// Characters of a certificate of `der` bytes in PEM, with a newline before it.
+/// Length of a certificate of `der` bytes in PEM, with a newline before it.
 const fn pem_len(der: usize) -> usize {
     let frame = "\n-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----".len();
     frame + der.div_ceil(3) * 4 + der.div_ceil(PEM_LINE_BYTES)
 }
 
-/// So much of a subject is enough to know a certificate by, beside its digest.
+/// Limit on the characters of a subject in a message; the digest identifies the certificate.
 const SUBJECT_CHARS_MAX: usize = 120;
 const CERTIFICATE: &str = "CERTIFICATE";
 /// 64 columns of base64.

@@ -1,5 +1,4 @@
-//! A certificate as trustd sees it: its bytes, its digest, and the few facts that filters and
-//! people ask for.
+//! A certificate: its bytes, its digest, and the few facts that filters and people ask for.
 //!
 //! Nothing here judges a certificate: no chain, no key strength, no validity. A certificate is
 //! kept when its DER is sound, however odd its content (docs/decisions/0002).
@@ -19,12 +18,12 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 use crate::time::Timestamp;
 use layout::Layout;
 
-/// The SHA-256 of a certificate's DER: its identity, and what output is ordered by.
+/// The SHA-256 of a certificate's DER: its identity, and the sort key of the output.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256([u8; 32]);
 
 impl Sha256 {
-    /// The digest of `bytes`.
+    /// Computes the digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         let mut out = [0; 32];
@@ -46,7 +45,7 @@ impl From<[u8; 32]> for Sha256 {
 }
 
 impl fmt::Display for Sha256 {
-    /// Lower-case hex, 64 digits.
+    /// Prints 64 lower-case hex digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
@@ -85,7 +84,7 @@ impl Certificate {
     /// Reads one certificate that fills `der` exactly.
     ///
     /// # Errors
-    /// When the bytes are not a DER certificate, or more follows it.
+    /// The bytes are not a DER certificate, or more bytes follow it.
     pub fn from_der(der: &[u8]) -> Result<Self, Unsound> {
         let layout = Layout::of(der)?;
         Ok(Self {
@@ -108,35 +107,35 @@ impl Certificate {
         self.sha256
     }
 
-    /// The last second in which it is valid.
+    /// The notAfter time: the last second in which the certificate is valid.
     #[must_use]
     pub const fn not_after(&self) -> Timestamp {
         self.not_after
     }
 
-    /// Whether basicConstraints says CA (RFC 5280, 4.2.1.9). A version 1 root does not, nor does
-    /// a certificate whose basicConstraints cannot be read.
+    /// Returns true if basicConstraints says CA (RFC 5280, 4.2.1.9). A version 1 root does not, nor
+    /// does a certificate with unreadable basicConstraints.
     #[must_use]
     pub const fn is_ca(&self) -> bool {
         self.ca
     }
 
-    /// Whether it is past its validity at `now`.
+    /// Returns true if the certificate has expired at `now`.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         now > self.not_after
     }
 
-    /// The facts that people ask for, read anew from the DER.
+    /// Parses the facts that people ask for from the DER.
     #[must_use]
     pub fn facts(&self) -> Facts {
-        // It was read once from the same bytes, so this does not fail; if it ever did, a person
-        // is better served by a table with a hole in it than by a panic.
+        // `from_der` parsed the same bytes, so this cannot fail. If it ever did, a gap in a table
+        // would be better than a panic.
         Layout::of(&self.der).map(|layout| Facts::of(&layout)).unwrap_or_default()
     }
 
-    /// The name by which key stores list it, as trust-manager names it: the first eight hex digits
-    /// of the SHA-256, a bar, and the subject.
+    /// Returns the alias in key stores, as trust-manager builds it: the first eight hex digits of
+    /// the SHA-256, a bar, and the subject.
     #[must_use]
     pub fn alias(&self) -> String {
         let [a, b, c, d, ..] = self.sha256.0;
@@ -152,20 +151,20 @@ impl PartialEq for Certificate {
 
 impl Eq for Certificate {}
 
-/// What a certificate says of itself, for people.
+/// Facts about a certificate, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The subject, printed as Go's `pkix.Name` does (close to RFC 2253).
     pub subject: String,
-    /// The issuer, printed likewise.
+    /// The issuer, printed in the same way.
     pub issuer: String,
-    /// Whether subject and issuer are the same bytes.
+    /// True if subject and issuer are the same bytes.
     pub self_issued: bool,
-    /// X.509 version, 1 to 3 (0 where it is no sensible number).
+    /// X.509 version, 1 to 3 (0 if it is malformed).
     pub version: u8,
     /// The serial number in hex, two's complement as in the DER.
     pub serial: String,
-    /// The first second in which it is valid.
+    /// The first second in which the certificate is valid.
     pub not_before: Option<Timestamp>,
     /// The public key's algorithm and size, such as `RSA 2048` or `ECDSA P-256`.
     pub key: String,
@@ -217,8 +216,8 @@ fn key(info: &SubjectPublicKeyInfo<'_>) -> String {
     }
 }
 
-/// An object identifier in dots, `2.5.4.3`; one that is longer than any in use as its length, because
-/// writing out a number takes time by the square of its digits.
+/// Prints an object identifier in dots, `2.5.4.3`. One that is longer than any in use is printed as
+/// its length, because conversion to decimal takes quadratic time.
 #[must_use]
 pub fn oid_text(oid: &Oid<'_>) -> String {
     match oid.as_bytes().len() {
@@ -227,7 +226,7 @@ pub fn oid_text(oid: &Oid<'_>) -> String {
     }
 }
 
-/// `before`, and two digits for each byte.
+/// Returns `before`, followed by two digits for each byte.
 fn hex_digits(before: &str, bytes: &[u8]) -> String {
     let mut out = String::with_capacity(before.len() + 2 * bytes.len());
     out.push_str(before);
@@ -239,7 +238,7 @@ fn hex_digits(before: &str, bytes: &[u8]) -> String {
     out
 }
 
-/// The size in bits of a big-endian number.
+/// Returns the size in bits of a big-endian number.
 fn bits(number: &[u8]) -> usize {
     let leading = number.iter().take_while(|byte| **byte == 0).count();
     let significant = number.get(leading..).unwrap_or_default();

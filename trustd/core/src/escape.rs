@@ -1,9 +1,9 @@
-//! Foreign text made fit for people: the one function that everything passes through on its way to
-//! an event, a log line, a status message, a table or a terminal.
+//! Escapes foreign text on its way to an event, a log line, a status message, a table or a
+//! terminal.
 //!
-//! Subjects of certificates, names in manifests and texts of servers are chosen by strangers. What
-//! moves a cursor, changes colours, breaks a line, hides, or reorders what is shown is written as
-//! its code point. Nothing is removed, so two different texts never look alike because of it.
+//! Strangers choose the subjects of certificates, names in manifests and texts of servers.
+//! Characters that move a cursor, change colours, break a line, hide or reorder text are replaced
+//! by their code point. Nothing is removed, so two different texts never look alike because of it.
 
 use std::borrow::Cow;
 
@@ -24,8 +24,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether `c` must not reach a terminal or a page as it is: control characters (C0, DEL, C1), line
-/// and paragraph separators, bidirectional controls (UAX #9), and characters without width.
+/// Returns true if `c` must not reach a terminal or a page as it is: control characters (C0, DEL,
+/// C1), line and paragraph separators, bidirectional controls (UAX #9), and zero-width characters.
 #[must_use]
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()

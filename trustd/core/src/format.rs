@@ -1,7 +1,7 @@
-//! From a bundle to the bytes and marks of its targets: rendered once per content, shared by all.
+//! The data and marks of targets, rendered once per bundle and shared by all targets.
 //!
-//! JKS and PKCS#12 are not written yet. A Bundle that asks for them is refused as a whole, never
-//! written without them ([`unsupported`]).
+//! JKS and PKCS#12 are not written yet. A Bundle that asks for them is refused as a whole, and
+//! never written without them ([`unsupported`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,22 +12,21 @@ use crate::names::{DataKey, Kind};
 use crate::selector::Labels;
 use crate::spec::{Annotations, Profile, Store, Target, Template};
 
-/// Everything that the targets of one kind have in common.
+/// The content that all targets of one kind share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
-    /// The kind of target.
     pub kind: Kind,
-    /// The value of each key: PEM text, and stores beside it.
+    /// The value of each key.
     pub data: BTreeMap<DataKey, Value>,
     /// Labels from the template.
     pub labels: Labels,
     /// Annotations from the template.
     pub annotations: Annotations,
-    /// What the hash annotation says.
+    /// The value of the hash annotation.
     pub hash: String,
-    /// What trust-manager before v0.25.0 would say, where that differs (a PKCS#12 profile is set).
+    /// The hash of trust-manager before v0.25.0, if it differs (a PKCS#12 profile is set).
     pub hash_before_v0_25: Option<String>,
-    /// What the content annotation says: a digest of everything above.
+    /// The value of the content annotation: a digest of everything above.
     pub digest: String,
 }
 
@@ -41,7 +40,6 @@ pub enum Value {
 }
 
 impl Value {
-    /// The value as bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         match self {
@@ -52,7 +50,7 @@ impl Value {
 }
 
 impl Rendered {
-    /// Renders what every target of `kind` holds, if the Bundle wants that kind.
+    /// Renders the targets of `kind`; `None` if the Bundle does not ask for them.
     #[must_use]
     pub fn new(kind: Kind, target: &Target, pem: &Arc<str>) -> Option<Self> {
         let template = target.template(kind)?;
@@ -65,19 +63,19 @@ impl Rendered {
         Some(Self { kind, data, labels, annotations, hash, hash_before_v0_25, digest })
     }
 
-    /// Whether a hash annotation stands for this content, in either of the peer's forms.
+    /// Returns true if a hash annotation matches this content, in either of trust-manager's forms.
     #[must_use]
     pub fn is_hash(&self, annotation: &str) -> bool {
         annotation == self.hash || Some(annotation) == self.hash_before_v0_25.as_deref()
     }
 
-    /// Sum of the decoded values, in bytes: what the API server limits.
+    /// Sum of the decoded values, in bytes, which the API server limits.
     #[must_use]
     pub fn data_bytes(&self) -> usize {
         self.data.values().map(|value| value.bytes().len()).sum()
     }
 
-    /// Sum of annotation keys and values, in bytes, with those that trustd adds.
+    /// Sum of annotation keys and values, in bytes, including those that trustd adds.
     #[must_use]
     pub fn annotation_bytes(&self) -> usize {
         let template: usize = self.annotations.iter().map(|(k, v)| k.len() + v.len()).sum();
@@ -85,16 +83,16 @@ impl Rendered {
     }
 }
 
-/// The keys of the stores that a target asks for and that cannot be written yet.
+/// Returns the keys of requested stores that cannot be written yet.
 #[must_use]
 pub fn unsupported(target: &Target) -> Vec<&DataKey> {
     target.stores.iter().map(Store::key).collect()
 }
 
-/// The hash that trust-manager writes to its targets (`TrustBundleHash` there).
+/// Computes the hash that trust-manager writes to its targets (`TrustBundleHash` there).
 ///
-/// Lower-case hex of SHA-256 over the PEM, the passwords, the profile (from v0.25.0 on), and the
-/// template's annotations and labels, run together without separators. Key names are not in it.
+/// Lower-case hex of SHA-256 over the PEM, the passwords, the profile (since v0.25.0), and the
+/// template's annotations and labels, concatenated without separators. Key names are not included.
 fn peer_hash(pem: &str, stores: &[Store], template: &Template, with_profile: bool) -> String {
     let mut sha256 = digest::Context::new(&digest::SHA256);
     sha256.update(pem.as_bytes());
@@ -108,6 +106,7 @@ fn peer_hash(pem: &str, stores: &[Store], template: &Template, with_profile: boo
             }
         }
     }
+    // Go iterates over sorted keys; a `BTreeMap` has the same order.
     for (key, value) in template.annotations.iter().chain(&template.labels) {
         sha256.update(key.as_bytes());
         sha256.update(value.as_bytes());
@@ -115,8 +114,8 @@ fn peer_hash(pem: &str, stores: &[Store], template: &Template, with_profile: boo
     hex(sha256)
 }
 
-/// trustd's own digest: like the peer's, but with key names in, and each part after its length, so
-/// that no two contents run together to the same bytes.
+/// Computes trustd's own digest. Unlike trust-manager's it covers key names, and prefixes each part
+/// with its length, so that two contents never concatenate to the same bytes.
 fn digest_of(pem: &str, stores: &[Store], template: &Template) -> String {
     let mut parts: Vec<&[u8]> = vec![CONTENT_VERSION, template.key.as_str().as_bytes()];
     parts.push(pem.as_bytes());
@@ -142,18 +141,18 @@ fn digest_of(pem: &str, stores: &[Store], template: &Template) -> String {
     hex(sha256)
 }
 
-/// A digest as annotations hold it: lower-case hex.
+/// Formats a digest as lower-case hex.
 fn hex(sha256: digest::Context) -> String {
     sha256.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Goes up when stores are written differently, so that targets are written anew.
+/// Version of the encoding of stores; a change makes every target be written again.
 const CONTENT_VERSION: &[u8] = b"1";
-/// hash (26 + 64), content (29 + 64) and shared (28 + 4) are 215; some room for their growth.
+/// Limit for our own annotations: hash (26 + 64), content (29 + 64) and shared (28 + 4) are 215.
 pub const OWN_ANNOTATIONS_BYTES_MAX: usize = 256;
-/// What the API server accepts as data of a ConfigMap or Secret (`MaxSecretSize`: 1 MiB).
+/// The API server's limit on the data of a ConfigMap or Secret (`MaxSecretSize`: 1 MiB).
 pub const DATA_BYTES_MAX: usize = 1024 * 1024;
-/// What the API server accepts as annotations (`TotalAnnotationSizeLimitB`: 256 KiB).
+/// The API server's limit on annotations (`TotalAnnotationSizeLimitB`: 256 KiB).
 pub const ANNOTATION_BYTES_MAX: usize = 256 * 1024;
 
 #[cfg(test)]

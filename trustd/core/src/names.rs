@@ -1,7 +1,7 @@
-//! Names of things: newtypes, so that a namespace is never passed where a key is meant.
+//! Newtypes of names, so that a namespace is never passed where a key is meant.
 //!
-//! A name here is only a name. Whether it is a *valid* Kubernetes name is checked where objects
-//! come in (`trustd-api`), so that errors can name a field path.
+//! Names are not validated here, but where objects come in (`trustd-api`), so that errors can name
+//! a field path.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -14,7 +14,6 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -64,11 +63,11 @@ name! {
     DataKey
 }
 name! {
-    /// The identity that the API server gave an object (`metadata.uid`).
+    /// The identity of an object, assigned by the API server (`metadata.uid`).
     Uid
 }
 name! {
-    /// The name under which a client writes fields (`managedFields[].manager`).
+    /// The name of a field manager (`managedFields[].manager`).
     FieldManager
 }
 name! {
@@ -99,14 +98,11 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Where in the inputs a certificate (or a fault) was found, in words that a user can act on.
+/// The place of a certificate (or a fault) in the inputs, in words that a user can act on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// The default CA package, by its identity (`name-version-hash`).
-    DefaultCas {
-        /// Identity of the package.
-        package: Arc<str>,
-    },
+    DefaultCas { package: Arc<str> },
     /// `spec.sources[index].inLine` of the Bundle itself.
     InLine {
         /// Position in `spec.sources`, from 0.
@@ -114,16 +110,14 @@ pub enum Origin {
     },
     /// A key of an object in the trust namespace.
     Object {
-        /// Kind of the object.
         kind: Kind,
-        /// Its namespace, the trust namespace.
+        /// The trust namespace.
         namespace: Namespace,
-        /// Its name.
         name: ObjectName,
         /// The key that held the text.
         key: DataKey,
     },
-    /// A file, where no object is involved (`trustd inspect`).
+    /// A file (`trustd inspect`).
     Path {
         /// The path as the user gave it, or `-`.
         path: Arc<str>,

@@ -1,4 +1,4 @@
-//! From a plan and what became of it to what the Bundle's status says.
+//! The status of a Bundle, derived from a plan and from the results of its writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,13 +10,13 @@ use crate::plan::{Blocked, BundleContent, Plan, Prepared, Refusal, SourceProblem
 use crate::selector::Selector;
 use crate::time::Timestamp;
 
-/// What became of a plan: the writes that failed. What is not listed succeeded.
+/// The result of a plan: the writes that failed. All others succeeded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Targets whose write failed, with the category of the error (never its text, which varies
-    /// from try to try and would churn the status).
+    /// Targets whose write failed, with the category of the error (not its text, which varies
+    /// between attempts and would change the status every time).
     pub failed: BTreeMap<(Kind, Namespace), Category>,
-    /// Targets that the server refused for a conflict that metadata did not show.
+    /// Targets that the API server refused because of a conflict that metadata did not show.
     pub refused: BTreeMap<(Kind, Namespace), Refusal>,
 }
 
@@ -24,29 +24,30 @@ pub struct Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Category(pub &'static str);
 
-/// How one target stands.
+/// The state of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Somebody undid it again and again, and it is written once in ten minutes until that ends.
+    /// Another client repeatedly undoes the write; it is retried once per ten minutes until that
+    /// ends.
     Contested(Opponent),
-    /// It could not be written, or cleaned up where it is not wanted; it is tried again.
+    /// The write, or the clean-up of an unwanted target, failed and is retried.
     Failed {
-        /// The category of the error.
         why: Category,
-        /// Whether the target is wanted at all.
+        /// False for a clean-up.
         wanted: bool,
     },
-    /// It is wanted and there, but what it should hold is not known, or not looked at.
+    /// A wanted target that exists, but is not compared: its desired content is unknown, or writes
+    /// are paused.
     Held,
-    /// It is wanted, and not written yet.
+    /// A wanted target that is not written yet.
     Pending,
-    /// It is not written until something changes.
+    /// A target that is not written until something changes.
     Refused(Refusal),
-    /// It is as it should be.
+    /// A target that matches the desired content.
     Synced,
 }
 
-/// The client that undoes the writes to a target, as far as the object's managedFields tell.
+/// The client that undoes the writes to a target, as far as the object's managedFields show.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Opponent {
     /// One that deletes the object; what it may create in its place has not been seen.
@@ -114,65 +115,61 @@ impl<'p> From<&'p Plan> for StatusInputs<'p> {
     }
 }
 
-/// What the status of a Bundle says.
+/// The status of a Bundle, before it is put into the API's types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conclusion {
-    /// Whether every target is as it should be.
+    /// True if every target matches the desired content.
     pub synced: bool,
-    /// The condition's reason.
     pub reason: Reason,
-    /// The condition's message.
     pub message: String,
-    /// Counts of targets.
     pub targets: TargetCounts,
-    /// How many wanted targets are not written yet. While there are some, `Synced` is too early.
+    /// Number of wanted targets that are not written yet. `Synced` is only reported when it is 0.
     pub pending: usize,
-    /// Counts of certificates; nothing where no content could be made.
+    /// Counts of certificates; `None` if no content could be built.
     pub certificates: Option<CertificateCounts>,
-    /// Identity of the default CA package, where the Bundle uses it.
+    /// Identity of the default CA package, if the Bundle uses it.
     pub default_cas: Option<Arc<str>>,
 }
 
-/// Counts of targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TargetCounts {
-    /// How many there should be.
+    /// Targets that should exist.
     pub desired: usize,
-    /// How many are as they should be.
+    /// Targets that match the desired content.
     pub synced: usize,
-    /// How many could not be written or do not stay as written, and are tried again.
+    /// Targets whose write failed or was undone by another client, and is retried.
     pub failed: usize,
-    /// How many are not written until something changes.
+    /// Targets that are not written until something changes.
     pub refused: usize,
 }
 
-/// Counts of certificates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CertificateCounts {
-    /// How many the bundle holds.
+    /// Certificates in the bundle.
     pub total: usize,
-    /// How many a filter left out.
+    /// Certificates that a filter left out.
     pub filtered: usize,
-    /// How many blocks and named values were left out because they could not be read, or by name.
+    /// PEM blocks and named values that were left out because they are unreadable, and the one
+    /// certificate that is left out by its digest.
     pub skipped: usize,
-    /// When the first of them expires.
+    /// The earliest notAfter in the bundle.
     pub earliest_not_after: Option<Timestamp>,
 }
 
-/// Why a Bundle is synced or not, as the condition spells it.
+/// The `reason` of the condition `Synced`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// Its writes are paused by annotation.
+    /// Writes are paused by annotation.
     Paused,
-    /// It asks for a trust store that trustd cannot write yet.
+    /// The Bundle asks for a trust store that trustd cannot write yet.
     AdditionalFormatsUnsupported,
-    /// What it asks for is not valid, which the schema of an older version let through.
+    /// The spec is invalid: an older CRD's schema accepted it.
     InvalidSpec,
-    /// It wants Secrets, and they are switched off.
+    /// The Bundle asks for Secret targets, and they are disabled.
     SecretTargetsDisabled,
     /// A source is wrong.
     SourceBuildError,
-    /// It reads what it helps to write.
+    /// The Bundle reads, through others, its own output.
     SourceCycle,
     /// A source is missing.
     SourceNotFound,
@@ -180,7 +177,6 @@ pub enum Reason {
     SyncConfigMapTargetFailed,
     /// Writing a Secret failed.
     SyncSecretTargetFailed,
-    /// All is well.
     Synced,
     /// Another client undoes a target again and again.
     TargetContested,
@@ -212,10 +208,10 @@ impl Reason {
     }
 }
 
-/// What the status of a Bundle says after `plan` ended in `outcome`.
+/// Returns the status of a Bundle after `plan` ended in `outcome`.
 ///
-/// `selector` and `limited` (whether `--target-namespaces` is set) word the message of success as
-/// trust-manager words it.
+/// The message of success, which depends on `selector` and `limited` (`--target-namespaces` is
+/// set), has trust-manager's wording.
 #[must_use]
 pub fn conclude(plan: &Plan, outcome: &Outcome, selector: &Selector, limited: bool) -> Conclusion {
     let standings = plan.steps.iter().filter_map(|step| {
@@ -228,8 +224,8 @@ pub fn conclude(plan: &Plan, outcome: &Outcome, selector: &Selector, limited: bo
     conclude_standings(&StatusInputs::from(plan), borrowed, selector, limited)
 }
 
-/// What the status of a Bundle says while its targets stand as they do. A target that is neither
-/// wanted nor failing is not among them.
+/// Returns the status of a Bundle for the given states of its targets. Targets that are neither
+/// wanted nor failing are not listed.
 #[must_use]
 pub fn conclude_standings<'p>(
     inputs: &StatusInputs<'p>,
@@ -259,7 +255,7 @@ pub fn conclude_standings<'p>(
     }
 }
 
-/// How a target stands after its step, if the status has anything to say of it.
+/// Returns the state of a target after its step; `None` if the status does not mention it.
 fn standing(plan: &Plan, outcome: &Outcome, step: &Step) -> Option<Standing> {
     let key = (step.kind, step.namespace.clone());
     let wanted = !matches!(step.write, Write::Delete(_) | Write::Release { .. });
@@ -268,12 +264,13 @@ fn standing(plan: &Plan, outcome: &Outcome, step: &Step) -> Option<Standing> {
         Write::Create(_) | Write::Update { .. } => outcome.refused.get(&key),
         Write::Delete(_) | Write::Release { .. } | Write::Keep => None,
     };
-    // What is kept because its content is not known, or not looked at, is not in sync.
+    // A target that is kept because its content is unknown, or because writes are paused, is not
+    // reported as synced.
     let judged = !plan.paused && plan.content.rendered.contains_key(&step.kind);
     if let Some(refusal) = refused {
         Some(Standing::Refused(refusal.clone()))
     } else if let Some(why) = outcome.failed.get(&key) {
-        // A failed clean-up is a failure too, but no wanted target is missing for it.
+        // A failed clean-up is a failure too, but no wanted target is missing because of it.
         Some(Standing::Failed { why: *why, wanted })
     } else if wanted && (judged || step.write != Write::Keep) {
         Some(Standing::Synced)
@@ -282,7 +279,7 @@ fn standing(plan: &Plan, outcome: &Outcome, step: &Step) -> Option<Standing> {
     }
 }
 
-/// Targets by how they stand.
+/// Targets grouped by state.
 #[derive(Default)]
 struct Tally<'p> {
     contested: BTreeMap<(Kind, &'p Namespace), &'p Opponent>,
@@ -321,6 +318,8 @@ fn verdict(
     selector: &Selector,
     limited: bool,
 ) -> (Reason, String) {
+    // A condition has one reason: what blocks the whole Bundle comes first, then what a person must
+    // resolve, and failures that are retried come last.
     if let Some(blocked) = &inputs.content.blocked {
         return blocked_verdict(blocked, &inputs.content.certificates);
     }
@@ -365,7 +364,7 @@ fn verdict(
         );
         return (reason, format!("Failed to sync bundle to {names}"));
     }
-    // The words of trust-manager, and behind them what it would pass over in silence.
+    // trust-manager's message, followed by faults that trust-manager ignores silently.
     let message =
         success(selector, limited) + &left_out(&inputs.content.certificates, Why::is_fault);
     (Reason::Synced, message)
@@ -406,7 +405,8 @@ fn blocked_verdict(blocked: &Blocked, certificates: &TrustBundle) -> (Reason, St
     }
 }
 
-/// The end of a message that names what was left out for these reasons; empty if nothing was.
+/// Returns the end of a message that names what was left out for these reasons; empty if nothing
+/// was.
 fn left_out(bundle: &TrustBundle, is: fn(Why) -> bool) -> String {
     let dropped: Vec<&Dropped> = bundle.dropped().iter().filter(|d| is(d.why)).collect();
     if dropped.is_empty() {
@@ -415,7 +415,7 @@ fn left_out(bundle: &TrustBundle, is: fn(Why) -> bool) -> String {
     format!("; left out: {}", some_of(dropped.iter().map(ToString::to_string), "; "))
 }
 
-/// trust-manager's own words for success, which tools compare.
+/// Returns trust-manager's message of success, which tools compare.
 fn success(selector: &Selector, limited: bool) -> String {
     match (limited, selector.is_everything()) {
         (false, true) => "Successfully synced Bundle to all namespaces".to_owned(),
@@ -430,7 +430,7 @@ fn success(selector: &Selector, limited: bool) -> String {
     }
 }
 
-/// Namespaces grouped by what went wrong in them, at most [`NAMED_MAX`] of them by name.
+/// Returns namespaces grouped by cause, at most [`NAMED_MAX`] names per cause.
 fn places<'n>(failures: impl Iterator<Item = (Kind, &'n Namespace, String)>) -> String {
     let mut by_cause: BTreeMap<(Kind, String), BTreeSet<&Namespace>> = BTreeMap::new();
     for (kind, namespace, cause) in failures {
@@ -443,7 +443,7 @@ fn places<'n>(failures: impl Iterator<Item = (Kind, &'n Namespace, String)>) -> 
     texts.collect::<Vec<_>>().join("; ")
 }
 
-/// The first [`NAMED_MAX`] texts, and how many more there are.
+/// Returns the first [`NAMED_MAX`] texts, and the number of those left out.
 fn some_of(texts: impl ExactSizeIterator<Item = String>, separator: &str) -> String {
     let more = texts.len().saturating_sub(NAMED_MAX);
     let mut shown = texts.take(NAMED_MAX).collect::<Vec<_>>().join(separator);
@@ -464,8 +464,8 @@ fn certificates(bundle: &TrustBundle) -> CertificateCounts {
     }
 }
 
-/// A status names so many namespaces or faults; more would outgrow what people read, and what the
-/// API server accepts as a message (32,768 characters).
+/// Limit on the namespaces or faults that a status lists: more would exceed what people read, and
+/// what the API server accepts as the message of a condition (32,768 characters).
 const NAMED_MAX: usize = 10;
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
-//! Reading PEM (RFC 7468) out of free text, so that nothing is lost without a word.
+//! Reads PEM (RFC 7468) out of free text, and reports everything that it cannot read.
 //!
-//! Which blocks are found follows Go's `encoding/pem` to the letter, for trust-manager reads with
-//! it and the same inputs must give the same bundle. What Go passes over in silence (a truncated
-//! block, broken base64, a marker in the middle of a line or misspelled, base64 without markers) is
-//! reported here, with its line. The time it takes grows with the length of the text, whatever the
-//! text is.
+//! The blocks found are exactly those of Go's `encoding/pem`, because trust-manager uses it and the
+//! same inputs must give the same bundle. Faults that Go ignores silently (a truncated block,
+//! broken base64, a marker in the middle of a line or misspelled, base64 without markers) are
+//! reported here, with their line. The running time is linear in the length of any text.
 
 mod near_miss;
 
@@ -16,59 +15,57 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use memchr::memmem;
 use near_miss::Sight;
 
-/// One thing found in a text.
+/// One finding in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item<'t> {
-    /// A block, whole and decoded.
+    /// A readable block, decoded.
     Block(Block<'t>),
-    /// A BEGIN marker to which no readable block belongs, or what was probably meant as a block.
+    /// A BEGIN marker without a readable block, or text that was probably meant as a block.
     Unreadable(Unreadable<'t>),
 }
 
 /// A decoded block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block<'t> {
-    /// What stands between `-----BEGIN ` and `-----`, usually `CERTIFICATE`.
+    /// The label between `-----BEGIN ` and `-----`, usually `CERTIFICATE`.
     pub label: Cow<'t, str>,
     /// Line of the BEGIN marker, from 1.
     pub line: usize,
-    /// Whether RFC 1421 headers (`Proc-Type: …`) stand before the base64.
+    /// True if RFC 1421 headers (`Proc-Type: …`) precede the base64.
     pub headers: bool,
-    /// The decoded content.
     pub content: Vec<u8>,
 }
 
-/// A BEGIN marker that leads nowhere, or a near miss ([`Fault::is_near_miss`]).
+/// A BEGIN marker without a readable block, or a near miss ([`Fault::is_near_miss`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable<'t> {
-    /// The label as far as it can be made out, at most 40 characters of it.
+    /// The label as far as it is readable, at most 40 characters.
     pub label: Cow<'t, str>,
     /// Line of the marker, from 1.
     pub line: usize,
-    /// What is wrong.
     pub fault: Fault,
 }
 
-/// Why a BEGIN marker or a near miss could not be read as a block. The content is never part of it.
+/// The reason for which a BEGIN marker or a near miss is not a block. It never includes content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// The text between the markers is not base64.
     BadBase64,
     /// The BEGIN line does not end with five dashes.
     BadBegin,
-    /// The END line has another label, or more text behind it.
+    /// The END line has a different label, or text after it.
     BadEnd,
-    /// A byte order mark stands before its BEGIN marker.
+    /// A byte order mark precedes the BEGIN marker.
     ByteOrderMark,
-    /// It is a certificate in DER behind PEM, as `cat *.crt` leaves it.
+    /// A certificate in DER after PEM, as `cat *.crt` produces it.
     Der,
-    /// It is base64 of a PEM text, as `base64 | base64` or a value that was encoded twice leaves it.
+    /// Base64 of a PEM text: a value that was encoded twice.
     EncodedTwice,
-    /// Its marker has other dashes, blanks, letters or dash counts than `-----BEGIN …-----`.
+    /// A marker with other dashes, blanks, letters or dash counts than `-----BEGIN …-----`.
     Misspelled,
     /// An END line without a BEGIN line before it.
     NoBegin,
-    /// There is no END marker before the next BEGIN or the end of the text.
+    /// No END marker before the next BEGIN or the end of the text.
     NoEnd,
     /// Base64 as long as a certificate, without BEGIN and END lines around it.
     NoMarkers,
@@ -79,7 +76,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether there is no exact BEGIN marker, so that Go's reader would not even have begun.
+    /// Returns true if there is no exact BEGIN marker, so that Go's decoder would not have started.
     #[must_use]
     pub const fn is_near_miss(self) -> bool {
         matches!(
@@ -117,10 +114,10 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Reads every block of `text`, every marker that leads to none and every near miss, in the order of
+/// Returns every block of `text`, every marker without a block and every near miss, in the order of
 /// the text.
 ///
-/// Never fails: whether an item is acceptable is the caller's decision.
+/// Never fails: the caller decides which items are acceptable.
 #[must_use]
 pub fn read(text: &[u8]) -> Vec<Item<'_>> {
     let mut items = Vec::new();
@@ -140,7 +137,7 @@ pub fn read(text: &[u8]) -> Vec<Item<'_>> {
     items
 }
 
-/// A block and where it stands, in offsets from the start of the whole text.
+/// A block and its place, as offsets from the start of the whole text.
 struct Found<'t> {
     begin: usize,
     label: &'t [u8],
@@ -149,10 +146,10 @@ struct Found<'t> {
     rest: usize,
 }
 
-/// The first readable block at or behind `from`.
+/// Returns the first readable block at or after `from`.
 ///
-/// Walks from END marker to END marker. For each, the candidate is the last BEGIN before it, which
-/// is how a BEGIN without an END is stepped over.
+/// Walks from END marker to END marker. The candidate for each is the last BEGIN before it, so that
+/// a BEGIN without an END is skipped.
 fn next_block(text: &[u8], from: usize) -> Option<Found<'_>> {
     let mut at = from;
     loop {
@@ -161,7 +158,8 @@ fn next_block(text: &[u8], from: usize) -> Option<Found<'_>> {
         match candidate(text, at, end) {
             Candidate::Block(found) => return Some(found),
             Candidate::Nothing => at = behind_end,
-            // Text after the last BEGIN line ran out while reading headers: Go gives up here.
+            // The text ended within the headers after the last BEGIN line. Go's `Decode` returns
+            // nothing here, although later blocks may follow, and so does this.
             Candidate::GiveUp => return None,
         }
     }
@@ -173,7 +171,7 @@ enum Candidate<'t> {
     Nothing,
 }
 
-/// The block that ends with the END marker at `end`, when its BEGIN stands at or behind `at`.
+/// Returns the block that ends with the END marker at `end`, if its BEGIN is at or after `at`.
 fn candidate(text: &[u8], at: usize, end: usize) -> Candidate<'_> {
     try_candidate(text, at, end).unwrap_or(Candidate::Nothing)
 }
@@ -218,7 +216,7 @@ fn try_candidate(text: &[u8], at: usize, end: usize) -> Option<Candidate<'_>> {
     Some(Candidate::Block(Found { begin, label, headers, content, rest }))
 }
 
-/// The line that starts at `at`, without trailing blanks and line end, and where the next begins.
+/// Returns the line at `at`, without trailing blanks and line end, and the offset of the next line.
 fn line_at(text: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let rest = text.get(at..)?;
     let (line, next) = match memchr::memchr(b'\n', rest) {
@@ -228,19 +226,20 @@ fn line_at(text: &[u8], at: usize) -> Option<(&[u8], usize)> {
         }
         None => (rest, text.len()),
     };
+    // Go's `getLine` trims spaces and tabs only, and only one CR.
     let kept = line.iter().rposition(|b| !matches!(b, b' ' | b'\t')).map_or(0, |last| last + 1);
     Some((line.get(..kept)?, next))
 }
 
-/// Base64 with blanks and line ends anywhere; padding required, unused bits ignored.
+/// Decodes base64 with blanks and line ends anywhere, as Go does: padding is required, and unused
+/// bits are ignored.
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let bare: Vec<u8> =
         text.iter().copied().filter(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n')).collect();
     BASE64.decode(bare).ok()
 }
 
-/// Reports each BEGIN marker in `from..to`, none of which belongs to a readable block, and near
-/// misses.
+/// Reports near misses and each BEGIN marker in `from..to`, where no readable block is.
 fn report_unreadable<'t>(
     text: &'t [u8],
     from: usize,
@@ -262,9 +261,9 @@ fn report_unreadable<'t>(
     });
 }
 
-/// The label of a marker that is not a block: up to the dashes, cut where it gets long.
+/// Returns the label of a marker without a block: up to the dashes, limited in length.
 fn label_at(text: &[u8], begin: usize) -> Cow<'_, str> {
-    // Never the whole line: a line of nothing but markers would be read once for each of them.
+    // Reading the whole line would be quadratic in a line that consists of markers only.
     let behind = text.get(begin + BEGIN.len()..).unwrap_or_default();
     let window = behind.get(..LABEL_LEN_MAX + DASHES.len() + 1).unwrap_or(behind);
     let (line, _) = line_at(window, 0).unwrap_or_default();
@@ -275,8 +274,8 @@ fn label_at(text: &[u8], begin: usize) -> Cow<'_, str> {
     })
 }
 
-/// `label` if it can be shown, else `?`: a broken BEGIN line may run into content, and content is
-/// never quoted.
+/// Returns `label` if it can be shown, else `?`: a broken BEGIN line may run into content, perhaps
+/// that of a private key, and content is never quoted.
 #[must_use]
 pub fn printable_label(label: &str) -> &str {
     let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b' ';
@@ -298,7 +297,8 @@ fn diagnose(text: &[u8], begin: usize) -> Fault {
     let Some(label) = line.strip_suffix(DASHES) else {
         return Fault::BadBegin;
     };
-    // Looking for END only up to the next BEGIN keeps a text of nothing but markers linear.
+    // Searching for END only up to the next BEGIN keeps this linear in a text that consists of
+    // markers only.
     let rest = text.get(behind..).unwrap_or_default();
     let own = memmem::find(rest, BEGIN).and_then(|next| rest.get(..next)).unwrap_or(rest);
     let Some(end) = memmem::find(own, END) else {
@@ -313,7 +313,7 @@ fn diagnose(text: &[u8], begin: usize) -> Fault {
     if decode(content).is_none() { Fault::BadBase64 } else { Fault::BadEnd }
 }
 
-/// Turns offsets into line numbers; offsets must not go backwards by much, as it counts onwards.
+/// Converts ascending offsets into line numbers in a single pass.
 struct LineCounter<'t> {
     text: &'t [u8],
     at: usize,
@@ -428,7 +428,7 @@ mod tests {
         }
     }
 
-    /// As Go does (1.27): the marker stands at the start of what is left behind a stray END.
+    /// Follows Go 1.27: after a stray END, a marker at the start of the remaining text counts.
     #[test]
     fn a_begin_right_behind_a_stray_end_is_read() {
         let text = format!("\n-----END {GOOD}");

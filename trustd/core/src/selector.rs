@@ -1,6 +1,6 @@
-//! Label selectors: which labels match, and how a selector is written down.
+//! Label selectors: matching, and the text form that Kubernetes prints.
 //!
-//! Selectors arrive here valid; `trustd-api` checks them and names the field that is not.
+//! Selectors are valid here: `trustd-api` validates them, and names the invalid field.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,27 +19,27 @@ pub struct Selector {
 pub struct Requirement {
     /// The label's key.
     pub key: String,
-    /// What its value must be.
+    /// The condition on its value.
     pub condition: Condition,
 }
 
-/// What a label's value must be.
+/// A condition on a label's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// The label is not there.
+    /// The label does not exist.
     Absent,
     /// The label has this value (`matchLabels`).
     Equals(String),
-    /// The label is there, whatever its value.
+    /// The label exists, with any value.
     Exists,
     /// The label has one of these values.
     In(BTreeSet<String>),
-    /// The label is not there, or has another value.
+    /// The label does not exist, or has another value.
     NotIn(BTreeSet<String>),
 }
 
 impl Selector {
-    /// A selector of these requirements.
+    /// Creates a selector of these requirements.
     #[must_use]
     pub fn new(mut requirements: Vec<Requirement>) -> Self {
         // Kubernetes prints selectors sorted by key; `matchLabels` come before expressions.
@@ -47,13 +47,13 @@ impl Selector {
         Self { requirements }
     }
 
-    /// Whether every object matches.
+    /// Returns true if every object matches.
     #[must_use]
     pub fn is_everything(&self) -> bool {
         self.requirements.is_empty()
     }
 
-    /// Whether an object with these labels matches.
+    /// Returns true if an object with these labels matches.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
         self.requirements.iter().all(|requirement| {
@@ -63,6 +63,8 @@ impl Selector {
                 Condition::Equals(wanted) => value == Some(wanted),
                 Condition::Exists => value.is_some(),
                 Condition::In(wanted) => value.is_some_and(|value| wanted.contains(value)),
+                // Kubernetes lets `notin` match objects without the label.
+                // https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/
                 Condition::NotIn(unwanted) => value.is_none_or(|value| !unwanted.contains(value)),
             }
         })
@@ -70,7 +72,7 @@ impl Selector {
 }
 
 impl fmt::Display for Selector {
-    /// As Kubernetes prints it: `env=prod,team in (a,b),!legacy`, sorted by key.
+    /// Prints the form of Kubernetes: `env=prod,team in (a,b),!legacy`, sorted by key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, Requirement { key, condition }) in self.requirements.iter().enumerate() {
             if at > 0 {

@@ -1,7 +1,6 @@
-//! What a Bundle asks for, checked: a [`Spec`] can be planned as it stands.
+//! A validated Bundle: a [`Spec`] can be planned as it is.
 //!
-//! Its only maker outside of tests is `trustd-api`, which reads a raw Bundle and names every field
-//! that is wrong.
+//! Outside of tests only `trustd-api` builds one, from a raw Bundle, and names every invalid field.
 
 use crate::names::{BundleName, DataKey, Kind, ObjectName, Uid};
 use crate::selector::{Labels, Selector};
@@ -12,83 +11,75 @@ pub type Annotations = Labels;
 /// A valid Bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
-    /// Its name, which its targets bear too.
+    /// `metadata.name`, which is also the name of its targets.
     pub name: BundleName,
-    /// Its identity; unknown where it was read from a file that no server has seen.
+    /// `metadata.uid`; `None` if the Bundle was read from a file.
     pub uid: Option<Uid>,
-    /// Whether it is being deleted: then nothing is created or updated for it.
+    /// True if the Bundle is being deleted; then nothing is created or updated for it.
     pub deleting: bool,
-    /// Whether its writes are paused (annotation `trust.cert-manager.io/paused`).
+    /// True if writes are paused (annotation `trust.cert-manager.io/paused`).
     pub paused: bool,
-    /// Whether its status says that its present generation has been synced. Then a target that
-    /// trust-manager wrote is judged by trust-manager's hash alone.
+    /// True if the status says that the current generation is synced. A target that trust-manager
+    /// wrote is then compared by trust-manager's hash alone.
     pub synced: bool,
-    /// Where certificates come from; at least one.
+    /// Sources of certificates; at least one.
     pub sources: Vec<Source>,
-    /// Where they go. Without it nothing is written, and what was is cleaned up.
+    /// The targets. Without them nothing is written, and existing targets are cleaned up.
     pub target: Option<Target>,
 }
 
 /// One item of `spec.sources` that has an effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// Its position in `spec.sources`, from 0, for messages.
+    /// Position in `spec.sources`, from 0, for messages.
     pub index: usize,
-    /// Where to look.
     pub from: SourceRef,
 }
 
-/// Where a source takes its certificates.
+/// The place that a source reads certificates from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceRef {
     /// The default CA package.
     DefaultCas,
-    /// The Bundle itself.
+    /// A text in the Bundle itself.
     InLine(String),
     /// Objects of the trust namespace.
-    Objects {
-        /// Their kind.
-        kind: Kind,
-        /// Which of them.
-        pick: Pick,
-        /// Which of their keys.
-        keys: Keys,
-    },
+    Objects { kind: Kind, pick: Pick, keys: Keys },
 }
 
-/// Which objects a source reads.
+/// The objects that a source reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pick {
-    /// One, which must be there.
+    /// One object, which must exist.
     Named(ObjectName),
-    /// All that match, which may be none.
+    /// All objects that match, perhaps none.
     Selected(Selector),
 }
 
-/// Which keys of an object a source reads.
+/// The keys of an object that a source reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keys {
     /// Every key (`includeAllKeys`).
     All,
-    /// One, which must be there.
+    /// One key, which must exist.
     One(DataKey),
 }
 
-/// Where a bundle is written.
+/// The targets that a bundle is written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The ConfigMap, if one is wanted.
+    /// The ConfigMap, if any.
     pub config_map: Option<Template>,
-    /// The Secret, if one is wanted. At least one of the two is.
+    /// The Secret, if any. At least one of the two is set.
     pub secret: Option<Template>,
-    /// Trust stores beside the PEM, in every kind of target.
+    /// Trust stores in addition to the PEM, in every kind of target.
     pub stores: Vec<Store>,
-    /// Which namespaces get it.
+    /// Selector of the target namespaces.
     pub namespaces: Selector,
 }
 
 impl Target {
-    /// What is wanted of this kind.
+    /// Returns the template of this kind, if the Bundle asks for it.
     #[must_use]
     pub const fn template(&self, kind: Kind) -> Option<&Template> {
         match kind {
@@ -98,40 +89,38 @@ impl Target {
     }
 }
 
-/// What a target of one kind looks like.
+/// The template of the targets of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     /// The key of the PEM text.
     pub key: DataKey,
-    /// Labels that it bears besides trustd's own.
+    /// Labels in addition to trustd's own.
     pub labels: Labels,
-    /// Annotations that it bears besides trustd's own.
+    /// Annotations in addition to trustd's own.
     pub annotations: Annotations,
 }
 
-/// A trust store that is asked for.
+/// A requested trust store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Store {
     /// A Java key store.
     Jks {
-        /// Its key.
         key: DataKey,
-        /// Its password, never empty.
+        /// Password, never empty.
         password: String,
     },
     /// A PKCS#12 store.
     Pkcs12 {
-        /// Its key.
         key: DataKey,
-        /// Its password; empty means neither encryption nor MAC.
+        /// Password; empty means neither encryption nor MAC.
         password: String,
-        /// Its algorithms, if the Bundle says; left out means [`Profile::LegacyRc2`].
+        /// Algorithms; `None` means [`Profile::LegacyRc2`].
         profile: Option<Profile>,
     },
 }
 
 impl Store {
-    /// The key that it is written to.
+    /// Returns the key that the store is written to.
     #[must_use]
     pub const fn key(&self) -> &DataKey {
         match self {

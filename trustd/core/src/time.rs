@@ -1,6 +1,6 @@
-//! Points in time, to the second, in UTC: what certificates carry and what filters compare.
+//! Points in time, to the second, in UTC, as certificates carry them and filters compare them.
 //!
-//! This module never asks for the time; callers say what time it is.
+//! This module never reads a clock; callers pass the time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,7 +28,7 @@ impl Timestamp {
         self.0
     }
 
-    /// The point `seconds` into the day `year`-`month`-`day`, or nothing if there is no such day.
+    /// The point `seconds` into the day `year`-`month`-`day`; `None` if there is no such day.
     #[must_use]
     pub fn from_civil(year: i16, month: i8, day: i8, seconds: i64) -> Option<Self> {
         let midnight = Date::new(year, month, day).ok()?.at(0, 0, 0, 0);

@@ -1,4 +1,4 @@
-//! The world as it was observed: what a plan is made from. Values only.
+//! The observed state of the cluster, and the settings: the inputs of the planner. Values only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,34 +10,32 @@ use crate::names::{
 use crate::selector::Labels;
 use crate::spec::Annotations;
 
-/// Everything that was observed, and how the process is set up.
+/// The observed state of the cluster, and the settings of the process.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    /// How the process is set up.
     pub settings: Settings,
     /// ConfigMaps and Secrets of the trust namespace.
     pub sources: BTreeMap<(Kind, ObjectName), SourceObject>,
-    /// Every namespace.
     pub namespaces: BTreeMap<Namespace, NamespaceState>,
-    /// For each Bundle, the objects of its name, and those that bear its label.
+    /// The objects with the name of a Bundle, and those with its label, per Bundle.
     pub targets: BTreeMap<BundleName, Targets>,
-    /// Bundles that feed one another, with the ring they are on ([`crate::plan::rings`]).
+    /// Bundles on a cycle, with the Bundles of the cycle ([`crate::plan::rings`]).
     pub rings: BTreeMap<BundleName, Vec<BundleName>>,
 }
 
-/// Objects that bear the name of a Bundle, by kind and namespace.
+/// Objects that have the name of a Bundle, by kind and namespace.
 pub type Targets = BTreeMap<(Kind, Namespace), Observed>;
 
-/// How the process is set up: the flags that planning heeds.
+/// The flags that planning depends on.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The namespace that sources are read from (`--trust-namespace`).
+    /// `--trust-namespace`: the namespace that sources are read from.
     pub trust_namespace: Namespace,
-    /// If not empty, the only namespaces that are written to (`--target-namespaces`).
+    /// `--target-namespaces`: the only namespaces that are written to, unless it is empty.
     pub target_namespaces: BTreeSet<Namespace>,
-    /// Whether Secrets may be written (`--secret-targets-enabled`).
+    /// `--secret-targets-enabled`: Secrets may be written.
     pub secret_targets: bool,
-    /// Which certificates are left out.
+    /// Filters that leave certificates out of every bundle.
     pub filters: Filters,
     /// The default CA package, if one is loaded.
     pub default_cas: Option<DefaultCas>,
@@ -58,111 +56,106 @@ impl Default for Settings {
 /// A loaded default CA package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DefaultCas {
-    /// Its identity, `name-version-hash`, which the status repeats.
+    /// Identity as `name-version-hash`, which the status repeats.
     pub identity: Arc<str>,
-    /// Its certificates, as PEM.
+    /// The certificates, as PEM.
     pub pem: Arc<str>,
 }
 
 /// A ConfigMap or Secret of the trust namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceObject {
-    /// Its labels.
     pub labels: Labels,
-    /// Whether it is a Secret of type `kubernetes.io/tls`, which holds a private key.
+    /// True for a Secret of type `kubernetes.io/tls`, which holds a private key.
     pub tls: bool,
-    /// Its values. Where `data` and `binaryData` both had a key, that of `data`.
+    /// Values. A key of `data` shadows the same key of `binaryData`.
     pub data: BTreeMap<DataKey, Arc<[u8]>>,
-    /// The Bundle whose target it is, by its label.
+    /// The Bundle that the label names; the object is a target of it.
     pub target_of: Option<BundleName>,
-    /// The keys that trustd (or trust-manager) wrote to it. Nothing where the object does not say,
-    /// as in files without managedFields.
+    /// Keys that trustd (or trust-manager) wrote; `None` without managedFields, as in files.
     pub written: Option<BTreeSet<DataKey>>,
 }
 
-/// What matters about a namespace.
+/// The part of a namespace's state that planning depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceState {
-    /// Its labels.
     pub labels: Labels,
-    /// Whether it is being deleted; then nothing is written to it.
+    /// True if the namespace is being deleted; then nothing is written to it.
     pub terminating: bool,
 }
 
-/// An object that bears the name of a Bundle, as it was seen.
+/// An object that has the name of a Bundle, as observed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// Its identity; unknown in files that no server has seen.
+    /// `metadata.uid`; `None` if the object was read from a file.
     pub uid: Option<Uid>,
-    /// Its version; unknown likewise.
+    /// `metadata.resourceVersion`; `None` if the object was read from a file.
     pub resource_version: Option<ResourceVersion>,
-    /// Whether it is being deleted.
+    /// True if `metadata.deletionTimestamp` is set.
     pub deleting: bool,
-    /// The Bundle that its label names.
+    /// The Bundle that the label names.
     pub label: Option<BundleName>,
-    /// Its hash annotation.
+    /// The hash annotation, which trust-manager writes too.
     pub hash: Option<String>,
-    /// Its content annotation.
+    /// The annotation with trustd's own digest of the content.
     pub digest: Option<String>,
-    /// Whether it is marked as shared.
+    /// True if the object is marked as shared.
     pub shared: bool,
-    /// Whether its owner allows that its keys are overwritten.
+    /// True if its owner allows that its keys are overwritten.
     pub allow_overwrite: bool,
-    /// Its controlling owner reference, as far as it matters.
+    /// The controlling owner reference.
     pub owner: OwnerReference,
-    /// Whether a Bundle of its name is an owner too, but not the controlling one. The garbage
-    /// collector makes no difference between the two.
+    /// True if a Bundle of its name is an owner, but not the controller. The garbage collector does
+    /// not distinguish the two.
     pub co_owned: bool,
-    /// Whether this process saw it as ours before, by its uid. Nothing that the object itself says.
+    /// True if this process saw the same uid as ours before. It is not read from the object.
     pub known: bool,
-    /// Keys below `binaryData` of a ConfigMap that an apply of ours does not take out.
+    /// Keys below `binaryData` of a ConfigMap that our applies do not hold, and so cannot remove.
     pub binary: BTreeSet<DataKey>,
-    /// All labels.
     pub labels: Labels,
-    /// All annotations.
     pub annotations: Annotations,
-    /// Who manages its data keys, where the object says (managedFields).
+    /// Managers of the data keys; `None` without managedFields.
     pub managed: Option<Managed>,
-    /// Its values, where the whole object was seen and not only its metadata.
+    /// Values; `None` if only metadata was seen.
     pub data: Option<BTreeMap<DataKey, Arc<[u8]>>>,
 }
 
-/// What the owner references of an object say about a Bundle of its name.
+/// The controlling owner of an object, with regard to a Bundle of its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum OwnerReference {
-    /// A Bundle of its name is its controlling owner.
+    /// A Bundle of its name is the controller.
     Bundle(Uid),
-    /// Something else is its controlling owner.
+    /// Another object is the controller.
     OtherController,
-    /// It has no controlling owner.
+    /// The object has no controller.
     #[default]
     None,
 }
 
-/// Who manages the data keys of an object.
+/// The managers of an object's data keys, from its managedFields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Managed {
-    /// Whether our field manager holds anything at all, be it in the metadata.
+    /// True if our field manager holds any field, including metadata.
     pub any: bool,
-    /// Whether it holds anything by an Apply entry.
+    /// True if an Apply entry of our field manager holds any field.
     pub any_applied: bool,
-    /// Whether the owner reference to the Bundle goes with an apply that leaves it out: our Apply
-    /// entry holds it, and no other entry does.
+    /// True if an apply without the owner reference to the Bundle removes it: only our Apply entry
+    /// holds it.
     pub owner_applied: bool,
     /// Keys that an Apply entry under our field manager holds.
     pub applied: BTreeSet<DataKey>,
-    /// Keys that another entry under our field manager holds (an edit under our name).
+    /// Keys that an Update entry of our field manager holds.
     pub updated: BTreeSet<DataKey>,
     /// Keys that other managers hold.
     pub others: BTreeSet<DataKey>,
-    /// The other manager that wrote last, if any is on record.
+    /// The other manager that wrote last.
     pub other: Option<FieldManager>,
-    /// Whether that manager wrote in the same second as ours, or later.
+    /// True if that manager wrote in the same second as ours, or later.
     pub other_is_newest: bool,
 }
 
 impl Managed {
-    /// Whether there is something of ours in the object that could be given up.
+    /// Returns true if the object has fields of ours that could be released.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.any || !self.applied.is_empty() || !self.updated.is_empty()
@@ -170,14 +163,14 @@ impl Managed {
 }
 
 impl Observed {
-    /// The keys under our field manager, however they came there.
+    /// Returns the keys under our field manager, applied or updated.
     #[must_use]
     pub fn ours(&self) -> BTreeSet<&DataKey> {
         self.managed.iter().flat_map(|m| m.applied.union(&m.updated)).collect()
     }
 
-    /// The data keys that another manager holds. Where the object does not say who manages it, all
-    /// its keys but `wanted`.
+    /// Returns the data keys that another manager holds. Without managedFields, all keys that
+    /// `wanted` does not accept.
     #[must_use]
     pub fn foreign_keys(&self, wanted: &dyn Fn(&DataKey) -> bool) -> BTreeSet<&DataKey> {
         match (&self.managed, &self.data) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::certificate::Certificate;
 
-/// What bytes without a PEM block seem to be. Their content is never part of it.
+/// The probable format of bytes without a PEM block. It never includes their content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Nature {
     /// Bytes that are no text.
@@ -13,7 +13,7 @@ pub enum Nature {
     Der,
     /// A certificate as it is.
     DerCertificate,
-    /// Nothing but blanks.
+    /// Only whitespace.
     Empty,
     /// A page of a web server, often an error or a login page.
     Html,
@@ -80,7 +80,7 @@ fn key_store(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Whether every other byte is zero, or a byte order mark says UTF-16.
+/// Returns true if every other byte is zero, or if a byte order mark says UTF-16.
 fn is_utf16(head: &[u8]) -> bool {
     let zeros = |odd: usize| {
         let mut bytes = head.iter().skip(odd).step_by(2);
@@ -102,7 +102,7 @@ const fn is_no_text(byte: u8) -> bool {
 const SEQUENCE: u8 = 0x30;
 /// INTEGER 3, and the tag of the SEQUENCE that follows.
 const PFX_VERSION: &[u8] = &[0x02, 0x01, 0x03, SEQUENCE];
-/// So much of a text is enough to tell what it is.
+/// Limit on the bytes that are inspected; every format here shows in its first bytes.
 const HEAD_BYTES: usize = 64;
 
 #[cfg(test)]

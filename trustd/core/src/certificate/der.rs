@@ -1,8 +1,8 @@
-//! Walking DER (X.690): whether bytes are sound, and what stands where.
+//! A walk over DER (X.690) that checks the encoding and finds elements.
 //!
-//! "Sound" is about the encoding only: definite lengths in their shortest form, whole numbers and
-//! booleans as DER writes them, nothing left over. What the elements mean is not asked here, and
-//! the content of OCTET STRINGs (extensions) is not entered.
+//! "Sound" is about the encoding only: definite lengths in their shortest form, integers and
+//! booleans as DER writes them, no trailing bytes. The meaning of elements is not checked, and the
+//! content of OCTET STRINGs (extensions) is not parsed.
 
 /// One element: its identifier octet, its content, and the whole of it.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +13,7 @@ pub(super) struct Element<'d> {
 }
 
 impl<'d> Element<'d> {
-    /// The elements inside, if the encoding says there are any.
+    /// The elements inside a constructed element.
     pub(super) const fn children(self) -> Elements<'d> {
         Elements { rest: self.content }
     }
@@ -23,14 +23,14 @@ impl<'d> Element<'d> {
     }
 }
 
-/// Elements one after the other.
+/// A sequence of elements.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Elements<'d> {
     pub(super) rest: &'d [u8],
 }
 
 impl<'d> Elements<'d> {
-    /// The next element, or nothing when there is none or it is malformed.
+    /// Returns the next element; `None` at the end, or if it is malformed.
     pub(super) fn next(&mut self) -> Option<Element<'d>> {
         let all = self.rest;
         let (&tag, behind_tag) = all.split_first()?;
@@ -44,7 +44,8 @@ impl<'d> Elements<'d> {
         } else {
             let count = usize::from(first & 0x7f);
             let (digits, body) = behind_length.split_at_checked(count)?;
-            // No leading zero, not writable in the short form, and no indefinite length (0x80).
+            // DER (X.690, 10.1) demands the shortest form: no leading zero, and the long form only
+            // for 128 and more. 0x80, the indefinite length of BER, has no first digit.
             if *digits.first()? == 0 || count > size_of::<u32>() {
                 return None;
             }
@@ -60,7 +61,7 @@ impl<'d> Elements<'d> {
         Some(Element { tag, content, raw })
     }
 
-    /// The next element if it has this tag; otherwise nothing is consumed.
+    /// Returns the next element if it has this tag; otherwise nothing is consumed.
     pub(super) fn take(&mut self, tag: u8) -> Option<Element<'d>> {
         let mut ahead = *self;
         let element = ahead.next().filter(|element| element.tag == tag)?;
@@ -69,10 +70,11 @@ impl<'d> Elements<'d> {
     }
 }
 
-/// Whether everything below `element` is sound. Recursion ends at [`DEPTH_MAX`].
+/// Returns true if everything below `element` is sound. Recursion ends at [`DEPTH_MAX`].
 pub(super) fn is_sound(element: Element<'_>, depth: usize) -> bool {
     if element.is_constructed() {
-        // A string in parts is BER; of the universal types only SEQUENCE and SET have parts.
+        // A string in segments is BER (X.690, 10.2); of the universal types only SEQUENCE and SET
+        // are constructed.
         if element.tag & CLASS == 0 && !matches!(element.tag, SEQUENCE | SET) {
             return false;
         }
@@ -88,14 +90,15 @@ pub(super) fn is_sound(element: Element<'_>, depth: usize) -> bool {
     match (element.tag, element.content) {
         (BOOLEAN, [0 | 0xff]) => true,
         (INTEGER, [_]) => true,
-        // Nine equal leading bits would be one octet too many.
+        // Nine equal leading bits would be one octet too many (X.690, 8.3.2).
         (INTEGER, [first, second, ..]) => {
             !matches!((first, second), (0, 0..=0x7f) | (0xff, 0x80..=0xff))
         }
         (BIT_STRING, [0]) => true,
+        // Unused bits are zero (X.690, 11.2.1).
         (BIT_STRING, [unused @ 0..=7, .., last]) => last.trailing_zeros() >= u32::from(*unused),
         (BOOLEAN | INTEGER | BIT_STRING, _) => false,
-        // And these two always say that they have.
+        // SEQUENCE and SET are always constructed (X.690, 8.9.1 and 8.11.1).
         (tag, _) => !matches!(tag | CONSTRUCTED, SEQUENCE | SET),
     }
 }
@@ -124,7 +127,7 @@ pub(super) const fn explicit(n: u8) -> u8 {
 const CLASS: u8 = 0xc0;
 const CONSTRUCTED: u8 = 0x20;
 const TAG_NUMBER: u8 = 0x1f;
-/// A certificate nests about eight deep; far more is an attack on the stack.
+/// Limit on nesting: certificates nest about eight deep, and far more is an attack on the stack.
 const DEPTH_MAX: usize = 64;
 
 #[cfg(test)]

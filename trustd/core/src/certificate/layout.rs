@@ -1,7 +1,7 @@
-//! Where the parts of a certificate stand (RFC 5280, 4.1).
+//! The parts of a certificate (RFC 5280, 4.1).
 //!
-//! It asks for no more than the shape, so that odd contents do not cost a root: unknown curves,
-//! negative serial numbers, broken extensions and names are all let through.
+//! Only the structure is checked, so that no root is lost because of odd content: unknown curves,
+//! negative serial numbers, broken extensions and names are all accepted.
 
 use super::Unsound;
 use super::der::{self, Element, Elements};
@@ -51,6 +51,8 @@ impl<'d> Layout<'d> {
         let not_after = time(validity.next()).ok_or(Unsound::Layout("notAfter"))?;
         let subject = part(&mut parts, der::SEQUENCE, "subject")?;
         let public_key = part(&mut parts, der::SEQUENCE, "public key")?.raw;
+        // The order of fields is fixed; the two optional unique identifiers, [1] and [2], are
+        // skipped.
         let mut extensions = None;
         while let Some(element) = parts.next() {
             if element.tag == der::explicit(3) {
@@ -60,7 +62,7 @@ impl<'d> Layout<'d> {
         Ok(Self { version, serial, issuer, not_before, not_after, subject, public_key, extensions })
     }
 
-    /// Whether basicConstraints (RFC 5280, 4.2.1.9) says CA. Only version 3 has extensions.
+    /// Returns true if basicConstraints (RFC 5280, 4.2.1.9) says CA. Only version 3 has extensions.
     pub(super) fn is_ca(&self) -> bool {
         let Some(extensions) = self.extensions.filter(|_| self.version == 3) else {
             return false;
@@ -71,11 +73,13 @@ impl<'d> Layout<'d> {
             let mut parts = extension.children();
             let id = parts.take(der::OBJECT_IDENTIFIER);
             if id.is_some_and(|id| id.content == BASIC_CONSTRAINTS) {
+                // `critical`, which is optional, does not matter here.
                 parts.take(der::BOOLEAN);
                 constraints.push(parts.take(der::OCTET_STRING));
             }
         }
-        // Said twice is not said.
+        // RFC 5280, 4.2 forbids a second instance of an extension; verifiers disagree on which
+        // counts.
         let [Some(value)] = constraints.as_slice() else { return false };
         let ca = value.children().take(der::SEQUENCE).and_then(|s| s.children().take(der::BOOLEAN));
         ca.is_some_and(|ca| !matches!(ca.content, [0] | []))
@@ -93,7 +97,8 @@ fn version(explicit: Element<'_>) -> u8 {
     }
 }
 
-/// A UTCTime or GeneralizedTime: seconds, where left out, are 0; an offset is as good as `Z`.
+/// Parses a UTCTime or GeneralizedTime. Missing seconds are 0, and an offset is accepted beside
+/// `Z`: RFC 5280 (4.1.2.5) forbids both, but no root is dropped because of that.
 fn time(element: Option<Element<'_>>) -> Option<Timestamp> {
     let element = element?;
     let text = str::from_utf8(element.content).ok()?;
@@ -129,7 +134,7 @@ fn time(element: Option<Element<'_>>) -> Option<Timestamp> {
     )
 }
 
-/// `Z`, `+hhmm` or `-hhmm` as seconds east of Greenwich.
+/// Parses `Z`, `+hhmm` or `-hhmm` as seconds east of Greenwich.
 fn offset(zone: &str) -> Option<i64> {
     if zone == "Z" {
         return Some(0);
@@ -144,7 +149,7 @@ fn offset(zone: &str) -> Option<i64> {
     Some(if sign == "-" { -seconds } else { seconds })
 }
 
-/// The first `digits` characters as a number, and the rest.
+/// Parses the first `digits` characters as a number, and returns the rest too.
 fn number(text: &str, digits: usize) -> Option<(i64, &str)> {
     let (digits, rest) = text.split_at_checked(digits)?;
     digits.bytes().all(|b| b.is_ascii_digit()).then_some(())?;

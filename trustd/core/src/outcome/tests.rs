@@ -1,4 +1,4 @@
-//! What is said of a plan that was carried out.
+//! The status after a plan was carried out.
 
 use super::*;
 use crate::names::Origin;

@@ -1,8 +1,8 @@
 //! Text outside of readable blocks that was probably meant as PEM: misspelled markers, an END
 //! without a BEGIN, base64 without markers.
 //!
-//! It is reported and never read: what is accepted stays what Go's `encoding/pem` accepts. The rules
-//! are narrow, because comments between blocks are common and must not become warnings.
+//! It is reported and never read, because only input that Go's `encoding/pem` accepts is accepted.
+//! The rules are narrow, because comments between blocks are common and must not become warnings.
 
 use std::ops::Range;
 
@@ -11,15 +11,15 @@ use memchr::memmem;
 
 use super::{BASE64, BEGIN, BOM, Fault};
 
-/// Something in a region without readable blocks.
+/// A finding in a region without readable blocks.
 pub(super) enum Sight {
     /// An exact BEGIN marker, at this offset.
     Begin(usize),
-    /// A near miss, the offset of its line, and its label as far as it is a known one.
+    /// A near miss: the offset of its line, the fault, and its label if it is a known one.
     NearMiss(usize, Fault, &'static str),
 }
 
-/// Walks over the lines of `text[region]`, in which no block is readable. Every byte is looked at a
+/// Walks over the lines of `text[region]`, which has no readable block. Every byte is read a
 /// bounded number of times.
 pub(super) fn walk(text: &[u8], region: Range<usize>, mut see: impl FnMut(Sight)) {
     let mut at = region.start;
@@ -44,26 +44,27 @@ pub(super) fn walk(text: &[u8], region: Range<usize>, mut see: impl FnMut(Sight)
 struct State {
     open: Open,
     run: Option<Run>,
-    /// A readable block stands before, so this is PEM: a key store holds DER as well, and is none.
+    /// True after a readable block, which shows that the text is PEM. DER alone does not count,
+    /// because key stores hold DER too.
     behind_block: bool,
 }
 
-/// Whether lines belong to a BEGIN marker that was reported.
+/// The state with regard to a BEGIN marker that was reported, whose lines are not reported again.
 #[derive(PartialEq, Eq)]
 enum Open {
-    /// Behind a marker and its first base64.
+    /// After a marker and its first base64.
     Base64,
-    /// Behind a marker.
+    /// After a marker.
     Begun,
     No,
 }
 
-/// Lines of base64, one after the other.
+/// Consecutive lines of base64.
 struct Run {
     at: usize,
     chars: usize,
     start: Vec<u8>,
-    /// The last line was shorter than the lines of a block are, so nothing follows it.
+    /// True after a line that is shorter than the full lines of a block: it was the last one.
     ended: bool,
 }
 
@@ -83,7 +84,7 @@ impl State {
                 see(Sight::NearMiss(at, Fault::Misspelled, label));
             }
             Some((Edge::End, label)) => {
-                // Base64 before it is what it ends.
+                // The END line explains the base64 before it; one fault is reported, not two.
                 self.run = None;
                 if self.open == Open::No {
                     see(Sight::NearMiss(at, Fault::NoBegin, label));
@@ -134,7 +135,7 @@ enum Edge {
     End,
 }
 
-/// The marker that a line was probably meant to be, although it is not exactly one.
+/// Returns the marker that a line was probably meant to be, although it is not exactly one.
 fn marker(line: &[u8]) -> Option<(Edge, &'static str)> {
     let line = line.strip_prefix(BOM).unwrap_or(line);
     let exact_end = line.starts_with(b"-----END ");
@@ -151,24 +152,25 @@ fn marker(line: &[u8]) -> Option<(Edge, &'static str)> {
     let words: Vec<&str> = label.split([' ', '-', '_']).filter(|word| !word.is_empty()).collect();
     let known = LABELS.into_iter().find(|known| {
         let parts: Vec<&str> = known.split(' ').collect();
-        // In a text that lost its line ends the content follows the label.
+        // In a text that lost its line ends, content follows the label.
         words
             .strip_prefix(parts.as_slice())
             .is_some_and(|behind| behind.first().is_none_or(|word| word.len() >= LINE_CHARS_MIN))
     });
     match known {
-        // Without dashes it is prose, unless nothing else stands in the line.
+        // A known label and nothing else in the line: prose would go on.
         Some(known) => Some((edge, known)),
         None => exact_end.then_some((edge, UNKNOWN)),
     }
 }
 
-/// Upper case, with every sort of dash as `-`, every sort of blank as ` `, and nothing invisible.
+/// Normalizes a line: upper case, every kind of dash as `-`, every kind of blank as ` `, without
+/// invisible characters. Word processors and web pages substitute all of these.
 fn fold(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let folded = text.chars().filter_map(|c| match c {
         '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' => Some('-'),
-        // A dash or a blank of an eight-bit character set.
+        // A byte that is no UTF-8: probably a dash of an eight-bit character set.
         char::REPLACEMENT_CHARACTER => Some('-'),
         '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}' => None,
         c if c.is_whitespace() => Some(' '),
@@ -177,7 +179,7 @@ fn fold(bytes: &[u8]) -> String {
     folded.collect()
 }
 
-/// Whether a line without blanks around it is base64 and nothing else.
+/// Returns true if a trimmed line consists of base64.
 fn is_base64(line: &[u8]) -> bool {
     let padding = line.iter().rev().take_while(|byte| **byte == b'=').count();
     let body = line.get(..line.len() - padding).unwrap_or_default();
@@ -186,15 +188,15 @@ fn is_base64(line: &[u8]) -> bool {
         && body.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
-/// Whether base64 begins with what a certificate or PKCS #7 begins with; tokens, pictures and private
-/// keys do not.
+/// Returns true if base64 begins like a certificate or PKCS #7; tokens, images and private keys do
+/// not.
 fn encodes_der(start: &[u8]) -> bool {
     let whole = start.get(..DER_START_CHARS).unwrap_or_default();
     BASE64.decode(whole).is_ok_and(|der| is_der(&der))
 }
 
-/// Whether bytes begin as a certificate does, a SEQUENCE in a SEQUENCE, or as PKCS #7 does, an OBJECT
-/// IDENTIFIER in one; both too long for a short length (X.690 8.1.3).
+/// Returns true if bytes begin like a certificate (a SEQUENCE in a SEQUENCE) or like PKCS #7 (an
+/// OBJECT IDENTIFIER in one), with a length in the long form (X.690, 8.1.3).
 fn is_der(bytes: &[u8]) -> bool {
     let [0x30, length, rest @ ..] = bytes else { return false };
     let inner = match length {
@@ -204,7 +206,7 @@ fn is_der(bytes: &[u8]) -> bool {
     matches!(inner, Some(0x30 | 0x06))
 }
 
-/// Labels that people mean: those of RFC 7468 and of OpenSSL.
+/// Known labels: those of RFC 7468 and of OpenSSL, and common abbreviations.
 const LABELS: [&str; 16] = [
     "CERTIFICATE",
     "X509 CERTIFICATE",
@@ -226,13 +228,13 @@ const LABELS: [&str; 16] = [
 const UNKNOWN: &str = "?";
 /// A marker has at most 32 characters; dashes and blanks pasted from a page take three bytes each.
 const MARKER_BYTES_MAX: usize = 128;
-/// Lines of base64 have 64 characters (RFC 7468) or 76 (RFC 2045), but for the last one.
+/// Minimum for a full line: base64 has 64 characters a line (RFC 7468) or 76 (RFC 2045).
 const LINE_CHARS_MIN: usize = 40;
 /// The smallest certificates (Ed25519, one-letter names) have about 210 bytes, 280 characters.
 const RUN_CHARS_MIN: usize = 256;
-/// The base64 of nine bytes: tag and length of a SEQUENCE, and the tag within.
+/// Base64 of nine bytes: tag and length of a SEQUENCE, and the tag within.
 const DER_START_CHARS: usize = 12;
-/// `-----BEGIN` in base64, as far as its last character does not depend on what follows.
+/// `-----BEGIN` in base64, without the last character, which depends on the text that follows.
 const ENCODED_BEGIN: &[u8] = b"LS0tLS1CRUdJT";
 
 #[cfg(test)]

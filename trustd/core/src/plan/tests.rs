@@ -93,7 +93,7 @@ fn rendered(spec: &Spec, world: &World) -> Arc<Rendered> {
     Arc::clone(Prepared::new(spec, world, NOW).rendered(Kind::ConfigMap).unwrap())
 }
 
-/// What the world holds after the plan's content was written to a target of ours.
+/// A target of ours as observed after the plan's content was written to it.
 fn written(spec: &Spec, rendered: &Rendered) -> Observed {
     let keys: BTreeSet<DataKey> = rendered.data.keys().cloned().collect();
     let mut all = rendered.labels.clone();
@@ -221,7 +221,8 @@ fn a_foreign_object_is_shared_and_never_seized() {
     let write = step_for(&spec(), other_keys.clone());
     assert!(is_update(write.as_ref(), Ownership::Shared, false), "{write:?}");
 
-    // Only metadata was seen and our key is taken: the server is asked, without force.
+    // Only metadata was seen and another manager holds our key: an apply without force asks the
+    // API server.
     let mut taken = other_keys;
     taken.managed.as_mut().unwrap().others.insert(KEY.into());
     let write = step_for(&spec(), taken.clone());

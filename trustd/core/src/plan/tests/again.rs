@@ -1,4 +1,4 @@
-//! What is planned after something changed, and after a plan was carried out.
+//! Plans after a change, and after a plan was carried out.
 
 use super::*;
 

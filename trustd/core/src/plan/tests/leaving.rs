@@ -1,4 +1,4 @@
-//! What is taken away, let go of, or left alone.
+//! Targets that are deleted, released or left alone.
 
 use super::*;
 

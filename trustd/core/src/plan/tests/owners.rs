@@ -1,4 +1,4 @@
-//! Whose an object is when label, owner reference and managedFields do not agree.
+//! Ownership of an object whose label, owner reference and managedFields disagree.
 
 use super::*;
 

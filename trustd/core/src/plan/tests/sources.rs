@@ -1,4 +1,4 @@
-//! What a Bundle is made of, and what blocks it.
+//! The content of a Bundle, and everything that blocks it.
 
 use super::*;
 
@@ -171,7 +171,8 @@ fn the_expiry_filter_has_a_clock() {
     assert_eq!(count(again), 0);
 }
 
-/// What `ConfigMap source` at the named key `ca.crt` comes to beside a sound CA of the Bundle's own.
+/// The plan for `ConfigMap source` with this value at the named key `ca.crt`, beside a sound inline
+/// CA.
 fn beside_alpha(value: &[u8], keys: Keys) -> Plan {
     let mut spec = spec();
     let pick = Pick::Named("source".into());
