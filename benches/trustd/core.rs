@@ -1,4 +1,5 @@
-//! What trustd's decisions cost. `cargo bench -p trustd-core`; figures in docs/measuring.md.
+//! Benchmarks of trustd's decisions: `cargo bench -p trustd-core`. Figures are in
+//! docs/measuring.md.
 
 #![allow(missing_docs, clippy::expect_used, clippy::disallowed_methods, reason = "a bench")]
 

@@ -1,4 +1,4 @@
-//! What trustd's decisions allocate, counted. Bytes and counts do not depend on the machine.
+//! Allocations of trustd's decisions, counted. Bytes and counts do not depend on the machine.
 
 #![allow(missing_docs, clippy::disallowed_methods, reason = "a test")]
 

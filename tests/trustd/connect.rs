@@ -16,13 +16,13 @@ use rustls_pki_types::PrivateKeyDer;
 use crate::program::{Folder, Ran, trustd};
 use crate::verify::{Authority, below, ca, key, root};
 
-/// What a server does with a connection.
+/// The way in which a server treats a connection.
 enum Manner {
-    /// It takes connections and says nothing.
+    /// Accepts connections and sends nothing.
     Silent,
-    /// It says something that is not TLS.
+    /// Answers with something other than TLS.
     Http,
-    /// It shakes hands.
+    /// Completes handshakes.
     Tls(Arc<ServerConfig>),
 }
 

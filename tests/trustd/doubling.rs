@@ -1,5 +1,5 @@
-//! Every reader of foreign bytes, on inputs that double: the work grows with them and no faster, or a
-//! stated limit refuses them.
+//! Every reader of foreign bytes, on inputs that double: the work grows with them and no faster, or
+//! a stated limit refuses them.
 //!
 //! Work is CPU time of the thread, so that a busy machine does not count. Four doublings may cost
 //! three times their share: what is quadratic costs sixteen times it.
@@ -36,7 +36,8 @@ fn grows_linearly(name: &str, size: usize, make: impl Fn(usize) -> Vec<u8>, read
     assert!(sixteen <= most, "{name}: {one:?} became {sixteen:?}, of {} bytes", large.len());
 }
 
-/// What is read faster than that at its full size is no burden, and too short to compare.
+/// The shortest time worth comparing. An input that is read faster than this at full size is no
+/// burden.
 const NOISE: Duration = Duration::from_millis(50);
 
 const CONFIG_MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";

@@ -13,7 +13,8 @@ fn certificate(name: &str) -> CertifiedKey<KeyPair> {
     generate_simple_self_signed([name.to_owned()]).unwrap()
 }
 
-/// What both programs say of a certificate: subject lines are counted, dates compared.
+/// The facts that both programs print about certificates: subject lines are counted, dates
+/// compared.
 type Facts = BTreeMap<String, (String, usize)>;
 
 #[test]

@@ -1,4 +1,5 @@
-//! What trust-manager wrote, planned and rendered again: a swap must find next to nothing to do.
+//! Objects that trust-manager wrote, planned and rendered again: a swap must find next to nothing
+//! to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 

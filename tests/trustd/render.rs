@@ -456,7 +456,7 @@ fn no_name_leads_out_of_the_folder() {
     assert!(!Path::new("/tmp/evil-of-trustd").exists());
 }
 
-/// As root, in a mount namespace of its own: whatever is done to its devices, the machine's stay.
+/// Runs as root in a mount namespace of its own, so that the machine's devices stay as they are.
 #[test]
 fn a_device_and_a_link_among_the_files_stay_what_they_are() {
     let (manifests, scratch) = (manifests(), Folder::new());

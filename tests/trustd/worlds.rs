@@ -62,7 +62,7 @@ fn name(case: &Path) -> String {
     case.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
-/// What is wrong with a case, or with what trustd makes of it.
+/// Returns the problems of a case, or of trustd's answer to it.
 fn faults(case: &Path, certificates: &Certificates) -> Vec<String> {
     let mut faults = strangers(case);
     let flags = fs::read_to_string(case.join("flags")).unwrap_or_default();
@@ -211,7 +211,7 @@ impl Certificates {
         text
     }
 
-    /// What a bundle of these certificates must hold, byte for byte.
+    /// Returns the exact bytes that a bundle of these certificates must hold.
     fn bundle(&self, names: &str) -> Vec<u8> {
         let named = names.split_whitespace().map(|name| {
             let (text, digest) = self.0.get(name).unwrap_or_else(|| panic!("who is `{name}`?"));

@@ -26,7 +26,7 @@ pub struct Cli {
     pub verb: Verb,
 }
 
-/// What the program is asked to do.
+/// The verbs of the program.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Verb {
     /// Print the CustomResourceDefinition of Bundles as YAML
@@ -48,7 +48,7 @@ pub enum Verb {
     Verify(Verify),
 }
 
-/// How an answer is printed.
+/// The format of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For programs: one JSON document with every field
@@ -58,7 +58,7 @@ pub enum Output {
     Table,
 }
 
-/// What `render` and `diff` read, and the flags of a run that planning heeds.
+/// The inputs of `render` and `diff`, and the flags of a run that affect planning.
 #[derive(Args, Clone, Debug)]
 pub struct Offline {
     /// Manifests: YAML or JSON files, directories of them, or `-` for stdin
@@ -113,7 +113,6 @@ pub struct Offline {
 /// The arguments of `trustd diff`.
 #[derive(Args, Clone, Debug)]
 pub struct Diff {
-    /// What is read, and how it is planned.
     #[command(flatten)]
     pub offline: Offline,
 
@@ -130,7 +129,6 @@ pub struct Diff {
 /// The arguments of `trustd render`.
 #[derive(Args, Clone, Debug)]
 pub struct Render {
-    /// What is read, and how it is planned.
     #[command(flatten)]
     pub offline: Offline,
 
@@ -147,7 +145,7 @@ pub struct Render {
     pub output: RenderOutput,
 }
 
-/// How objects are printed.
+/// The format of printed objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum RenderOutput {
     /// One JSON document, a v1 List
@@ -176,7 +174,6 @@ pub struct Verify {
     #[arg(long, value_name = "FILE|-")]
     pub roots: PathBuf,
 
-    /// Where the chain to judge comes from.
     #[command(flatten)]
     pub source: ChainSource,
 
@@ -215,7 +212,7 @@ pub struct ChainSource {
     pub connect: Option<ServerAddress>,
 }
 
-/// What a certificate is wanted for.
+/// The purpose that a certificate is checked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Purpose {
     /// Anything; CA certificates too

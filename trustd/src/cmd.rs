@@ -21,7 +21,7 @@ use trustd_core::time::Timestamp;
 use crate::cli::{Cli, Verb};
 use crate::exit::{self, Exit};
 
-/// What a verb knows of the world it runs in.
+/// The environment of a verb.
 #[derive(Clone, Copy, Debug)]
 pub struct Env {
     /// The time.
@@ -47,7 +47,7 @@ impl Env {
     }
 }
 
-/// What a verb has to say, and how it ends.
+/// The output of a verb, and its exit code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Answer {
     text: String,

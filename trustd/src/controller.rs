@@ -47,16 +47,15 @@ pub use watch::Limits as WatchLimits;
 use watch::{Heartbeats, WatchContext};
 use write::ApiClient;
 
-/// How a controller is set up.
+/// The options of a controller.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What planning heeds.
     pub settings: Settings,
     /// The file of the default CA package, which is looked at again and again.
     pub package: Option<PathBuf>,
-    /// How many targets are written at once.
+    /// The number of targets that are written at once.
     pub write_concurrency: NonZeroUsize,
-    /// How to campaign; nothing where nobody competes.
+    /// The options of leader election; `None` if nobody competes.
     pub election: Option<Election>,
     /// The port of the health pages.
     pub health_port: u16,
@@ -64,24 +63,24 @@ pub struct Options {
     pub readiness_path: String,
     /// The port of the metrics page.
     pub metrics_port: u16,
-    /// Who this process is, in the lease and in events.
+    /// The identity of this process in the lease and in events.
     pub identity: String,
-    /// How long watches may be silent.
+    /// The time for which watches may be silent.
     pub watches: WatchLimits,
 }
 
-/// How a controller campaigns for the lease.
+/// The options of leader election.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Election {
     /// The namespace of the Lease.
     pub namespace: String,
-    /// How long others leave an unrenewed lease alone.
+    /// The time for which others leave an unrenewed lease alone.
     pub duration: Duration,
-    /// How long a leader goes on without a renewal.
+    /// The time for which a leader goes on without a renewal.
     pub renew_deadline: Duration,
 }
 
-/// Why a controller ended although nobody stopped it.
+/// The reason why a controller ended although nobody stopped it.
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
     /// A part of it ended, which none should.
@@ -90,7 +89,7 @@ pub enum ControllerError {
     /// A part of it panicked.
     #[error("a part of the controller failed; this is a mistake in trustd")]
     Part(#[source] JoinError),
-    /// Its pages cannot be served.
+    /// The pages cannot be served.
     #[error("the controller cannot serve its pages")]
     Serve(#[from] ServeError),
 }
@@ -191,7 +190,7 @@ fn elect(
     tokio::spawn(Elector::new(client, settings).counting(repeats).run(lead, stop))
 }
 
-/// What readiness depends on.
+/// The inputs of the readiness probe.
 struct Health {
     /// The cluster has been read.
     ready: Arc<AtomicBool>,
@@ -199,7 +198,7 @@ struct Health {
 }
 
 impl Health {
-    /// Why the process is not ready, if it is not.
+    /// Returns why the process is not ready, or `None` if it is.
     fn complaint(&self, now: Instant, limits: WatchLimits) -> Option<String> {
         if !self.ready.load(Ordering::SeqCst) {
             return Some("the cluster has not been read yet\n".to_owned());
@@ -258,8 +257,8 @@ fn flatten(ended: Result<Result<(), JoinError>, JoinError>) -> Result<(), Contro
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// Sightings on the way to the desk; a watch waits when it is full. Sources are at most 1 MiB each
-/// and rarely so: 256 of them are 256 MiB at the very worst.
+/// Watch events on the way to the reconciler; a watch waits when the queue is full. Sources are at
+/// most 1 MiB each and rarely so: 256 of them are 256 MiB at the very worst.
 const WATCH_EVENTS_MAX: usize = 256;
 /// Notices on the way to the API server; more are dropped, and counted.
 const NOTICES_MAX: usize = 256;

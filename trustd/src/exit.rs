@@ -1,7 +1,7 @@
-//! How the program ends: what it prints last and the code it leaves with.
+//! The end of the program: its last output and its exit code.
 //!
-//! Everything that goes to stderr is escaped here, for it may repeat what strangers wrote.
-//! A reader that goes away (`trustd … | head -1`) is no error and never a panic.
+//! Everything that goes to stderr is escaped here, because it may repeat what strangers wrote. A
+//! reader that goes away (`trustd … | head -1`) is no error and never a panic.
 
 use std::error::Error;
 use std::fmt;
@@ -10,15 +10,15 @@ use std::process::ExitCode;
 
 use trustd_core::escape::printable;
 
-/// How a verb ended; becomes the exit code.
+/// The result of a verb, which becomes the exit code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Exit {
-    /// It could not do what was asked: 2.
+    /// The verb could not do what was asked: 2.
     Failed,
-    /// It did what was asked, and there is nothing to object to: 0.
+    /// The verb did what was asked, and there is nothing to object to: 0.
     #[default]
     Fine,
-    /// It did what was asked, and the answer is no: 1.
+    /// The verb did what was asked, and the answer is negative: 1.
     Negative,
 }
 
@@ -54,7 +54,7 @@ pub struct Hinted {
 }
 
 impl Hinted {
-    /// What to do about the error.
+    /// Returns the advice that goes with the error.
     #[must_use]
     pub fn hint(&self) -> &str {
         &self.hint
@@ -145,7 +145,7 @@ pub fn warn(text: &str) {
     let _ = writeln!(io::stderr(), "warning: {}", printable(text));
 }
 
-/// Whether anybody reads what was printed.
+/// The state of the reader of stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
     /// The reader closed its end (`| head -1`); a loop may as well stop.

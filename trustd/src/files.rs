@@ -38,7 +38,7 @@ pub enum FileError {
         /// The directory.
         path: PathBuf,
     },
-    /// It could not be read.
+    /// The file could not be read.
     #[error("cannot read `{path}`")]
     Read {
         /// The path as given, or `-`.
@@ -46,7 +46,7 @@ pub enum FileError {
         /// The cause.
         source: io::Error,
     },
-    /// It could not be removed.
+    /// The file could not be removed.
     #[error("cannot remove `{path}`")]
     Remove {
         /// The path as given.
@@ -54,7 +54,7 @@ pub enum FileError {
         /// The cause.
         source: io::Error,
     },
-    /// It is larger than anything it could be meant for.
+    /// The file is larger than anything it could be meant for.
     #[error("`{path}` is larger than {limit_mib} MiB, the most that is read")]
     TooLarge {
         /// The path as given, or `-`.
@@ -70,7 +70,7 @@ pub enum FileError {
         /// The limit.
         limit: usize,
     },
-    /// It could not be written.
+    /// The file could not be written.
     #[error("cannot write `{path}`")]
     Write {
         /// The file that was to be written.

@@ -1,5 +1,5 @@
-//! Values that arguments are made of, read strictly: where to connect, how long to wait, the default
-//! CA package.
+//! Values that arguments are made of, read strictly: where to connect, how long to wait, the
+//! default CA package.
 
 mod default_package;
 

@@ -1,6 +1,7 @@
-//! What a running controller tells about itself: logs, metrics, health.
+//! Telemetry of a running controller: logs, metrics, health.
 //!
-//! Names of Bundles, namespaces and certificates may be told; what a source holds never is.
+//! Names of Bundles, namespaces and certificates may appear in it; the contents of a source never
+//! do.
 
 mod log;
 mod metrics;

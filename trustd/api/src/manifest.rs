@@ -25,11 +25,10 @@ pub enum Manifest {
     ConfigMap(Box<ConfigMap>),
     /// An object of a kind that trustd does not deal in.
     Ignored {
-        /// Its API group and version.
+        /// The API group and version.
         api_version: String,
-        /// Its kind.
         kind: String,
-        /// Its name, if it has one.
+        /// The name, if it has one.
         name: String,
         /// The kind or the API group that was probably meant, if it is one that trustd reads.
         meant: Option<String>,
@@ -49,8 +48,8 @@ pub struct Found {
     pub line: usize,
     /// The object.
     pub manifest: Manifest,
-    /// Its fields that the API server does not know. They are not in `manifest`, except in a Bundle,
-    /// where they are passed over.
+    /// Fields of the object that the API server does not know. They are not in `manifest`, except
+    /// in a Bundle, where they are ignored.
     pub unknown: Vec<UnknownField>,
 }
 
@@ -62,11 +61,10 @@ pub struct ManifestError {
     pub document: usize,
     /// The line of the fault if it is known, else that on which the document begins, from 1.
     pub line: usize,
-    /// What is wrong.
     pub kind: ManifestErrorKind,
 }
 
-/// What is wrong with a manifest.
+/// The problem with a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestErrorKind {
     /// The name is missing.
@@ -78,7 +76,7 @@ pub enum ManifestErrorKind {
     /// The bytes are not UTF-8.
     #[error("not UTF-8 text; a manifest is YAML or JSON")]
     NotText,
-    /// It cannot be parsed.
+    /// The text cannot be parsed.
     #[error("{0}")]
     Syntax(String),
     /// A field holds what it cannot hold.
@@ -88,7 +86,7 @@ pub enum ManifestErrorKind {
         object: String,
         /// Path of the field.
         field: String,
-        /// What it may hold.
+        /// The values that the field accepts.
         message: String,
     },
     /// A kind that trustd knows, in a version that it does not.
@@ -235,7 +233,8 @@ fn manifest(
     known(object, kind).map(|manifest| (manifest, unknown))
 }
 
-/// What was probably meant by a kind or an API group that trustd does not read: `Configmap`, `Secrets`.
+/// Returns the kind or API group that was probably meant in place of one that trustd does not read:
+/// `Configmap`, `Secrets`.
 fn meant(group: &str, kind: &str) -> Option<String> {
     let known: &[&str] = match group {
         "" => &["ConfigMap", "Namespace", "Secret"],
@@ -250,7 +249,7 @@ fn meant(group: &str, kind: &str) -> Option<String> {
     validate::nearest(kind, known.iter().copied()).map(|near| format!("`{near}`"))
 }
 
-/// Whether there is a name at all. Of which letters it may be is for each kind to say.
+/// Checks that there is a name at all. Each kind has its own rules for the characters in it.
 fn check_name(kind: &str, object: &Map<String, Value>) -> Result<(), ManifestErrorKind> {
     match object.get("metadata").and_then(|metadata| metadata.get("name")) {
         Some(Value::String(name)) if !name.is_empty() => Ok(()),

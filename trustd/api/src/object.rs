@@ -1,7 +1,7 @@
-//! Between Kubernetes objects and the values that the planner works with.
+//! Conversions between Kubernetes objects and the planner's values.
 //!
-//! Reading reduces an object to what planning needs; writing gives the fields that trustd applies,
-//! and no others.
+//! Reading reduces an object to what planning needs; writing produces the fields that trustd
+//! applies, and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::labels;
 /// The values of an object by key.
 type Data = BTreeMap<DataKey, Arc<[u8]>>;
 
-/// What planning needs of a namespace.
+/// Reduces a namespace to what planning needs.
 #[must_use]
 pub fn namespace(object: &Namespace) -> (names::Namespace, NamespaceState) {
     let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -47,7 +47,6 @@ pub enum Object<'o> {
 }
 
 impl<'o> Object<'o> {
-    /// Its kind.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
@@ -56,7 +55,6 @@ impl<'o> Object<'o> {
         }
     }
 
-    /// Its metadata.
     #[must_use]
     pub const fn metadata(&self) -> &'o ObjectMeta {
         match self {
@@ -65,7 +63,7 @@ impl<'o> Object<'o> {
         }
     }
 
-    /// It as a source.
+    /// Returns the object as a source.
     #[must_use]
     pub fn source(&self) -> (ObjectName, SourceObject) {
         let metadata = self.metadata();
@@ -83,7 +81,7 @@ impl<'o> Object<'o> {
         (ObjectName::from(name(metadata)), source)
     }
 
-    /// It as a target, with its values.
+    /// Returns the object as a target, with its values.
     #[must_use]
     pub fn observed(&self) -> Observed {
         let observed = observed(self.metadata());
@@ -116,7 +114,7 @@ impl<'o> Object<'o> {
     }
 }
 
-/// What planning needs of a target's metadata. Its values are not known from that.
+/// Reduces a target's metadata to what planning needs. The values of the target are not in it.
 #[must_use]
 pub fn observed(metadata: &ObjectMeta) -> Observed {
     let own_labels = map(metadata.labels.as_ref());
@@ -145,7 +143,7 @@ pub fn observed(metadata: &ObjectMeta) -> Observed {
     }
 }
 
-/// What the controlling owner reference says, if there is one.
+/// Returns the controlling owner reference, as far as it matters.
 fn owner(metadata: &ObjectMeta) -> world::OwnerReference {
     let references = metadata.owner_references.iter().flatten();
     let mut controlling = references.filter(|reference| reference.controller == Some(true));
@@ -157,14 +155,15 @@ fn owner(metadata: &ObjectMeta) -> world::OwnerReference {
     }
 }
 
-/// Whether an owner reference that is not the controlling one leads to a Bundle of the object's name.
+/// Returns true if an owner reference other than the controlling one points to a Bundle of the
+/// object's name. The garbage collector deletes an object once all of its owners are gone.
 fn is_co_owned(metadata: &ObjectMeta) -> bool {
     let mut references = metadata.owner_references.iter().flatten();
     references
         .any(|reference| reference.controller != Some(true) && is_namesake(metadata, reference))
 }
 
-/// Whether an owner reference of an object leads to a Bundle of the object's own name.
+/// Returns true if an owner reference points to a Bundle of the object's own name.
 #[must_use]
 pub fn is_namesake(metadata: &ObjectMeta, reference: &OwnerReference) -> bool {
     let group = reference.api_version.split_once('/').map(|(group, _)| group);
@@ -173,7 +172,8 @@ pub fn is_namesake(metadata: &ObjectMeta, reference: &OwnerReference) -> bool {
         && Some(&reference.name) == metadata.name.as_ref()
 }
 
-/// Whether our Apply entry holds the owner references to the Bundle, and no other entry does.
+/// Returns true if our Apply entry holds the owner references to the Bundle and no other entry
+/// does.
 fn is_owner_applied(metadata: &ObjectMeta) -> bool {
     let references = metadata.owner_references.iter().flatten();
     references.filter(|reference| is_namesake(metadata, reference)).all(|reference| {
@@ -190,7 +190,7 @@ fn is_owner_applied(metadata: &ObjectMeta) -> bool {
     })
 }
 
-/// Whether an entry of managedFields is that of our applies.
+/// Returns true if an entry of managedFields belongs to our server-side applies.
 fn is_our_apply(entry: &ManagedFieldsEntry) -> bool {
     entry.manager.as_deref() == Some(labels::FIELD_MANAGER)
         && entry.operation.as_deref() == Some("Apply")
@@ -210,7 +210,7 @@ fn keys_below<'f>(fields: &'f Json, part: &str) -> impl Iterator<Item = DataKey>
     held.filter_map(|(key, _)| key.strip_prefix("f:")).map(DataKey::from)
 }
 
-/// Who manages the data keys, or nothing where the object does not say.
+/// Reads who manages the data keys, or `None` if the object has no managedFields.
 fn managed(entries: Option<&[ManagedFieldsEntry]>) -> Option<Managed> {
     let mut managed = Managed::default();
     let (mut our_time, mut other_time) = (None, None);
@@ -243,7 +243,8 @@ fn managed(entries: Option<&[ManagedFieldsEntry]>) -> Option<Managed> {
     Some(managed)
 }
 
-/// What trustd applies to a target: as a ConfigMap or a Secret, with the fields that are its own.
+/// The object that trustd applies to a target: a ConfigMap or a Secret with only trustd's own
+/// fields.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Applied {
     /// A ConfigMap.

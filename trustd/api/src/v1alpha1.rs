@@ -137,8 +137,8 @@ pub struct ObjectKeys {
     pub include_all_keys: Option<bool>,
 }
 
-/// Does to a raw Bundle what the API server does before it judges: `null` counts as absent, and what
-/// is absent gets its default (the passwords of trust stores).
+/// Does to a raw Bundle what the API server does before it judges: `null` counts as absent, and
+/// what is absent gets its default (the passwords of trust stores).
 pub fn apply_defaults(bundle: &mut Value) {
     defaults::apply(schema(), bundle);
 }

@@ -29,12 +29,12 @@ use field::Node;
 pub struct Invalid {
     /// The name of the Bundle, as far as it has one.
     pub name: String,
-    /// What is wrong, in the order of the fields; never empty.
+    /// The problems, in the order of the fields; never empty.
     pub errors: Vec<FieldError>,
 }
 
 impl fmt::Display for Invalid {
-    /// In the words of the API server.
+    /// Formats the problems in the words of the API server.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{} \"{}\" is invalid: ", labels::KIND, labels::GROUP, self.name)?;
         match self.errors.as_slice() {
@@ -81,7 +81,7 @@ pub fn bundle(bundle: &Bundle) -> Result<Spec, Invalid> {
     read(&raw)
 }
 
-/// What is wrong with the name of a namespace, in the API server's words; `None` if nothing is.
+/// Validates the name of a namespace. Returns the problem in the API server's words, or `None`.
 #[must_use]
 pub fn namespace_fault(name: &str) -> Option<&'static str> {
     syntax::dns_label_fault(name)

@@ -12,23 +12,18 @@ use crate::settings::{duration, go_bool, listed_namespace, namespace};
 /// The arguments of `trustd run`.
 #[derive(Args, Clone, Debug)]
 pub struct Run {
-    /// What is planned.
     #[command(flatten)]
     pub planning: Planning,
 
-    /// Who may write.
     #[command(flatten)]
     pub election: ElectionFlags,
 
-    /// What is told.
     #[command(flatten)]
     pub telling: Telling,
 
-    /// How the API server is reached.
     #[command(flatten)]
     pub connection: Connection,
 
-    /// What has no meaning here.
     #[command(flatten)]
     pub webhook: Webhook,
 
@@ -137,7 +132,7 @@ pub struct Telling {
     pub watch_unsynced_max: Duration,
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// One JSON object a line

@@ -11,18 +11,17 @@ use trustd_core::pem::{self, Item};
 use crate::exit::chain;
 use crate::files::{self, FileError, Input};
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug)]
 pub(super) struct Contents {
-    /// How the file is written.
     pub(super) format: FileFormat,
-    /// Its certificates, in its order.
+    /// The certificates, in the order of the file.
     pub(super) found: Vec<Found>,
-    /// What is not a sound certificate, in the order of the file.
+    /// The parts that are not sound certificates, in the order of the file.
     pub(super) problems: Vec<Problem>,
 }
 
-/// How a file is written.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileFormat {
     /// One certificate as it is.
@@ -45,7 +44,7 @@ pub(super) struct Found {
 pub(super) struct Problem {
     /// Line of its BEGIN marker, or of what was probably meant as a block.
     pub(super) line: usize,
-    /// What it is; never its content.
+    /// A description, never the content.
     pub(super) message: String,
 }
 
@@ -58,19 +57,19 @@ impl std::fmt::Display for Problem {
 /// A file gave no certificates.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ContentsError {
-    /// It is empty.
+    /// The file is empty.
     #[error("`{path}` is empty")]
     Empty { path: PathBuf },
-    /// It could not be read at all.
+    /// The file could not be read at all.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It is in a format that is known and not read.
+    /// The format is known, and this program does not read it.
     #[error("`{path}` is a {format} store, which comes with a later version of trustd")]
     KeyStore { path: PathBuf, format: &'static str },
-    /// It is neither PEM nor a DER certificate.
+    /// The file is neither PEM nor a DER certificate.
     #[error("`{path}` is neither PEM nor a DER certificate ({why})")]
     Neither { path: PathBuf, why: String },
-    /// It is PEM without a sound certificate.
+    /// The file is PEM without a sound certificate.
     #[error("`{path}` holds no certificate{}", list(.problems))]
     NoCertificate { path: PathBuf, problems: Vec<Problem> },
 }

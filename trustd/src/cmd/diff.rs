@@ -35,11 +35,11 @@ pub(super) fn answer(arguments: &Diff, env: &Env) -> anyhow::Result<Answer> {
     show(&loaded, &loaded.world.targets, form, env)
 }
 
-/// How differences are printed and judged.
+/// Options for printing and judging differences.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Form {
     pub(super) output: Output,
-    /// Whether a warning is a negative answer.
+    /// A warning is a negative answer.
     pub(super) strict: bool,
 }
 
@@ -65,7 +65,7 @@ pub(super) fn show(
     Ok(Answer { text, exit })
 }
 
-/// What would change for one Bundle.
+/// The changes for one Bundle.
 struct Difference<'l> {
     preview: &'l Preview<'l>,
     changes: Vec<(&'l Step, Option<String>)>,
@@ -142,7 +142,7 @@ fn certificates_in(preview: &Preview<'_>, observed: &Observed) -> BTreeMap<Sha25
     members.map(|m| (m.certificate.sha256(), m.certificate.facts().subject)).collect()
 }
 
-/// What is not as it should be, in a few words each.
+/// Names the differences of a target, in a few words each.
 fn causes(preview: &Preview<'_>, rendered: &Rendered, observed: &Observed) -> Vec<String> {
     let is_owner = matches!(observed.owner, OwnerReference::Bundle(_));
     if observed.label.as_ref() != Some(&preview.spec.name) && !is_owner {

@@ -43,7 +43,7 @@ pub(super) fn answer(arguments: &Inspect, env: &Env) -> anyhow::Result<Answer> {
     Ok(Answer { text, exit })
 }
 
-/// What `-o json` prints.
+/// The document that `-o json` prints.
 #[derive(Serialize)]
 struct InspectJson {
     /// One for each PATH, in their order.
@@ -54,17 +54,17 @@ struct InspectJson {
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct File {
-    /// As given; `-` is stdin.
+    /// The path as given; `-` is stdin.
     path: String,
-    /// Why it gave no certificates.
+    /// The reason why there are no certificates.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     /// `pem` or `der`.
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<&'static str>,
-    /// In the order of the file, duplicates too.
+    /// The certificates in the order of the file, duplicates too.
     certificates: Vec<Row>,
-    /// What is not a sound certificate.
+    /// The parts that are not sound certificates.
     problems: Vec<Fault>,
     /// Totals.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ struct File {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
-    /// Its place in the file, from 1.
+    /// The position in the file, from 1.
     number: usize,
     /// Line of its BEGIN marker, from 1; none in DER.
     line: Option<usize>,
@@ -83,11 +83,11 @@ struct Row {
     subject: String,
     /// Distinguished name of the issuer.
     issuer: String,
-    /// Whether subject and issuer are the same.
+    /// The subject and the issuer are the same.
     self_issued: bool,
     /// Algorithm and size of the public key.
     key: String,
-    /// Whether basicConstraints says that it is a CA.
+    /// The certificate is a CA, according to basicConstraints.
     ca: bool,
     /// X.509 version.
     version: u8,
@@ -99,11 +99,11 @@ struct Row {
     not_after: String,
     /// Whole days until then; negative when it has expired.
     days_left: i64,
-    /// Whether it has expired.
+    /// The validity has ended.
     expired: bool,
     /// SHA-256 of the DER, 64 hex digits.
     sha256: String,
-    /// Its name in JKS and PKCS#12 stores.
+    /// The alias in JKS and PKCS#12 stores.
     alias: String,
     /// The number of the same certificate further up.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,13 +123,13 @@ struct Fault {
 struct Summary {
     /// All certificates, duplicates too.
     certificates: usize,
-    /// How many of them stand further up already.
+    /// The number that repeat an earlier certificate.
     duplicates: usize,
-    /// How many have expired.
+    /// The number that have expired.
     expired: usize,
-    /// How many blocks are not sound certificates.
+    /// The number of blocks that are not sound certificates.
     problems: usize,
-    /// When the first one expires (or expired), RFC 3339.
+    /// The earliest notAfter, RFC 3339; it may have passed.
     earliest_not_after: Option<String>,
     /// The number of that one.
     earliest_number: Option<usize>,

@@ -1,4 +1,4 @@
-//! From manifest files to a world that can be planned, as if an API server had taken them in.
+//! Manifest files, read into a world that can be planned, as if an API server had accepted them.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -19,7 +19,7 @@ use crate::cli::Offline;
 use crate::files::{self, Input};
 use crate::settings;
 
-/// What the files say.
+/// The contents of the manifests.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     /// The world that they describe.
@@ -28,15 +28,15 @@ pub(super) struct Loaded {
     pub(super) specs: BTreeMap<BundleName, Spec>,
     /// The others, with where they were found.
     pub(super) invalid: Vec<(Location, Invalid)>,
-    /// What was passed over, or looks like a mistake.
+    /// Remarks about what was ignored or looks like a mistake.
     pub(super) notes: Vec<String>,
     /// Warnings about the inputs; with `--strict` each of them is exit code 1.
     pub(super) warnings: Warnings,
-    /// What may surprise about each Bundle, by name.
+    /// Properties of each Bundle that may surprise, by name.
     pub(super) surprises: BTreeMap<BundleName, Vec<String>>,
 }
 
-/// Where an object was found: a file, and a document in it.
+/// The location of an object: a file, and a line in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Location {
     file: String,
@@ -201,7 +201,7 @@ impl Held {
 struct Objects {
     bundles: BTreeMap<String, (Location, serde_json::Value)>,
     namespaces: BTreeMap<String, (Location, Box<k8s_openapi::api::core::v1::Namespace>)>,
-    /// By kind, namespace and name.
+    /// The ConfigMaps and Secrets, by kind, namespace and name.
     held: BTreeMap<(Kind, String, String), (Location, Held)>,
     notes: Vec<String>,
     warnings: Warnings,

@@ -1,4 +1,4 @@
-//! What a run would do, for people and for programs: shared by `render` and `diff`.
+//! A preview of a run, for people and for programs: shared by `render` and `diff`.
 
 use serde::Serialize;
 use trustd_api::v1alpha1::{Certificates, Targets};
@@ -19,7 +19,7 @@ pub(super) struct Preview<'l> {
     pub(super) conclusion: Conclusion,
     /// Warnings about the Bundle from reading the inputs.
     input_warnings: Vec<String>,
-    /// What may surprise about its manifest.
+    /// Properties of the manifest that may surprise.
     surprises: &'l [String],
 }
 
@@ -42,14 +42,14 @@ pub(super) fn of(loaded: &Loaded, now: Timestamp) -> Vec<Preview<'_>> {
 }
 
 impl Preview<'_> {
-    /// What is no fault and may surprise.
+    /// Returns what is no fault and may surprise.
     pub(super) fn notes(&self) -> Vec<String> {
         let notes = self.plan.content.notes.iter().map(ToString::to_string);
         let notes = self.surprises.iter().cloned().chain(notes);
         notes.map(|note| format!("Bundle {}: {note}", self.spec.name)).collect()
     }
 
-    /// What is wrong, and what was left out.
+    /// Returns what is wrong, and what was left out.
     pub(super) fn warnings(&self) -> Vec<String> {
         let name = &self.spec.name;
         let mut warnings = self.input_warnings.clone();
@@ -108,7 +108,7 @@ pub(super) fn tell(loaded: &Loaded, previews: &[Preview<'_>], strict: bool) -> E
     exit
 }
 
-/// What a step is called.
+/// The name of a step's action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Action {

@@ -88,7 +88,7 @@ type Written = BTreeMap<PathBuf, (String, String)>;
 #[derive(Default)]
 struct RetainedTargets {
     bundles: BTreeSet<String>,
-    /// By namespace and Bundle.
+    /// The namespace and the Bundle of each target.
     targets: BTreeSet<(String, String)>,
 }
 
@@ -252,5 +252,5 @@ fn summary(
     Ok(text)
 }
 
-/// How long one wait lasts; the loop begins the next at once.
+/// The length of one wait; the loop begins the next at once.
 const WAIT: Duration = Duration::from_secs(3600);

@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &Run, env: &Env) -> anyhow::Result<Answer> {
     })
 }
 
-/// What a run would change.
+/// Shows what a run would change.
 fn show(preview: ClusterSnapshot, env: &Env) -> anyhow::Result<Answer> {
     let ClusterSnapshot { world, shown, specs, invalid } = preview;
     let invalid = invalid.into_iter().map(|invalid| (Location::cluster(), invalid)).collect();
@@ -170,9 +170,9 @@ fn stop() -> std::io::Result<impl Future<Output = ()> + Send> {
     })
 }
 
-/// Where a Pod finds the name of its namespace.
+/// The file in which a Pod finds the name of its namespace.
 const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
-/// As `controller::write::WRITE_TIMEOUT`: a lease that is no longer allows no write at all.
+/// The same as `controller::write::WRITE_TIMEOUT`: a shorter lease would allow no write at all.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// Watching and writing is waiting; TLS of large bodies is what takes CPU.
 const WORKERS: usize = 2;

@@ -8,9 +8,9 @@ pub(super) fn printable(text: &str) -> String {
     escape::printable(text).into_owned()
 }
 
-/// `text` as a cell of a table, cut to [`CELL_MAX`] characters: a table pads each of its rows to the
-/// longest cell, so a single name of 64 KB would cost that for every certificate of the file. The
-/// whole text is in the JSON.
+/// `text` as a cell of a table, cut to [`CELL_MAX`] characters: a table pads each of its rows to
+/// the longest cell, so a single name of 64 KB would cost that for every certificate of the file.
+/// The whole text is in the JSON.
 pub(super) fn cell(text: &str) -> String {
     match text.char_indices().nth(CELL_MAX) {
         None => text.to_owned(),
@@ -21,8 +21,8 @@ pub(super) fn cell(text: &str) -> String {
     }
 }
 
-/// Characters of a cell: RFC 5280 allows 64 in a common name and as many in an organisation, and the
-/// longest name of a public root has 120.
+/// Characters of a cell: RFC 5280 allows 64 in a common name and as many in an organisation, and
+/// the longest name of a public root has 120.
 const CELL_MAX: usize = 200;
 
 /// `1 certificate`, `2 certificates`.
@@ -30,7 +30,7 @@ pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// How far away a last second of validity is: `12 days left`, `expired 3 days ago`.
+/// Formats how far away the last second of a validity is: `12 days left`, `expired 3 days ago`.
 pub(super) fn days(now: Timestamp, not_after: Timestamp) -> String {
     let plural = |days: i64| if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
     if now > not_after {

@@ -1,8 +1,8 @@
 //! `trustd verify`: does a chain verify against a bundle, and if not, which link fails and why.
 //!
 //! The verdict is that of rustls-webpki; the explanation is a walk of our own over the same
-//! certificates. Every certificate of the bundle is a trust anchor, self-signed or not, as in
-//! RFC 5280 (6.1.1), webpki and Go. `openssl verify -CAfile` differs: without `-partial_chain` a path
+//! certificates. Every certificate of the bundle is a trust anchor, self-signed or not, as in RFC
+//! 5280 (6.1.1), webpki and Go. `openssl verify -CAfile` differs: without `-partial_chain` a path
 //! must end at a self-signed certificate. It also refuses expired roots, roots that are no CAs and
 //! issuers without keyCertSign, and holds common names against nameConstraints, which webpki does
 //! not; those are warnings here. `docs/decisions/0005` says which differences have none.
@@ -33,7 +33,7 @@ use crate::settings::ServerAddress;
 use judge::Verdict;
 use pool::Pool;
 
-/// What a chain is judged by.
+/// The criteria that a chain is judged by.
 struct Terms {
     now: Timestamp,
     purpose: Purpose,
@@ -78,7 +78,7 @@ const fn exit_of(verdict: &Verdict) -> Exit {
     }
 }
 
-/// What is to be judged.
+/// The chain to be judged.
 struct Subject {
     /// The certificate to be judged, and what came with it.
     chain: Vec<Found>,

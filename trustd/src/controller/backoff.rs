@@ -1,6 +1,6 @@
-//! How long to wait before another try: twice as long each time, and never all at once.
+//! Exponential back-off with jitter: each wait is twice as long, and never do all retry at once.
 //!
-//! Pure but for [`Jitter`], whose only secret is where it starts.
+//! Pure but for [`Jitter`], whose only secret is its seed.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
@@ -34,13 +34,13 @@ impl Jitter {
         mixed ^ (mixed >> 31)
     }
 
-    /// Between half of `span` and all of it.
+    /// Returns a duration between half of `span` and all of it.
     pub(super) fn upper_half_of(&mut self, span: Duration) -> Duration {
         span.mul_f64(0.5 + self.fraction() / 2.0)
     }
 }
 
-/// How long to wait after so many failures in a row (at least one), before jitter.
+/// Returns the wait after so many failures in a row (at least one), before jitter.
 pub(super) fn after_failures(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(DOUBLINGS_MAX);
     FIRST.saturating_mul(1 << doublings).min(LONGEST)

@@ -1,7 +1,7 @@
 //! The clock by which leases and back-offs are measured: time since boot, suspended time included.
 //!
-//! A wall clock jumps and a monotonic clock stops while the machine sleeps; a lease that others count
-//! on must outlive neither. Nothing here knows the date.
+//! A wall clock jumps and a monotonic clock stops while the machine sleeps; a lease that others
+//! count on must outlive neither. Nothing here knows the date.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Instant {
         Self(self.0.saturating_add(span))
     }
 
-    /// How long ago `earlier` is; nothing when it is not past yet.
+    /// Returns the time since `earlier`; zero if that is in the future.
     pub(super) fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }

@@ -1,6 +1,6 @@
-//! The connections to the API server. Three things are different about them from kube's own: watches
-//! begin at the newest state, a peer that is gone without a word is noticed by TCP itself, and the
-//! lease has connections of its own.
+//! The connections to the API server. Three things are different about them from kube's own:
+//! watches begin at the newest state, a peer that is gone without a word is noticed by TCP itself,
+//! and the lease has connections of its own.
 
 use std::time::Duration;
 
@@ -17,10 +17,11 @@ use tower::{BoxError, ServiceBuilder};
 /// The connections of a controller.
 #[derive(Clone)]
 pub struct Connections {
-    /// For watches and writes.
+    /// The client for watches and writes.
     pub work: Client,
-    /// For the lease alone, as in client-go's controllers: a renewal that meets a dead connection finds
-    /// a new one at its next try, and not another that a burst of writes left behind.
+    /// The client for the lease alone, as in client-go's controllers: a renewal that meets a dead
+    /// connection finds a new one at its next try, and not another one that a burst of writes left
+    /// behind.
     pub lease: Client,
 }
 
@@ -64,9 +65,9 @@ fn client(config: Config) -> kube::Result<Client> {
     Ok(Client::new(service, config.default_namespace))
 }
 
-/// What makes TCP connections. A dead one is closed by the kernel, whether it is silent (keepalive) or
-/// waits for an acknowledgement (`TCP_USER_TIMEOUT`, RFC 5482); without either Linux takes over two hours
-/// and about 15 minutes.
+/// Returns a connector for TCP. The kernel closes a dead connection, whether it is silent
+/// (keepalive) or waits for an acknowledgement (`TCP_USER_TIMEOUT`, RFC 5482); by default Linux
+/// takes over two hours and about 15 minutes.
 fn tcp() -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
@@ -80,9 +81,9 @@ fn tcp() -> HttpConnector {
 
 /// Asks for the newest state where a watch asks for any.
 ///
-/// kube begins a streaming list at version 0, which is whatever the API server happens to remember. A
-/// process that has just started would then plan with a source older than the targets that another
-/// wrote, and put the old content back. Without a version the server first catches up.
+/// kube begins a streaming list at version 0, which is whatever the API server happens to remember.
+/// A process that has just started would then plan with a source older than the targets that
+/// another wrote, and put the old content back. Without a version the server first catches up.
 fn from_newest(mut request: Request<Body>) -> Request<Body> {
     if let Some(uri) = newest(request.uri()) {
         *request.uri_mut() = uri;
@@ -100,14 +101,14 @@ fn newest(uri: &Uri) -> Option<Uri> {
 
 /// Middleboxes forget idle connections after minutes, some after one; half of that.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
-/// Between probes.
+/// The time between probes.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Probes without an answer: a connection is dead after 30 + 3 × 10 s.
 const KEEPALIVE_RETRIES: u32 = 3;
-/// As long as with probes: 30 + 3 × 10 s.
+/// The same time as with probes: 30 + 3 × 10 s.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
-/// After a burst of writes a pool holds a connection per slot. None is used again that has been idle
-/// for as long as keepalive leaves it unprobed.
+/// A burst of writes leaves one pooled connection per slot. A connection that was idle for as long
+/// as keepalive leaves it unprobed is not used again.
 const POOL_IDLE: Duration = KEEPALIVE_IDLE;
 
 #[cfg(test)]

@@ -156,11 +156,11 @@ fn key(notice: &Notice) -> (String, &'static str, String) {
 
 /// trust-manager's name for itself in events.
 const CONTROLLER: &str = "bundles";
-/// What the API server takes as a note.
+/// The limit of the API server for a note.
 const NOTE_BYTES_MAX: usize = 1024;
 /// An event is named after its object, and 17 characters follow: 253 in all.
 const NAME_CHARS: usize = 236;
-/// As client-go: what is said again within six minutes is a series.
+/// The window of client-go: a repetition within six minutes is a series.
 const REPEATED_WITHIN: Duration = Duration::from_secs(6 * 60);
 /// About 1.5 KB each: 1.5 MB at most.
 const MEMORY_MAX: usize = 1000;

@@ -1,7 +1,7 @@
-//! How fast writes are answered at present, and so how long one may hang before it has to make room.
+//! The latency of writes, and with it the time that one may hang before it has to make room.
 //!
-//! Pure. Where the whole server is slow, patience grows with it: nothing is given up then, which
-//! would only make more work for it.
+//! Pure. If the whole server is slow, the limit grows with it: giving up writes would only make
+//! more work for it.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ impl LatencyEwma {
         };
     }
 
-    /// How long a write may hang before it makes room for others.
+    /// Returns how long a write may hang before it makes room for others.
     pub(super) fn patience(&self) -> Duration {
         self.average.saturating_mul(FACTOR).max(LEAST)
     }
@@ -29,7 +29,7 @@ impl LatencyEwma {
 
 /// About the last twenty writes count.
 const WEIGHT: f64 = 0.05;
-/// So many times the average is no chance any more.
+/// A multiple of the average that no longer happens by chance.
 const FACTOR: u32 = 10;
 /// A healthy server now and then takes as long, for instance while it elects a new etcd leader.
 const LEAST: Duration = Duration::from_secs(1);

@@ -1,9 +1,10 @@
 //! Leadership: at most one process writes, and it can prove that it may.
 //!
-//! [`Leadership`] is a capability: whoever writes must hold one and ask it for a [`Permit`], and only
-//! this module makes either. The protocol is client-go's: a Lease is taken by a PUT that carries its
-//! resourceVersion, a rival's claim counts until it has stood unchanged for its duration on *this*
-//! machine's clock, and an empty holder is free. Losing the lease ends no process: it campaigns again.
+//! [`Leadership`] is a capability: whoever writes must hold one and ask it for a [`Permit`], and
+//! only this module makes either. The protocol is client-go's: a Lease is taken by a PUT that
+//! carries its resourceVersion, a rival's claim counts until it has stood unchanged for its
+//! duration on *this* machine's clock, and an empty holder is free. Losing the lease ends no
+//! process: it campaigns again.
 
 mod elector;
 mod record;
@@ -39,12 +40,12 @@ pub(super) struct Permit<'l> {
 pub(super) struct NotLeader;
 
 impl Leadership {
-    /// Of a process that nobody competes with (`--leader-elect=false`).
+    /// Returns the leadership of a process that nobody competes with (`--leader-elect=false`).
     pub(super) fn unelected() -> Self {
         Self { valid_until: Arc::new(AtomicU64::new(u64::MAX)) }
     }
 
-    /// Of a process whose lease lasts up to then.
+    /// Returns the leadership of a process whose lease is valid up to `instant`.
     pub(super) fn until(instant: Instant) -> Self {
         Self { valid_until: Arc::new(AtomicU64::new(instant.milliseconds())) }
     }
@@ -68,12 +69,12 @@ impl Leadership {
 }
 
 impl Permit<'_> {
-    /// How long the write may take.
+    /// Returns how long the write may take.
     pub(super) const fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Whether the write may still start.
+    /// Checks that the write may still start.
     ///
     /// # Errors
     /// When time has passed since, or the lease was lost.

@@ -15,13 +15,13 @@ use crate::telemetry::Metrics;
 /// A change of the file.
 #[derive(Debug)]
 pub(super) enum PackageUpdate {
-    /// It holds this package now.
+    /// The file holds this package now.
     Changed(DefaultCas),
-    /// It cannot be read, or holds no package, for this reason; the last good one stays.
+    /// The file cannot be read, or holds no package, for this reason; the last good one stays.
     Unusable(String),
 }
 
-/// Looks at the file every now and then and tells of every change, good or bad, once.
+/// Polls the file and reports every change, good or bad, once.
 pub(super) async fn poll(
     path: PathBuf,
     tell: mpsc::Sender<PackageUpdate>,

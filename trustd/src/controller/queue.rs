@@ -1,5 +1,5 @@
-//! The queue of targets to be written: each at most once, one write in flight per target, and a share
-//! of the slots for those that gave trouble, so that they never hold up the rest.
+//! The queue of targets to be written: each at most once, one write in flight per target, and a
+//! share of the slots for those that gave trouble, so that they never hold up the rest.
 //!
 //! Pure: it starts nothing and asks no clock. Bounded by the number of targets, each of which is in
 //! one place at a time.
@@ -12,7 +12,7 @@ use trustd_core::names::{BundleName, Kind, Namespace};
 
 use super::clock::Instant;
 
-/// The unit of work: one target.
+/// The key of a target in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct TargetRef {
     /// The Bundle, after which the target is named.
@@ -23,7 +23,7 @@ pub(super) struct TargetRef {
     pub(super) namespace: Namespace,
 }
 
-/// Which slots a unit is written in.
+/// The slots in which a target may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Priority {
     /// Any slot: nothing is known against it.
@@ -36,7 +36,7 @@ pub(super) enum Priority {
 #[derive(Debug)]
 pub(super) struct Queue {
     slots: usize,
-    /// How many of the slots are used: fewer for a while after the server had too much to do.
+    /// The number of slots in use: fewer for a while after the server was overloaded.
     window: usize,
     /// Writes that went well since the window was changed.
     went_well: usize,
@@ -78,7 +78,7 @@ impl Queue {
         }
     }
 
-    /// The unit is due now. One that is in flight is due again once it has landed.
+    /// Makes a target due now. One that is in flight becomes due again when its write has ended.
     pub(super) fn push(&mut self, unit: &TargetRef, priority: Priority) {
         if let Some(write) = self.in_flight.get_mut(unit) {
             write.again = Some(priority);
@@ -88,19 +88,19 @@ impl Queue {
         if self.ready.get(unit) == Some(&priority) {
             return;
         }
-        // In the other lane it may still stand; it is skipped there.
+        // The queue of the other priority may still hold it; it is skipped there.
         self.ready.insert(unit.clone(), priority);
         self.line(priority).push_back(unit.clone());
     }
 
-    /// The unit is due at a later time, unless it is pushed before.
+    /// Makes a target due at a later time, unless it is pushed before.
     pub(super) fn delay(&mut self, unit: &TargetRef, until: Instant, priority: Priority) {
         self.forget(unit);
         self.delayed.insert((until, unit.clone()));
         self.delays.insert(unit.clone(), (until, priority));
     }
 
-    /// The unit is not due any more. A write in flight goes on.
+    /// Takes a target out of the queue. A write in flight goes on.
     pub(super) fn forget(&mut self, unit: &TargetRef) {
         self.undelay(unit);
         self.ready.remove(unit);
@@ -122,13 +122,13 @@ impl Queue {
         }
     }
 
-    /// Nothing is started before this time: the server asked for it.
+    /// Starts nothing before this time, because the server asked for a pause.
     pub(super) fn hold_until(&mut self, instant: Instant) {
         self.held_until = self.held_until.max(Some(instant));
     }
 
-    /// The server has too much to do and asks for a pause until then. After it half as many writes are
-    /// in flight at once; those that were sent together count as one.
+    /// The server has too much to do and asks for a pause until then. After it half as many writes
+    /// are in flight at once; those that were sent together count as one.
     pub(super) fn throttle(&mut self, now: Instant, until: Instant) {
         if self.held_until.is_none_or(|held| held <= now) {
             self.window = (self.window.min(self.in_flight.len() + 1) / 2).max(1);
@@ -146,7 +146,8 @@ impl Queue {
         }
     }
 
-    /// The next unit to write, if one is due and a slot is free. It is in flight from now on.
+    /// Returns the next target to write, if one is due and a slot is free. It is in flight from now
+    /// on.
     pub(super) fn pop(&mut self, now: Instant) -> Option<TargetRef> {
         self.wake(now);
         if self.held_until.is_some_and(|until| until > now) || self.in_flight.len() >= self.window {
@@ -168,7 +169,7 @@ impl Queue {
         Some(unit)
     }
 
-    /// A write has landed, one way or another; says whether the unit is due again already.
+    /// Ends a write; returns true if the target is due again already.
     pub(super) fn finish(&mut self, unit: &TargetRef) -> bool {
         let again = self.in_flight.remove(unit).and_then(|write| write.again);
         if let Some(priority) = again {
@@ -177,8 +178,8 @@ impl Queue {
         again.is_some()
     }
 
-    /// Looks for writes in the fast lane that take longer than `patience`: they move over to the slow
-    /// lane as long as it has room. Those for which it has none are returned, to be given up.
+    /// Finds writes of normal priority that take longer than `patience`. They become low priority
+    /// as long as that has room; those for which it has none are returned, to be cancelled.
     pub(super) fn stalled(&mut self, now: Instant, patience: Duration) -> Vec<TargetRef> {
         let mut free = self.low_room().saturating_sub(self.low_in_flight());
         let mut late = Vec::new();
@@ -195,7 +196,7 @@ impl Queue {
         late
     }
 
-    /// When something becomes due that is not due yet.
+    /// Returns the time at which the next target becomes due.
     pub(super) fn next(&self) -> Option<Instant> {
         let delayed = self.delayed.first().map(|(until, _)| *until);
         let held = self.held_until.filter(|_| !self.ready.is_empty());
@@ -212,7 +213,7 @@ impl Queue {
         self.in_flight.len()
     }
 
-    /// Whether the unit is being written; then it is planned again when that has ended.
+    /// Returns true if the target is being written; it is planned again when that has ended.
     pub(super) fn is_in_flight(&self, unit: &TargetRef) -> bool {
         self.in_flight.contains_key(unit)
     }
@@ -243,7 +244,7 @@ impl Queue {
         }
     }
 
-    /// How many slow ones may be in flight.
+    /// Returns how many targets of low priority may be in flight.
     const fn low_room(&self) -> usize {
         if self.window < self.slots { self.window / LOW_SHARE } else { self.low_slots }
     }
@@ -259,7 +260,7 @@ impl Queue {
     }
 }
 
-/// What fails or hangs gets one slot in four.
+/// Targets that fail or hang get one slot in four.
 const LOW_SHARE: usize = 4;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! The desk: everything that is known, what follows from a change, and what is to be written next.
+//! The reconciler: a cache of the cluster, the work that a change makes due, and the next writes.
 //!
-//! A state machine without input or output: sightings and outcomes come in, jobs, statuses and notices
-//! come out. It plans with the pure planner and never writes, waits or asks for the time.
+//! A state machine without I/O: watch events and outcomes go in; tasks, statuses and notices come
+//! out. It plans with the pure planner, and never writes, waits or reads a clock.
 
 mod bundle;
 mod cache;
@@ -37,7 +37,7 @@ use bundle::TargetState;
 #[cfg(test)]
 mod tests;
 
-/// What is known, and what is to be done about it.
+/// The state of the cluster as far as it is known, and the work that follows from it.
 #[derive(Debug)]
 pub(super) struct Reconciler {
     world: World,
@@ -45,24 +45,25 @@ pub(super) struct Reconciler {
     /// Targets whose Bundle is gone, as far as they gave trouble.
     orphans: HashMap<TargetRef, TargetState>,
     queue: Queue,
-    /// Bundles whose content is to be made anew, and why.
+    /// Bundles whose content is to be computed again, and why.
     stale: BTreeMap<BundleName, Stale>,
     /// Sources whose data was dropped on arrival, for nobody read them then.
     withheld: BTreeSet<(Kind, ObjectName)>,
-    /// Bundles that read one of those: they are made anew once it has been fetched.
+    /// Bundles that read one of those; they are computed again once it has been fetched.
     awaiting: BTreeMap<BundleName, Stale>,
     /// Targets to be looked at.
     due: BTreeSet<TargetRef>,
     rings_stale: bool,
-    /// Whether plans are made and carried out: this process leads, and knows the cluster.
+    /// Plans are made and carried out: this process leads, and has read the cluster.
     working: bool,
     /// Writes in a row that did not reach the server.
     unreachable: u32,
-    /// When refused targets may be looked at.
+    /// The rate at which refused targets are looked at.
     probes: probe::ProbeRate,
-    /// Why the default CA package, as its file is now, cannot be used.
+    /// The reason why the default CA package, as its file is now, cannot be used.
     package_fault: Option<String>,
-    /// Until when statuses are written in the peer's shape, for the CRD lacks our fields.
+    /// The time until which statuses are written in trust-manager's shape, because the CRD lacks
+    /// our fields.
     outdated_until: Option<Instant>,
     jitter: Jitter,
     notices: Vec<Notice>,
@@ -70,12 +71,12 @@ pub(super) struct Reconciler {
     metrics: Metrics,
 }
 
-/// What a Bundle must be looked at for.
+/// The reason why a Bundle is planned again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stale {
-    /// What its sources hold may have changed.
+    /// The contents of its sources may have changed.
     Content,
-    /// What it asks for changed, or nothing was planned yet: its targets are planned in any case.
+    /// The spec changed, or nothing was planned yet: its targets are planned in any case.
     Spec,
 }
 
@@ -89,7 +90,7 @@ pub(super) struct Now {
 }
 
 impl Reconciler {
-    /// A desk that knows nothing yet.
+    /// Returns a reconciler with an empty cache.
     pub(super) fn new(
         settings: Settings,
         slots: NonZeroUsize,
@@ -164,7 +165,7 @@ impl Reconciler {
         (self.world, raw)
     }
 
-    /// When something is to be done although nothing happens.
+    /// Returns the time at which there is work although nothing happens.
     pub(super) fn next(&self, date: Timestamp) -> Option<Wake> {
         let queue = self.queue.next();
         let status = self.bundles.values().filter_map(Bundle::status_due).min();
@@ -175,7 +176,7 @@ impl Reconciler {
         (instant.is_some() || expiry.is_some()).then_some(Wake { instant, seconds: expiry })
     }
 
-    /// What is worth telling, since the last time this was asked.
+    /// Takes the notices since the last call.
     pub(super) fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
@@ -186,11 +187,10 @@ impl Reconciler {
     }
 }
 
-/// When to look again.
+/// The time of the next work, by either clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wake {
-    /// At this time.
     pub(super) instant: Option<Instant>,
-    /// In so many seconds by the calendar: a certificate expires.
+    /// Seconds by the calendar until a certificate expires.
     pub(super) seconds: Option<u64>,
 }

@@ -1,7 +1,7 @@
-//! What fails again and again, logged as often as a person reads: the first time at once, and then
-//! once a minute how often it was, with the last example.
+//! Rate limiting of log lines about failures: the first of a kind at once, then once a minute a
+//! count with the last example.
 //!
-//! 500 namespaces that a policy refuses are one fault and not 500 lines a minute.
+//! A policy that refuses 500 namespaces is one failure and not 500 lines a minute.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::clock::Instant;
 
-/// What failed, and how. Both are fixed words, so that there are only so many kinds.
+/// The kind of a failure. Both words are fixed, so that the number of kinds is bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FailureKind {
     /// The line that is logged, such as `cannot write a target`.
@@ -29,19 +29,19 @@ struct Repeated {
     example: String,
 }
 
-/// What is to be said of one kind of failure after a minute.
+/// The summary of one kind of failure after a minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RepeatSummary {
     fault: FailureKind,
-    /// How often it happened after it was last told.
+    /// The number of failures since the last line.
     pub(super) count: u64,
     /// The last time it did.
     pub(super) example: String,
 }
 
 impl Repeats {
-    /// Notes a failure; says whether it is the first of its kind, which is logged at once by whoever
-    /// met it. Others are counted, and `example` (the object and the error) is kept.
+    /// Notes a failure; says whether it is the first of its kind, which is logged at once by
+    /// whoever met it. Others are counted, and `example` (the object and the error) is kept.
     pub(super) fn is_first(
         &self,
         fault: FailureKind,
@@ -98,9 +98,9 @@ impl Repeats {
     }
 }
 
-/// How often a kind of failure is logged.
+/// The interval between lines about one kind of failure.
 const EVERY: Duration = Duration::from_secs(60);
-/// How late a summary may be.
+/// The delay that a summary may have.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

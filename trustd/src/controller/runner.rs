@@ -1,5 +1,5 @@
-//! The loop that everything runs through: what was seen goes to the desk, what the desk wants done is
-//! done at the side, and what came of it goes back.
+//! The loop around the reconciler: watch events go in, its tasks are spawned, and their outcomes go
+//! back in.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,15 +26,15 @@ enum Done {
     Task(TargetRef, Instant, Result<WriteOutcome, WriteError>),
 }
 
-/// What the loop is fed with.
+/// The inputs of the loop.
 pub(super) struct Inbox {
-    /// What the watches tell.
+    /// Events from all watches.
     pub(super) watch_events: mpsc::Receiver<WatchEvent>,
-    /// How many watches say that they have told everything.
+    /// The number of watches that report `Synced` once.
     pub(super) watches: usize,
-    /// By what this process leads.
+    /// The leadership of this process, while it has it.
     pub(super) leading: watch::Receiver<Option<Leadership>>,
-    /// What becomes of the default CA package.
+    /// Changes of the default CA package.
     pub(super) packages: mpsc::Receiver<PackageUpdate>,
     /// Becomes true when the process is to stop.
     pub(super) stop: watch::Receiver<bool>,
@@ -50,16 +50,16 @@ pub(super) struct Runner {
     metrics: Metrics,
     leadership: Option<Leadership>,
     side: JoinSet<Done>,
-    /// How to give up a write that hangs.
+    /// Handles for cancelling writes that hang.
     in_flight: HashMap<TargetRef, Arc<Notify>>,
     latency: LatencyEwma,
-    /// When writes in flight were last looked at.
+    /// The time at which writes in flight were last checked.
     looked: Instant,
     synced: bool,
 }
 
 impl Runner {
-    /// A loop around this desk.
+    /// Returns a loop around this reconciler.
     pub(super) fn new(
         reconciler: Reconciler,
         api: ApiClient,
@@ -83,7 +83,7 @@ impl Runner {
         }
     }
 
-    /// Sees, plans, writes and reports until it is told to stop; then finishes what is in flight.
+    /// Runs until it is stopped, then finishes the writes in flight.
     ///
     /// # Errors
     /// When a part of it panicked, which is a mistake in the program.
@@ -245,7 +245,7 @@ impl Runner {
         }
     }
 
-    /// How long to sleep if nothing happens.
+    /// Returns how long to sleep if nothing happens.
     fn wake(&self) -> Duration {
         let now = now();
         let mut longest = if self.in_flight.is_empty() { IDLE } else { LOOK_EVERY };
@@ -278,7 +278,7 @@ fn now() -> Now {
 const BATCH: usize = 1024;
 /// A wake-up for nothing, now and then, costs nothing.
 const IDLE: Duration = Duration::from_secs(60);
-/// How often writes in flight are looked at.
+/// The interval at which writes in flight are checked.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Time enough for a timer, so that what is due now is.
 const SHORTEST: Duration = Duration::from_millis(1);

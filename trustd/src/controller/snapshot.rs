@@ -1,4 +1,5 @@
-//! What a run would change now: the same watches and the same planner, and not one write.
+//! A snapshot of the cluster for a preview: the same watches and the same planner, without a single
+//! write.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -26,7 +27,7 @@ use crate::telemetry::Metrics;
 /// A cluster as a run would find it.
 #[derive(Debug, Default)]
 pub struct ClusterSnapshot {
-    /// What plans are made from, as in a run: of targets only the metadata.
+    /// The world for planning, as in a run: only the metadata of targets.
     pub world: World,
     /// The targets that would change, whole, so that it can be said how.
     pub shown: BTreeMap<BundleName, Targets>,
@@ -41,17 +42,8 @@ pub struct ClusterSnapshot {
 pub enum SnapshotError {
     /// An object cannot be read.
     #[error("cannot read {kind} {namespace}/{name}")]
-    Get {
-        /// Its kind.
-        kind: Kind,
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-        /// Why.
-        source: kube::Error,
-    },
-    /// Not everything was told in time.
+    Get { kind: Kind, namespace: String, name: String, source: kube::Error },
+    /// Some watches were not complete in time.
     #[error("the cluster could not be read within {} s; the log says which watch fails", .0.as_secs())]
     Late(Duration),
 }

@@ -1,5 +1,5 @@
-//! What a status says, and when: turns at once, counts every ten seconds at most, and nothing at all
-//! while nothing changed. Pure.
+//! The text and the timing of statuses: transitions at once, counts every ten seconds at most, and
+//! no write while nothing changed. Pure.
 
 use std::time::Duration;
 
@@ -63,16 +63,16 @@ fn shortened(message: &str) -> String {
     message.chars().take(MESSAGE_CHARS_MAX - 1).chain(['…']).collect()
 }
 
-/// When a status may be written.
+/// The throttle for writes of one Bundle's status.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StatusThrottle {
-    /// When one was written last.
+    /// The time of the last write.
     written_at: Option<Instant>,
-    /// When there was first something to write.
+    /// The time since which there is something to write.
     begun_at: Option<Instant>,
     /// One is on its way.
     in_flight: bool,
-    /// When the one that is due may go.
+    /// The time at which the pending one may be written.
     due: Option<Instant>,
     /// The one that is on its way is a repair.
     repairs: bool,
@@ -80,12 +80,12 @@ pub(super) struct StatusThrottle {
     fight: Fight,
 }
 
-/// What other clients do to a status that was written.
+/// The history of another client's changes to a status that was written.
 #[derive(Clone, Debug, Default)]
 struct Fight {
     /// The status as it was last written.
     written: Option<BundleStatus>,
-    /// When somebody was seen to have changed that.
+    /// The time at which a change by another client was seen.
     undone_at: Option<Instant>,
     /// Repairs in a row that did not last as long as the pause after them.
     repairs: u32,
@@ -94,14 +94,14 @@ struct Fight {
 }
 
 impl Fight {
-    /// Whether `wanted` was written before, and somebody changed it to `before`.
+    /// Returns true if `wanted` was written before and another client changed it to `before`.
     fn is_repair(&self, before: &BundleStatus, wanted: &BundleStatus) -> bool {
         let undone = |written: &BundleStatus| written != before && !turned(written, wanted);
         self.written.as_ref().is_some_and(undone)
     }
 
-    /// Notes that the status written at this time was found undone. What lasted as long as the pause is
-    /// no fight any more.
+    /// Notes that the status written at this time was found undone. What lasted as long as the
+    /// pause is no fight any more.
     fn undone(&mut self, written_at: Option<Instant>, now: Instant) {
         let undone_at = *self.undone_at.get_or_insert(now);
         if written_at.is_some_and(|written_at| undone_at.since(written_at) >= self.pause) {
@@ -111,8 +111,8 @@ impl Fight {
 }
 
 impl StatusThrottle {
-    /// Whether to write `wanted` now, where the status says `before`. If not now, it is due later, or
-    /// not at all. While targets are `pending`, what is said of them will soon be different.
+    /// Returns true if `wanted` is to be written now, in place of `before`. Otherwise it is due
+    /// later, or not at all. While targets are `pending`, their counts will soon be different.
     pub(super) fn begin(
         &mut self,
         before: &BundleStatus,
@@ -183,13 +183,13 @@ impl StatusThrottle {
         self.failures = if well { 0 } else { self.failures.saturating_add(1) };
     }
 
-    /// When to look again.
+    /// Returns the time at which to look again.
     pub(super) const fn due(&self) -> Option<Instant> {
         self.due
     }
 }
 
-/// Whether the new status says something else than new counts and names.
+/// Returns true if the new status differs in more than counts and names.
 fn turned(before: &BundleStatus, wanted: &BundleStatus) -> bool {
     if wanted.conditions.is_empty() {
         return false;
@@ -205,15 +205,16 @@ fn turned(before: &BundleStatus, wanted: &BundleStatus) -> bool {
 
 /// A turn is told at once; two fighting writers of a status get no further than this.
 const BETWEEN_TURNS: Duration = Duration::from_secs(1);
-/// So many repairs of a status that were undone before long are a fight, as with targets.
+/// The number of repairs in a row, each soon undone, that make a fight, as with targets.
 const FIGHT: u32 = 3;
 /// 1 s doubled eleven times is 2,048 s, above [`BETWEEN_REPAIRS_MAX`].
 const DOUBLINGS_MAX: u32 = 11;
-/// The least frequent repairs of a status that others change: with jitter one in ten to twenty minutes.
+/// The least frequent repairs of a status that others change: with jitter one in ten to twenty
+/// minutes.
 const BETWEEN_REPAIRS_MAX: Duration = Duration::from_secs(20 * 60);
 /// Counts change with every target of a fan-out.
 const BETWEEN_COUNTS: Duration = Duration::from_secs(10);
-/// What the schema takes as a condition's message.
+/// The limit of the schema for a condition's message.
 const MESSAGE_CHARS_MAX: usize = 32_768;
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
-//! Watches: what the cluster holds, told as changes, each object reduced on arrival to what planning
-//! needs of it.
+//! Watches of the cluster. Each object is trimmed on arrival to what planning needs.
 //!
-//! Nothing is decided here. A watch never ends: what it cannot read it reports and tries again, and
-//! after a new list it tells what vanished meanwhile.
+//! Nothing is decided here. A watch never ends: it logs failures and tries again, and after a new
+//! list it reports what was deleted meanwhile.
 
 mod interest;
 mod heartbeat;
@@ -37,7 +36,7 @@ use crate::telemetry::Metrics;
 use heartbeat::Heartbeat;
 use interest::{FETCHES_MAX, Interest, Withheld};
 
-/// What a watch tells.
+/// An event from a watch.
 #[derive(Debug)]
 pub(super) enum WatchEvent {
     /// An object is there, in this form.
@@ -48,21 +47,20 @@ pub(super) enum WatchEvent {
     Synced,
 }
 
-/// What every watch needs.
+/// The context that all watches share.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WatchContext {
-    /// How long silence is borne.
+    /// The time for which a watch may be silent.
     pub(super) limits: Limits,
-    /// Where failures are counted.
     pub(super) metrics: Metrics,
     /// Signs of life.
     pub(super) heartbeats: Heartbeats,
-    /// What fails again and again.
+    /// Rate limits for log lines.
     pub(super) repeats: Repeats,
 }
 
-/// Starts every watch that these settings need. Each says [`WatchEvent::Synced`] once; how many they
-/// are is the answer.
+/// Starts every watch that these settings need. Each says [`WatchEvent::Synced`] once; how many
+/// they are is the answer.
 pub(super) fn start(
     tasks: &mut JoinSet<()>,
     client: &Client,
@@ -138,20 +136,20 @@ struct Watch {
     selector: Option<&'static str>,
     heartbeat: Arc<Heartbeat>,
     context: WatchContext,
-    /// Where the watch of Bundles says what they read.
+    /// The channel in which the watch of Bundles announces what they read.
     says: Option<channel::Sender<Interest>>,
-    /// What a watch of sources has dropped.
+    /// The objects whose data a watch of sources has dropped.
     withheld: Option<Withheld>,
     tell: mpsc::Sender<WatchEvent>,
 }
 
 impl Watch {
-    /// Of objects that bear the label of targets, and no others.
+    /// Restricts the watch to objects that have the label of targets.
     fn labelled(self) -> Self {
         Self { selector: Some(labels::BUNDLE_LABEL), ..self }
     }
 
-    /// Of sources, of which only those are kept whole that a Bundle reads.
+    /// Makes this a watch of sources, which keeps only those whole that a Bundle reads.
     fn heeding(self, kind: Kind, interest: &channel::Receiver<Interest>) -> Self {
         Self { withheld: Some(Withheld::new(kind, interest.clone())), ..self }
     }
@@ -245,7 +243,7 @@ impl Watch {
         }
     }
 
-    /// Whether an event is older than an object that was fetched.
+    /// Returns true if an event is older than an object that was fetched.
     fn is_old<K: Resource>(&mut self, event: &Event<K>) -> bool {
         let (Event::Apply(object) | Event::Delete(object)) = event else { return false };
         let Some(withheld) = &mut self.withheld else { return false };
@@ -253,8 +251,8 @@ impl Watch {
         withheld.is_old(&name.into(), version(object))
     }
 
-    /// Fetches what was dropped and is read now. If that fails, and where it is much, says that all is
-    /// to be read anew.
+    /// Fetches what was dropped and is read now. If that fails, and where it is much, says that all
+    /// is to be read anew.
     async fn fetch<K, R>(&mut self, api: &Api<K>, trim: &R, known: &mut KnownObjects) -> bool
     where
         K: Resource + Clone + DeserializeOwned + Debug,
@@ -291,7 +289,8 @@ impl Watch {
             let silence = self.context.limits.silence.as_secs_f64();
             let fault = FailureKind { what: "a watch fell silent", reason: watch };
             if self.is_first(fault, "") {
-                // Where nothing changes bookmarks can be late: no warning, unless it cannot be begun.
+                // Where nothing changes bookmarks can be late: no warning, unless it cannot be
+                // begun.
                 tracing::info!(
                     watch,
                     silent_s = silence,
@@ -321,7 +320,7 @@ impl Watch {
         self.context.repeats.is_first(fault, Instant::now(), || error.to_owned())
     }
 
-    /// Why it failed, in the server's words where there are some.
+    /// Describes a failure, in the server's words if there are any.
     fn why(&self, error: &watcher::Error) -> String {
         use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
         let status = match error {
@@ -347,18 +346,19 @@ async fn something_else_is_read(withheld: &mut Option<Withheld>) {
     }
 }
 
-/// The version of an object as a number, by which versions of one object can be compared (KEP-5504).
+/// The version of an object as a number, by which versions of one object can be compared
+/// (KEP-5504).
 fn version<K: Resource>(object: &K) -> Option<u64> {
     object.meta().resource_version.as_ref()?.parse().ok()
 }
 
-/// Whether the server refuses to stream lists, as 1.33 does by default.
+/// Returns true if the server refuses to stream lists, as 1.33 does by default.
 fn is_no_streaming(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status))
         if status.is_invalid() || status.code == 400)
 }
 
-/// The objects that a watch has told of.
+/// The objects that a watch has reported.
 #[derive(Debug, Default)]
 struct KnownObjects {
     places: BTreeSet<ObjectKey>,
@@ -368,7 +368,7 @@ struct KnownObjects {
 }
 
 impl KnownObjects {
-    /// What an event comes to.
+    /// Translates an event of kube's watcher.
     fn take<K>(
         &mut self,
         event: Event<K>,
@@ -420,7 +420,8 @@ impl KnownObjects {
 
 /// The plural of Bundle, as URLs have it, and the name of its watch.
 const BUNDLES: &str = "bundles";
-/// Sources are read whole, and a page is held in memory: 20 of them at 1 MiB, a third more as base64.
+/// Sources are read whole, and a page is held in memory: 20 of them at 1 MiB, a third more as
+/// base64.
 const SOURCES_PER_PAGE: u32 = 20;
 const CANNOT_WATCH: &str = "cannot watch, tries again";
 

@@ -1,5 +1,5 @@
-//! Writes: one target at a time, with a [`Leadership`] in hand, exactly as the plan says and onto no
-//! other object than the one that was seen.
+//! Writes: one target at a time, with a [`Leadership`] in hand, exactly as the plan says and onto
+//! no other object than the one that was seen.
 //!
 //! ApiClient are made by hand: the data of a target is serialised once per content, and answers are
 //! asked for as metadata only. Nothing is tried twice here; whoever asked decides what follows.
@@ -37,11 +37,10 @@ mod tests;
 pub(super) struct Job {
     /// The target.
     pub(super) unit: TargetRef,
-    /// What to do with it.
     pub(super) write: Write,
     /// The metadata that an apply of ours carries: of a target that is ours, and of a shared one.
     pub(super) metadata: Option<TargetMetadata>,
-    /// Its data, serialised.
+    /// The serialised data.
     pub(super) body: Option<Arc<Body>>,
 }
 
@@ -66,16 +65,16 @@ impl TargetMetadata {
     }
 }
 
-/// What came of a write.
+/// The outcome of a write.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum WriteOutcome {
     /// The object is as it was to be, and looks like this.
     Applied(Box<Observed>),
     /// There is no object any more.
     Absent,
-    /// Nothing was to be written: this is what the object holds.
+    /// The object was read, and nothing was to be written.
     Read(Box<Observed>),
-    /// Nothing was written: where nothing was expected stands this object.
+    /// This object stands where none was expected, so nothing was written.
     Conflicting(Box<Observed>),
 }
 
@@ -136,7 +135,8 @@ impl Writer {
         if made.status == StatusCode::CREATED && !others {
             return Ok(WriteOutcome::Applied(Box::new(observed)));
         }
-        // Somebody was quicker: it is theirs, and our owner reference must not take it down with us.
+        // Somebody was quicker: it is theirs, and our owner reference must not take it down with
+        // us.
         let seen = made.seen();
         let apply = Apply { seen: Some(&seen), ownership: Ownership::Shared, force: false };
         let shared = self.apply(job, &apply, leadership).await?;
@@ -152,10 +152,11 @@ impl Writer {
         }
     }
 
-    /// What stands at the place of a target now.
+    /// Reads the object at the place of a target.
     ///
     /// # Errors
-    /// When that cannot be found out.
+    ///
+    /// If the server does not answer.
     pub(super) async fn look_again(
         &self,
         unit: &TargetRef,
@@ -215,7 +216,8 @@ impl Writer {
         self.api.apply(&job.unit, body?, apply.force, &permit).await
     }
 
-    /// Deletes what a fresh look shows to be empty but for what is ours; takes ours out of the rest.
+    /// Deletes what a fresh look shows to be empty but for what is ours; takes ours out of the
+    /// rest.
     async fn delete(
         &self,
         job: &Job,
@@ -287,7 +289,7 @@ impl Writer {
             namespace: Some(job.unit.namespace.to_string()),
             ..ObjectMeta::default()
         };
-        // Name, namespace and uid only: with the uid a vanished object is not made anew.
+        // Name, namespace and uid only: with the uid a deleted object is not created again.
         bare.uid = version.uid.as_ref().map(ToString::to_string);
         bare.resource_version = version.resource_version.as_ref().map(ToString::to_string);
         let body = Body::empty(job.unit.kind).with(&bare)?;
@@ -300,15 +302,15 @@ impl Writer {
     }
 }
 
-/// What came of taking keys out.
+/// The result of removing fields by patch.
 enum Removal {
-    /// They are not in the object any more, which is this one now.
+    /// The fields are no longer in the object, which has this version now.
     Removed(Seen),
     /// The object is not the one that was seen.
     Superseded(WriteOutcome),
 }
 
-/// How to apply.
+/// The options of an apply.
 struct Apply<'s> {
     /// The object that must still be there; none where nothing is expected.
     seen: Option<&'s Seen>,
@@ -323,8 +325,8 @@ fn pinned(mut metadata: ObjectMeta, seen: &Seen) -> ObjectMeta {
     metadata
 }
 
-/// A JSON patch that takes these fields out of an object at this version, but for the owner reference in
-/// `stays`.
+/// A JSON patch that takes these fields out of an object at this version, but for the owner
+/// reference in `stays`.
 fn removal(metadata: &ObjectMeta, by_patch: &PatchRemovals, stays: Option<&ObjectMeta>) -> Json {
     let test = json!({
         "op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version,
@@ -393,5 +395,5 @@ impl ApiResponse {
     }
 }
 
-/// How long one write may take, here and at the server. The lease must last longer.
+/// The time limit of one write, here and at the server. The lease must last longer.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -85,7 +85,7 @@ pub(super) fn below(root: &Path) -> Result<Below, FileError> {
     Ok(found)
 }
 
-/// What counts directly in a directory, by name, and whether it is a directory itself.
+/// Lists the relevant entries of a directory by name, and whether each is a directory itself.
 fn list(folder: &Path) -> std::io::Result<Vec<(PathBuf, bool)>> {
     let mut listed = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -114,8 +114,8 @@ fn is_manifest_name(path: &Path) -> bool {
 }
 
 const MANIFEST_EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
-/// The most files and directories that one run looks at: ten for each of 1,000 Bundles, twenty times
-/// what the largest known installations have.
+/// The most files and directories that one run looks at: ten for each of 1,000 Bundles, twenty
+/// times what the largest known installations have.
 pub const FILES_MAX: usize = 10_000;
 
 #[cfg(test)]

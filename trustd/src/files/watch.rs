@@ -1,7 +1,7 @@
 //! Watching: tells when something below given paths has changed.
 //!
-//! The truth is the content: a change is reported when the digests of the files differ from the last
-//! look, and never otherwise. inotify only says when to look; where it is silent (network file
+//! The truth is the content: a change is reported when the digests of the files differ from the
+//! last look, and never otherwise. inotify only says when to look; where it is silent (network file
 //! systems, exhausted watches) a slow poll looks anyway.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,16 +17,16 @@ use trustd_core::certificate::Sha256;
 use super::find::below;
 use super::{FileError, Input, read};
 
-/// How fast a [`FileWatch`] looks.
+/// The timing of a [`FileWatch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchTiming {
-    /// How long things must be quiet before a look, so that one save is one change.
+    /// The time for which files must be quiet before a look, so that one save is one change.
     pub quiet: Duration,
     /// The longest a look is put off while things are not quiet.
     pub patience: Duration,
-    /// How often to look although nothing was heard.
+    /// The interval of looks without a notification.
     pub poll: Duration,
-    /// Whether inotify is used at all.
+    /// Use inotify.
     pub listen: bool,
 }
 
@@ -87,8 +87,8 @@ impl FileWatch {
         Ok(watch)
     }
 
-    /// Whether changes are heard of at once. If not (inotify is used up, or not to be had), they
-    /// are found by the poll only.
+    /// Returns true if changes are noticed at once. If not (inotify is exhausted or unavailable),
+    /// only the poll finds them.
     #[must_use]
     pub const fn listens(&self) -> bool {
         self.ears.is_some()
@@ -183,7 +183,7 @@ fn differences(before: &Contents, now: &Contents) -> BTreeSet<PathBuf> {
     before.keys().chain(now.keys()).filter(differs).cloned().collect()
 }
 
-/// Which files there are, and the directories in which a change of them would show.
+/// The files that exist, and the directories in which a change of them would show.
 #[derive(Default)]
 struct Survey {
     files: BTreeSet<PathBuf>,
@@ -262,7 +262,7 @@ mod tests {
 
     use super::*;
 
-    /// So long that no poll helps.
+    /// A timing in which the poll never helps.
     const HEARD: WatchTiming = WatchTiming {
         quiet: Duration::from_millis(100),
         patience: Duration::from_millis(500),

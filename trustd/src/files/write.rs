@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::FileError;
 
-/// What writing a file came to.
+/// The result of writing a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrote {
     /// The file held something else, or was not there.
@@ -20,12 +20,13 @@ pub enum Wrote {
 ///
 /// A reader sees the old file or the new one, never half of it: the bytes go to a temporary file in
 /// the same directory, which then takes the name. A new file is readable by everyone (mode 0644:
-/// certificates are public); one that is there keeps its mode and owner. Symbolic links are followed
-/// and stay. What is there and is no regular file, such as a pipe or a device, is written into.
-/// Where nothing would change, nothing is written, so that whoever watches the file is not woken.
+/// certificates are public); one that is there keeps its mode and owner. Symbolic links are
+/// followed and stay. What is there and is no regular file, such as a pipe or a device, is written
+/// into. Where nothing would change, nothing is written, so that whoever watches the file is not
+/// woken.
 ///
-/// A file is written in place where it can be no other way: its directory is not ours to write in, its
-/// owner could not be kept, or it is a mount point.
+/// A file is written in place where it can be no other way: its directory is not ours to write in,
+/// its owner could not be kept, or it is a mount point.
 ///
 /// # Errors
 /// When a directory cannot be made or the file cannot be written; the old file is then untouched.
@@ -33,8 +34,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<Wrote, FileError> {
     write_bytes(path, bytes).map_err(|source| FileError::Write { path: path.to_owned(), source })
 }
 
-/// Removes the file that [`write()`] made of `path`, if it is there. A symbolic link stays, without the
-/// file that it leads to, and so does what is no regular file.
+/// Removes the file that [`write()`] made of `path`, if it is there. A symbolic link stays, without
+/// the file that it leads to, and so does what is no regular file.
 ///
 /// # Errors
 /// When the file is there and cannot be removed.
@@ -72,13 +73,13 @@ fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<Wrote> {
     Ok(Wrote::Changed)
 }
 
-/// Where bytes go, with symbolic links followed.
+/// The destination of a write, with symbolic links followed.
 enum Destination {
     /// A regular file, or a name that is free.
     File {
         /// The path without symbolic links in its last part.
         path: PathBuf,
-        /// What is there already.
+        /// The file that exists already.
         there: Option<Metadata>,
     },
     /// A device, a pipe, or a file that is open already (`/dev/fd/3`).
@@ -123,7 +124,8 @@ impl Destination {
 fn replace(path: &Path, there: Option<&Metadata>, bytes: &[u8]) -> io::Result<()> {
     let folder = folder(path);
     fs::create_dir_all(folder)?;
-    // The name begins with `..`, which `find` passes over: a watcher of this directory never reads it.
+    // The name begins with `..`, which `find` passes over: a watcher of this directory never reads
+    // it.
     let mut file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(folder)?;
     file.write_all(bytes)?;
     let mut mode = MODE;
@@ -143,7 +145,7 @@ fn is_refused(error: &io::Error) -> bool {
     matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | ResourceBusy)
 }
 
-/// Whether a regular file has these bytes.
+/// Returns true if a regular file has these bytes.
 fn holds(path: &Path, there: &Metadata, bytes: &[u8]) -> io::Result<bool> {
     if there.len() != bytes.len() as u64 {
         return Ok(false);
@@ -161,9 +163,9 @@ fn folder(path: &Path) -> &Path {
 }
 
 const MODE: u32 = 0o644;
-/// What chmod(2) sets: permissions, set-id and sticky bits.
+/// The bits that chmod(2) sets: permissions, set-id and sticky bits.
 const MODE_BITS: u32 = 0o7777;
-/// As many as Linux follows.
+/// The number of links that Linux follows.
 const LINKS_MAX: u32 = 40;
 const TEMPORARY_PREFIX: &str = "..trustd-";
 

@@ -1,7 +1,7 @@
 //! The default CA package: a JSON file with a name, a version and PEM text, made for trust-manager.
 //!
-//! Read as the peer's Go reads it (`encoding/json`), oddities included, so that a package which works
-//! there works here, under the same identity.
+//! Read as the peer's Go reads it (`encoding/json`), oddities included, so that a package which
+//! works there works here, under the same identity.
 
 use std::fmt;
 use std::path::Path;
@@ -18,16 +18,16 @@ use trustd_core::world::DefaultCas;
 /// A file is no default CA package.
 #[derive(Debug, thiserror::Error)]
 pub enum BadPackage {
-    /// Its name has the wrong ending.
+    /// The file name has the wrong ending.
     #[error("the name of a package must end with `.json`")]
     Ending,
-    /// It is not JSON, or a field of it is no string.
+    /// The file is not JSON, or one of its fields is no string.
     #[error("not a JSON object with the strings `name`, `version` and `bundle`")]
     Json(#[source] serde_json::Error),
     /// A field that must say something does not.
     #[error("`{0}` is missing or empty")]
     Missing(&'static str),
-    /// Its PEM text must not be distributed.
+    /// The PEM text must not be distributed.
     #[error("its certificates cannot be distributed")]
     Rejected(#[source] Rejected),
 }

@@ -10,22 +10,22 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use trustd_core::escape::{is_unsafe, printable};
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// One JSON object a line.
     Json,
-    /// For people.
+    /// A text for people.
     #[default]
     Text,
 }
 
-/// Where log lines go.
+/// The stream that log lines go to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stream {
-    /// Beside an answer on stdout.
+    /// Stderr, because stdout carries an answer.
     Stderr,
-    /// Where the peer writes them.
+    /// Stdout, as trust-manager does.
     #[default]
     Stdout,
 }

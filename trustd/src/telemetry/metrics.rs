@@ -44,7 +44,7 @@ struct Inner {
     schema_outdated: Gauge,
 }
 
-/// How long it took from a change that was seen to the last target that it concerned.
+/// The time from a change to the last target that it concerned.
 pub type Latency = Duration;
 
 /// Every metric: its name as it is served, its kind, its labels, and what it says. The registry and
@@ -194,7 +194,7 @@ impl Metrics {
         }
     }
 
-    /// How many of a Bundle's named keys and inline texts hold no certificate.
+    /// Sets how many of a Bundle's named keys and inline texts hold no certificate.
     pub fn sources_without_certificates(&self, bundle: &str, count: usize) {
         self.0.sources_without.get_or_create(&of(bundle)).set(number(count));
     }
@@ -246,13 +246,13 @@ impl Metrics {
         self.0.planned.inc_by(targets);
     }
 
-    /// How many targets wait, and how many are being written.
+    /// Sets how many targets wait, and how many are being written.
     pub fn queue(&self, depth: usize, in_flight: usize) {
         self.0.queue_depth.set(number(depth));
         self.0.in_flight.set(number(in_flight));
     }
 
-    /// Whether this process leads.
+    /// Sets whether this process leads.
     pub fn leader(&self, leads: bool) {
         self.0.leader.set(i64::from(leads));
     }
@@ -282,7 +282,7 @@ impl Metrics {
         self.0.package_failures.inc();
     }
 
-    /// Whether the CRD in the cluster lacks fields of this version.
+    /// Sets whether the CRD in the cluster lacks fields of this version.
     pub fn schema_outdated(&self, outdated: bool) {
         self.0.schema_outdated.set(i64::from(outdated));
     }
@@ -349,7 +349,7 @@ fn number(count: usize) -> i64 {
 }
 
 const STATES: [&str; 4] = ["desired", "synced", "failed", "refused"];
-/// From 50 ms doubling to about 27 minutes: from one target to tens of thousands.
+/// Buckets that double from 50 ms to about 27 minutes: from one target to tens of thousands.
 const LATENCY_BUCKETS: u16 = 16;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The small HTTP servers of a controller: health and metrics, nothing else, without TLS as the peer
-//! serves them.
+//! The small HTTP servers of a controller: health and metrics, nothing else, without TLS as the
+//! peer serves them.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -23,7 +23,8 @@ pub struct ServeError {
     source: std::io::Error,
 }
 
-/// What a path answers: a code, a content type and a text; nothing where there is no such page.
+/// A function from a path to its page: status code, content type and text; `None` if there is no
+/// such page.
 pub type Pages = Arc<dyn Fn(&str) -> Option<(StatusCode, &'static str, String)> + Send + Sync>;
 
 /// A server that listens.
@@ -53,7 +54,7 @@ impl Server {
         Ok(Self { listener: listener.map_err(|source| ServeError { port, source })?, pages })
     }
 
-    /// Where it listens.
+    /// Returns the address of the listener.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.listener.local_addr().ok()

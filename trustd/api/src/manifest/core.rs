@@ -1,5 +1,5 @@
-//! What the API server does to ConfigMaps, Namespaces and Secrets before it judges them, and what
-//! it refuses of their names and keys.
+//! Conversions that the API server makes to ConfigMaps, Namespaces and Secrets before validation,
+//! and its rules for their names and keys.
 
 use serde_json::{Map, Value};
 

@@ -33,7 +33,7 @@ pub(super) fn documents(text: &str) -> Result<Vec<Document>, ManifestError> {
 struct Reader {
     /// Documents that said anything, so far.
     number: usize,
-    /// What aliases of all further documents may stand for.
+    /// Bytes that aliases of all further documents may still expand to.
     aliased_bytes_left: usize,
 }
 
@@ -92,7 +92,7 @@ impl Reader {
     }
 }
 
-/// What is wrong, without a word of the text.
+/// Describes an error without quoting the text.
 fn message(error: &Error) -> String {
     let error = error.without_snippet();
     if is_of_aliases(error) {
@@ -112,7 +112,7 @@ fn message(error: &Error) -> String {
     format!("not valid YAML: {}", message.lines().next().unwrap_or("not YAML"))
 }
 
-/// Whether a limit was passed that only aliases can pass.
+/// Returns true if a limit was exceeded that only aliases can exceed.
 fn is_of_aliases(error: &Error) -> bool {
     match error {
         Error::AliasError { error, .. } => is_of_aliases(error),
@@ -142,8 +142,8 @@ fn passed(error: &Error) -> Option<String> {
 /// Values that the aliases of one document may stand for: a map of 25 labels in 5,000 objects. Each
 /// may take a kilobyte of memory.
 const ALIASED_EVENTS_MAX: usize = 5_000 * 50;
-/// Text that the aliases of a whole file may stand for: 70 times all public roots (220 KB). Each byte
-/// may take a few of memory.
+/// Text that the aliases of a whole file may stand for: 70 times all public roots (220 KB). Each
+/// byte may take a few of memory.
 const ALIASED_BYTES_MAX: usize = 16 << 20;
 /// Begin and end of stream and document, and an empty value.
 const EVENTS_EXTRA: usize = 16;

@@ -44,7 +44,7 @@ pub fn schema() -> &'static JSONSchemaProps {
     &SCHEMA
 }
 
-/// What every object has, and the derive leaves out.
+/// The fields that every object has and the derive omits.
 fn envelope() -> BTreeMap<String, JSONSchemaProps> {
     let property = |name: &str, type_: &str, description: Option<&str>| {
         let schema = JSONSchemaProps {

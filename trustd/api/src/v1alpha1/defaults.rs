@@ -1,4 +1,4 @@
-//! What the API server does to an object before it judges it, as the schema says.
+//! Defaulting, as the API server does it before validation, following the schema.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,

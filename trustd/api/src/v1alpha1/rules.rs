@@ -152,7 +152,7 @@ pub(super) fn values_not_given() -> Rule {
     .field_path(".values")
 }
 
-/// What Kubernetes says of a bad key, without saying which part is bad.
+/// Kubernetes' message for a bad key, which does not say which part is bad.
 pub(crate) const QUALIFIED_NAME: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end \
      with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for \
      validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";

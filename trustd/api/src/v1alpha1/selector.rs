@@ -61,8 +61,8 @@ pub(super) struct LabelValue(
     String,
 );
 
-/// What the key of a label looks like: perhaps a prefix and a slash, and a name.
+/// The pattern of a label's key: an optional prefix with a slash, and a name.
 pub(crate) const LABEL_KEY_PATTERN: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$";
 
-/// What the value of a label looks like.
+/// The pattern of a label's value.
 pub(crate) const LABEL_VALUE_PATTERN: &str = r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$";

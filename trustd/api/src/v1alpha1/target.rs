@@ -1,4 +1,4 @@
-//! Where a bundle is written, and in which formats.
+//! The target of a Bundle: the objects that are written, and their formats.
 
 use std::collections::BTreeMap;
 

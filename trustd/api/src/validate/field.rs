@@ -4,12 +4,12 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// What is wrong with one field.
+/// A validation error of one field.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldError {
-    /// Where it is, as Kubernetes writes it: `spec.sources[0].configMap`.
+    /// The path of the field, as Kubernetes writes it: `spec.sources[0].configMap`.
     pub path: String,
-    /// What is wrong, as Kubernetes words it: `Required value`, `Invalid value: "x": …`.
+    /// The problem, as Kubernetes words it: `Required value`, `Invalid value: "x": …`.
     pub message: String,
 }
 

@@ -1,6 +1,7 @@
-//! What the CRD says in CEL, and what the API server checks of every object's metadata.
+//! The CEL rules of the CRD, and the API server's checks of every object's metadata.
 //!
-//! Each rule looks only at what is there and of the right type; the rest is for `schema`.
+//! Each rule looks only at fields that are present and of the right type; `schema` reports the
+//! others.
 
 use serde_json::Value;
 
@@ -205,7 +206,7 @@ fn at_least_one(node: &Node<'_>, fields: &str, errors: &mut Vec<FieldError>) {
     errors.push(FieldError::new(&node.path, message));
 }
 
-/// As the CRD's rules put a value in quotes, which is without escaping.
+/// Formats an error as the CRD's rules do, which quote a value without escaping it.
 fn bare(path: &str, value: &str, detail: &str) -> FieldError {
     FieldError::new(path, format!("Invalid value: \"{value}\": {detail}"))
 }

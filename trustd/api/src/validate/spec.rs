@@ -1,4 +1,4 @@
-//! From a Bundle in which nothing is wrong to what the core plans with.
+//! Conversion of a valid Bundle to the planner's spec.
 
 use serde_json::Value;
 use trustd_core::names::Kind;
@@ -43,8 +43,8 @@ fn is_paused(bundle: &Node<'_>) -> bool {
     annotations.is_some_and(|all| all.text(labels::PAUSED_ANNOTATION) == Some(labels::ON))
 }
 
-/// Whether the status says that the present generation has been synced. Read from the raw value:
-/// a status in an odd shape is no status, and no reason to refuse a Bundle.
+/// Returns true if the status says that the current generation is synced. This reads the raw value:
+/// a malformed status counts as none, and is no reason to refuse a Bundle.
 fn is_synced(bundle: &Value) -> bool {
     let generation = bundle.pointer("/metadata/generation").and_then(Value::as_i64);
     let conditions = bundle.pointer("/status/conditions").and_then(Value::as_array);

@@ -2,8 +2,8 @@
 
 use crate::v1alpha1;
 
-/// Whether `text` matches one of the patterns of the CRD. They are few, and written out here, which
-/// is less than an engine for patterns; one that is not known here matches nothing, and a test
+/// Returns true if `text` matches one of the CRD's patterns. They are few and written out here,
+/// which is less than a regular expression engine. An unknown pattern matches nothing, and a test
 /// fails.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
     match pattern {
@@ -16,7 +16,7 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// What is wrong with the key of a label, if something is.
+/// Returns the problem with a label's key, if there is one.
 pub(crate) fn label_key_fault(key: &str) -> Option<&'static str> {
     let good = match key.split_once('/') {
         Some((prefix, name)) => subdomain_fault(prefix).is_none() && is_name_part(name),
@@ -25,7 +25,7 @@ pub(crate) fn label_key_fault(key: &str) -> Option<&'static str> {
     (!good).then_some(v1alpha1::QUALIFIED_NAME)
 }
 
-/// What is wrong with the name of an object, if something is.
+/// Returns the problem with an object's name, if there is one.
 pub(crate) fn subdomain_fault(name: &str) -> Option<&'static str> {
     if name.len() > SUBDOMAIN_MAX {
         Some("must be no more than 253 characters")
@@ -36,7 +36,7 @@ pub(crate) fn subdomain_fault(name: &str) -> Option<&'static str> {
     }
 }
 
-/// What is wrong with the name of a namespace, if something is.
+/// Returns the problem with a namespace's name, if there is one.
 pub(crate) fn dns_label_fault(name: &str) -> Option<&'static str> {
     if name.len() > NAME_PART_MAX {
         Some("must be no more than 63 characters")
@@ -47,7 +47,7 @@ pub(crate) fn dns_label_fault(name: &str) -> Option<&'static str> {
     }
 }
 
-/// What is wrong with a key below `data`, if something is.
+/// Returns the problem with a key below `data`, if there is one.
 pub(crate) fn data_key_fault(key: &str) -> Option<&'static str> {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     if key.len() > SUBDOMAIN_MAX {
@@ -90,7 +90,7 @@ fn is_dns_label(label: &str) -> bool {
         && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// Of a label value too.
+/// The maximum length of the name part, and of a label's value.
 pub(super) const NAME_PART_MAX: usize = 63;
 const SUBDOMAIN_MAX: usize = 253;
 

@@ -37,7 +37,7 @@ fn cases() -> BTreeMap<String, Value> {
     cases
 }
 
-/// What the API server lets pass and refuses at the moment of writing.
+/// The admission rules of older API servers that differ at the moment of writing.
 const EARLIER: [(&str, &[&str]); 2] = [
     ("key with characters that no key may have", &["spec.target.configMap.key"]),
     (
@@ -50,7 +50,7 @@ const EARLIER: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// Without descriptions, and with every number as floating point.
+/// Returns the schema without descriptions, and with every number as floating point.
 fn bare(value: Value) -> Value {
     match value {
         Value::Object(fields) => fields
@@ -99,7 +99,7 @@ fn says_what_a_real_api_server_said() {
     }
 }
 
-/// Whether an error of the API server comes from this rule of its schema.
+/// Returns true if an error of the API server comes from this rule of its schema.
 fn is_said_by(rule: &Value, place: &str, (path, message): &(String, String)) -> bool {
     let field = rule["fieldPath"].as_str().unwrap_or_default();
     // `a[3].b` is in the schema as `a[].b`.

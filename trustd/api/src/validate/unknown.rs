@@ -22,7 +22,7 @@ use crate::{labels, v1alpha1};
 /// A field that its object does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownField {
-    /// Where it is: `spec.target.namespaceSelector.env`.
+    /// The path of the field: `spec.target.namespaceSelector.env`.
     pub path: String,
     /// The field that was probably meant, or why there is none; `None` if nothing is near.
     pub hint: Option<String>,
@@ -75,8 +75,9 @@ pub fn unknown_fields(object: &Map<String, Value>, kind: &str) -> Vec<UnknownFie
     found
 }
 
-/// The selectors of a Bundle that are there and empty, and so select everything, each as a sentence.
-/// One of which only unknown fields were written is empty; to leave one out is to ask for everything.
+/// The selectors of a Bundle that are there and empty, and so select everything, each as a
+/// sentence. One of which only unknown fields were written is empty; to leave one out is to ask for
+/// everything.
 #[must_use]
 pub fn empty_selectors(bundle: &Value) -> Vec<String> {
     let is_empty = |selector: &Value| {
@@ -129,7 +130,7 @@ fn walk(schema: &JSONSchemaProps, node: &Node<'_>, found: &mut Vec<UnknownField>
     }
 }
 
-/// What was probably meant by a field that `node` does not have.
+/// Suggests what was meant by a field that `node` does not have.
 fn hint(schema: &JSONSchemaProps, node: &Node<'_>, name: &str, value: &Value) -> Option<String> {
     let siblings = || schema.properties.iter().flatten();
     if let Some(near) = nearest(name, siblings().map(|(name, _)| name.as_str())) {
@@ -219,7 +220,7 @@ pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> O
     (near.0 <= (name.chars().count() / 3).min(2)).then_some(near.1)
 }
 
-/// Whether two names differ in case, dashes and underscores at most.
+/// Returns true if two names differ at most in case, dashes and underscores.
 fn is_alike(known: &str, name: &str) -> bool {
     let letters = |name: &str| -> Vec<char> {
         let kept = name.chars().filter(|c| !matches!(c, '-' | '_')).take(NAME_MAX + 1);

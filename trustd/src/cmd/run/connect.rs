@@ -1,4 +1,4 @@
-//! From kubectl's connection flags to a connection: what cannot be honoured is an error.
+//! Connections from kubectl's flags. A flag that cannot be honoured is an error.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What can be wrong with one certificate of a path, apart from its signature.
+//! Checks of one certificate in a path, apart from its signature.
 //!
 //! A finding blocks when webpki refuses for it; others are warnings about stricter programs.
 
@@ -17,7 +17,7 @@ use crate::cli::Purpose;
 /// The kind of [`Finding`] that leaves the verdict open.
 pub(super) const SIGNATURE_UNSUPPORTED: &str = "signatureUnsupported";
 
-/// What a certificate is in its path.
+/// The role of a certificate in its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Intermediate,
@@ -98,7 +98,7 @@ fn validity(node: &Node<'_>, role: Role, terms: &Terms, findings: &mut Vec<Findi
     findings.push(Finding { kind, message, blocks });
 }
 
-/// Whether webpki can make sense of it: version 3, known critical extensions, sound encoding.
+/// Checks that webpki can read it: version 3, known critical extensions, sound encoding.
 fn readable(node: &Node<'_>, terms: &Terms, findings: &mut Vec<Finding>) {
     if node.facts.version != 3 {
         let lenient = terms.purpose == Purpose::Any;
@@ -192,7 +192,7 @@ fn name(node: &Node<'_>, terms: &Terms, findings: &mut Vec<Finding>) {
     findings.push(blocking("nameMismatch", message));
 }
 
-/// Whether it may issue certificates at all, and at this depth.
+/// Checks that it may issue certificates at all, and at this depth.
 fn authority(position: &Position<'_, '_, '_>, findings: &mut Vec<Finding>) {
     let node = position.step.node;
     let blocks = position.role == Role::Intermediate;

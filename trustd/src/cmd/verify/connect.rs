@@ -14,13 +14,13 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::settings::ServerAddress;
 
-/// What a server presented.
+/// The certificates that a server presented.
 pub(super) struct Presented {
     /// DER, the server's own certificate first.
     pub(super) chain: Vec<Vec<u8>>,
-    /// Whether it proved that it holds the key of its own certificate.
+    /// The server proved that it holds the key of its own certificate.
     pub(super) proven: bool,
-    /// What went wrong after that.
+    /// A description of what went wrong after that.
     pub(super) note: Option<String>,
 }
 
@@ -86,7 +86,7 @@ struct Clock {
 }
 
 impl Clock {
-    /// What is left of it, unless nothing is.
+    /// Returns the time that is left, or an error if none is.
     fn left(&self) -> Result<Duration, ConnectError> {
         let left = self.timeout.saturating_sub(self.start.elapsed());
         if left.is_zero() { Err(ConnectError::Timeout(self.timeout)) } else { Ok(left) }
@@ -107,8 +107,8 @@ fn connect(address: &ServerAddress, clock: &Clock) -> Result<TcpStream, ConnectE
     Err(failed)
 }
 
-/// The addresses of the host. The system's resolver knows no timeout, so it gets a thread of its own
-/// that is left behind when it takes too long.
+/// The addresses of the host. The system's resolver knows no timeout, so it gets a thread of its
+/// own that is left behind when it takes too long.
 fn resolve(address: &ServerAddress, clock: &Clock) -> Result<Vec<SocketAddr>, ConnectError> {
     let (done, resolved) = sync_channel(1);
     let (host, port) = (address.host.clone(), address.port);

@@ -15,14 +15,14 @@ use super::finding::Finding;
 use super::pool::{Node, Provenance};
 use crate::cmd::show::printable;
 
-/// What is known of the constraints of each CA: many ways may lead through one.
+/// The constraints of each CA that were evaluated: many paths may lead through one CA.
 #[derive(Default)]
 pub(super) struct Constraints {
     known: BTreeMap<Provenance, Vec<Finding>>,
 }
 
 impl Constraints {
-    /// What the name constraints of `ca` have against `leaf`.
+    /// Returns the objections of `ca`'s name constraints to `leaf`.
     pub(super) fn check(&mut self, ca: &Node<'_>, leaf: &Node<'_>) -> Vec<Finding> {
         self.known.entry(ca.place).or_insert_with(|| check(ca, leaf)).clone()
     }
@@ -104,7 +104,8 @@ fn finding(message: String, blocks: bool) -> Finding {
     Finding { kind: "nameConstraints", message, blocks }
 }
 
-/// How constraints forbid a name, if they do; `is_within` is `None` for subtrees of another kind.
+/// Returns how constraints forbid a name, if they do. `is_within` is `None` for subtrees of another
+/// kind.
 fn against(
     constraints: &NameConstraints<'_>,
     is_within: &dyn Fn(&GeneralName<'_>) -> Option<bool>,
@@ -139,7 +140,8 @@ impl fmt::Display for Name<'_> {
 }
 
 impl Name<'_> {
-    /// Whether it lies below `base`, or nothing where `base` is about other kinds of names.
+    /// Returns true if the name lies below `base`, or `None` if `base` is about other kinds of
+    /// names.
     fn is_within(&self, base: &GeneralName<'_>) -> Option<bool> {
         match (self, base) {
             (Name::Dns(name), GeneralName::DNSName(base)) => Some(is_below(name, base)),
@@ -154,8 +156,8 @@ impl Name<'_> {
     }
 }
 
-/// Whether an address lies in a range, which is a network and its mask. One of the other version
-/// does not, and so a range of IPv4 permits no IPv6.
+/// Returns true if an address lies in a range, which is a network and its mask. A range of IPv4
+/// contains no IPv6 address, and so permits none.
 fn is_in_range(address: &[u8], range: &[u8]) -> bool {
     match range.split_at_checked(address.len()) {
         Some((network, mask)) if mask.len() == address.len() => {
@@ -178,8 +180,8 @@ fn is_below(name: &str, base: &str) -> bool {
     end.eq_ignore_ascii_case(base) && (at_label || labels.ends_with(b"."))
 }
 
-/// Whether OpenSSL takes a common name for a DNS name: it has two labels or more of letters, digits,
-/// `_` and inner `-`. `10.0.0.1` is one.
+/// Returns true if OpenSSL takes a common name for a DNS name: at least two labels of letters,
+/// digits, `_` and inner `-`. `10.0.0.1` is one.
 fn reads_as_dns_name(name: &str) -> bool {
     let is_label = |label: &str| {
         let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
@@ -191,7 +193,8 @@ fn reads_as_dns_name(name: &str) -> bool {
     name.len() <= DNS_NAME_MAX && name.contains('.') && name.split('.').all(is_label)
 }
 
-/// Whether a mailbox lies below `base`: a mailbox, a host, or a domain that begins with a dot.
+/// Returns true if a mailbox lies below `base`: a mailbox, a host, or a domain that begins with a
+/// dot.
 fn is_mailbox_within(mailbox: &str, base: &GeneralName<'_>) -> Option<bool> {
     let GeneralName::RFC822Name(base) = base else { return None };
     let Some((local, host)) = mailbox.rsplit_once('@') else { return Some(false) };

@@ -21,7 +21,7 @@ pub(super) struct Judgement<'p, 'c> {
     pub(super) verdict: Verdict,
     /// The certificates of the best way, the one that was judged first.
     pub(super) links: Vec<Link<'p, 'c>>,
-    /// What is missing at its end.
+    /// The issuer that is missing at the end.
     pub(super) missing: Option<String>,
     pub(super) lookalikes: Vec<String>,
     pub(super) notes: Vec<String>,
@@ -136,8 +136,8 @@ fn verdict(
     }
 }
 
-/// What rustls would say, or nothing where it has no say: it judges servers and clients, not CAs,
-/// and takes version 3 only.
+/// Returns rustls' verdict, or `None` if it has none: it judges servers and clients, not CAs, and
+/// accepts version 3 only.
 fn ask_webpki(pool: &Pool<'_>, terms: &Terms) -> Option<Result<(), Error>> {
     let is_end_entity = !pool.leaf.certificate.is_ca() && pool.leaf.facts.version == 3;
     if terms.purpose == Purpose::Any && !is_end_entity {
@@ -175,7 +175,7 @@ impl ExtendedKeyUsageValidator for Usage {
     }
 }
 
-/// Which issuer is wanted and where it was looked for.
+/// Describes the issuer that is missing, and where it was looked for.
 fn missing(pool: &Pool<'_>, links: &[Link<'_, '_>]) -> String {
     let Some(last) = links.last() else { return "there is no way to a root".to_owned() };
     let subject = printable(&last.node.facts.subject);
@@ -200,7 +200,7 @@ fn lookalike(alike: &Lookalike<'_, '_>) -> String {
     format!("{} {differs} (SHA-256 {})", place(alike.node), alike.node.certificate.sha256())
 }
 
-/// Where a certificate was found, in words.
+/// Describes where a certificate was found.
 pub(super) fn place(node: &Node<'_>) -> String {
     let (number, of) = match node.place {
         Provenance::Bundle(number) => (number, "bundle"),

@@ -8,11 +8,11 @@ use x509_parser::prelude::FromDer as _;
 
 use crate::cmd::contents::Found;
 
-/// What a path can be made of.
+/// The certificates of which a path can consist.
 pub(super) struct Pool<'c> {
     /// The certificate to be judged.
     pub(super) leaf: Node<'c>,
-    /// What came with it, in its order.
+    /// The certificates that were sent with it, in their order.
     pub(super) sent: Vec<Node<'c>>,
     /// The bundle, in its order.
     pub(super) roots: Vec<Node<'c>>,
@@ -30,7 +30,7 @@ pub(super) struct Node<'c> {
     pub(super) line: Option<usize>,
 }
 
-/// Where a certificate comes from, with its number there, from 1.
+/// The origin of a certificate, with its number there, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Provenance {
     Bundle(usize),
@@ -75,7 +75,8 @@ impl<'c> Node<'c> {
         self.parsed.issuer().as_raw()
     }
 
-    /// Whether it is the same entity: same name and same key, perhaps in another certificate.
+    /// Returns true if it is the same entity: the same name and key, perhaps in another
+    /// certificate.
     pub(super) fn is_twin_of(&self, other: &Self) -> bool {
         self.subject() == other.subject()
             && self.parsed.public_key().raw == other.parsed.public_key().raw

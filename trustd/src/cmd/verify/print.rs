@@ -75,7 +75,7 @@ pub(super) fn json(judgement: &Judgement<'_, '_>, terms: &Terms) -> anyhow::Resu
     Ok(text)
 }
 
-/// What `-o json` prints.
+/// The document that `-o json` prints.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct VerifyJson<'j> {
@@ -89,11 +89,11 @@ struct VerifyJson<'j> {
     time: String,
     /// The certificate that was judged, then its issuer, and so on.
     path: Vec<JsonLink>,
-    /// What is missing at the end of the path.
+    /// The issuer that is missing at the end of the path.
     missing: Option<&'j str>,
     /// Certificates that are nearly what is missing.
     lookalikes: &'j [String],
-    /// What else is worth knowing.
+    /// Remarks beside the verdict.
     notes: &'j [String],
 }
 
@@ -103,18 +103,16 @@ struct VerifyJson<'j> {
 struct JsonLink {
     /// `leaf`, `intermediate` or `root`.
     role: &'static str,
-    /// Where it was found.
     place: String,
     subject: String,
     issuer: String,
     sha256: String,
     not_before: Option<String>,
     not_after: String,
-    /// Whether nothing speaks against it here.
+    /// There is no problem with it here.
     ok: bool,
-    /// Why not.
     problems: Vec<JsonFinding>,
-    /// What stricter programs object to.
+    /// Objections of stricter programs.
     warnings: Vec<JsonFinding>,
 }
 

@@ -20,11 +20,11 @@ pub(super) struct Route<'p, 'c> {
 #[derive(Clone, Copy)]
 pub(super) struct Step<'p, 'c> {
     pub(super) node: &'p Node<'c>,
-    /// What is known of the signature on this certificate by the next one's key.
+    /// The result of checking this certificate's signature by the next one's key.
     pub(super) signed: Signed,
 }
 
-/// Where a way ends.
+/// The end of a path.
 #[derive(Clone)]
 pub(super) enum End<'p, 'c> {
     /// Nobody has the name and the key of the last step's issuer.
@@ -40,7 +40,7 @@ pub(super) struct Lookalike<'p, 'c> {
     pub(super) differs: Differs,
 }
 
-/// What keeps a lookalike from being the issuer.
+/// The difference that keeps a lookalike from being the issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Differs {
     /// The name reads the same and is encoded otherwise.
@@ -49,7 +49,7 @@ pub(super) enum Differs {
     Key,
 }
 
-/// What is known of a signature.
+/// The result of checking a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signed {
     Bad,
@@ -164,7 +164,7 @@ enum Relation {
     Stranger,
 }
 
-/// Whether `child` is signed by the key of `issuer`.
+/// Checks whether `child` is signed by the key of `issuer`.
 fn signed(child: &Node<'_>, issuer: &Node<'_>) -> Signed {
     let key = issuer.parsed.public_key();
     match child.parsed.verify_signature(Some(key)) {
@@ -189,7 +189,7 @@ const ECDSA_SIGNATURES: [Oid<'static>; 3] =
     [oid!(1.2.840.10045.4.3.2), oid!(1.2.840.10045.4.3.3), oid!(1.2.840.10045.4.3.4)];
 /// Smaller RSA keys are refused before the signature is looked at.
 const RSA_BITS_MIN: usize = 2048;
-/// As many as webpki and Go check for one chain.
+/// The number of signatures that webpki and Go check for one chain.
 const SIGNATURES_MAX: usize = 100;
 /// The certificate, webpki's limit of 6 intermediates, the root, and two to see a limit passed.
 const STEPS_MAX: usize = 10;

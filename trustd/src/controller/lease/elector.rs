@@ -13,16 +13,16 @@ use super::record::{self, Seen};
 use crate::controller::clock::Instant;
 use crate::controller::repeat::{FailureKind, Repeats};
 
-/// How a campaign is run.
+/// The settings of leader election.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::controller) struct Settings {
     /// The namespace of the Lease.
     pub(in crate::controller) namespace: String,
-    /// Who we are, unlike any other process.
+    /// The identity of this process, unlike that of any other.
     pub(in crate::controller) identity: String,
-    /// How long others leave an unrenewed lease alone; whole seconds.
+    /// The time for which others leave an unrenewed lease alone; whole seconds.
     pub(in crate::controller) duration: Duration,
-    /// How long a leader goes on without a renewal.
+    /// The time for which a leader goes on without a renewal.
     pub(in crate::controller) renew_deadline: Duration,
 }
 
@@ -32,16 +32,16 @@ pub(in crate::controller) struct Elector {
     api: Api<Lease>,
     settings: Settings,
     seen: Option<Seen>,
-    /// What we lead by, and when its last renewal was sent.
+    /// The leadership that is held, and the time at which its last renewal was sent.
     leading: Option<(Leadership, Instant)>,
     repeats: Repeats,
 }
 
-/// What came of one try.
+/// The result of one try.
 enum Tried {
     /// The lease is ours; the claim was sent at this time.
     Held(Instant),
-    /// It is somebody else's.
+    /// Another process holds the lease.
     NotHeld,
 }
 
@@ -57,7 +57,8 @@ impl Elector {
         Self { repeats, ..self }
     }
 
-    /// Campaigns until `stop` says so, then releases the lease. What is led by is told on `leading`.
+    /// Campaigns until `stop` says so, then releases the lease. What is led by is told on
+    /// `leading`.
     pub(in crate::controller) async fn run(
         mut self,
         leading: watch::Sender<Option<Leadership>>,
@@ -110,7 +111,8 @@ impl Elector {
         match self.api.replace(LEASE, &post, &claimed).await {
             Ok(lease) => Ok(self.held(lease, sent)),
             Err(kube::Error::Api(status)) if status.is_conflict() => {
-                // Somebody wrote in between. Whether it was another candidate shows at the next try.
+                // Somebody wrote in between. Whether it was another candidate shows at the next
+                // try.
                 let ours = self.leading.is_some() && seen.is_held_by(identity);
                 match self.leading.as_ref().filter(|_| ours) {
                     Some((_, renewed)) => Ok(Tried::Held(*renewed)),
@@ -169,7 +171,7 @@ impl Elector {
         }
     }
 
-    /// How long one try may take: a leader must know before its deadline.
+    /// Returns how long one try may take: a leader must know before its deadline.
     fn patience(&self) -> Duration {
         let deadline = self.settings.renew_deadline;
         match &self.leading {
@@ -181,7 +183,7 @@ impl Elector {
         }
     }
 
-    /// How long to wait before the next try.
+    /// Returns the wait before the next try.
     fn pause(&self) -> Duration {
         RETRY.min(self.settings.renew_deadline / 3)
     }

@@ -16,8 +16,8 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// What is known after `lease` was read at `now`. Only a change restarts the clock, so that the
-    /// clocks of other machines do not matter.
+    /// Returns the record after `lease` was read at `now`. Only a change restarts the clock, so
+    /// that the clocks of other machines do not matter.
     pub(super) fn after(before: Option<Self>, lease: Lease, now: Instant) -> Self {
         let version = |lease: &Lease| lease.metadata.resource_version.clone();
         match before {
@@ -26,8 +26,8 @@ impl Seen {
         }
     }
 
-    /// Whether `identity` may take the lease: it is free, its own, or has stood still for as long as
-    /// its holder asked for.
+    /// Returns true if `identity` may take the lease: it is free, its own, or unchanged for as long
+    /// as its holder asked for.
     pub(super) fn is_takeable(&self, identity: &str, own: Duration, now: Instant) -> bool {
         let holder = self.holder();
         let spec = self.lease.spec.as_ref();
@@ -40,12 +40,12 @@ impl Seen {
         holder.is_empty() || holder == identity || now.since(self.since) >= asked
     }
 
-    /// Whether `identity` holds it.
+    /// Returns true if `identity` holds the lease.
     pub(super) fn is_held_by(&self, identity: &str) -> bool {
         self.holder() == identity
     }
 
-    /// Who holds it; empty when nobody does.
+    /// Returns the holder; empty if nobody holds the lease.
     pub(super) fn holder(&self) -> &str {
         let spec = self.lease.spec.as_ref();
         spec.and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()

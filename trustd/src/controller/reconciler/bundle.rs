@@ -1,4 +1,4 @@
-//! One Bundle at the desk: what it asks for, what it comes to, and how each of its targets stands.
+//! The state of one Bundle: its spec, its content, and the state of each of its targets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,60 +23,60 @@ use crate::controller::write::Body;
 /// A Bundle.
 #[derive(Debug)]
 pub(in crate::controller) struct Bundle {
-    /// It as the API server has it.
+    /// The object as the API server has it.
     pub(super) raw: Arc<Json>,
-    /// Its identity.
+    /// The UID.
     pub(super) uid: String,
     /// The version of what it asks for.
     pub(super) generation: Option<i64>,
-    /// Its status as it was last seen or written, without conditions of others.
+    /// The status as it was last seen or written, without conditions of others.
     pub(super) status: BundleStatus,
-    /// Who else wrote its status last, by field manager.
+    /// The other field manager that wrote the status last.
     pub(super) status_writer: Option<FieldManager>,
-    /// What it asks for, or what is wrong with it.
+    /// The spec, or the problems with it.
     pub(super) spec: Result<Spec, Invalid>,
-    /// What it comes to, once that has been found out.
+    /// The content, once it has been computed.
     pub(super) content: Option<Arc<BundleContent>>,
-    /// What it came to when roots that came and went were last told.
+    /// The content for which root changes were last announced.
     pub(super) told: Option<Arc<BundleContent>>,
     /// The target that still holds what an earlier process wrote, to be read before it is written.
     pub(super) recall: Option<(Kind, Namespace)>,
     /// The data of its targets, serialised.
     pub(super) bodies: BTreeMap<Kind, Arc<Body>>,
-    /// Its targets, as far as there is something to say of them.
+    /// The targets, as far as there is anything to say about them.
     pub(super) targets: BTreeMap<(Kind, Namespace), TargetState>,
-    /// What its status says, and when it may say more.
+    /// The times at which the status may be written.
     pub(super) status_throttle: StatusThrottle,
     /// Since when it is being synced to new content.
     pub(super) since: Option<Instant>,
-    /// Whether a target was written since the last time it was told that all are well.
+    /// A target was written since the last announcement that all are synced.
     pub(super) wrote: bool,
-    /// What the last event said: whether it is synced, and why.
+    /// The last announcement: synced or not, and the reason.
     pub(super) said: Option<(bool, String)>,
-    /// Whether its status is to be looked at.
+    /// The status is to be looked at.
     pub(super) touched: bool,
-    /// Whether its status said, before this process planned anything, that targets are contested.
+    /// The status said that targets are contested before this process planned anything.
     pub(super) was_contested: bool,
-    /// Until when a condition that tells of a fight stays, though no target is seen undone.
+    /// The time until which a condition that reports a fight stays although no target is seen
+    /// undone.
     pub(super) contested_until: Option<Instant>,
 }
 
 /// One target of a Bundle.
 #[derive(Debug, Default)]
 pub(super) struct TargetState {
-    /// Whether it should be there.
     pub(super) wanted: bool,
-    /// How it stands, where the status has something to say of it.
+    /// The state, if the status has anything to say about it.
     pub(super) standing: Option<Standing>,
     /// Failures in a row.
     pub(super) failures: u32,
     /// Writes in a row after which it was not as it should be.
     pub(super) unsettled: u32,
-    /// Where to learn what the object is like now.
+    /// The source of what is known about the object.
     pub(super) source: Knowledge,
     /// The log has said that others keep data in it.
     pub(super) adoption_logged: bool,
-    /// How often somebody undid what we wrote, and what follows from it.
+    /// The history of undone writes.
     pub(super) contest: Contest,
     /// The watch reported a deletion while the target was being written.
     pub(super) deleted_in_flight: bool,
@@ -84,14 +84,15 @@ pub(super) struct TargetState {
     pub(super) ours: Option<Uid>,
     /// The object that is being written.
     pub(super) tried: Option<Seen>,
-    /// How the object that is refused is looked at again.
+    /// The schedule for looking at a refused object.
     pub(super) probe: Probe,
 }
 
-/// What is known of a target's object.
+/// The source of what is known about a target's object.
 #[derive(Debug, Default)]
 pub(super) enum Knowledge {
-    /// A conflict or a deletion showed that the cache is out of date: a GET comes before the next write.
+    /// A conflict or a deletion showed that the cache is out of date: a GET comes before the next
+    /// write.
     Stale,
     /// This object stands there without our label, so that the watch does not see it.
     Unlabelled(Box<Observed>),
@@ -154,8 +155,8 @@ impl Bundle {
         changed
     }
 
-    /// Whether the condition goes on telling of a fight, in place of this conclusion. Only for the same
-    /// generation: what a Bundle asks for anew is answered.
+    /// Returns true if the condition still reports a fight in place of this conclusion. This holds
+    /// for the same generation only: a new spec gets its answer at once.
     pub(super) fn still_contested(&mut self, conclusion: &Conclusion, now: Instant) -> bool {
         let condition = self.status.conditions.iter().find(|it| it.type_ == labels::SYNCED);
         let same = condition.is_some_and(|it| it.observed_generation == self.generation);
@@ -164,7 +165,7 @@ impl Bundle {
         self.contested_until.is_some()
     }
 
-    /// When its status is to be looked at although nothing happens.
+    /// Returns the time at which the status is to be looked at although nothing happens.
     pub(super) fn status_due(&self) -> Option<Instant> {
         self.status_throttle.due().into_iter().chain(self.contested_until).min()
     }
@@ -190,7 +191,7 @@ impl Bundle {
 }
 
 impl TargetState {
-    /// The lane for its next write.
+    /// Returns the priority of its next write.
     pub(super) const fn priority(&self) -> Priority {
         if self.failures > 0 || self.unsettled > 0 { Priority::Low } else { Priority::Normal }
     }
@@ -203,12 +204,12 @@ impl TargetState {
         self.source = Knowledge::Watched;
     }
 
-    /// Its standing in place of `usual`, while it is contested.
+    /// Returns the state in place of `usual` while the target is contested.
     pub(super) fn contested_or(&self, usual: Standing) -> Standing {
         self.contest.opponent().cloned().map_or(usual, Standing::Contested)
     }
 
-    /// Whether it is not as it should be and a write is due.
+    /// Returns true if it is not as it should be and a write is due.
     pub(super) const fn is_open(&self) -> bool {
         match self.standing {
             Some(Standing::Pending | Standing::Failed { .. }) => true,
@@ -217,21 +218,22 @@ impl TargetState {
         }
     }
 
-    /// Whether it may be written at `now`; if not, when. A clean-up always may.
+    /// Returns the time from which it may be written, or `None` if that is now. A clean-up is never
+    /// held up.
     pub(super) fn free_at(&self, now: Instant) -> Option<Instant> {
         self.contest.free_at(now).filter(|_| self.wanted)
     }
 }
 
-/// Reads a status, as far as it is trustd's to write; one in an odd shape is empty. Conditions of other
-/// types belong to whoever set them: an apply leaves them where they are.
+/// Reads a status, as far as it is trustd's to write; one in an odd shape is empty. Conditions of
+/// other types belong to whoever set them: an apply leaves them where they are.
 pub(super) fn status(raw: Json) -> BundleStatus {
     let mut status: BundleStatus = serde_json::from_value(raw).unwrap_or_default();
     status.conditions.retain(|condition| condition.type_ == labels::SYNCED);
     status
 }
 
-/// Whether two readings of a Bundle ask for the same. What its status says does not matter.
+/// Returns true if two readings of a Bundle ask for the same. The status does not matter.
 fn asks_the_same(before: &Result<Spec, Invalid>, after: &Result<Spec, Invalid>) -> bool {
     match (before, after) {
         (Ok(before), Ok(after)) => {
@@ -243,7 +245,7 @@ fn asks_the_same(before: &Result<Spec, Invalid>, after: &Result<Spec, Invalid>) 
     }
 }
 
-/// Whether a status says that targets are contested.
+/// Returns true if a status says that targets are contested.
 fn says_contested(status: &BundleStatus) -> bool {
     let contested = Reason::TargetContested.as_str();
     status.conditions.iter().any(|it| it.type_ == labels::SYNCED && it.reason == contested)

@@ -1,4 +1,5 @@
-//! What follows from a sighting: no more than the pure `dependents` says.
+//! The cache of the cluster, kept up to date by watch events. A change makes stale no more than the
+//! pure `dependents` says.
 
 use std::sync::Arc;
 
@@ -96,7 +97,7 @@ impl Reconciler {
         self.changed(&Change::Namespace { name, before, after });
     }
 
-    /// A source is known whole, or is gone: Bundles that waited for it are made anew.
+    /// Marks Bundles as stale that waited for this source, which is known as a whole now, or gone.
     fn arrived(&mut self, kind: Kind, name: &ObjectName) {
         if self.withheld.remove(&(kind, name.clone())) {
             for (bundle, why) in std::mem::take(&mut self.awaiting) {
@@ -106,7 +107,7 @@ impl Reconciler {
         }
     }
 
-    /// Whether a Bundle reads a source whose data has been dropped and not fetched yet.
+    /// Returns true if a Bundle reads a source whose data has been dropped and not fetched yet.
     pub(super) fn awaits(&self, spec: &Spec) -> bool {
         self.withheld.iter().any(|key| {
             let labels = self.world.sources.get(key).map(|source| &source.labels);
@@ -149,7 +150,7 @@ impl Reconciler {
         }
         if self.queue.is_in_flight(unit) {
             self.target(unit).deleted_in_flight |= gone;
-            // Most likely the echo of our own write; the target is planned when that has landed.
+            // Most likely the echo of our own write; the target is planned when that has ended.
             return;
         }
         if self.bundles.contains_key(&unit.bundle) {
@@ -193,7 +194,7 @@ impl Reconciler {
         }
     }
 
-    /// Finds the rings anew; Bundles that came onto one or left one are stale.
+    /// Finds the cycles again; Bundles that joined or left one are stale.
     pub(super) fn find_rings(&mut self) {
         if !std::mem::take(&mut self.rings_stale) {
             return;
@@ -238,8 +239,8 @@ impl Reconciler {
     }
 }
 
-/// Whether `before` is a later version than `after` of the same object, as when the answer to a write
-/// overtook the watch.
+/// Returns true if `before` is a later version than `after` of the same object, because the answer
+/// to a write overtook the watch.
 fn is_newer(before: &Observed, after: &Observed) -> bool {
     let number = |version: &Option<ResourceVersion>| version.as_ref()?.as_str().parse::<u64>().ok();
     before.uid == after.uid

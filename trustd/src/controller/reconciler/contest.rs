@@ -1,5 +1,5 @@
-//! The brake on fights over one target: counts how often somebody undid what we wrote, whoever it was
-//! and however, and slows a fight down to one write in ten minutes.
+//! The brake on fights over one target: counts how often somebody undid what we wrote, whoever it
+//! was and however, and slows a fight down to one write in ten minutes.
 //!
 //! Pure: times and jitter are arguments.
 
@@ -18,14 +18,14 @@ use crate::controller::clock::Instant;
 /// The history of one target, as far as it tells a fight from an edit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Contest {
-    /// Whether the target was last seen as it should be. Only then can it be undone.
+    /// The target was last seen as it should be. Only then can it be undone.
     held: bool,
-    /// Whether what is to be written next is what somebody undid.
+    /// The next write repairs what another client undid.
     undone: bool,
-    /// When it was undone, the last few times.
+    /// The times at which it was undone, the last few only.
     turns: VecDeque<Instant>,
     brake: Option<Brake>,
-    /// Who undid it last.
+    /// The client that undid it last.
     opponent: Opponent,
 }
 
@@ -38,7 +38,7 @@ struct Brake {
     free: bool,
     /// Since when the target stays as it should be.
     quiet_since: Option<Instant>,
-    /// Whether a turn was seen since the brake is on. A fight that is only remembered may be over.
+    /// A turn was seen since the brake is on. A fight that is only remembered may be over.
     seen: bool,
 }
 
@@ -100,8 +100,8 @@ impl Contest {
         self.brake = Some(Brake { until: now, free: false, quiet_since: None, seen: false });
     }
 
-    /// Takes over that there was a fight, of a target that may be out of date rather than undone: the
-    /// next turn makes it contested.
+    /// Takes over that there was a fight, of a target that may be out of date rather than undone:
+    /// the next turn makes it contested.
     pub(super) fn suspect(&mut self, now: Instant) {
         self.turns = [now; TURNS - 1].into();
     }
@@ -124,12 +124,12 @@ impl Contest {
         }
     }
 
-    /// Whether the target was last seen as it should be.
+    /// Returns true if the target was last seen as it should be.
     pub(super) const fn is_held(&self) -> bool {
         self.held
     }
 
-    /// Whether the next write is a repair of what somebody undid.
+    /// Returns true if the next write is a repair of what another client undid.
     pub(super) const fn is_undone(&self) -> bool {
         self.undone
     }
@@ -139,17 +139,17 @@ impl Contest {
         self.brake.is_some().then_some(&self.opponent)
     }
 
-    /// Whether there is nothing to remember.
+    /// Returns true if there is nothing to remember.
     pub(super) fn is_empty(&self) -> bool {
         self.brake.is_none() && self.turns.is_empty()
     }
 
-    /// When the target may be written, if not at `now`.
+    /// Returns the time from which the target may be written, or `None` if that is now.
     pub(super) fn free_at(&self, now: Instant) -> Option<Instant> {
         self.brake.filter(|brake| !brake.free).map(|brake| brake.until).filter(|until| *until > now)
     }
 
-    /// When the fight is over, if nobody undoes the target before.
+    /// Returns the time at which the fight is over, if nobody undoes the target before.
     pub(super) fn over_at(&self) -> Option<Instant> {
         Some(self.brake?.quiet_since?.after(WINDOW))
     }
@@ -187,8 +187,8 @@ pub(super) fn opponent(
     named()
 }
 
-/// Whether a target is whole and ours, and holds another content: the one before this, or a namesake's.
-/// The object alone does not say which of the two.
+/// Returns true if a target is whole and ours but holds other content: an earlier one, or a
+/// namesake's. The object alone does not say which of the two.
 pub(super) fn is_outdated(content: &BundleContent, kind: Kind, observed: &Observed) -> bool {
     let Some(rendered) = content.rendered.get(&kind) else { return false };
     let Some(managed) = &observed.managed else { return false };
@@ -198,10 +198,10 @@ pub(super) fn is_outdated(content: &BundleContent, kind: Kind, observed: &Observ
         && !managed.other_is_newest
 }
 
-/// So many turns ...
+/// The number of turns ...
 const TURNS: usize = 3;
-/// ... within this time are a fight; then there is one write in this time, and after this time without a
-/// turn the fight is over.
+/// ... within this time are a fight; then there is one write in this time, and after this time
+/// without a turn the fight is over.
 pub(super) const WINDOW: Duration = Duration::from_secs(10 * 60);
 /// Up to this much is added to each wait, so that two such brakes do not stay in step.
 const SPREAD: Duration = Duration::from_secs(2 * 60);

@@ -1,4 +1,5 @@
-//! Follows targets from plan to plan: which object is ours, and who undoes what we wrote.
+//! Ownership and fights, followed from plan to plan: which object is ours, and who undoes what we
+//! wrote.
 
 use trustd_core::names::BundleName;
 use trustd_core::outcome::Standing;
@@ -12,7 +13,7 @@ use crate::controller::queue::TargetRef;
 use crate::controller::repeat;
 
 impl Reconciler {
-    /// Follows what becomes of a target: it is as it should be, or it was and somebody undid it.
+    /// Follows a target: it is as it should be, or it was and another client undid that.
     pub(super) fn follow(&mut self, unit: &TargetRef, assessment: &Assessment, now: Now) {
         if assessment.is_as_wanted() {
             self.target(unit).contest.hold(now.instant);
@@ -60,7 +61,7 @@ impl Reconciler {
         }
     }
 
-    /// Keeps in mind which object is ours, so that it stays ours when others replace it whole.
+    /// Remembers which object is ours, so that it stays ours if others replace all of its fields.
     pub(super) fn note_owner(&mut self, unit: &TargetRef) {
         let key = (unit.kind, unit.namespace.clone());
         let observed = self.world.targets.get(&unit.bundle).and_then(|targets| targets.get(&key));
@@ -73,10 +74,10 @@ impl Reconciler {
         }
     }
 
-    /// Goes on with a fight that the Bundle's status tells of where the last process left it, before
-    /// anything is said of the Bundle. Targets that are found undone are contested from the start.
-    /// Where none is, the opponent may only be slow: the condition stays as it is for as long as a
-    /// target must be quiet.
+    /// Resumes a fight that the Bundle's status reports, before anything else is said about the
+    /// Bundle. Targets that are found undone are contested from the start. Where none is, the
+    /// opponent may only be slow: the condition stays as it is for as long as a target must be
+    /// quiet.
     pub(super) fn resume_contests(&mut self, name: &BundleName, now: Now) {
         let Some(bundle) = self.bundles.get_mut(name) else { return };
         if !std::mem::take(&mut bundle.was_contested) {
@@ -100,7 +101,7 @@ impl Reconciler {
         bundle.contested_until = (!goes_on).then(|| now.instant.after(WINDOW));
     }
 
-    /// Takes note of who replaced a target that was undone, where the watch could not tell.
+    /// Names the client that replaced a target, if only a GET could show it.
     pub(super) fn name_opponent(&mut self, unit: &TargetRef, observed: &Observed) {
         let Some(bundle) = self.bundles.get_mut(&unit.bundle) else { return };
         let Some(content) = bundle.content.as_ref() else { return };

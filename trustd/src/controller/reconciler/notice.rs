@@ -1,4 +1,5 @@
-//! Notices: what becomes an event on a Bundle. Never one per namespace, and never what a source holds.
+//! Notices: what becomes an event on a Bundle. Never one per namespace, and never what a source
+//! holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,22 +16,21 @@ use super::bundle::Bundle;
 pub(in crate::controller) struct Notice {
     /// The Bundle.
     pub(in crate::controller) bundle: String,
-    /// Its identity.
+    /// The UID of the Bundle.
     pub(in crate::controller) uid: String,
-    /// How grave it is.
     pub(in crate::controller) severity: Severity,
-    /// In one word.
+    /// The reason, in one word.
     pub(in crate::controller) reason: &'static str,
-    /// What trustd was doing.
+    /// The action of trustd at that time.
     pub(in crate::controller) action: &'static str,
-    /// In a sentence.
+    /// The text, a sentence.
     pub(in crate::controller) note: String,
 }
 
-/// How grave a notice is.
+/// The severity of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::controller) enum Severity {
-    /// As it should be.
+    /// All is well.
     Normal,
     /// Somebody should look.
     Warning,
@@ -89,7 +89,7 @@ impl Notice {
         notices
     }
 
-    /// What is left out of the new content, and was not left out before.
+    /// Returns notices about what the new content leaves out and the old one did not.
     pub(super) fn of_change(
         bundle: &Bundle,
         before: Option<&BundleContent>,
@@ -140,5 +140,5 @@ fn named(certificate: &Certificate) -> String {
 /// trust-manager's words for what it was doing.
 const SYNCED: &str = "Synced";
 const SYNC_FAILED: &str = "SyncFailed";
-/// So many roots of one change are named; a new default CA package changes dozens.
+/// The number of roots of one change that are named; a new default CA package changes dozens.
 const NAMED_MAX: usize = 10;

@@ -1,4 +1,4 @@
-//! What follows from the outcome of a write.
+//! Outcomes of writes, and what follows from them.
 
 use std::time::Duration;
 
@@ -101,16 +101,16 @@ impl Reconciler {
         }
     }
 
-    /// Takes the answer to a request as a sighting that the watch will only repeat. An object
-    /// without our label is not one that is kept in mind.
+    /// Puts the answer to a request into the cache; the watch will only repeat it. An object
+    /// without our label is not cached.
     fn learn(&mut self, unit: &TargetRef, observed: Option<Observed>) {
         let observed = observed.filter(|observed| observed.label.is_some());
         self.see_target(unit, observed);
         self.due.remove(unit);
     }
 
-    /// After a write a target is as it should be, or something in the cluster changes what we write:
-    /// then it is written again, but later each time.
+    /// Plans a target after its write. If it still is not as it should be, something in the cluster
+    /// changes what is written; then it is written again, later each time.
     fn plan_after_write(&mut self, unit: &TargetRef, now: Now) {
         let target = self.target(unit);
         target.failures = 0;
@@ -168,8 +168,8 @@ impl Reconciler {
         let mut priority = Priority::Low;
         match consequence {
             Consequence::NotLeader => {
-                // Nothing was tried. Either the lease is lost, and then all work is laid down, or its
-                // next renewal is late and makes room for writes again.
+                // Nothing was tried. Either the lease is lost, and then all work is laid down, or
+                // its next renewal is late and makes room for writes again.
                 target.failures = failures - 1;
                 let priority = target.priority();
                 self.queue.hold_until(now.instant.after(RENEWAL_PAUSE));
@@ -224,7 +224,7 @@ impl Reconciler {
         }
     }
 
-    /// Where no write reaches the server, it is not the targets' fault: a pause for all.
+    /// Holds up all writes if none reaches the server: that is not the fault of the targets.
     fn notice_outage(&mut self, fault: &WriteError, now: Now) {
         if !matches!(fault, WriteError::Transport(_)) {
             self.unreachable = 0;
@@ -252,8 +252,8 @@ impl Reconciler {
         self.probe_later(unit, refused, now);
     }
 
-    /// What the server's word that something is too large means for this target. What others keep in
-    /// the object counts, and only the server knows how much that is.
+    /// Returns the refusal for a target that the server calls too large. What others keep in the
+    /// object counts as well, and only the server knows how much that is.
     fn too_large(&self, unit: &TargetRef, large: Large) -> Refusal {
         let content = self.bundles.get(&unit.bundle).and_then(|bundle| bundle.content.as_ref());
         let rendered = content.and_then(|content| content.rendered.get(&unit.kind));
@@ -313,9 +313,9 @@ fn conflict(fault: &WriteError, key: DataKey) -> Refusal {
 const FIELDS_NAMED_MAX: usize = 3;
 /// Conflicts, pauses and rewrites that the status says nothing of: they are routine.
 const QUIET_TRIES: u32 = 3;
-/// So many writes in a row that do not reach the server are an outage, not bad luck.
+/// The number of writes in a row without an answer that are an outage and not bad luck.
 const OUTAGE: u32 = 8;
-/// How long nothing is tried in an outage.
+/// The time for which nothing is tried in an outage.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
 /// A lease is renewed every one or two seconds.
 const RENEWAL_PAUSE: Duration = Duration::from_millis(250);

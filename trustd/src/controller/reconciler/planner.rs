@@ -1,4 +1,4 @@
-//! Planning at the desk: content once per change, targets one by one, and the next thing to write.
+//! Planning: content once per change, targets one by one, and the choice of the next write.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,23 +37,24 @@ impl Task {
     }
 }
 
-/// What the planner says of one target.
+/// The planner's assessment of one target.
 #[derive(Debug)]
 pub(super) struct Assessment {
     pub(super) wanted: bool,
     pub(super) judged: bool,
-    /// It is ours, and others keep data in it.
+    /// The target is ours, and others keep data in it.
     adopted: bool,
     pub(super) write: Option<Write>,
 }
 
 impl Assessment {
-    /// Whether the target is as it should be, as far as can be seen.
+    /// Returns true if the target is as it should be, as far as can be seen.
     pub(super) fn is_as_wanted(&self) -> bool {
         self.wanted && self.judged && self.write == Some(Write::Keep)
     }
 
-    /// Whether it is not as it should be, so that somebody undid it if it was.
+    /// Returns true if the target is not as it should be, so that another client undid it if it
+    /// was.
     pub(super) const fn is_undone(&self) -> bool {
         let amiss =
             matches!(self.write, Some(Write::Create(_) | Write::Update { .. } | Write::Refuse(_)));
@@ -89,7 +90,7 @@ impl Reconciler {
         }
     }
 
-    /// Makes the content of a Bundle anew, and plans all its targets if that changed anything.
+    /// Computes the content of a Bundle again, and plans all its targets if that changed anything.
     fn refresh(&mut self, name: &BundleName, why: Stale, now: Now) {
         let spec = self.bundles.get(name).and_then(|bundle| bundle.spec.as_ref().ok());
         if spec.is_some_and(|spec| self.awaits(spec)) {
@@ -100,7 +101,8 @@ impl Reconciler {
         let Some(bundle) = self.bundles.get_mut(name) else { return };
         bundle.touched = true;
         let Ok(spec) = &bundle.spec else {
-            // What a Bundle asks for that cannot be read is not known: its targets stay as they are.
+            // What a Bundle asks for that cannot be read is not known: its targets stay as they
+            // are.
             for (kind, namespace) in std::mem::take(&mut bundle.targets).into_keys() {
                 self.queue.forget(&TargetRef { bundle: name.clone(), kind, namespace });
             }
@@ -252,7 +254,7 @@ impl Reconciler {
         }
     }
 
-    /// A refused target is looked at again some time later: nobody tells when it is let go.
+    /// Schedules a look at a refused target: no watch reports when its owner gives way.
     pub(super) fn probe_later(&mut self, unit: &TargetRef, refused: Option<Seen>, now: Now) {
         let mut probe = std::mem::take(&mut self.target(unit).probe);
         let pause = probe.refuse(refused, &mut self.jitter);
@@ -331,7 +333,7 @@ impl Reconciler {
             Write::Update { seen, .. } => Some(seen.clone()),
             _ => None,
         };
-        // An object that was met is judged once; the next look tells what became of it.
+        // An object without our label is assessed once; the next GET shows it again.
         let target = self.target(unit);
         (target.source, target.tried) = (Knowledge::Watched, seen);
         Some(Job { unit: unit.clone(), write, metadata, body })
@@ -366,7 +368,7 @@ impl Reconciler {
         }
     }
 
-    /// What is noted of a target.
+    /// Returns the state of a target, which is created if there is none.
     pub(super) fn target(&mut self, unit: &TargetRef) -> &mut TargetState {
         match self.bundles.get_mut(&unit.bundle) {
             Some(Bundle { targets, .. }) => {

@@ -1,5 +1,5 @@
-//! Looks at refused targets: nobody tells when an object without our label is let go. Soon at first, less
-//! often later, and never many of them at once.
+//! Looks at refused targets, because no watch reports changes of an object without our label. Looks
+//! come soon at first, less often later, and never many at once.
 //!
 //! Pure: times and jitter are arguments.
 
@@ -10,16 +10,16 @@ use trustd_core::plan::Seen;
 use crate::controller::backoff::{self, Jitter};
 use crate::controller::clock::Instant;
 
-/// How one refused target is looked at again.
+/// The schedule for looking at one refused target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Probe {
     /// The version of the object that was refused. As long as it is there, nothing has changed.
     pub(super) refused: Option<Seen>,
     /// Looks in a row that found it.
     looks: u32,
-    /// Whether the next thing to do is a look.
+    /// The next thing to do is a look.
     due: bool,
-    /// Whether its turn has come, among all that are refused.
+    /// The look has been scheduled among those of all refused targets.
     called: bool,
 }
 
@@ -35,13 +35,13 @@ impl Probe {
         jitter.upper_half_of(pause.min(backoff::LONGEST))
     }
 
-    /// Whether a target that is due is only to be looked at.
+    /// Returns true if a target that is due is only to be looked at.
     pub(super) const fn is_due(&self) -> bool {
         self.due
     }
 
-    /// Asks for the turn of a target that is due. Returns until when it must wait; `None` if it may be
-    /// looked at now.
+    /// Asks for the turn of a target that is due. Returns until when it must wait; `None` if it may
+    /// be looked at now.
     pub(super) fn call(&mut self, rate: &mut ProbeRate, now: Instant) -> Option<Instant> {
         if !self.called {
             self.called = true;
@@ -69,7 +69,7 @@ impl Probe {
 /// The pace of looks at all refused targets together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ProbeRate {
-    /// When the next one may go.
+    /// The earliest time for the next look.
     free_at: Instant,
 }
 

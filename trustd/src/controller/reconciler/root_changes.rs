@@ -1,5 +1,5 @@
-//! Roots that came and went while this process did not look: before the first write of new content, one
-//! target is read that still holds what was written before.
+//! Roots that were added or removed while this process was not watching: before the first write of
+//! new content, one target is read that still holds the previous content.
 //!
 //! The cluster is the memory: there is no state of our own to be lost or to be wrong.
 
@@ -16,9 +16,9 @@ use crate::controller::queue::TargetRef;
 use crate::controller::write::WriteError;
 
 impl Reconciler {
-    /// Tells which roots came and went since they were last told. Where this process never told any,
-    /// chooses the target that is read first; where there is none, or one holds the new content
-    /// already, there is nothing to tell.
+    /// Tells which roots came and went since they were last told. Where this process never told
+    /// any, chooses the target that is read first; where there is none, or one holds the new
+    /// content already, there is nothing to tell.
     pub(super) fn tell_roots(&mut self, name: &BundleName) {
         let Some(bundle) = self.bundles.get(name) else { return };
         let Some(content) = bundle.content.clone().filter(|content| content.blocked.is_none())
@@ -38,8 +38,8 @@ impl Reconciler {
         bundle.recall = recall;
     }
 
-    /// A target that is about to be written and holds what most of them hold; `None` if one holds the
-    /// content already, which was told by whoever wrote it.
+    /// A target that is about to be written and holds what most of them hold; `None` if one holds
+    /// the content already, which was told by whoever wrote it.
     fn remembered(&self, name: &BundleName, content: &BundleContent) -> Option<(Kind, Namespace)> {
         let spec = self.bundles.get(name)?.spec.as_ref().ok()?;
         let mut by_hash: BTreeMap<&str, Vec<&(Kind, Namespace)>> = BTreeMap::new();
@@ -66,7 +66,7 @@ impl Reconciler {
         matches!(self.judge(&unit).write, Some(Write::Update { .. }))
     }
 
-    /// Whether this target is to be read before it is written.
+    /// Returns true if this target is to be read before it is written.
     pub(super) fn is_recalled(&self, unit: &TargetRef) -> bool {
         let recall = self.bundles.get(&unit.bundle).and_then(|bundle| bundle.recall.as_ref());
         recall.is_some_and(|(kind, namespace)| *kind == unit.kind && *namespace == unit.namespace)

@@ -1,4 +1,4 @@
-//! What the desk tells: statuses, notices and the metrics of Bundles.
+//! Statuses, notices and metrics of Bundles.
 
 use serde_json::{Value as Json, json};
 use trustd_api::labels;
@@ -186,7 +186,7 @@ impl Reconciler {
     }
 }
 
-/// What is to be said of a Bundle; nothing while nothing has been found out.
+/// Concludes the status of a Bundle; `None` before its content is known.
 fn conclude(bundle: &Bundle, settings: &trustd_core::world::Settings) -> Option<Conclusion> {
     let spec = match &bundle.spec {
         Ok(spec) => spec,
@@ -204,7 +204,7 @@ fn conclude(bundle: &Bundle, settings: &trustd_core::world::Settings) -> Option<
     Some(conclude_standings(&StatusInputs::of(&prepared, desired), standings, selector, limited))
 }
 
-/// Of a Bundle that cannot be planned: its targets stay as they are.
+/// Returns the conclusion for a Bundle that cannot be planned: its targets stay as they are.
 fn invalid_conclusion(bundle: &Bundle, message: &str) -> Conclusion {
     let before = bundle.status.targets.unwrap_or_default();
     let count = |count: i64| usize::try_from(count).unwrap_or_default();
@@ -232,7 +232,7 @@ fn turn(bundle: &Bundle, conclusion: &Conclusion) -> Option<Notice> {
     (turned || again).then(|| Notice::of_conclusion(bundle, conclusion))
 }
 
-/// What is logged when another client changes statuses back again and again.
+/// The log line about another client that overwrites statuses again and again.
 const OVERWRITTEN: &str =
     "another client overwrites the status of a Bundle; it is mended later each time";
 /// A status in full is tried again after this time: the CRD may have been mended.

@@ -43,7 +43,7 @@ fn bundle(generation: i64, key: &str) -> Json {
     })
 }
 
-/// A desk at work, over these namespaces, with one Bundle and its source.
+/// A reconciler that leads, with these namespaces, one Bundle and its source.
 struct Bench {
     reconciler: Reconciler,
     metrics: Metrics,
@@ -96,7 +96,7 @@ impl Bench {
         self.tasks(now).iter().map(|task| task.unit().namespace.to_string()).collect()
     }
 
-    /// What a write of this content leaves behind.
+    /// Returns the object after a write of the current content.
     fn made(&self, version: u64) -> Box<Observed> {
         let content = self.reconciler.bundles["b"].content.as_ref().unwrap();
         let rendered = &content.rendered[&Kind::ConfigMap];

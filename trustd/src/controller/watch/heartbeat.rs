@@ -1,8 +1,9 @@
 //! Signs of life: tells a watch that has nothing to say from one whose connection a middlebox has
 //! swallowed, which no FIN and no RST ever ends.
 //!
-//! The API server sends a bookmark about once a minute (KEP-956), so a watch on which no byte arrives
-//! for longer is dead. Bytes are counted and not events: kube's watcher keeps bookmarks to itself.
+//! The API server sends a bookmark about once a minute (KEP-956), so a watch on which no byte
+//! arrives for longer is dead. Bytes are counted and not events: kube's watcher keeps bookmarks to
+//! itself.
 
 use std::collections::BTreeMap;
 use std::future::Future as _;
@@ -21,10 +22,10 @@ use tower::BoxError;
 use crate::controller::clock::Instant;
 use crate::telemetry::Metrics;
 
-/// How long silence is borne.
+/// Limits for silent watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// A watch that hears nothing for this long is dead and begun anew.
+    /// A watch that receives nothing for this long is dead, and restarted.
     pub silence: Duration,
     /// A process of which a watch has been out of sync for longer than this is not ready.
     pub unsynced: Duration,
@@ -36,7 +37,7 @@ impl Default for Limits {
     }
 }
 
-/// Nothing was heard for too long.
+/// The error of a watch that was silent for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("nothing was heard for {} s", .0.as_secs_f64())]
 pub(super) struct Silent(Duration);
@@ -53,7 +54,7 @@ struct State {
     heard: Instant,
     /// Since when what was told may be out of date.
     unsynced_since: Option<Instant>,
-    /// It fell silent, and nobody has asked about it since.
+    /// The watch fell silent, and nobody has asked about it since.
     silent: bool,
 }
 
@@ -81,12 +82,12 @@ impl Heartbeat {
         self.state().unsynced_since = None;
     }
 
-    /// The watch failed, or reads everything anew.
+    /// The watch failed, or lists everything again.
     pub(super) fn unsynced(&self, now: Instant) {
         self.state().unsynced_since.get_or_insert(now);
     }
 
-    /// Whether it fell silent since this was last asked.
+    /// Returns true if the watch fell silent since the last call.
     pub(super) fn take_silent(&self) -> bool {
         std::mem::take(&mut self.state().silent)
     }
@@ -121,7 +122,8 @@ impl Heartbeats {
         }
     }
 
-    /// The watch that has been out of sync for longest and for longer than `limit`, and for how long.
+    /// The watch that has been out of sync for longest and for longer than `limit`, and for how
+    /// long.
     pub(in crate::controller) fn overdue(
         &self,
         now: Instant,
@@ -155,8 +157,9 @@ pub(super) fn listening(client: &Client, heartbeat: &Arc<Heartbeat>, limit: Dura
             let response = answered?;
             let good = response.status().is_success();
             if good {
-                // The server answers so at once, whether there is anything to say or not. Should the
-                // version be too old after all, it says so next, and that is a failure of its own.
+                // The server answers so at once, whether there is anything to say or not. Should
+                // the version be too old after all, it says so next, and that is a failure of its
+                // own.
                 heartbeat.heard(Instant::now(), resumed);
             }
             Ok(response.map(|body| Listened { body, heartbeat, good, limit, waiting: None }))
@@ -165,7 +168,7 @@ pub(super) fn listening(client: &Client, heartbeat: &Arc<Heartbeat>, limit: Dura
     Client::new(service, client.default_namespace())
 }
 
-/// Whether a request goes on with a watch from a version that is known.
+/// Returns true if a request resumes a watch from a known version.
 fn resumes(uri: &Uri) -> bool {
     let query = uri.query().unwrap_or_default();
     query.split('&').any(|it| it == "watch=true") && !query.contains("sendInitialEvents=true")

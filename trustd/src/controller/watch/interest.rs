@@ -1,8 +1,9 @@
-//! Which objects of the trust namespace some Bundle reads. Of all others the data is dropped on arrival,
-//! so that memory does not grow with what happens to live beside the sources, Helm releases above all.
+//! The objects of the trust namespace that Bundles read. The data of all others is dropped on
+//! arrival, so that memory does not grow with unrelated objects beside the sources, Helm releases
+//! above all.
 //!
-//! The watch of Bundles says what is read before it tells of a Bundle; the watches of sources fetch what
-//! they dropped as soon as somebody reads it.
+//! The watch of Bundles announces what is read before it reports a Bundle; the watches of sources
+//! fetch what they dropped as soon as a Bundle reads it.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ use trustd_core::world::SourceObject;
 use super::WatchEvent;
 use super::trim::{ObjectKey, WatchedObject};
 
-/// What Bundles read.
+/// The specs of all Bundles, by which it is known what they read.
 #[derive(Debug, Default)]
 pub(super) struct Interest {
     /// Every Bundle has been seen once.
@@ -31,12 +32,12 @@ pub(super) fn channel() -> (channel::Sender<Interest>, channel::Receiver<Interes
 }
 
 impl Interest {
-    /// Whether every Bundle has been seen once.
+    /// Returns true if every Bundle has been seen once.
     pub(super) const fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// Whether a Bundle reads this object.
+    /// Returns true if a Bundle reads this object.
     pub(super) fn reads(&self, kind: Kind, name: &ObjectName, labels: &Labels) -> bool {
         self.specs.values().any(|spec| reads(spec, kind, name, labels))
     }
@@ -75,7 +76,7 @@ pub(super) struct Withheld {
 }
 
 impl Withheld {
-    /// Nothing yet.
+    /// Returns an empty record.
     pub(super) fn new(kind: Kind, interest: channel::Receiver<Interest>) -> Self {
         Self { kind, interest, labels: BTreeMap::new(), fetched: BTreeMap::new() }
     }
@@ -108,12 +109,12 @@ impl Withheld {
         }
     }
 
-    /// Everything is read anew.
+    /// Prepares for a new list of everything.
     pub(super) fn forget_fetched(&mut self) {
         self.fetched.clear();
     }
 
-    /// Whether a watch tells of a version older than one that was fetched.
+    /// Returns true if a watch event is older than the version that was fetched.
     pub(super) fn is_old(&mut self, name: &ObjectName, version: Option<u64>) -> bool {
         let Some(fetched) = self.fetched.get(name) else { return false };
         let old = version.is_some_and(|version| version < *fetched);
@@ -154,5 +155,5 @@ pub(super) fn kept(
     }
 }
 
-/// So many objects are fetched one by one; more are read anew with all others.
+/// The number of objects that are fetched one by one; if there are more, all are listed again.
 pub(super) const FETCHES_MAX: usize = 20;

@@ -153,7 +153,7 @@ fn reads(bundle: &str, secret: &str) -> WatchEvent {
     )
 }
 
-/// How the next thing that is told reads.
+/// Formats the next event.
 async fn next(told: &mut mpsc::Receiver<WatchEvent>) -> String {
     let next = tokio::time::timeout(std::time::Duration::from_secs(60), told.recv()).await;
     match next.unwrap().unwrap() {

@@ -1,4 +1,4 @@
-//! From whole objects of the cluster to what is kept of them.
+//! Trimming of watched objects to what is kept of them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use trustd_api::object::{self, Object as Whole};
 use trustd_core::names::{self, BundleName, FieldManager, Kind, ObjectName};
 use trustd_core::world::{NamespaceState, Observed, SourceObject};
 
-/// Which object.
+/// The key of a watched object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::controller) enum ObjectKey {
     /// A Bundle.
@@ -25,7 +25,7 @@ pub(in crate::controller) enum ObjectKey {
     Target(Kind, names::Namespace, BundleName),
 }
 
-/// What is kept of an object.
+/// A watched object, trimmed.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::controller) enum WatchedObject {
     /// A Bundle.
@@ -93,7 +93,7 @@ pub(super) fn target<K>(
     }
 }
 
-/// What is kept of a target's metadata.
+/// Trims the metadata of a target.
 pub(in crate::controller) fn observed(mut metadata: ObjectMeta) -> Observed {
     if let Some(annotations) = &mut metadata.annotations {
         // As large as the object itself, and never asked for by a template.

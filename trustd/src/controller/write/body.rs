@@ -9,7 +9,7 @@ use trustd_core::names::Kind;
 
 use super::WriteError;
 
-/// What the bodies of all targets of one content have in common.
+/// The part of the body that all targets of one content share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::controller) struct Body {
     /// `{"apiVersion":"v1","kind":"ConfigMap","metadata":`

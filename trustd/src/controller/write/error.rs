@@ -1,4 +1,4 @@
-//! What can become of a write, by name. What a fault means for the target is read off here, once.
+//! Errors of writes, and the one place that decides what each means for its target.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use trustd_core::outcome::Category;
 
 use crate::controller::lease::NotLeader;
 
-/// Why a write was not carried out, or why nobody knows whether it was.
+/// The reason why a write was not carried out, or why its result is unknown.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::controller) enum WriteError {
     /// The answer is not what the API server answers.
@@ -18,7 +18,8 @@ pub(in crate::controller) enum WriteError {
     /// The server said no.
     #[error("the API server answered {}: {}", .0.code, .0.message)]
     Api(Box<Status>, Option<Duration>),
-    /// It took longer than the other targets do while many hung, and was given up to make room.
+    /// The write took longer than those of other targets while many hung, and was cancelled to make
+    /// room.
     #[error("given up to make room, after other targets had long been answered")]
     GivenUp,
     /// There was nothing to do; a mistake of the caller.
@@ -41,20 +42,20 @@ pub(in crate::controller) enum WriteError {
     Transport(#[source] kube::Error),
 }
 
-/// What follows from a fault.
+/// The consequence of an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::controller) enum Consequence {
     /// The object was another, or another version, than expected: look again.
     LookAgain,
     /// The namespace is going or gone, and the target with it.
     NamespaceGone,
-    /// Nothing was tried; whoever leads next will.
+    /// This process may not write any more; the next leader will.
     NotLeader,
     /// Another manager holds a field of ours with another value.
     Refused,
     /// Another manager holds our key as a binary value.
     RefusedBinary,
-    /// It does not fit; only a change cures that.
+    /// The object is too large; only a change cures that.
     TooLarge(Large),
     /// Try again, later each time.
     TryAgain(Category),
@@ -74,12 +75,12 @@ pub(in crate::controller) enum Large {
 }
 
 impl WriteError {
-    /// Whether there is no such object (or no such namespace).
+    /// Returns true if there is no such object (or no such namespace).
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, Self::Api(status, _) if status.is_not_found())
     }
 
-    /// Whether nothing but data keys of ours is in the way, which other managers hold.
+    /// Returns true if the only obstacle are our data keys, which other managers hold.
     pub(super) fn is_conflict_over_data(&self) -> bool {
         let fields = self.conflicts();
         !fields.is_empty() && fields.iter().all(|field| field.starts_with(".data"))
@@ -93,7 +94,7 @@ impl WriteError {
         conflicts.map(|cause| cause.field.as_str()).collect()
     }
 
-    /// What follows from it.
+    /// Returns the consequence for the target.
     pub(in crate::controller) fn consequence(&self) -> Consequence {
         match self {
             Self::Api(status, retry_after) => {
@@ -128,15 +129,16 @@ impl WriteError {
     }
 }
 
-/// Who denied a write, where the server's text says so. Policies and webhooks answer with whatever code
-/// they like, so this goes before any code; and a text of theirs may quote another's words, so the first
-/// of these words counts.
+/// Returns who denied a write, if the server's text says so. Policies and webhooks answer with any
+/// code, so this check precedes all codes. Their texts may quote others, so the first of these
+/// words counts.
 fn denied(message: &str) -> Option<Category> {
     let said = DENIERS.iter().filter_map(|(words, name)| Some((message.find(words)?, *name)));
     said.min().map(|(_, name)| Category(name))
 }
 
-/// Judges by code, reason and causes, and by the text only where the server says it in no other way.
+/// Judges by code, reason and causes, and by the text only where the server says it in no other
+/// way.
 fn of_status(status: &Status) -> Consequence {
     let details = status.details.as_ref();
     let has_cause = |reason: &str| {
@@ -184,8 +186,8 @@ fn of_status(status: &Status) -> Consequence {
 
 /// The cause of a 409 for a field that another manager applied or updated.
 const CONFLICT: &str = "FieldManagerConflict";
-/// How the API server begins to say that a write was denied, and by what kind of thing. A webhook that
-/// hangs or is away counts with those that say no.
+/// The beginnings of the API server's denials, with the kind of denier. A webhook that hangs or is
+/// unavailable counts with those that refuse.
 const DENIERS: [(&str, &str); 4] = [
     ("AdmissionPolicy '", "policy"),
     ("admission webhook \"", "webhook"),
@@ -198,7 +200,7 @@ const TOO_LARGE: [&str; 2] =
 const INTERNAL: Category = Category("internal-error");
 const TIMEOUT: Category = Category("timeout");
 const UNREACHABLE: Category = Category("unreachable");
-/// How long to pause when a server that has too much to do does not say.
+/// The pause when an overloaded server does not name one.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause on one word of the server; it may repeat it.
 const PAUSE_MAX: Duration = Duration::from_secs(60);

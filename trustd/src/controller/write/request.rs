@@ -21,16 +21,15 @@ use crate::controller::lease::Permit;
 use crate::controller::queue::TargetRef;
 use crate::telemetry::Metrics;
 
-/// What the server answered.
+/// The answer of the API server.
 #[derive(Clone, Debug)]
 pub(in crate::controller) struct ApiResponse {
-    /// With which code.
     pub(in crate::controller) status: StatusCode,
     /// The metadata of the object.
     pub(in crate::controller) metadata: ObjectMeta,
 }
 
-/// What a request does, as metrics name it.
+/// The action of a request, as metrics name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::controller) enum ApiVerb {
     /// Server-side apply.
@@ -46,7 +45,7 @@ pub(in crate::controller) enum ApiVerb {
 }
 
 impl ApiVerb {
-    /// As metrics name it.
+    /// Returns the name that metrics use.
     pub(in crate::controller) const fn as_str(self) -> &'static str {
         match self {
             Self::Apply => "apply",
@@ -216,7 +215,7 @@ impl ApiClient {
         self.write(ApiVerb::Delete, kind(unit.kind), request, permit).await.map(drop)
     }
 
-    /// Sends a write, if there is still leave to, and counts what came of it.
+    /// Sends a write, if the lease still allows it, and counts the outcome.
     async fn write(
         &self,
         verb: ApiVerb,

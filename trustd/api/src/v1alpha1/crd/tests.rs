@@ -2,9 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-/// Where our CRD says more than trust-manager's, and why. A path covers all that is below it;
-/// `{selector}`, `{source}` and `{template}` stand for each place of that kind. Nothing that
-/// trust-manager's CRD says is changed or left out.
+/// Places in which our CRD is stricter or richer than trust-manager's, with the reason. A path
+/// covers everything below it; `{selector}`, `{source}` and `{template}` stand for each place of
+/// that kind. Nothing that trust-manager's CRD says is changed or left out.
 const MORE: [(&str, &str); 23] = [
     ("x-kubernetes-validations", "no Bundle reads its own target; trust-manager's webhook says it"),
     ("spec.sources.x-kubernetes-validations", "some source, default CAs once; webhook"),

@@ -263,7 +263,8 @@ fn contested_bundle() -> Json {
     raw
 }
 
-/// A process that starts where `left` is what another one, or somebody after it, left of the target.
+/// A process that starts where `left` is what another one, or somebody after it, left of the
+/// target.
 fn started_into(left: Option<Observed>) -> Bench {
     let mut bench = Bench::new(&["n"], 1);
     bench.reconciler.stop_leading();

@@ -1,10 +1,11 @@
-//! Roots that change while no process looks: over a restart, a failover, or while a source is broken.
+//! Roots that change while no process looks: over a restart, a failover, or while a source is
+//! broken.
 
 use super::*;
 
 const GAMMA: &str = include_str!("../../../../../tests/fixtures/peer/ca/gamma.pem");
 
-/// What happened to roots, and to which, by the first letters of the note.
+/// Takes the notices about roots: what happened, and to which, by the first letters of the note.
 fn told(bench: &mut Bench) -> Vec<(&'static str, String)> {
     let notices = bench.reconciler.take_notices().into_iter();
     let roots = notices.filter(|notice| notice.reason.starts_with("Root"));
@@ -25,7 +26,8 @@ fn whole(observed: &Observed, pem: &str) -> WriteOutcome {
     WriteOutcome::Read(Box::new(Observed { data, ..observed.clone() }))
 }
 
-/// A process that starts where another one left targets of this content, and its source is BETA now.
+/// A process that starts where another one left targets of this content, and its source is BETA
+/// now.
 fn restarted(namespaces: &[&str]) -> (Bench, Box<Observed>) {
     let mut bench = Bench::new(namespaces, 4);
     bench.sync(at(0));

@@ -1,4 +1,4 @@
-//! What is told of sources that are not what their authors take them for.
+//! Notices about sources that are not what their authors take them for.
 
 use super::*;
 

@@ -8,8 +8,8 @@ fn theirs() -> Json {
         "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1 }] })
 }
 
-/// A client that sets the status back `after` so many seconds, each time that trustd writes it; gives the
-/// seconds of trustd's writes.
+/// A client that sets the status back `after` so many seconds, each time that trustd writes it;
+/// gives the seconds of trustd's writes.
 fn overwritten(bench: &mut Bench, after: u64, seconds: std::ops::Range<u64>) -> Vec<u64> {
     let mut written: Vec<u64> = Vec::new();
     for second in seconds {
