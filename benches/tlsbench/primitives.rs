@@ -1,4 +1,4 @@
-//! What a full TLS 1.3 handshake is made of, operation by operation, and the whole of it beside.
+//! Operations of a full TLS 1.3 handshake, one by one, beside the whole of it.
 //!
 //! `cargo bench -p tlsbench-engine --bench primitives`. The client's sum is one key share made and
 //! agreed, two or three signatures verified (the chain's and the handshake's), one key schedule,
@@ -86,7 +86,7 @@ fn crypto(provider: Provider) -> Arc<CryptoProvider> {
     crypto_provider(provider, &[Version::Tls13], &[], groups).unwrap()
 }
 
-/// What `tlsbench calibrate` measures, by the same code.
+/// Primitives of `tlsbench calibrate`, measured by the same code.
 fn calibration(c: &mut Criterion) {
     for mut primitive in primitives().unwrap() {
         let by = primitive.provider.map_or("kernel", |provider| provider.as_str());
@@ -482,7 +482,7 @@ fn is_measuring() -> bool {
 }
 
 const TURNS: usize = 15;
-/// At some 200 us each, a turn takes 0.2 s.
+/// Handshakes per turn: at some 200 µs each, a turn takes 0.2 s.
 const PER_TURN: u64 = 1_000;
 
 criterion_group! {
