@@ -96,10 +96,13 @@ impl JudgedTrial {
         })
     }
 
-    /// The failure that most operations ended with.
+    /// The failure that most operations ended with. An unanswered operation is one of a timeout,
+    /// though the trial did not wait for it.
     fn failed_by(&self) -> Option<&str> {
         let most = self.failures.iter().max_by_key(|(_, count)| **count);
-        most.map(|(name, _)| name.as_str())
+        let is_unanswered = matches!(self.failing, Some(Failing::Unanswered { .. }));
+        let unanswered = is_unanswered.then_some(Failure::Timeout.as_str());
+        most.map(|(name, _)| name.as_str()).or(unanswered)
     }
 
     /// Each failure with its count and what to do about it.
@@ -119,6 +122,30 @@ impl TargetSearch {
         let is_it =
             |tried: &&JudgedTrial| tried.failing.is_some() && (tried.rate - at).abs() < 1e-9 * at;
         self.tried.iter().rfind(is_it)
+    }
+
+    /// Says what failed at the lowest rate that did not meet the goal, and what to do about it.
+    fn reasons(&self) -> String {
+        if self.failing().is_none() && self.ended == SearchEnd::Found {
+            return String::new();
+        }
+        let name = &self.name;
+        // At the lowest rate nothing may have come to an end: an earlier trial then has the reason.
+        let mut last = self.failing().into_iter().chain(self.tried.iter().rev());
+        if let Some(trial) = last.find(|trial| !trial.failures.is_empty()) {
+            let each = trial.reasons();
+            return each.map(|why| format!("{name} at {:.0}/s: {why}\n", trial.rate)).collect();
+        }
+        // Where some rate met the goal, unanswered operations at a higher one are an overload.
+        let is_unanswered = |trial: &&JudgedTrial| {
+            self.met.is_none() && matches!(trial.failing, Some(Failing::Unanswered { .. }))
+        };
+        let hung = self.failing().filter(is_unanswered);
+        hung.and_then(|trial| Some((trial.rate, trial.failing?)))
+            .map(|(rate, why)| {
+                format!("{name} at {rate:.0}/s: {why}: {}\n", cure(Failure::Timeout))
+            })
+            .unwrap_or_default()
     }
 
     /// Says why it ended before it was over, and what is known nevertheless.
@@ -160,18 +187,7 @@ pub(super) fn text(
         "at most 0.1 % failed, at least 99 % achieved, p99 at most {p99}\n{}\n",
         table(all).trim_fmt()
     );
-    for searched in all {
-        if searched.failing().is_none() && searched.ended == SearchEnd::Found {
-            continue;
-        }
-        // At the lowest rate nothing may have come to an end: an earlier trial then has the reason.
-        let mut last = searched.failing().into_iter().chain(searched.tried.iter().rev());
-        // A trial that only was slow has no failures to explain.
-        let Some(tried) = last.find(|tried| !tried.failures.is_empty()) else { continue };
-        for reason in tried.reasons() {
-            text.push_str(&format!("{} at {:.0}/s: {reason}\n", searched.name, tried.rate));
-        }
-    }
+    all.iter().for_each(|searched| text.push_str(&searched.reasons()));
     for searched in all.iter().filter(|one| one.failing().is_some_and(|one| one.generator_busy)) {
         text.push_str(&format!(
             "{}: the generator was more than 85 % busy where it no longer met the goal, so that more \
@@ -258,10 +274,7 @@ mod tests {
         SearchLimits { trials: 60, time: Nanos::from_millis(281_000), is_asked: false };
 
     fn tried(rate: f64, failing: Option<Failing>) -> JudgedTrial {
-        let failures = match failing {
-            Some(_) => BTreeMap::from([("timeout".to_owned(), 5)]),
-            None => BTreeMap::new(),
-        };
+        let failures = BTreeMap::new();
         JudgedTrial { rate, long: false, failing, failures, generator_busy: false }
     }
 
@@ -291,7 +304,7 @@ mod tests {
         assert!(text.contains(&format!("shop: the search took 281 s, as long as it may {known}")));
         let text = said_of(SearchLimits { is_asked: true, ..LIMITS });
         assert!(text.contains(&format!("as long as `--max-time` allows {known}")), "{text}");
-        assert!(text.contains("shop at 80/s: 5 failed by timeout: "), "{text}");
+        assert!(!text.contains("shop at 80/s"), "an overload needs no cure: {text}");
         let row = text.lines().find(|line| line.contains("no rate")).unwrap();
         assert!(row.contains("80/s") && row.contains("5 unanswered after 100 ms"), "{row}");
     }
@@ -304,6 +317,17 @@ mod tests {
         let text = said(one, LIMITS);
         let wanted = "made 60 trials, as many as it may and was not over: nothing is known\n";
         assert!(text.contains(wanted), "{text}");
+    }
+
+    #[test]
+    fn failures_and_a_server_that_never_answered_are_told_with_their_cure() {
+        let mut one = searched(SearchEnd::Found);
+        one.met = None;
+        let text = said(one.clone(), LIMITS);
+        assert!(text.contains("shop at 80/s: 5 unanswered after 100 ms: look into"), "{text}");
+        one.tried[0].failures.insert("connect_refused".to_owned(), 7);
+        let text = said(one, LIMITS);
+        assert!(text.contains("shop at 80/s: 7 failed by connect_refused: see that"), "{text}");
     }
 
     #[test]
