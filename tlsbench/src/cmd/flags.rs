@@ -9,6 +9,8 @@ pub(super) fn named(text: &str, has_file: bool) -> Cow<'_, str> {
     }
     let mut named = Cow::Borrowed(text);
     for (key, flag) in FLAGS {
+        // Only whole keys between backticks are replaced, so that a word such as `pin` in prose
+        // stays.
         let key = format!("`{key}`");
         if named.contains(&key) {
             named = Cow::Owned(named.replace(&key, &format!("`{flag}`")));

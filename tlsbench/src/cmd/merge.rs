@@ -31,6 +31,7 @@ pub(super) fn answer(paths: &[PathBuf], to: &Path) -> anyhow::Result<Answer> {
             ),
         }
     }
+    // Counted before they are moved into the sum.
     let count = records.len();
     let sum = add(records).map_err(|error| {
         let added = error.index().and_then(|index| paths.get(index));

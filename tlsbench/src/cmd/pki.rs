@@ -22,6 +22,7 @@ use crate::settings::PkiSettings;
 pub(super) fn answer(settings: &PkiSettings) -> anyhow::Result<Answer> {
     let folder = &settings.folder;
     let bundle = folder.join(BUNDLE);
+    // The bundle stands for the whole: it is what gets handed out and trusted.
     if bundle.exists() {
         anyhow::bail!(
             "`{}` is there already, and who trusts it would not trust another; name another \

@@ -110,6 +110,7 @@ fn engine(name: EngineName, path: &OsString) -> anyhow::Result<Engine> {
 /// Returns the search path of programs; servers lie where only root's `PATH` leads.
 fn path() -> OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
+    // Debian puts nginx and HAProxy into /usr/sbin, which the `PATH` of an ordinary user lacks.
     path.push(":/usr/local/sbin:/usr/sbin:/sbin");
     path
 }

@@ -31,6 +31,8 @@ fn needed(lab: &Lab, files: &ClientFiles) -> u64 {
         let suiting = lab.workloads.iter().filter(|workload| workload.suits(placement));
         suiting.filter_map(|workload| lab.scenario(placement, *workload, files).ok())
     });
+    // Open loops have pools that are mostly empty, and the closed ones of the same lab hold more at
+    // a time.
     let connections = scenarios.map(|scenario| match scenario.load {
         Load::Closed { connections, .. } => connections.get(),
         Load::Open { .. } => 0,

@@ -44,12 +44,16 @@ pub(super) fn document(text: &str) -> Option<String> {
         Value::String(_) => "a JSON string",
         Value::Object(fields) => {
             let has = |name: &str| fields.contains_key(name);
+            // Redirecting standard output into a file is how most people keep a result, and this
+            // document has the record inside of another.
             if has("recordPath") {
                 return Some(
                     "it is what `tlsbench run -o json` printed; name the file that its `recordPath` tells"
                         .to_owned(),
                 );
             }
+            // Enough to say that it was a record: which field is missing or wrong is told by its
+            // path then.
             if has("schema") && (has("scenario") || has("lab") || has("targets")) {
                 return None;
             }

@@ -32,6 +32,7 @@ pub(super) fn report(program: &str, records: &[PathBuf]) -> anyhow::Result<Repor
 }
 
 fn all(records: &[PathBuf]) -> anyhow::Result<Vec<RecordReport>> {
+    // Judging takes longer than reading: histograms are inflated and merged for each record.
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let next = AtomicUsize::new(0);
     let read = || {

@@ -49,6 +49,7 @@ impl HostWatch {
         let load = self.ticks.as_ref().zip(now.as_ref());
         let load = load.and_then(|(before, now)| probe::load(before, now, wall, own));
         let pid = std::process::id();
+        // This process is left out: its own CPU time is the generator's, and counted elsewhere.
         let others = self.others.as_ref().and_then(|others| others.since(|of| of == pid).ok());
         HostEvents {
             had_ns,
