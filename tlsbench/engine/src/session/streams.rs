@@ -16,6 +16,11 @@ use crate::http2::{
 use crate::wire::{Dictionary, RequestTemplate, ResponseSummary};
 
 mod receive;
+mod table;
+
+pub(crate) use table::slot_count;
+
+use table::{StreamSlot, StreamTable};
 
 /// The streams of one connection. All memory is kept from one connection to the next.
 #[derive(Debug)]
@@ -68,28 +73,20 @@ pub(super) enum ConnectionEnd {
 
 #[derive(Debug)]
 struct ConnectionStreams {
-    hpack: HpackDecoder,
-    dictionary: Dictionary,
+    codec: HeaderCodec,
     /// Bytes that are to be sent, and how many of them have been.
     out: Vec<u8>,
     taken: usize,
-    /// Streams by half their number, in a ring: the next number whose slot is free is taken.
-    table: Vec<StreamSlot>,
-    next: u32,
+    table: StreamTable,
     /// Requests at a time: what is wanted, and what the server takes once it has said so.
     wanted: u32,
     limit: Option<u32>,
-    open: u32,
     head_only: bool,
     /// Places whose outcome is to be taken, whose request was not sent yet, whose body was not.
     due: VecDeque<u32>,
     unstamped: Vec<u32>,
     senders: VecDeque<u32>,
-    /// Bytes that we may send: on the connection, and on a stream at first.
-    window: i64,
-    stream_window: i64,
-    /// Bytes received that were not given back to the connection's window.
-    received: u32,
+    windows: Windows,
     /// Answers to what the server asked that are not sent yet.
     replies: u32,
     now: Nanos,
@@ -102,26 +99,31 @@ struct ConnectionStreams {
     end: Option<ConnectionEnd>,
 }
 
+/// Header compression in both directions.
+#[derive(Debug)]
+struct HeaderCodec {
+    decoder: HpackDecoder,
+    dictionary: Dictionary,
+}
+
+/// Flow control of the connection, and what new streams begin with.
 #[derive(Clone, Copy, Debug)]
-struct StreamSlot {
-    /// 0 for a free place.
-    id: u32,
-    /// The time when its operation began, which for the first may have been with the connection.
-    began: Nanos,
-    sent: Nanos,
-    /// The time when something of it last came or went.
-    active: Nanos,
-    first: Option<Nanos>,
-    last: Option<Nanos>,
-    /// 0 until the head came.
-    status: u16,
-    length: Option<u64>,
-    body: u64,
+struct Windows {
+    /// Bytes that we may send on the connection.
+    connection: i64,
+    /// Bytes that we may send on a new stream.
+    stream: i64,
+    /// Bytes received that were not given back to the connection's window.
     received: u32,
-    /// Bytes that we may send, and that there are to send.
-    window: i64,
-    unsent: usize,
-    result: Option<Result<ResponseSummary, Lost>>,
+}
+
+impl Windows {
+    /// The windows before the server says otherwise (RFC 9113, section 6.9.2).
+    const DEFAULT: Self = Self {
+        connection: frame::WINDOW_DEFAULT as i64,
+        stream: frame::WINDOW_DEFAULT as i64,
+        received: 0,
+    };
 }
 
 impl Streams {
@@ -137,7 +139,7 @@ impl Streams {
 
     /// Returns where another request could be made now; `None` if the server would not take it.
     pub(super) fn free_slot(&self) -> Option<u32> {
-        self.state.free().map(|id| self.state.slot_of(id))
+        self.state.free().map(|id| self.state.table.slot_of(id))
     }
 
     /// Makes a request in the place that is free, of an operation that began then.
@@ -148,13 +150,13 @@ impl Streams {
 
     /// Returns the number of requests are under way, outcomes that were not taken included.
     pub(super) const fn open(&self) -> u32 {
-        self.state.open
+        self.state.table.open
     }
 
     /// Returns whether the server takes more requests on this connection, sooner or later.
     pub(super) fn is_reusable(&self) -> bool {
-        let ConnectionStreams { leaving, end, next, limit, .. } = self.state;
-        !leaving && end.is_none() && next < frame::STREAM_MAX && limit != Some(0)
+        let ConnectionStreams { leaving, end, limit, .. } = self.state;
+        !leaving && end.is_none() && self.state.table.next < frame::STREAM_MAX && limit != Some(0)
     }
 
     /// The place whose outcome is taken next.
@@ -165,9 +167,10 @@ impl Streams {
     /// Takes an outcome, and frees its place.
     pub(super) fn take(&mut self) -> Option<StreamOutcome> {
         let slot = self.state.due.pop_front()?;
-        let stream = self.state.table.get_mut(slot as usize)?;
+        // Only slots of streams are due, so there is one.
+        self.state.table.open -= 1;
+        let stream = self.state.table.get_mut(slot)?;
         stream.id = 0;
-        self.state.open -= 1;
         let since = |moment: Option<Nanos>| moment.map(|moment| moment - stream.sent);
         Some(StreamOutcome {
             slot,
@@ -225,7 +228,7 @@ impl Streams {
     /// Requests that were made since the last time are sent now.
     pub(super) fn stamp(&mut self, now: Nanos) {
         for slot in self.state.unstamped.drain(..) {
-            if let Some(stream) = self.state.table.get_mut(slot as usize) {
+            if let Some(stream) = self.state.table.get_mut(slot) {
                 (stream.sent, stream.active) = (now, now);
             }
         }
@@ -271,22 +274,17 @@ impl Sink for Streams {
 impl ConnectionStreams {
     fn new() -> Self {
         Self {
-            hpack: HpackDecoder::new(),
-            dictionary: Dictionary::new(),
+            codec: HeaderCodec { decoder: HpackDecoder::new(), dictionary: Dictionary::new() },
             out: Vec::new(),
             taken: 0,
-            table: Vec::new(),
-            next: 1,
+            table: StreamTable::new(),
             wanted: 1,
             limit: None,
-            open: 0,
             head_only: false,
             due: VecDeque::new(),
             unstamped: Vec::new(),
             senders: VecDeque::new(),
-            window: 0,
-            stream_window: 0,
-            received: 0,
+            windows: Windows::DEFAULT,
             replies: 0,
             now: Nanos(0),
             leaving: false,
@@ -297,19 +295,16 @@ impl ConnectionStreams {
     }
 
     fn begin(&mut self, wanted: u32, head_only: bool) {
-        self.hpack.reset();
-        self.dictionary = Dictionary::new();
-        // Only as many slots as this connection wants; the memory of a larger table stays.
-        self.table.clear();
-        self.table.resize(slot_count(wanted), StreamSlot::FREE);
-        (self.next, self.wanted, self.limit, self.open) = (1, wanted, None, 0);
+        self.codec.decoder.reset();
+        self.codec.dictionary = Dictionary::new();
+        self.table.begin(wanted);
+        (self.wanted, self.limit) = (wanted, None);
         self.head_only = head_only;
         self.due.clear();
         self.unstamped.clear();
         self.senders.clear();
-        let default = i64::from(frame::WINDOW_DEFAULT);
-        (self.window, self.stream_window) = (default, default);
-        (self.received, self.replies, self.taken) = (0, 0, 0);
+        self.windows = Windows::DEFAULT;
+        (self.replies, self.taken) = (0, 0);
         (self.leaving, self.farewell, self.has_news, self.end) = (false, None, false, None);
         self.out.clear();
         self.out.extend_from_slice(frame::PREFACE);
@@ -322,56 +317,37 @@ impl ConnectionStreams {
         frame::put_window(0, CONNECTION_WINDOW - frame::WINDOW_DEFAULT, &mut self.out);
     }
 
-    const fn slot_of(&self, id: u32) -> u32 {
-        // The table's length is a power of two, which fits.
-        (id >> 1) & (self.table.len() as u32 - 1)
-    }
-
     /// Requests at a time. The first goes out with the preface, the others when the server has said
     /// how many it takes.
     fn most(&self) -> u32 {
         self.limit.map_or(1, |limit| limit.min(self.wanted))
     }
 
-    /// The number of the next stream, if there may be one. Numbers of places that are taken are
-    /// skipped, which closes them (RFC 9113, section 5.1.1).
+    /// Returns the number of the next stream, if there may be one.
     fn free(&self) -> Option<u32> {
-        if self.leaving || self.end.is_some() || self.open >= self.most() {
+        if self.leaving || self.end.is_some() || self.table.open >= self.most() {
             return None;
         }
-        let mut id = self.next;
-        for _ in 0..self.table.len() {
-            let stream = self.table.get(self.slot_of(id) as usize)?;
-            if stream.id == 0 {
-                return (id <= frame::STREAM_MAX).then_some(id);
-            }
-            id = id.checked_add(2)?;
-        }
-        None
+        self.table.free_id()
     }
 
     fn request(&mut self, form: &RequestTemplate, now: Nanos, began: Nanos) {
         let Some(id) = self.free() else { return };
-        let slot = self.slot_of(id);
-        let Some(stream) = self.table.get_mut(slot as usize) else { return };
-        *stream = StreamSlot {
+        let slot = self.table.put(StreamSlot {
             id,
             began,
             sent: now,
             active: now,
-            window: self.stream_window,
+            window: self.windows.stream,
             unsent: form.body.len(),
             ..StreamSlot::FREE
-        };
-        // Clients have the odd numbers (RFC 9113, section 5.1.1).
-        self.next = id.saturating_add(2);
-        self.open += 1;
+        });
         // Its time begins when its bytes leave, which may be after those of other requests.
         self.unstamped.push(slot);
         if !form.body.is_empty() {
             self.senders.push_back(slot);
         }
-        form.put(id, &mut self.dictionary, &mut self.out);
+        form.put(id, &mut self.codec.dictionary, &mut self.out);
     }
 
     /// Writes of the bodies what the windows allow; how many bytes that are.
@@ -379,9 +355,10 @@ impl ConnectionStreams {
         let mut bytes = 0;
         for _ in 0..self.senders.len() {
             let Some(slot) = self.senders.pop_front() else { return bytes };
-            let Some(stream) = self.table.get_mut(slot as usize) else { continue };
+            let Some(stream) = self.table.get_mut(slot) else { continue };
             while stream.id != 0 && stream.unsent > 0 && self.out.len() < OUT_ENOUGH {
-                let window = usize::try_from(stream.window.min(self.window)).unwrap_or_default();
+                let window =
+                    usize::try_from(stream.window.min(self.windows.connection)).unwrap_or_default();
                 let length = stream.unsent.min(window).min(frame::PAYLOAD_MAX);
                 let from = body.len().saturating_sub(stream.unsent);
                 let Some(part) = body.get(from..from + length).filter(|part| !part.is_empty())
@@ -390,7 +367,7 @@ impl ConnectionStreams {
                 };
                 stream.unsent -= length;
                 stream.window -= length as i64;
-                self.window -= length as i64;
+                self.windows.connection -= length as i64;
                 bytes += length;
                 let flags = if stream.unsent == 0 { frame::END_STREAM } else { 0 };
                 frame::put(frame::DATA, flags, stream.id, part, &mut self.out);
@@ -404,8 +381,8 @@ impl ConnectionStreams {
 
     fn expire(&mut self, now: Nanos, timeout: Timeout) -> Option<Nanos> {
         let mut next: Option<Nanos> = None;
-        for slot in 0..self.table.len() as u32 {
-            let Some(stream) = self.table.get(slot as usize) else { break };
+        for slot in 0..self.table.len() {
+            let Some(stream) = self.table.get(slot) else { break };
             if stream.id == 0 || stream.result.is_some() {
                 continue;
             }
@@ -426,7 +403,7 @@ impl ConnectionStreams {
 
     /// Ends a stream without a response, and tells the server if it has to know.
     fn fail(&mut self, slot: u32, lost: impl Into<Lost>, code: Option<u32>) {
-        let Some(stream) = self.table.get_mut(slot as usize) else { return };
+        let Some(stream) = self.table.get_mut(slot) else { return };
         if let Some(code) = code {
             frame::put_reset(stream.id, code, &mut self.out);
         }
@@ -435,30 +412,6 @@ impl ConnectionStreams {
         stream.result = Some(Err(lost.into()));
         self.due.push_back(slot);
     }
-}
-
-impl StreamSlot {
-    const FREE: Self = Self {
-        id: 0,
-        began: Nanos(0),
-        sent: Nanos(0),
-        active: Nanos(0),
-        first: None,
-        last: None,
-        status: 0,
-        length: None,
-        body: 0,
-        received: 0,
-        window: 0,
-        unsent: 0,
-        result: None,
-    };
-}
-
-/// Places of a connection with this many requests at a time: twice as many, so that one that takes
-/// long is rarely in the way of a number.
-pub(crate) fn slot_count(wanted: u32) -> usize {
-    (wanted as usize).saturating_mul(2).next_power_of_two()
 }
 
 /// The window of a stream: more than most responses have.

@@ -2,7 +2,8 @@
 
 use tlsbench_core::tally::{Detail, ErrorCode, Failed, Failure, Reason};
 
-use super::{CONNECTION_WINDOW, ConnectionStreams, Lost, STREAM_WINDOW, StreamSlot};
+use super::table::StreamSlot;
+use super::{CONNECTION_WINDOW, ConnectionStreams, Lost, STREAM_WINDOW};
 use crate::http2::frame::{self, Header};
 use crate::http2::{Fault, FramePiece};
 use crate::wire::ResponseSummary;
@@ -29,19 +30,19 @@ impl ConnectionStreams {
 
     /// The place of a stream that is under way; `None` if it is over.
     fn find(&self, id: u32) -> Result<Option<u32>, Fault> {
-        if id.is_multiple_of(2) || id >= self.next {
+        if id.is_multiple_of(2) || id >= self.table.next {
             return Err(Fault::Protocol);
         }
-        let slot = self.slot_of(id);
-        let stream = self.table.get(slot as usize);
+        let slot = self.table.slot_of(id);
+        let stream = self.table.get(slot);
         Ok(stream.is_some_and(|it| it.id == id && it.result.is_none()).then_some(slot))
     }
 
     fn on_block(&mut self, id: u32, end: bool, block: &[u8]) -> Result<(), Fault> {
         // The table has to stay in step whatever becomes of the stream.
-        let head = self.hpack.decode(block)?;
+        let head = self.codec.decoder.decode(block)?;
         let Some(slot) = self.find(id)? else { return Ok(()) };
-        let Some(stream) = self.table.get_mut(slot as usize) else { return Ok(()) };
+        let Some(stream) = self.table.get_mut(slot) else { return Ok(()) };
         stream.active = self.now;
         stream.first.get_or_insert(self.now);
         let is_good = match (stream.status, head.status) {
@@ -66,16 +67,16 @@ impl ConnectionStreams {
     }
 
     fn on_data(&mut self, id: u32, data: u32, flow: u32, end: bool) -> Result<(), Fault> {
-        self.received = self.received.saturating_add(flow);
-        if self.received > CONNECTION_WINDOW {
+        self.windows.received = self.windows.received.saturating_add(flow);
+        if self.windows.received > CONNECTION_WINDOW {
             return Err(Fault::FlowControl);
         }
-        if self.received > CONNECTION_WINDOW / 2 {
-            frame::put_window(0, self.received, &mut self.out);
-            self.received = 0;
+        if self.windows.received > CONNECTION_WINDOW / 2 {
+            frame::put_window(0, self.windows.received, &mut self.out);
+            self.windows.received = 0;
         }
         let Some(slot) = self.find(id)? else { return Ok(()) };
-        let Some(stream) = self.table.get_mut(slot as usize) else { return Ok(()) };
+        let Some(stream) = self.table.get_mut(slot) else { return Ok(()) };
         stream.active = self.now;
         stream.body += u64::from(data);
         stream.received = stream.received.saturating_add(flow);
@@ -104,7 +105,7 @@ impl ConnectionStreams {
 
     /// The server has said all of a response.
     fn complete(&mut self, slot: u32) {
-        let Some(stream) = self.table.get_mut(slot as usize) else { return };
+        let Some(stream) = self.table.get_mut(slot) else { return };
         let is_bodiless = self.head_only || matches!(stream.status, 204 | 304);
         if !is_bodiless && stream.length.is_some_and(|length| length != stream.body) {
             self.malformed(slot, Detail::ContentLength, frame::PROTOCOL_ERROR);
@@ -147,15 +148,15 @@ impl ConnectionStreams {
 
     fn set(&mut self, name: u16, value: u32) -> Result<(), Fault> {
         match name {
-            frame::HEADER_TABLE_SIZE => self.dictionary.resize(value as usize),
+            frame::HEADER_TABLE_SIZE => self.codec.dictionary.resize(value as usize),
             frame::ENABLE_PUSH if value != 0 => return Err(Fault::Protocol),
             frame::MAX_CONCURRENT_STREAMS => self.limit = Some(value),
             frame::INITIAL_WINDOW_SIZE => {
                 if value > frame::STREAM_MAX {
                     return Err(Fault::FlowControl);
                 }
-                let more = i64::from(value) - self.stream_window;
-                self.stream_window = i64::from(value);
+                let more = i64::from(value) - self.windows.stream;
+                self.windows.stream = i64::from(value);
                 let under_way =
                     |stream: &&mut StreamSlot| stream.id != 0 && stream.result.is_none();
                 for stream in self.table.iter_mut().filter(under_way) {
@@ -178,15 +179,15 @@ impl ConnectionStreams {
         let more = i64::from(number(payload)? & frame::STREAM_MAX);
         let most = i64::from(frame::STREAM_MAX);
         if header.stream == 0 {
-            self.window += more;
-            return match self.window > most {
+            self.windows.connection += more;
+            return match self.windows.connection > most {
                 _ if more == 0 => Err(Fault::Protocol),
                 true => Err(Fault::FlowControl),
                 false => Ok(()),
             };
         }
         let Some(slot) = self.find(header.stream)? else { return Ok(()) };
-        let Some(stream) = self.table.get_mut(slot as usize) else { return Ok(()) };
+        let Some(stream) = self.table.get_mut(slot) else { return Ok(()) };
         stream.window += more;
         if more == 0 {
             self.malformed(slot, Detail::Protocol, frame::PROTOCOL_ERROR);
@@ -224,8 +225,8 @@ impl ConnectionStreams {
         (self.leaving, self.farewell) = (true, Some(code));
         let failed = Failed::new(Failure::StreamRefused, Reason::ErrorCode(code));
         let lost = Lost::Untaken { failed, progressed: last > 0 };
-        for slot in 0..self.table.len() as u32 {
-            let stream = self.table.get(slot as usize);
+        for slot in 0..self.table.len() {
+            let stream = self.table.get(slot);
             if stream.is_some_and(|it| it.id > last && it.result.is_none()) {
                 self.fail(slot, lost, None);
             }

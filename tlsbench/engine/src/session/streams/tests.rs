@@ -147,7 +147,7 @@ fn numbers_whose_place_is_taken_are_skipped() {
     let mut numbers = Vec::new();
     for _ in 0..6 {
         let slot = streams.free_slot().unwrap();
-        let id = streams.state.next.max(streams.state.free().unwrap());
+        let id = streams.state.table.next.max(streams.state.free().unwrap());
         streams.request_since(&form(0), Nanos(0), Nanos(0));
         numbers.push((id, slot));
         respond(&mut streams, id);
@@ -216,9 +216,9 @@ fn windows_are_given_back_in_batches_and_not_overrun() {
     assert_eq!(outline(&sent(&mut streams, &[])), []);
     feed(&mut streams, &chunk);
     assert_eq!(outline(&sent(&mut streams, &[])), [(frame::WINDOW_UPDATE, 1, 4)]);
-    assert_eq!(streams.state.received as usize, (batch + 1) * frame::PAYLOAD_MAX);
+    assert_eq!(streams.state.windows.received as usize, (batch + 1) * frame::PAYLOAD_MAX);
     // As if nothing had been given back.
-    streams.state.table[0].received = STREAM_WINDOW;
+    streams.state.table.get_mut(0).unwrap().received = STREAM_WINDOW;
     feed(&mut streams, &chunk);
     assert_eq!(streams.end(), Some(ConnectionEnd::Fault(Fault::FlowControl)));
 }
@@ -322,13 +322,13 @@ fn requests_their_bodies_and_time_let_a_server_send_more_frames() {
     let body = vec![b'x'; 4 << 20];
     let mut one = streams(1, &[]);
     one.request_since(&form(body.len()), Nanos(0), Nanos(0));
-    while one.state.table[0].unsent > 0 {
+    while one.state.table.get(0).unwrap().unsent > 0 {
         let gone: usize = outline(&sent(&mut one, &body)).iter().map(|(_, _, length)| length).sum();
         for _ in 0..gone.div_ceil(128) {
             feed(&mut one, &frames(|out| frame::put_window(0, 128, out)));
             feed(&mut one, &frames(|out| frame::put_window(1, 128, out)));
         }
-        assert_eq!(one.end(), None, "{} left", one.state.table[0].unsent);
+        assert_eq!(one.end(), None, "{} left", one.state.table.get(0).unwrap().unsent);
     }
     // A ping for each 10 ms, for an hour.
     let mut one = streams(1, &[]);
