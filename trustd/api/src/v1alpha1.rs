@@ -25,7 +25,7 @@ pub use selector::{LabelSelector, LabelSelectorRequirement};
 pub use status::{BundleStatus, Certificates, Condition, Targets};
 pub use target::{AdditionalFormats, Jks, Metadata, Pkcs12, Profile, Target, Template};
 
-/// What a Bundle gathers, and where it is written.
+/// The sources of a Bundle, and the targets that it is written to.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "trust.cert-manager.io",
@@ -71,12 +71,12 @@ pub use target::{AdditionalFormats, Jks, Metadata, Pkcs12, Profile, Target, Temp
 )]
 #[serde(rename_all = "camelCase")]
 pub struct BundleSpec {
-    /// Where certificates come from. All of them together make the bundle; their order does not
+    /// The sources of certificates. All of them together make the bundle; their order does not
     /// matter.
     #[schemars(length(min = 1, max = 100), extend("x-kubernetes-list-type" = "atomic"))]
     #[x_kube(validation = rules::some_source(), validation = rules::default_cas_once())]
     pub sources: Vec<Source>,
-    /// Where the bundle is written: an object named like the Bundle in each namespace that
+    /// The objects that the bundle is written to: one named like the Bundle in each namespace that
     /// matches. Without a target nothing is written, and what was written before is removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
@@ -106,9 +106,9 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1_048_576))]
     pub in_line: Option<String>,
-    /// Whether the default CA package is a source. It must have been given to trustd when it was
-    /// started, by `--default-package-location`. At most one source may
-    /// have this field, and `false` is as good as no source.
+    /// Reads the default CA package if true. The package must have been given to trustd when it was
+    /// started, by `--default-package-location`. At most one source may have this field, and
+    /// `false` is as good as no source.
     #[serde(default, rename = "useDefaultCAs", skip_serializing_if = "Option::is_none")]
     pub use_default_cas: Option<bool>,
 }
@@ -131,8 +131,8 @@ pub struct ObjectKeys {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub key: Option<String>,
-    /// Whether every key is read. Not for Secrets of type `kubernetes.io/tls`, which hold a
-    /// private key.
+    /// Reads every key if true. This is not possible for Secrets of type `kubernetes.io/tls`, which
+    /// hold a private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_all_keys: Option<bool>,
 }

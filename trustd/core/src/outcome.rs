@@ -83,11 +83,11 @@ impl fmt::Display for Opponent {
 pub struct StatusInputs<'p> {
     /// The content of the targets, or why there is none.
     pub content: &'p BundleContent,
-    /// Whether the Bundle wants Secrets and they are switched off.
+    /// The Bundle wants Secrets, and they are switched off.
     pub secrets_off: bool,
-    /// Whether the Bundle's writes are paused.
+    /// Writes of the Bundle are paused.
     pub paused: bool,
-    /// How many targets there should be.
+    /// The number of targets that there should be.
     pub desired: usize,
 }
 

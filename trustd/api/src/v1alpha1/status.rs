@@ -1,4 +1,4 @@
-//! What trustd reports of a Bundle.
+//! The status of a Bundle.
 //!
 //! Times are text as the API server holds it: certificates may end in the year 9999, which not
 //! every type for times can say.
@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trustd_core::outcome::{CertificateCounts, TargetCounts};
 
-/// What trustd reports of a Bundle.
+/// The status of a Bundle, as trustd reports it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("minProperties" = 1))]
@@ -20,15 +20,15 @@ pub struct BundleStatus {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
     )]
     pub conditions: Vec<Condition>,
-    /// Which default CA package the bundle was made with, if it has one as a source: name,
+    /// The default CA package that the bundle was made with, if it has one as a source: name,
     /// version and the start of a digest.
     #[serde(default, rename = "defaultCAVersion", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub default_ca_version: Option<String>,
-    /// How many targets there are, by state.
+    /// The number of targets, by state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<Targets>,
-    /// How many certificates there are, and when the first one expires.
+    /// The number of certificates, and when the first one expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<Certificates>,
 }
@@ -37,7 +37,7 @@ pub struct BundleStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// Which aspect.
+    /// The aspect that the condition is about.
     #[serde(rename = "type")]
     #[schemars(
         length(max = 316),
@@ -46,19 +46,19 @@ pub struct Condition {
         )
     )]
     pub type_: String,
-    /// Whether it is so: `True`, `False` or `Unknown`.
+    /// The state of the aspect: `True`, `False` or `Unknown`.
     #[schemars(extend("enum" = ["True", "False", "Unknown"]))]
     pub status: String,
-    /// Why, in one word, for programs.
+    /// The reason in one word, for programs.
     #[schemars(
         length(min = 1, max = 1024),
         regex(pattern = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
     )]
     pub reason: String,
-    /// Why, in a sentence, for people.
+    /// The reason in a sentence, for people.
     #[schemars(length(max = 32_768))]
     pub message: String,
-    /// When `status` last changed.
+    /// The time at which `status` last changed.
     #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: String,
     /// The `metadata.generation` of the Bundle that this was said of.
@@ -71,16 +71,16 @@ pub struct Condition {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Targets {
-    /// How many there should be.
+    /// The number of targets that there should be.
     #[schemars(range(min = 0))]
     pub desired: i64,
-    /// How many hold the bundle.
+    /// The number that hold the bundle.
     #[schemars(range(min = 0))]
     pub synced: i64,
-    /// How many could not be written; they are tried again.
+    /// The number that could not be written; they are tried again.
     #[schemars(range(min = 0))]
     pub failed: i64,
-    /// How many were left alone, because an object that is not trustd's stands there.
+    /// The number that were left alone, because an object that is not trustd's stands there.
     #[schemars(range(min = 0))]
     pub refused: i64,
 }
@@ -89,16 +89,16 @@ pub struct Targets {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Certificates {
-    /// How many the bundle holds.
+    /// The number of certificates in the bundle.
     #[schemars(range(min = 0))]
     pub total: i64,
-    /// How many were left out by filters, because they are expired or are not CAs.
+    /// The number that filters left out, because they are expired or are not CAs.
     #[schemars(range(min = 0))]
     pub filtered: i64,
-    /// How many PEM blocks could not be read and were passed over.
+    /// The number of PEM blocks that could not be read and were left out.
     #[schemars(range(min = 0))]
     pub skipped: i64,
-    /// When the first certificate of the bundle expires.
+    /// The time at which the first certificate of the bundle expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub earliest_not_after: Option<String>,

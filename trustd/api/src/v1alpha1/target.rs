@@ -10,7 +10,7 @@ use super::rules;
 use super::selector::{LabelSelector, LabelValue};
 use crate::labels;
 
-/// Where a bundle is written.
+/// The objects that the bundle is written to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -34,7 +34,7 @@ pub struct Target {
     pub namespace_selector: Option<LabelSelector>,
 }
 
-/// What a target of one kind looks like.
+/// The template of the targets of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Template {

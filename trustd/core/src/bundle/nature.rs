@@ -13,7 +13,7 @@ pub enum Nature {
     Der,
     /// A certificate as it is.
     DerCertificate,
-    /// Only whitespace.
+    /// No bytes but whitespace.
     Empty,
     /// A page of a web server, often an error or a login page.
     Html,

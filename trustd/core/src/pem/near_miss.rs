@@ -52,9 +52,9 @@ struct State {
 /// The state with regard to a BEGIN marker that was reported, whose lines are not reported again.
 #[derive(PartialEq, Eq)]
 enum Open {
-    /// After a marker and its first base64.
+    /// A marker and its first base64 have been read.
     Base64,
-    /// After a marker.
+    /// A marker has been read.
     Begun,
     No,
 }

@@ -20,7 +20,7 @@ pub enum Change {
     Source {
         kind: Kind,
         name: ObjectName,
-        /// Its labels before the change.
+        /// The labels before the change.
         before: Option<Labels>,
         /// The labels after the change.
         after: Option<Labels>,
