@@ -69,13 +69,13 @@ pub struct TermCost {
     /// True if the best figure would be below zero, and zero stands there.
     pub at_bound: bool,
     /// Reason why there is no figure.
-    pub withheld: Option<Withheld>,
+    pub withheld: Option<WithheldReason>,
 }
 
 /// Reason why a term has no figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Withheld {
+pub enum WithheldReason {
     /// Others went with it wherever it was, so that nothing tells it from them.
     Inseparable,
     /// No slice did anything of it.
@@ -177,7 +177,8 @@ impl CostModel {
         let cost = |term: Term| {
             let withheld = solved.withheld(term);
             let micros = withheld.is_none().then(|| mean(&solved.estimates(term))).flatten();
-            let few = (withheld.is_none() && micros.is_none()).then_some(Withheld::TooFewRounds);
+            let few =
+                (withheld.is_none() && micros.is_none()).then_some(WithheldReason::TooFewRounds);
             let at_bound = withheld.is_none() && solved.is_at_bound(term);
             TermCost { term, micros, at_bound, withheld: withheld.or(few) }
         };

@@ -52,7 +52,7 @@ pub struct Starts {
     shard: Shard,
     /// Arrivals of this shard so far.
     index: u64,
-    random: Option<Exponentials>,
+    random: Option<ExponentialSums>,
 }
 
 impl Starts {
@@ -61,7 +61,7 @@ impl Starts {
     pub fn new(rate: Rate, spread: Spread, ramp: Nanos, shard: Shard) -> Self {
         let random = match spread {
             Spread::Even => None,
-            Spread::Poisson { seed } => Some(Exponentials::new(seed, shard.index)),
+            Spread::Poisson { seed } => Some(ExponentialSums::new(seed, shard.index)),
         };
         Self { rate, ramp, shard, index: 0, random }
     }
@@ -115,14 +115,14 @@ pub fn closed_starts(
 
 /// Sums of independent exponential times of mean 1.
 #[derive(Clone, Debug)]
-struct Exponentials {
+struct ExponentialSums {
     bits: SplitMix64,
     sum: f64,
     /// Compensation of the sum, after Neumaier (1974): a plain sum loses digits as it grows.
     lost: f64,
 }
 
-impl Exponentials {
+impl ExponentialSums {
     fn new(seed: u64, stream: u32) -> Self {
         // Mixed twice, so that neither neighbouring seeds nor shards meet: streams begin at
         // unrelated places of the generator's one cycle of 2^64.

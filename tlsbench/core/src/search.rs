@@ -9,7 +9,7 @@ mod tests;
 
 use serde::Serialize;
 
-pub use goal::{Failing, Goal, TrialResult};
+pub use goal::{Goal, MissedGoal, TrialResult};
 
 use crate::units::{Nanos, Rate};
 

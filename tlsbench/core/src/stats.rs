@@ -149,13 +149,13 @@ pub fn ratio_of_sums(pairs: &[(f64, f64)]) -> Option<Estimate> {
 #[must_use]
 pub fn welch(first: &[f64], second: &[f64]) -> Option<(Estimate, f64)> {
     let runs = first.len() + second.len();
-    let Unpaired { change, error, freedom } = Unpaired::of(first, second)?;
+    let WelchTest { change, error, freedom } = WelchTest::of(first, second)?;
     let chance = if change == 0.0 { 1.0 } else { t_tails(change / error, freedom)? };
     Some((Estimate::around(change, error, freedom, runs)?, chance))
 }
 
 /// Two means that were not measured in pairs.
-struct Unpaired {
+struct WelchTest {
     /// The second less the first.
     change: f64,
     /// The standard error of that.
@@ -163,7 +163,7 @@ struct Unpaired {
     freedom: f64,
 }
 
-impl Unpaired {
+impl WelchTest {
     fn of(first: &[f64], second: &[f64]) -> Option<Self> {
         let (first, second) = (moments(first)?, moments(second)?);
         // Welch and Satterthwaite: each side keeps its own variance.
@@ -196,7 +196,7 @@ pub fn welch_ratio(first: &[f64], second: &[f64]) -> Option<(Estimate, f64)> {
 pub fn steadiness(values: &[f64], together: usize) -> Option<Estimate> {
     let half = values.len() / 2;
     let (first, second) = (values.get(..half)?, values.get(values.len() - half..)?);
-    let Unpaired { change, error, freedom } = Unpaired::of(&logs(first), &logs(second))?;
+    let WelchTest { change, error, freedom } = WelchTest::of(&logs(first), &logs(second))?;
     // Bonferroni: of many series that do not change, one would seem to drift by chance.
     let outside = (1.0 - UPPER) / together.max(1) as f64;
     let within = t_quantile(1.0 - outside, freedom)? * error;

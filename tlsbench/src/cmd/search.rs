@@ -12,7 +12,7 @@ use tlsbench_core::placement::{KnownPlacement, Placement};
 use tlsbench_core::record::{Measured, TargetRecord};
 use tlsbench_core::scenario::{Length, Load, Scenario, Target, Timeout};
 use tlsbench_core::search::{
-    Failing, Goal, RateBounds, Search as Strategy, SearchStep, TrialResult,
+    Goal, MissedGoal, RateBounds, Search as Strategy, SearchStep, TrialResult,
 };
 use tlsbench_core::tally::Failure;
 use tlsbench_core::units::{Nanos, Rate};
@@ -198,7 +198,7 @@ fn judged(goal: Goal, plan: RateTrial, long: bool, made: &TrialOutcome) -> (Judg
     let failing = match made.cut_short {
         // Nobody waited for them: they would have failed in time, or been too late for the goal.
         Some(CutShort::Futile { late: late @ 1.. }) => {
-            Some(Failing::Unanswered { operations: late, longer_than_ns: goal.p99 })
+            Some(MissedGoal::Unanswered { operations: late, longer_than_ns: goal.p99 })
         }
         _ => goal.failing(&seen),
     };
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn a_trial_that_was_ended_for_late_operations_missed_the_goal_by_them() {
         let (trial, is_dead) = judged_after(100, 95, Some(CutShort::Futile { late: 5 }));
-        let wanted = Failing::Unanswered { operations: 5, longer_than_ns: GOAL.p99 };
+        let wanted = MissedGoal::Unanswered { operations: 5, longer_than_ns: GOAL.p99 };
         assert_eq!((trial.failing, is_dead), (Some(wanted), false));
         assert!(trial.failures.is_empty(), "nobody waited until they failed");
     }

@@ -74,7 +74,7 @@ impl Observations {
 pub(super) fn of_trial(record: &LabRecord, trial: &TrialRecord) -> Vec<Observation> {
     let Some(placement) = record.placement(&trial.placement) else { return Vec::new() };
     let Some(traffic) = traffic(&record.lab, trial) else { return Vec::new() };
-    let busy = Cores::of(record, trial).busy(hops_cpu(trial));
+    let busy = HopCoreTime::of(record, trial).busy(hops_cpu(trial));
     let operations = trial.client.sum(|round| round.succeeded);
     let wall = Nanos(trial.client.sum(|round| round.wall_ns.0)).as_secs_f64();
     let hops = trial.hops.iter().zip(flow(placement, &traffic));
@@ -123,14 +123,14 @@ pub(super) fn traffic(lab: &Lab, trial: &TrialRecord) -> Option<Traffic> {
 
 /// Cores that hops have in a trial.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cores {
+pub(super) struct HopCoreTime {
     /// Nanoseconds of them.
     have: f64,
     /// CPU time of the client among them.
     client: f64,
 }
 
-impl Cores {
+impl HopCoreTime {
     pub(super) fn of(record: &LabRecord, trial: &TrialRecord) -> Self {
         let wall = trial.client.sum(|round| round.wall_ns.0) as f64;
         // Where hops have no cores of their own, the client is on theirs, too.

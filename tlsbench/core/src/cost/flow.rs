@@ -118,7 +118,7 @@ impl Term {
 
 /// Traffic that reaches the next hop.
 #[derive(Clone, Copy)]
-struct Arriving {
+struct InboundTraffic {
     connections: f64,
     full: f64,
     resumed: f64,
@@ -129,7 +129,7 @@ struct Arriving {
 pub fn flow(placement: &Placement, traffic: &Traffic) -> Vec<TermCounts> {
     let links = placement.links();
     let Traffic { connections, full, resumed, requests, gbit, .. } = *traffic;
-    let mut arriving = Arriving { connections, full, resumed };
+    let mut arriving = InboundTraffic { connections, full, resumed };
     let mut all = Vec::with_capacity(placement.hops.len());
     for (index, hop) in placement.hops.iter().enumerate() {
         let carried = links.get(index).copied().unwrap_or(LinkSecurity::Plain);
@@ -177,11 +177,11 @@ pub fn flow(placement: &Placement, traffic: &Traffic) -> Vec<TermCounts> {
 }
 
 /// The connections of an HTTP hop's pool.
-fn upstream(traffic: &Traffic, carried: LinkSecurity) -> Arriving {
+fn upstream(traffic: &Traffic, carried: LinkSecurity) -> InboundTraffic {
     let connections = traffic.requests / traffic.kappa;
     let handshakes = if carried == LinkSecurity::Plain { 0.0 } else { connections };
     let resumed = handshakes * traffic.upstream_resumed;
-    Arriving { connections, full: handshakes - resumed, resumed }
+    InboundTraffic { connections, full: handshakes - resumed, resumed }
 }
 
 /// 16 KiB, which is one record of TLS (RFC 8446, section 5.1): 2^14 × 8 / 10^9.

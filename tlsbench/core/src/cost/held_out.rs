@@ -11,7 +11,7 @@ use ring::digest::{SHA256, digest};
 use serde::Serialize;
 
 use super::CostFit;
-use super::design::{Cores, Observation, of_trial};
+use super::design::{HopCoreTime, Observation, of_trial};
 use crate::lab::{Mix, Pass, Workload};
 use crate::placement::Role;
 use crate::random::SplitMix64;
@@ -145,7 +145,7 @@ fn rows(fit: &CostFit, record: &LabRecord, trial: &TrialRecord) -> Vec<Predictio
     let wall = trial.client.sum(|round| round.wall_ns.0) as f64;
     let rate = trial.client.sum(|round| round.succeeded) as f64 * 1e9 / wall;
     let operations = trial.client.sum(|round| round.succeeded) as f64;
-    let cores = Cores::of(record, trial);
+    let cores = HopCoreTime::of(record, trial);
     let mut hops = of_trial(record, trial);
     // How often a hop is woken up follows from its neighbours and the machine, and is taken as it
     // was. How busy cores are then is predicted, which again says what being woken up costs.

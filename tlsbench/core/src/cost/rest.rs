@@ -72,7 +72,7 @@ fn per_second(rest: Rest) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::cost::tests::{World, shared, truth};
-    use crate::cost::{CostFit, Withheld, check, held_out};
+    use crate::cost::{CostFit, WithheldReason, check, held_out};
     use crate::lab::Workload;
     use crate::record::lab::{IdleHop, IdleRecord, TrialRecord};
     use crate::units::Nanos;
@@ -179,9 +179,11 @@ mod tests {
         let mut empty = unread.clone();
         empty.idle[0].hops[0].rest = Some(of_nothing);
         let fits = [&unread, &empty, &rested(1)].map(|record| CostFit::of(&[record]));
-        for (fit, why) in
-            fits.iter().zip([Withheld::NotMeasured, Withheld::NotMeasured, Withheld::TooFewRounds])
-        {
+        for (fit, why) in fits.iter().zip([
+            WithheldReason::NotMeasured,
+            WithheldReason::NotMeasured,
+            WithheldReason::TooFewRounds,
+        ]) {
             for (block, first) in fit.blocks.iter().zip(&fits[0].blocks) {
                 let rest = block.cost(Term::Rest).unwrap();
                 assert_eq!((rest.micros, rest.withheld), (None, Some(why)));

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use common::CommonTerms;
 use nalgebra::{DMatrix, DVector, Dyn, SVD};
 
-use super::Withheld;
+use super::WithheldReason;
 use super::design::{HopObservations, Observation};
 use super::flow::{Term, TermCounts};
 use super::rest::AtRest;
@@ -100,9 +100,9 @@ impl Solution {
     }
 
     /// Reason why a term has no figure, if it has none.
-    pub(super) fn withheld(&self, term: Term) -> Option<Withheld> {
+    pub(super) fn withheld(&self, term: Term) -> Option<WithheldReason> {
         if term == Term::Rest {
-            return self.rest.readings().is_empty().then_some(Withheld::NotMeasured);
+            return self.rest.readings().is_empty().then_some(WithheldReason::NotMeasured);
         }
         if self.is_at_bound(term) {
             return None;
@@ -112,11 +112,11 @@ impl Solution {
             false => (&self.terms, &self.blind),
         };
         let Some(column) = terms.iter().position(|known| *known == term) else {
-            return Some(Withheld::NotMeasured);
+            return Some(WithheldReason::NotMeasured);
         };
         // The squared part of the term within the null space: the part that no slice determines.
         let part: f64 = blind.iter().filter_map(|blind| blind.get(column)).map(|b| b * b).sum();
-        (part > BLIND_MAX).then_some(Withheld::Inseparable)
+        (part > BLIND_MAX).then_some(WithheldReason::Inseparable)
     }
 
     /// A term's figure in each round; of rest, in each reading.
@@ -132,7 +132,7 @@ impl Solution {
     /// if it was not read, it is part of what the hop takes for all else.
     pub(super) fn missing(&self, counts: &TermCounts) -> Vec<Term> {
         let is_unknown = |term: &Term| match self.withheld(*term) {
-            Some(Withheld::Inseparable) => term.is_common(),
+            Some(WithheldReason::Inseparable) => term.is_common(),
             withheld => withheld.is_some() && *term != Term::Rest,
         };
         let some = counts.iter().filter(|(_, count)| **count != 0.0).map(|(term, _)| *term);

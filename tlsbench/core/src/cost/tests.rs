@@ -115,7 +115,11 @@ fn what_the_placements_cannot_tell_apart_is_withheld() {
     // Upstream connections were kept, so that none was dialled.
     for term in [Term::Dial, Term::DialFull, Term::DialResumed, Term::Rest] {
         let cost = lb.cost(term).unwrap();
-        assert_eq!((cost.micros, cost.withheld), (None, Some(Withheld::NotMeasured)), "{term}");
+        assert_eq!(
+            (cost.micros, cost.withheld),
+            (None, Some(WithheldReason::NotMeasured)),
+            "{term}"
+        );
     }
     let predicted = fit.predict(&KnownPlacement::LbReencrypt.placement(), &traffic());
     let error = predicted[0].1.clone().unwrap_err();
@@ -132,7 +136,11 @@ fn what_the_placements_cannot_tell_apart_is_withheld() {
     let lb = fit.block(Role::Lb, HopKind::Http).unwrap();
     for term in [Term::Connection, Term::Request, Term::Gbit, Term::TlsRequest, Term::TlsGbit] {
         let cost = lb.cost(term).unwrap();
-        assert_eq!((cost.withheld, cost.micros), (Some(Withheld::Inseparable), None), "{term}");
+        assert_eq!(
+            (cost.withheld, cost.micros),
+            (Some(WithheldReason::Inseparable), None),
+            "{term}"
+        );
     }
     for term in [Term::Full, Term::Mutual] {
         let want = shared(8) * truth(Role::Lb, HopKind::Http, term);
@@ -183,7 +191,7 @@ fn one_round_gives_no_figure() {
     world.lab.rounds = 1;
     let fit = CostFit::of(&[&world.record()]);
     let lb = fit.block(Role::Lb, HopKind::Http).unwrap();
-    assert_eq!(lb.cost(Term::Full).unwrap().withheld, Some(Withheld::TooFewRounds));
+    assert_eq!(lb.cost(Term::Full).unwrap().withheld, Some(WithheldReason::TooFewRounds));
     let kept = Traffic { kappa: f64::INFINITY, ..traffic() };
     let predicted = fit.predict(&KnownPlacement::LbTerminate.placement(), &kept);
     assert_eq!(predicted[0].1, Err(PredictionError::TooFewRounds));
@@ -332,7 +340,7 @@ fn the_latency_pass_tells_what_being_woken_up_costs_on_an_idle_core() {
     let mut record = busy.record();
     let fit = CostFit::of(&[&record]);
     let of = |fit: &CostFit, term: Term| fit.blocks[0].cost(term).unwrap().clone();
-    assert_eq!(of(&fit, Term::IdleWake).withheld, Some(Withheld::NotMeasured));
+    assert_eq!(of(&fit, Term::IdleWake).withheld, Some(WithheldReason::NotMeasured));
     let light = World { slack: 4.0, ..busy };
     for placement in &light.lab.placements {
         let trial = light.trial(placement, Workload::Full);
@@ -377,7 +385,7 @@ fn where_hops_have_no_cores_of_their_own_clients_keep_them_busy_too() {
     for round in &mut trial.client.rounds {
         round.cpu.total = Nanos((wall / clients / 4.0) as u64);
     }
-    let busy = |record: &LabRecord| design::Cores::of(record, &trial).busy(wall / 2.0);
+    let busy = |record: &LabRecord| design::HopCoreTime::of(record, &trial).busy(wall / 2.0);
     assert!((busy(&record) - 0.5).abs() < 1e-6, "one core of their own");
     (record.hop_cores, record.environment.cores) = (Vec::new(), 2);
     assert!((busy(&record) - (0.5 + 0.25) / 2.0).abs() < 1e-6, "{}", busy(&record));
@@ -416,7 +424,7 @@ fn what_being_woken_up_costs_is_told_from_the_rest() {
     assert_eq!(found.unchecked, None, "{:?}", found.rows);
     let silent = CostFit::of(&[&World::new().record()]);
     let wake = silent.block(Role::Lb, HopKind::Http).unwrap().cost(Term::Wake).unwrap();
-    assert_eq!(wake.withheld, Some(Withheld::NotMeasured));
+    assert_eq!(wake.withheld, Some(WithheldReason::NotMeasured));
 }
 
 #[test]
@@ -427,7 +435,7 @@ fn wakes_that_nothing_tells_from_the_rest_have_no_cost() {
     world.lab.workloads = vec![Workload::Full];
     let fit = CostFit::of(&[&world.record()]);
     let lb = fit.block(Role::Lb, HopKind::Http).unwrap();
-    assert_eq!(lb.cost(Term::Wake).unwrap().withheld, Some(Withheld::Inseparable));
+    assert_eq!(lb.cost(Term::Wake).unwrap().withheld, Some(WithheldReason::Inseparable));
     let woken = fit.rounds(Role::Lb, HopKind::Http, &TermCounts::from([(Term::Wake, 1.0)]));
     assert!(woken.unwrap_err().to_string().contains("`wake`"));
 }

@@ -37,7 +37,7 @@ pub struct TrialResult {
 /// Reason why a rate did not meet the goal.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
-pub enum Failing {
+pub enum MissedGoal {
     /// Too few of the scheduled operations succeeded.
     Achieved {
         /// Share of errors: 0 to 1.
@@ -65,22 +65,22 @@ pub enum Failing {
 impl Goal {
     /// Reason why the goal was not met; `None` if it was.
     #[must_use]
-    pub fn failing(&self, seen: &TrialResult) -> Option<Failing> {
+    pub fn failing(&self, seen: &TrialResult) -> Option<MissedGoal> {
         let ended = seen.succeeded.saturating_add(seen.failed);
         let errors = seen.failed as f64 / ended.max(1) as f64;
         // Errors first: a server that refuses fast would look like one that is fast.
         if errors > ERRORS_MAX {
-            return Some(Failing::Errors { share: errors });
+            return Some(MissedGoal::Errors { share: errors });
         }
         let share = seen.succeeded as f64 / seen.scheduled.max(1) as f64;
         if seen.scheduled == 0 || share < f64::from(ACHIEVED_MIN_PERCENT) / 100.0 {
-            return Some(Failing::Achieved { share });
+            return Some(MissedGoal::Achieved { share });
         }
         // No quantile means that nothing was timed, which is as slow as can be.
         let p99_ns = seen.p99.unwrap_or(Nanos(u64::MAX));
         // A quantile among missed starts is a lower bound; one at the limit is beyond it.
         let is_slow = p99_ns > self.p99 || (seen.p99_at_least && p99_ns >= self.p99);
-        is_slow.then_some(Failing::Slow { p99_ns })
+        is_slow.then_some(MissedGoal::Slow { p99_ns })
     }
 
     /// Limits beyond which a trial of this length misses the goal, whatever the rest of it brings:
@@ -139,7 +139,7 @@ impl TrialResult {
     }
 }
 
-impl fmt::Display for Failing {
+impl fmt::Display for MissedGoal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Achieved { share } => {

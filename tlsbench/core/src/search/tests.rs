@@ -133,23 +133,23 @@ fn a_goal_is_errors_achievement_and_the_tail() {
     let goal = Goal { p99: Nanos::from_millis(20) };
     assert_eq!(goal.failing(&seen()), None);
     let slow = TrialResult { p99: Some(Nanos(20_000_001)), ..seen() };
-    assert_eq!(goal.failing(&slow), Some(Failing::Slow { p99_ns: Nanos(20_000_001) }));
+    assert_eq!(goal.failing(&slow), Some(MissedGoal::Slow { p99_ns: Nanos(20_000_001) }));
     assert!(matches!(
         goal.failing(&TrialResult { p99_at_least: true, ..seen() }),
-        Some(Failing::Slow { .. })
+        Some(MissedGoal::Slow { .. })
     ));
     assert!(matches!(
         goal.failing(&TrialResult { p99: None, ..seen() }),
-        Some(Failing::Slow { .. })
+        Some(MissedGoal::Slow { .. })
     ));
     let lost = TrialResult { succeeded: 9_899, ..seen() };
-    assert_eq!(goal.failing(&lost), Some(Failing::Achieved { share: 0.9899 }));
+    assert_eq!(goal.failing(&lost), Some(MissedGoal::Achieved { share: 0.9899 }));
     assert_eq!(goal.failing(&TrialResult { succeeded: 9_900, ..seen() }), None);
     let failed = TrialResult { succeeded: 9_989, failed: 11, ..seen() };
-    assert_eq!(goal.failing(&failed), Some(Failing::Errors { share: 0.0011 }));
+    assert_eq!(goal.failing(&failed), Some(MissedGoal::Errors { share: 0.0011 }));
     assert_eq!(goal.failing(&TrialResult { succeeded: 9_990, failed: 10, ..seen() }), None);
     let nothing = TrialResult { scheduled: 0, succeeded: 0, ..seen() };
-    assert!(matches!(goal.failing(&nothing), Some(Failing::Achieved { .. })));
+    assert!(matches!(goal.failing(&nothing), Some(MissedGoal::Achieved { .. })));
     assert!(!seen().is_generator_busy());
     assert!(TrialResult { generator_busy: 0.9, ..seen() }.is_generator_busy());
 }

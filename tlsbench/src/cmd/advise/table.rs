@@ -2,7 +2,7 @@
 
 use comfy_table::{Table, presets};
 use tlsbench_core::advice::{Advice, PlacementAdvice, Profile};
-use tlsbench_core::cost::{CostModel, TermCost, Withheld};
+use tlsbench_core::cost::{CostModel, TermCost, WithheldReason};
 use tlsbench_core::stats::Estimate;
 use tlsbench_core::units::Nanos;
 
@@ -48,9 +48,9 @@ fn costs(advice: &Advice) -> Table {
         for cost in &block.terms {
             let TermCost { term, micros, at_bound, withheld } = cost;
             let why = match withheld {
-                Some(Withheld::Inseparable) => "withheld: nothing tells it from others",
-                Some(Withheld::NotMeasured) => "withheld: not measured",
-                Some(Withheld::TooFewRounds) => "withheld: too few rounds",
+                Some(WithheldReason::Inseparable) => "withheld: nothing tells it from others",
+                Some(WithheldReason::NotMeasured) => "withheld: not measured",
+                Some(WithheldReason::TooFewRounds) => "withheld: too few rounds",
                 None if *at_bound => "at bound",
                 None => "",
             };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use comfy_table::{Table, presets};
 use serde_json::json;
-use tlsbench_core::search::{Failing, SearchResult};
+use tlsbench_core::search::{MissedGoal, SearchResult};
 use tlsbench_core::tally::Failure;
 use tlsbench_core::units::Nanos;
 use tlsbench_core::usage::UnderWay;
@@ -53,7 +53,7 @@ pub(super) enum SearchEnd {
 pub(super) struct JudgedTrial {
     pub(super) rate: f64,
     pub(super) long: bool,
-    pub(super) failing: Option<Failing>,
+    pub(super) failing: Option<MissedGoal>,
     /// Failed operations by name; those of the warm-up where it ended there.
     pub(super) failures: BTreeMap<String, u64>,
     pub(super) generator_busy: bool,
@@ -91,7 +91,7 @@ impl JudgedTrial {
     fn why(&self) -> Option<String> {
         let failing = self.failing.as_ref()?;
         Some(match (failing, self.failed_by()) {
-            (Failing::Errors { .. }, Some(by)) => format!("{failing}, most by {by}"),
+            (MissedGoal::Errors { .. }, Some(by)) => format!("{failing}, most by {by}"),
             _ => failing.to_string(),
         })
     }
@@ -100,7 +100,7 @@ impl JudgedTrial {
     /// though the trial did not wait for it.
     fn failed_by(&self) -> Option<&str> {
         let most = self.failures.iter().max_by_key(|(_, count)| **count);
-        let is_unanswered = matches!(self.failing, Some(Failing::Unanswered { .. }));
+        let is_unanswered = matches!(self.failing, Some(MissedGoal::Unanswered { .. }));
         let unanswered = is_unanswered.then_some(Failure::Timeout.as_str());
         most.map(|(name, _)| name.as_str()).or(unanswered)
     }
@@ -138,7 +138,7 @@ impl TargetSearch {
         }
         // Where some rate met the goal, unanswered operations at a higher one are an overload.
         let is_unanswered = |trial: &&JudgedTrial| {
-            self.met.is_none() && matches!(trial.failing, Some(Failing::Unanswered { .. }))
+            self.met.is_none() && matches!(trial.failing, Some(MissedGoal::Unanswered { .. }))
         };
         let hung = self.failing().filter(is_unanswered);
         hung.and_then(|trial| Some((trial.rate, trial.failing?)))
@@ -273,14 +273,14 @@ mod tests {
     const LIMITS: SearchLimits =
         SearchLimits { trials: 60, time: Nanos::from_millis(281_000), is_asked: false };
 
-    fn tried(rate: f64, failing: Option<Failing>) -> JudgedTrial {
+    fn tried(rate: f64, failing: Option<MissedGoal>) -> JudgedTrial {
         let failures = BTreeMap::new();
         JudgedTrial { rate, long: false, failing, failures, generator_busy: false }
     }
 
     fn searched(ended: SearchEnd) -> TargetSearch {
         let unanswered =
-            Failing::Unanswered { operations: 5, longer_than_ns: Nanos::from_millis(100) };
+            MissedGoal::Unanswered { operations: 5, longer_than_ns: Nanos::from_millis(100) };
         TargetSearch {
             name: "shop".to_owned(),
             found: SearchResult { from: None, to: Some(80.0), trials: 3 },
