@@ -119,6 +119,7 @@ pub async fn run(
     let (tell, watch_events) = mpsc::channel(WATCH_EVENTS_MAX);
     let Connections { work: client, lease } = connections;
     let watches = watch::start(&mut parts, &client, &options.settings, &context, &tell);
+    // The watches hold the only senders now, so the channel closes when all of them have ended.
     drop(tell);
     let (tell, packages) = mpsc::channel(1);
     if let Some(path) = options.package.clone() {
@@ -156,6 +157,7 @@ pub async fn run(
             _ => ControllerError::Ended,
         }),
     };
+    // The loop has ended already, unless one of the other parts failed.
     work.abort();
     // Events that are written last belong to writes that were; they get a moment.
     let _ = tokio::time::timeout(write::WRITE_TIMEOUT, recorder).await;

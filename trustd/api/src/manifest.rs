@@ -211,6 +211,7 @@ fn manifest(
     kind: &str,
 ) -> Result<(Manifest, Vec<UnknownField>), ManifestErrorKind> {
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    // The version is checked later: an unknown version of a known kind is an error, not a stranger.
     let wanted = match (group, kind) {
         (labels::GROUP, labels::KIND) => labels::API_VERSION,
         ("", "ConfigMap" | "Namespace" | "Secret") => "v1",
@@ -226,6 +227,7 @@ fn manifest(
         return Err(ManifestErrorKind::Version { kind, found, wanted });
     }
     check_name(kind, &object)?;
+    // Before the object is typed, which drops unknown fields without a word.
     let unknown = validate::unknown_fields(&object, kind);
     if kind != labels::KIND {
         core::prepare(kind, &mut object)?;

@@ -217,6 +217,7 @@ fn managed(entries: Option<&[ManagedFieldsEntry]>) -> Option<Managed> {
     for entry in entries.filter(|entries| !entries.is_empty())? {
         let ours = entry.manager.as_deref() == Some(labels::FIELD_MANAGER);
         managed.any |= ours;
+        // Times have a resolution of a second, so entries of the same second count as newer.
         let time = entry.time.as_ref();
         if ours {
             our_time = our_time.max(time);
@@ -299,6 +300,7 @@ pub fn target_metadata(
     rendered: &Rendered,
     ownership: Ownership,
 ) -> ObjectMeta {
+    // Our own label comes last: a template must not take a target out of our watch.
     let mut own_labels = rendered.labels.clone();
     own_labels.insert(labels::BUNDLE_LABEL.to_owned(), spec.name.to_string());
     let mut annotations = rendered.annotations.clone();

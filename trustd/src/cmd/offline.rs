@@ -145,6 +145,7 @@ impl Loaded {
         }
         let trust = self.world.settings.trust_namespace.clone();
         for ((kind, namespace, name), (_, held)) in &objects.held {
+            // As in a cluster, where sources are read in the trust namespace only.
             if namespace.as_str() == trust.as_str() {
                 let (_, source) = held.object().source();
                 self.world.sources.insert((*kind, ObjectName::from(name.as_str())), source);

@@ -102,6 +102,7 @@ impl RetainedTargets {
             };
             let refused = plan.steps.iter().filter(|step| matches!(step.write, Write::Refuse(_)));
             refused.for_each(|step| retain(&step.namespace));
+            // Fail static, as a run does: targets keep their last good content.
             if plan.content.blocked.is_some() {
                 // Clean-up goes on, so it matters which targets are still wanted.
                 let prepared = Prepared::new(spec, &loaded.world, now);

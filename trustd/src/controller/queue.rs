@@ -84,6 +84,7 @@ impl Queue {
             write.again = Some(priority);
             return;
         }
+        // What is due now is not due later as well: each target is in one place at a time.
         self.undelay(unit);
         if self.ready.get(unit) == Some(&priority) {
             return;
@@ -153,6 +154,7 @@ impl Queue {
         if self.held_until.is_some_and(|until| until > now) || self.in_flight.len() >= self.window {
             return None;
         }
+        // The pause is over.
         self.held_until = None;
         let low =
             if self.low_in_flight() < self.low_room() { self.take(Priority::Low) } else { None };

@@ -93,6 +93,8 @@ impl Runner {
             self.turn();
             let wake = self.wake();
             tokio::select! {
+                // In order of urgency: a stop and a lost lease come before outcomes, and those
+                // before new events, so that a flood of events cannot keep a former leader writing.
                 biased;
                 changed = inbox.stop.changed() => if changed.is_err() { break },
                 changed = inbox.leading.changed() => {
@@ -164,6 +166,7 @@ impl Runner {
 
     fn start(&mut self, task: Task, leadership: Leadership) {
         let (writer, started) = (self.writer.clone(), Instant::now());
+        // The request itself has a timeout; this handle ends it earlier, if it holds up others.
         let give_up = Arc::new(Notify::new());
         self.in_flight.insert(task.unit().clone(), Arc::clone(&give_up));
         self.side.spawn(async move {
@@ -212,6 +215,7 @@ impl Runner {
                 note = notice.note,
                 "event"
             );
+            // Events are best effort: a slow API server must not hold up the loop for them.
             if self.notices.try_send(notice).is_err() {
                 self.metrics.event_lost();
             }
@@ -256,6 +260,7 @@ impl Runner {
             let expiry = wake.seconds.map(Duration::from_secs);
             longest = instant.into_iter().chain(expiry).fold(longest, Duration::min);
         }
+        // A timer of zero would make the loop spin until the clock has moved on.
         longest.max(SHORTEST)
     }
 

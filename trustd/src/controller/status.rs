@@ -130,6 +130,7 @@ impl StatusThrottle {
             return false;
         }
         let turn = turned(before, wanted);
+        // A transition is what people and tools wait for; counts change with every target.
         let hurry = turn || !pending && before.certificates != wanted.certificates;
         let pause = if hurry { BETWEEN_TURNS } else { BETWEEN_COUNTS };
         let pause = match self.failures {

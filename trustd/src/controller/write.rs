@@ -128,6 +128,8 @@ impl Writer {
         if let Some(met) = self.look(&job.unit).await? {
             return Ok(WriteOutcome::Conflicting(Box::new(met.observed())));
         }
+        // Without force, so that an object which another client creates between the GET and this
+        // apply is not overwritten where it holds our keys.
         let apply = Apply { seen: None, ownership: Ownership::Ours, force: false };
         let made = self.apply(job, &apply, leadership).await?;
         let observed = made.observed();
@@ -225,12 +227,16 @@ impl Writer {
         leadership: &Leadership,
     ) -> Result<WriteOutcome, WriteError> {
         let Some(fresh) = self.look(&job.unit).await? else { return Ok(WriteOutcome::Absent) };
+        // The cache may lag behind: a key that another client added a moment ago must not be
+        // deleted with the object.
         let observed = fresh.observed();
         let others = observed.managed.as_ref().is_some_and(|managed| !managed.others.is_empty());
         if observed.uid != seen.uid || observed.shared || others {
             return Ok(WriteOutcome::Conflicting(Box::new(observed)));
         }
         let permit = leadership.permit(WRITE_TIMEOUT)?;
+        // Both preconditions: the UID alone would allow to delete a later version with data of
+        // others.
         let preconditions = json!({
             "apiVersion": "v1", "kind": "DeleteOptions",
             "preconditions": {

@@ -92,6 +92,8 @@ impl Elector {
         let Settings { identity, duration, .. } = &self.settings;
         let sent = Instant::now();
         let post = PostParams::default();
+        // A GET and a PUT instead of a watch, as in client-go: the PUT carries the resourceVersion
+        // of the GET, so of two candidates only one succeeds.
         let Some(read) = self.api.get_opt(LEASE).await? else {
             let first = record::first(LEASE, identity, *duration, Timestamp::now());
             return match self.api.create(&post, &first).await {

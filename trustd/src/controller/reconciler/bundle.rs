@@ -142,6 +142,7 @@ impl Bundle {
     pub(super) fn update(&mut self, raw: Arc<Json>) -> bool {
         let new = Self::new(raw);
         let changed = new.uid != self.uid || !asks_the_same(&self.spec, &new.spec);
+        // Only what the API server holds is taken over; what is known of the targets stays.
         let Self { raw, uid, generation, status, spec, .. } = new;
         if uid != self.uid {
             // A namesake: nothing that was known of the old one counts.

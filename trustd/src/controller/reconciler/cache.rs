@@ -134,6 +134,7 @@ impl Reconciler {
         let key = (unit.kind, unit.namespace.clone());
         let after = after.map(|after| self.recognised(unit, after));
         let targets = self.world.targets.entry(unit.bundle.clone()).or_default();
+        // The answer to a write arrives on another connection than the watch, in either order.
         let before = targets.get(&key);
         if before == after.as_ref()
             || before.zip(after.as_ref()).is_some_and(|(before, after)| is_newer(before, after))

@@ -82,6 +82,7 @@ impl Contest {
             }
             return !std::mem::replace(&mut brake.seen, true);
         }
+        // Two edits by hand in ten minutes are no fight; the third within that time makes one.
         self.turns.retain(|turn| now.since(*turn) < WINDOW);
         self.turns.push_back(now);
         let contested = self.turns.len() >= TURNS;

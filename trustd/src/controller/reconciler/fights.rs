@@ -97,6 +97,8 @@ impl Reconciler {
                 target.standing = Some(target.contested_or(Standing::Pending));
             }
         }
+        // The condition names up to ten namespaces only, so it cannot say which targets were
+        // contested.
         let goes_on = bundle.targets.values().any(|target| target.contest.opponent().is_some());
         bundle.contested_until = (!goes_on).then(|| now.instant.after(WINDOW));
     }

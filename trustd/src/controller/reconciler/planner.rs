@@ -141,6 +141,8 @@ impl Reconciler {
                 let after = content.rendered.get(kind);
                 after.is_some() && told.and_then(|told| told.rendered.get(kind)) != after
             };
+            // What changes now is our own doing, so it must not be counted as a turn of another
+            // client.
             for ((kind, _), target) in &mut bundle.targets {
                 target.probe.forget();
                 if others(kind) {

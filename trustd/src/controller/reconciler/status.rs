@@ -51,6 +51,7 @@ impl Reconciler {
     fn status(&mut self, name: BundleName, now: Now) -> Option<StatusJob> {
         let peer_shaped = self.outdated_until.is_some_and(|until| until > now.instant);
         let bundle = self.bundles.get_mut(&name)?;
+        // Cleared first, so that what happens while the status is being written marks it again.
         bundle.touched = false;
         let conclusion = conclude(bundle, &self.world.settings)?;
         if bundle.still_contested(&conclusion, now.instant) {
@@ -63,6 +64,8 @@ impl Reconciler {
         if peer_shaped {
             wanted = status::peer_shaped(wanted);
         }
+        // A status of a Bundle that is being deleted is read by nobody, and an empty one says
+        // nothing.
         let deleting = bundle.spec.as_ref().is_ok_and(|spec| spec.deleting);
         if deleting || wanted == BundleStatus::default() {
             return None;
