@@ -21,7 +21,7 @@ pub use run::{Connection, ElectionFlags, LogFormat, Planning, Run, Telling, Webh
     after_help = EXIT_CODES
 )]
 pub struct Cli {
-    /// What to do.
+    /// The verb.
     #[command(subcommand)]
     pub verb: Verb,
 }
@@ -51,9 +51,9 @@ pub enum Verb {
 /// The format of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For programs: one JSON document with every field
+    /// One JSON document with every field, for programs
     Json,
-    /// For people
+    /// Text for people
     #[default]
     Table,
 }
@@ -87,7 +87,7 @@ pub struct Offline {
     #[arg(long, value_name = "FILE.json")]
     pub default_package_location: Option<PathBuf>,
 
-    /// Whether Secrets may be written
+    /// Allow writing Secrets
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set,
           value_parser = go_bool)]
@@ -121,7 +121,7 @@ pub struct Diff {
     #[arg(long, value_name = "PATH|-", num_args = 1..)]
     pub against: Vec<PathBuf>,
 
-    /// How to print the answer
+    /// Format of the answer
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Output,
 }
@@ -140,7 +140,7 @@ pub struct Render {
     #[arg(long)]
     pub watch: bool,
 
-    /// How to print objects; with --out, `json` prints what was written
+    /// Format of objects; with --out, `json` prints what was written
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: RenderOutput,
 }
@@ -162,7 +162,7 @@ pub struct Inspect {
     #[arg(value_name = "PATH|-", required = true)]
     pub paths: Vec<PathBuf>,
 
-    /// How to print the answer
+    /// Format of the answer
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Output,
 }
@@ -182,7 +182,7 @@ pub struct Verify {
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 
-    /// What the certificate must be good for
+    /// Purpose that the certificate must be good for
     #[arg(long, value_enum, default_value_t, value_name = "PURPOSE")]
     pub purpose: Purpose,
 
@@ -190,11 +190,11 @@ pub struct Verify {
     #[arg(long, value_name = "RFC3339")]
     pub at: Option<Timestamp>,
 
-    /// How to print the answer
+    /// Format of the answer
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Output,
 
-    /// How long --connect may take as a whole.
+    /// Time that --connect may take as a whole.
     #[arg(long, hide = true, value_parser = duration, default_value = "10s")]
     pub timeout: Duration,
 }

@@ -6,7 +6,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::{File, LitStr};
 
 use crate::finding::Finding;
-use crate::manifest::packages;
+use crate::manifest::{TargetKind, packages};
 use crate::modules::modules;
 use crate::rust;
 use crate::tree::Tree;
@@ -100,13 +100,17 @@ pub fn comment_lines<'a>(
     )
 }
 
-/// Finds headless doc blocks, and lines of comment or documentation over [`COLUMNS_MAX`].
+/// Finds headless doc blocks, and lines of comment or documentation over [`COLUMNS_MAX`], in the
+/// libraries and programs of these packages, their unit tests included.
 #[must_use]
 pub fn check(tree: &Tree, names: &[&str]) -> Vec<Finding> {
     let (mut packages, mut findings) = packages(tree);
     packages.retain(|package| names.contains(&package.name.as_str()));
     let mut seen = BTreeSet::new();
-    for (_, _, module) in modules(tree, &packages) {
+    for (_, target, module) in modules(tree, &packages) {
+        if target.kind == TargetKind::Aside {
+            continue;
+        }
         let Some(text) = tree.text(&module.file) else { continue };
         if !seen.insert(module.file.clone()) {
             continue;

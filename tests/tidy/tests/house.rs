@@ -75,13 +75,11 @@ fn every_crd_has_a_test_against_the_program() {
 }
 
 #[test]
-#[ignore = "not every crate is there yet: `cargo test -p tidy -- --ignored` lists what is left"]
 fn files_of_a_crate_do_not_use_each_other_in_circles() {
     none(&tidy::circles::check(&TREE, &PRODUCTS));
 }
 
 #[test]
-#[ignore = "not every crate is there yet: `cargo test -p tidy -- --ignored` lists what is left"]
 fn documentation_begins_with_what_it_describes() {
     none(&tidy::prose::check(&TREE, &PRODUCTS));
 }
@@ -92,7 +90,6 @@ fn documentation_of_tidy_begins_with_what_it_describes() {
 }
 
 #[test]
-#[ignore = "not every crate is there yet: `cargo test -p tidy -- --ignored` lists what is left"]
 fn a_crate_defines_a_type_name_once() {
     none(&tidy::types::check(&TREE, &PRODUCTS, &tidy::types::SHARED_NAMES));
 }

@@ -27,7 +27,7 @@ pub struct Run {
     #[command(flatten)]
     pub webhook: Webhook,
 
-    /// How many targets are written at the same time
+    /// Targets that are written at the same time
     #[arg(long, value_name = "N", default_value = "32")]
     pub write_concurrency: NonZeroUsize,
 
@@ -55,7 +55,7 @@ pub struct Planning {
           value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub default_package_location: PathBuf,
 
-    /// Whether Secrets may be written
+    /// Allow writing Secrets
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set,
           value_parser = go_bool)]
@@ -78,17 +78,17 @@ pub struct Planning {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Leader election")]
 pub struct ElectionFlags {
-    /// Whether only one process of several writes
+    /// Let only one process of several write
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set,
           value_parser = go_bool)]
     pub leader_elect: bool,
 
-    /// How long others leave the lease of a silent leader alone
+    /// Time that others leave the lease of a silent leader alone
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "15s")]
     pub leader_election_lease_duration: Duration,
 
-    /// How long a leader goes on without renewing its lease
+    /// Time that a leader goes on without renewing its lease
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
     pub leader_election_renew_deadline: Duration,
 
@@ -101,11 +101,11 @@ pub struct ElectionFlags {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logs, health and metrics")]
 pub struct Telling {
-    /// How log lines are written
+    /// Format of log lines
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub log_format: LogFormat,
 
-    /// How much is logged: 0 warnings, 1 what happens, 2 details, 5 everything
+    /// Verbosity of the log: 0 warnings, 1 what happens, 2 details, 5 everything
     #[arg(short = 'v', long, value_name = "N", default_value_t = 1)]
     pub log_level: u8,
 
@@ -121,12 +121,12 @@ pub struct Telling {
     #[arg(long, value_name = "PORT", default_value_t = 9402)]
     pub metrics_port: u16,
 
-    /// After how much silence a watch is dead. For tests: bookmarks come once a minute.
+    /// Silence after which a watch is dead. For tests: bookmarks come once a minute.
     #[arg(long, value_name = "DURATION", hide = true, value_parser = duration,
           default_value = "90s")]
     pub watch_silence_max: Duration,
 
-    /// For how long a watch may be out of sync before the process is not ready. For tests.
+    /// Time that a watch may be out of sync before the process is not ready. For tests.
     #[arg(long, value_name = "DURATION", hide = true, value_parser = duration,
           default_value = "2m")]
     pub watch_unsynced_max: Duration,
@@ -137,7 +137,7 @@ pub struct Telling {
 pub enum LogFormat {
     /// One JSON object a line
     Json,
-    /// For people
+    /// Text for people
     #[default]
     Text,
 }
@@ -207,16 +207,16 @@ pub struct Connection {
     #[arg(long, value_name = "NAME")]
     pub tls_server_name: Option<String>,
 
-    /// How long one request may take; 0 is no limit beyond trustd's own
+    /// Time that one request may take; 0 is no limit beyond trustd's own
     #[arg(long, value_name = "DURATION", default_value = "0", hide_default_value = true,
           value_parser = duration)]
     pub request_timeout: Duration,
 
-    /// Where kubectl keeps what it found out about a server; trustd keeps nothing.
+    /// The directory in which kubectl caches discovery; trustd caches nothing.
     #[arg(long, hide = true, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
-    /// Whether answers are asked for uncompressed; trustd's always are.
+    /// Request uncompressed responses; trustd always does.
     #[arg(long, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", action = clap::ArgAction::Set, value_parser = go_bool)]
     pub disable_compression: Option<bool>,
@@ -225,7 +225,7 @@ pub struct Connection {
 /// trust-manager's flags for its webhook, which trustd does not have. Accepted with a warning.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Webhook {
-    /// Where the webhook would listen.
+    /// The address on which a webhook would listen.
     #[arg(long, hide = true, value_name = "HOST")]
     pub webhook_host: Option<String>,
 
@@ -233,7 +233,7 @@ pub struct Webhook {
     #[arg(long, hide = true, value_name = "PORT")]
     pub webhook_port: Option<u16>,
 
-    /// Where the webhook's certificate would be.
+    /// The directory of a webhook's certificate.
     #[arg(long, hide = true, value_name = "DIR")]
     pub webhook_certificate_dir: Option<PathBuf>,
 
