@@ -1,7 +1,7 @@
 //! Writes: one target at a time, with a [`Leadership`] in hand, exactly as the plan says and onto
 //! no other object than the one that was seen.
 //!
-//! ApiClient are made by hand: the data of a target is serialised once per content, and answers are
+//! Requests are made by hand: the data of a target is serialised once per content, and answers are
 //! asked for as metadata only. Nothing is tried twice here; whoever asked decides what follows.
 
 mod body;

@@ -1,4 +1,4 @@
-//! ApiClient to the API server, made by hand and answered with metadata.
+//! Requests to the API server, made by hand and answered with metadata.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ pub(in crate::controller) struct ApiClient {
 }
 
 impl ApiClient {
-    /// ApiClient over this client, which must not try again by itself.
+    /// A client over this one, which must not try again by itself.
     pub(in crate::controller) const fn new(client: Client, metrics: Metrics) -> Self {
         Self { client, metrics }
     }
