@@ -111,10 +111,10 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Found>, ManifestError> {
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
         ManifestError { document: 1, line, kind: ManifestErrorKind::NotText }
     })?;
-    // A byte order mark is no part of the text.
+    // Editors on Windows write a byte order mark, which JSON does not allow (RFC 8259, 8.1).
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let documents = if text.trim_start().starts_with('{') {
-        // It may still be YAML: a mapping in braces, or JSON documents with `---` between them.
+        // It may still be YAML: a flow mapping, or JSON documents with `---` between them.
         json::documents(text).or_else(|error| yaml::documents(text).map_err(|_| error))?
     } else {
         yaml::documents(text)?
@@ -135,7 +135,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Found>, ManifestError> {
 /// # Errors
 /// When the value cannot be written as YAML, which no Kubernetes object is.
 pub fn to_yaml(object: &impl Serialize) -> Result<String, serde_saphyr::ser::Error> {
-    // Long lines stay whole: people search for them, and PEM and JSON are pasted from them.
+    // Long lines are not folded: people search for them, and copy PEM and JSON from them.
     let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
     serde_saphyr::to_string_with_options(object, options)
 }
@@ -184,7 +184,7 @@ fn objects(
 ) -> Result<(), ManifestErrorKind> {
     let Value::Object(mut object) = value else { return Err(ManifestErrorKind::NotAnObject) };
     if let Some((api_version, kind)) = within {
-        // The items of a ConfigMapList do not repeat what they are.
+        // The items of a typed list, such as ConfigMapList, may leave out apiVersion and kind.
         object.entry("apiVersion").or_insert_with(|| api_version.into());
         object.entry("kind").or_insert_with(|| kind.into());
     }
@@ -228,6 +228,7 @@ fn manifest(
     }
     check_name(kind, &object)?;
     // Before the object is typed, which drops unknown fields without a word.
+    // Unknown fields are collected before the types drop them.
     let unknown = validate::unknown_fields(&object, kind);
     if kind != labels::KIND {
         core::prepare(kind, &mut object)?;
@@ -242,7 +243,7 @@ fn meant(group: &str, kind: &str) -> Option<String> {
         "" => &["ConfigMap", "Namespace", "Secret"],
         labels::GROUP => &[labels::KIND],
         _ => {
-            // Other groups have Bundles too: only one that is nearly ours is meant to be ours.
+            // Other groups have a kind Bundle too: only a group that is nearly ours is a typo.
             let near = validate::nearest(group, [labels::GROUP].into_iter())?;
             let is_bundle = validate::nearest(kind, [labels::KIND].into_iter()).is_some();
             return is_bundle.then(|| format!("`{}` of `{near}`", labels::KIND));
@@ -274,11 +275,14 @@ fn known(object: Map<String, Value>, kind: &str) -> Result<Manifest, ManifestErr
             let mut namespace: Namespace = typed(kind, object)?;
             let name = namespace.metadata.name.clone().unwrap_or_default();
             let labels = namespace.metadata.labels.get_or_insert_default();
+            // Since Kubernetes 1.21 the API server sets this label on every namespace, and
+            // selectors rely on it. https://kubernetes.io/docs/reference/labels-annotations-taints/
             labels.insert(labels::NAMESPACE_NAME_LABEL.to_owned(), name);
             Ok(Manifest::Namespace(Box::new(namespace)))
         }
         "Secret" => {
             let mut secret: Secret = typed(kind, object)?;
+            // `stringData` is write-only, and overrides the same key of `data`.
             for (key, text) in secret.string_data.take().into_iter().flatten() {
                 let bytes = k8s_openapi::ByteString(text.into_bytes());
                 secret.data.get_or_insert_default().insert(key, bytes);

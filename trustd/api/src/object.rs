@@ -30,6 +30,7 @@ type Data = BTreeMap<DataKey, Arc<[u8]>>;
 #[must_use]
 pub fn namespace(object: &Namespace) -> (names::Namespace, NamespaceState) {
     let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
+    // Objects in files may have only one of the two fields.
     let state = NamespaceState {
         labels: map(object.metadata.labels.as_ref()),
         terminating: object.metadata.deletion_timestamp.is_some() || phase == Some("Terminating"),
@@ -106,7 +107,7 @@ impl<'o> Object<'o> {
                     object.data.iter().flatten().map(|(key, text)| {
                         (DataKey::from(key.as_str()), Arc::from(text.as_bytes()))
                     });
-                // `data` comes last, and so wins over `binaryData`.
+                // `data` comes last, and so takes precedence over `binaryData`.
                 binary.chain(text).collect()
             }
             Self::Secret(object) => object.data.iter().flatten().map(bytes).collect(),
@@ -166,6 +167,7 @@ fn is_co_owned(metadata: &ObjectMeta) -> bool {
 /// Returns true if an owner reference points to a Bundle of the object's own name.
 #[must_use]
 pub fn is_namesake(metadata: &ObjectMeta, reference: &OwnerReference) -> bool {
+    // The version is not compared: a Bundle is the same object in every version of its API.
     let group = reference.api_version.split_once('/').map(|(group, _)| group);
     group == Some(labels::GROUP)
         && reference.kind == labels::KIND
@@ -177,7 +179,8 @@ pub fn is_namesake(metadata: &ObjectMeta, reference: &OwnerReference) -> bool {
 fn is_owner_applied(metadata: &ObjectMeta) -> bool {
     let references = metadata.owner_references.iter().flatten();
     references.filter(|reference| is_namesake(metadata, reference)).all(|reference| {
-        // As managedFields name an item of a list: by its key, as JSON.
+        // managedFields name an item of a list of type `map` by its key, as JSON (`FieldsV1`):
+        // https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/
         let item = format!("k:{{\"uid\":\"{}\"}}", reference.uid);
         let entries = metadata.managed_fields.iter().flatten();
         let mut holders = entries.filter(|entry| {
@@ -206,7 +209,7 @@ fn binary(metadata: &ObjectMeta) -> BTreeSet<DataKey> {
 /// The data keys that an entry holds in this part of an object.
 fn keys_below<'f>(fields: &'f Json, part: &str) -> impl Iterator<Item = DataKey> + 'f {
     let held = fields.get(part).and_then(Json::as_object).into_iter().flatten();
-    // `.` is the map itself.
+    // `.` stands for the map itself, and has no prefix `f:`.
     held.filter_map(|(key, _)| key.strip_prefix("f:")).map(DataKey::from)
 }
 
@@ -220,6 +223,7 @@ fn managed(entries: Option<&[ManagedFieldsEntry]>) -> Option<Managed> {
         // Times have a resolution of a second, so entries of the same second count as newer.
         let time = entry.time.as_ref();
         if ours {
+            // Times have a resolution of one second, so a tie counts as newer (`>=` below).
             our_time = our_time.max(time);
         } else if let Some(manager) = &entry.manager
             && (managed.other.is_none() || time >= other_time)
@@ -235,7 +239,8 @@ fn managed(entries: Option<&[ManagedFieldsEntry]>) -> Option<Managed> {
             (false, _) => &mut managed.others,
         };
         let Some(fields) = &entry.fields_v1 else { continue };
-        // Who applied `stringData` is on record for that alone, and its keys are in `data`.
+        // The API server moves `stringData` into `data`, but records a manager that applied it
+        // under `f:stringData` only.
         for part in ["f:data", "f:binaryData", "f:stringData"] {
             keys.extend(keys_below(&fields.0, part));
         }
@@ -307,7 +312,7 @@ pub fn target_metadata(
     annotations.insert(labels::HASH_ANNOTATION.to_owned(), rendered.hash.clone());
     annotations.insert(labels::CONTENT_ANNOTATION.to_owned(), rendered.digest.clone());
     let owner_references = match ownership {
-        // Without a UID, as in files, there is nothing to refer to.
+        // A Bundle from a file has no uid, and an owner reference requires one.
         Ownership::Ours => spec.uid.as_ref().map(|uid| vec![owner_reference(spec, uid)]),
         Ownership::Shared => {
             annotations.insert(labels::SHARED_ANNOTATION.to_owned(), labels::ON.to_owned());

@@ -61,7 +61,7 @@ pub fn read(raw: &Value) -> Result<Spec, Invalid> {
         return Err(invalid(&raw, errors));
     }
     let odd = |error: serde_json::Error| {
-        // The schema and the types say the same, so this does not happen; a test sees to it.
+        // The schema and the types agree, which a test checks, so this does not happen.
         FieldError::new("spec", format!("Invalid value: {error}"))
     };
     let part = |name: &str| raw.get(name).cloned().unwrap_or_default();
@@ -88,6 +88,7 @@ pub fn namespace_fault(name: &str) -> Option<&'static str> {
 }
 
 fn errors_of(raw: &Value) -> Vec<FieldError> {
+    // Defaults come first: the API server validates the object with its defaults.
     let root = Node::root(raw);
     let mut errors = Vec::new();
     rules::metadata(&root, &mut errors);

@@ -340,6 +340,7 @@ impl TrustBundle {
     pub fn to_pem(&self) -> String {
         let ders = self.members.iter().map(|member| member.certificate.der());
         let size = ders.clone().map(|der| pem_len(der.len())).sum();
+        // The exact size avoids reallocations: the bundle of all public roots has 220 KB.
         let mut out = String::with_capacity(size);
         for der in ders {
             if !out.is_empty() {

@@ -175,6 +175,7 @@ impl Facts {
         Self {
             subject: distinguished_name::print(layout.subject),
             issuer: distinguished_name::print(layout.issuer),
+            // Equal bytes are self-issued (RFC 5280, 3.2); the signature is not checked.
             self_issued: layout.subject.raw == layout.issuer.raw,
             version: layout.version,
             serial: hex_digits("", layout.serial),
@@ -193,11 +194,13 @@ fn key(info: &SubjectPublicKeyInfo<'_>) -> String {
     if *algorithm == EC_PUBLIC_KEY {
         let curve = info.algorithm.parameters.as_ref().filter(|p| p.tag() == Tag::Oid);
         let Some(curve) = curve.and_then(|p| p.as_oid().ok()) else {
+            // Explicit parameters are allowed by RFC 3279 and forbidden by RFC 5480, 2.1.1.
             return "ECDSA (explicit curve)".to_owned();
         };
         let known = CURVES.iter().find(|(id, _)| *id == curve).map(|(_, name)| *name);
         return format!("ECDSA {}", known.map_or_else(|| oid_text(&curve), str::to_owned));
     }
+    // The size is that of the modulus, as for RSA: RFC 4055 uses the same key format.
     if *algorithm == RSASSA_PSS {
         return RSAPublicKey::from_der(&info.subject_public_key.data).map_or_else(
             |_| "RSA-PSS".into(),

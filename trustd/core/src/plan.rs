@@ -244,6 +244,7 @@ pub fn plan(spec: &Spec, world: &World, now: Timestamp) -> Plan {
             desired += usize::from(prepared.wants(kind, namespace, state));
             let observed = targets.get(&(kind, namespace.clone()));
             if let Some(write) = prepared.decide(kind, namespace, state, observed) {
+                // Others' data in our targets is not touched, but the author should know about it.
                 if write == Write::Keep && observed.is_some_and(|o| prepared.is_adopted(kind, o)) {
                     adopted.push(Note::Adopted { kind, namespace: namespace.clone() });
                 }
@@ -331,6 +332,8 @@ impl BundleContent {
     fn render(&mut self, target: &Target, settings: &Settings) {
         let unsupported = format::unsupported(target);
         if !unsupported.is_empty() {
+            // No partial content: a target without its Java store would break the pods that mount
+            // it.
             let keys = unsupported.into_iter().cloned().collect();
             self.blocked = Some(Blocked::Stores(keys));
             return;
@@ -394,6 +397,7 @@ impl<'w> Prepared<'w> {
     #[must_use]
     pub fn wants(&self, kind: Kind, namespace: &Namespace, state: &NamespaceState) -> bool {
         let allowed = &self.settings.target_namespaces;
+        // A Bundle that is being deleted wants no targets, so its shared targets are released.
         !self.spec.deleting
             && !state.terminating
             && (allowed.is_empty() || allowed.contains(namespace))

@@ -41,6 +41,7 @@ pub(super) fn prepare(
             if let Some(message) = syntax::data_key_fault(key) {
                 return Err(fault(&format!("{field}.{key}"), message));
             }
+            // Go's base64 decoder ignores CR and LF, and the Rust decoder does not.
             if let Value::String(text) = value
                 && in_base64
             {

@@ -66,10 +66,10 @@ impl Reader {
     }
 
     fn parse(&mut self, text: &str) -> Result<Value, Error> {
-        // Without aliases there is less to read than there is text: an escape of two bytes stands
-        // for three at most.
+        // Without aliases the values are not larger than twice the text: an escape of two bytes
+        // expands to three at most.
         let written = text.len().saturating_mul(2);
-        // Snippets are off: a broken Secret must not end up on a screen or in a log.
+        // Snippets are off, so that no part of a broken Secret is shown or logged.
         let options = serde_saphyr::options! {
             with_snippet: false,
             legacy_octal_numbers: true,

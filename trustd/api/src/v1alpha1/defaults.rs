@@ -27,6 +27,8 @@ pub(super) fn apply(schema: &JSONSchemaProps, value: &mut Value) {
 }
 
 fn field(schema: &JSONSchemaProps, name: &str, object: &mut Map<String, Value>) {
+    // The API server prunes `null` before it fills in defaults ("Defaulting and nullable" in the
+    // documentation of CustomResourceDefinitions).
     if object.get(name).is_some_and(Value::is_null) {
         object.remove(name);
     }

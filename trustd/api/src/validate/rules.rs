@@ -58,7 +58,8 @@ fn sources(list: &Node<'_>, errors: &mut Vec<FieldError>) {
     }
     let requests = items.iter().filter(|item| item.has("useDefaultCAs")).count();
     if requests > 1 {
-        // The CRD cannot say the number; it would cost more than the API server allows.
+        // The CRD cannot state the number: the CEL rule would exceed the API server's cost limit.
+        // https://kubernetes.io/docs/reference/using-api/cel/#resource-constraints
         let number = if requests == 2 { "2" } else { "more than 2" };
         let message = format!(
             "Forbidden: must request default CAs either once or not at all but got {number} requests"
@@ -161,7 +162,7 @@ fn template_keys(pairs: &Node<'_>, what: &str, errors: &mut Vec<FieldError>) {
         let prefix = if keys().any(|key| key.starts_with(first)) { first } else { second };
         errors.push(bare(&pairs.path, key, &format!("{prefix}* {what} are not allowed")));
     }
-    // Kubernetes lowers the keys of annotations before it looks at them.
+    // Kubernetes converts the keys of annotations to lower case before it validates them.
     let lowers = what == "annotations";
     bad_key(pairs, |key| if lowers { key.to_ascii_lowercase() } else { key.to_owned() }, errors);
 }

@@ -15,7 +15,8 @@ pub(super) fn resolve(bundle: &Node<'_>, spec: BundleSpec) -> Result<Spec, Vec<F
     let metadata = bundle.get("metadata");
     let text = |field: &str| metadata.as_ref().and_then(|metadata| metadata.text(field));
     let name = text("name").unwrap_or_default();
-    // Not for the API server to say: it would refuse the status of a Bundle that is there already.
+    // The CRD must not have this rule: a Bundle of trust-manager may have a longer name, and the
+    // API server would then reject every update of its status.
     if spec.target.is_some() && name.len() > syntax::NAME_PART_MAX {
         let detail = "must be no more than 63 characters, for targets bear it as a label";
         return Err(vec![FieldError::invalid("metadata.name", name, detail)]);

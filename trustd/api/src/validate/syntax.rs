@@ -54,6 +54,7 @@ pub(crate) fn data_key_fault(key: &str) -> Option<&'static str> {
         Some("must be no more than 253 characters")
     } else if key.is_empty() || !key.bytes().all(good) {
         Some(DATA_KEY)
+    // Keys become file names in volumes; the kubelet reserves names that begin with `..`.
     } else if key == "." {
         Some("must not be '.'")
     } else if key == ".." {

@@ -113,7 +113,7 @@ fn walk(schema: &JSONSchemaProps, node: &Node<'_>, found: &mut Vec<UnknownField>
                 node.items().iter().for_each(|item| walk(each, item, found));
             }
         }
-        // A map has keys of the user's own.
+        // The keys of a map are the user's.
         Value::Object(fields) if schema.additional_properties.is_none() => {
             for name in fields.keys() {
                 let Some(field) = node.get(name) else { continue };
@@ -141,7 +141,7 @@ fn hint(schema: &JSONSchemaProps, node: &Node<'_>, name: &str, value: &Value) ->
         let all = "sources are read from the trust namespace alone (--trust-namespace)";
         return Some(all.to_owned());
     }
-    // A label, annotation or the like that stands beside the map that it belongs into.
+    // A label or annotation next to the map that it belongs into.
     let is_map = |schema: &JSONSchemaProps| {
         matches!(&schema.additional_properties, Some(JSONSchemaPropsOrBool::Schema(_)))
     };
@@ -163,7 +163,7 @@ fn elsewhere(parent: &str, name: &str) -> Vec<String> {
         }
         fields
     });
-    // Parents are fields that the schema knows, so none of their names has a dot in it.
+    // Parents are fields of the schema, whose names have no dots.
     let here: Vec<&str> = parent.split('.').collect();
     let without_index = |step: &str| step.split('[').next().unwrap_or_default().to_owned();
     let steps = |field: &[String]| {
@@ -208,7 +208,7 @@ fn did_you_mean(paths: &[String]) -> String {
 
 /// The known name that a misspelt one is nearest to.
 pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    // Names of fields are short; the comparison takes the product of both lengths.
+    // The edit distance takes time proportional to the product of both lengths.
     if name.len() > NAME_MAX {
         return None;
     }

@@ -44,6 +44,7 @@ pub(super) fn print(name: Element<'_>) -> String {
             match (named, text(value)) {
                 (None, Some(text)) => others.push(format!("{oid}={}", escape(&text))),
                 (None, None) => others.push(format!("{oid}={}", not_text(value))),
+                // Go keeps these two in single fields, so the last value overwrites the others.
                 (Some(((_, COMMON_NAME | SERIAL_NUMBER), values)), Some(text)) => {
                     *values = vec![text];
                 }
@@ -60,6 +61,7 @@ pub(super) fn print(name: Element<'_>) -> String {
         (!absent && !parts.is_empty()).then(|| parts.join("+"))
     });
     let mut parts: Vec<String> = others.into_iter().chain(groups).collect();
+    // RFC 2253, 2.1 prints the sequence in reverse, starting with the last element.
     parts.reverse();
     parts.join(",")
 }
@@ -68,13 +70,15 @@ pub(super) fn print(name: Element<'_>) -> String {
 fn text(value: Element<'_>) -> Option<String> {
     let bytes = value.content;
     match value.tag {
-        // Latin-1, as Go and BoringSSL read it.
+        // T.61 is Latin-1 in practice, and Go and BoringSSL read it as such.
         der::T61_STRING => Some(bytes.iter().map(|byte| char::from(*byte)).collect()),
         der::BMP_STRING => {
             let units: Vec<u16> = bytes
                 .chunks_exact(2)
                 .filter_map(|pair| Some(u16::from_be_bytes(pair.try_into().ok()?)))
                 .collect();
+            // Surrogate pairs are accepted, and a trailing NUL, which old software wrote, is not
+            // printed.
             Some(String::from_utf16_lossy(units.strip_suffix(&[0]).unwrap_or(&units)))
         }
         der::UTF8_STRING | der::NUMERIC_STRING | der::PRINTABLE_STRING | der::IA5_STRING => {
