@@ -103,12 +103,21 @@ impl Proxy {
         self.gate.send_modify(|gate| gate.swallowings += 1);
     }
 
-    /// Closes every connection and refuses new ones.
+    /// Closes every connection and refuses new ones. Returns when that is so.
     pub fn refuse(&self) {
         self.gate.send_modify(|gate| {
             gate.way = Way::Refused;
             gate.era += 1;
         });
+        // The proxy's thread does it, and on a busy machine not before a request could still pass.
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        for _ in 0..SETTLE_TRIES {
+            let is_open = std::net::TcpStream::connect(address).is_ok();
+            if !is_open && self.connections() == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Ends [`Proxy::block`] and [`Proxy::refuse`]. What was held back passes now.
@@ -260,6 +269,9 @@ async fn passes(gate: &mut watch::Receiver<Gate>) -> Result<Duration> {
 
 /// What a socket holds by default, about.
 const BUFFER: usize = 64 * 1024;
+
+/// Milliseconds to wait at most until nobody listens: five seconds.
+const SETTLE_TRIES: usize = 5_000;
 
 #[cfg(test)]
 mod tests {

@@ -266,7 +266,7 @@ impl Runner {
 
     /// Lets writes in flight end; none takes longer than its own limit.
     async fn drain(mut self) -> Result<(), tokio::task::JoinError> {
-        tracing::info!(writes = self.in_flight.len(), "stopping: finishes the writes in write");
+        tracing::info!(writes = self.in_flight.len(), "stopping: finishes the writes in flight");
         self.reconciler.stop_leading();
         while let Some(done) = self.side.join_next().await {
             self.done(done?);
