@@ -48,6 +48,7 @@ fn run_all(cli: Cli) -> Result<bool> {
     executables.sort_by_key(|one| place(&one.name).unwrap_or(usize::MAX));
     let count = executables.len();
     println!("{count} test executables, {} at a time", cli.jobs);
+    let wanted = cli.arguments.join(" ");
     let settings = Settings { jobs: cli.jobs, arguments: cli.arguments };
     let mut done = 0;
     let all = run(executables, &settings, |ended, output| {
@@ -60,5 +61,7 @@ fn run_all(cli: Cli) -> Result<bool> {
         println!("[{done}/{count}] {}", ended.line());
     })?;
     println!("{}", summary::text(&all));
+    let ran_nothing = all.iter().all(|ended| ended.succeeded && ended.tests.is_empty());
+    ensure!(!ran_nothing, "no test ran: none has a name that holds `{wanted}`");
     Ok(summary::is_success(&all))
 }

@@ -65,3 +65,11 @@ fn a_list_without_a_test_executable_is_an_error() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("names no test executable"), "{errors}");
 }
+
+#[test]
+fn a_name_that_no_test_has_is_an_error_that_says_so() {
+    let (output, _) = run(&[("a", "true")], &["--", "nobody"]);
+    assert_eq!(output.status.code(), Some(2));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("holds `nobody`"), "{errors}");
+}
